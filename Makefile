@@ -1,0 +1,53 @@
+# Turnout's commands. `make` alone installs; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := install
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP_QUIET := --quiet --disable-pip-version-check --no-input
+
+.PHONY: install demo test test-privileged check format bench clean help
+
+install: $(STAMP)  ## create .venv/ and install the locked dependencies
+
+$(STAMP): pyproject.toml requirements/build.lock requirements/dev.lock
+	@echo "turnout: installing the locked dependencies into $(VENV)/ ..." >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "turnout needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
+	@$(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements/build.lock >&2
+	@$(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements/dev.lock >&2
+	@$(BIN)/python -m pip install $(PIP_QUIET) --no-deps --no-build-isolation --editable . >&2
+	@touch $@
+
+demo: install  ## start everything, run the stories, keep serving until Ctrl-C (DEMO_ARGS=--exit ends after them)
+	@$(BIN)/turnout demo $(DEMO_ARGS)
+
+test: install  ## every test that needs Python and make only
+	@$(BIN)/python -m pytest tests -m "not privileged" $(TEST_ARGS)
+
+test-privileged: install  ## tests that need root and namespaces of their own
+	@test "$$(id -u)" = 0 || { echo "make test-privileged must run as root" >&2; exit 1; }
+	@$(BIN)/python -m pytest tests -m privileged $(TEST_ARGS)
+
+check: install  ## format, lint, types, imports, spelling, architecture
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+	@$(BIN)/python -m pytest -q tests/architecture
+
+format: install  ## rewrite the sources in the house format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: install  ## every benchmark, one after the other
+	@for name in codec link hsm ledger api charges idle; do $(BIN)/turnout bench $$name; done
+
+clean:  ## remove what was built here
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

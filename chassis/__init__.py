@@ -1,0 +1,1 @@
+"""Ground floor: settings, logs, TLS, mux, stages, supervisor; knows no payments."""

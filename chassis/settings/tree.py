@@ -1,0 +1,179 @@
+"""The settings tree: one frozen record, each limit with its unit and its reason.
+
+Units stand last in a name: `_s` seconds, `_ms` milliseconds, `_bytes`, `_max` a bound, `_count`.
+`chassis.settings.load` fills this tree from defaults, the settings file, the environment and flags.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section: immutable, keyword-only, strangers' keys refused."""
+
+
+class MuxLimits(Section, frozen=True):
+    """Bounds of one internal connection, so that a stalled peer costs bounded memory."""
+
+    frame_bytes_max: int = 1_048_576  # a full batch of charges is about 200 kB
+    messages_per_frame_max: int = 512  # keeps one encode call under a millisecond
+    in_flight_max: int = 8_192  # above every admission limit, so only a fault reaches it
+    outbox_messages_max: int = 16_384  # replies waiting for a peer that does not read
+
+
+class API(Section, frozen=True):
+    """The merchant-facing HTTP process."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0 = any free port
+    connections_max: int = 4_096  # file descriptors: one each
+    request_line_bytes_max: int = 8_192
+    header_bytes_max: int = 16_384
+    body_bytes_max: int = 65_536  # metadata is at most 2 kB; 64 KiB leaves room
+    head_timeout_s: float = 10.0  # slow-loris: the whole head must arrive within this
+    body_timeout_s: float = 20.0
+    idle_timeout_s: float = 75.0  # keep-alive connections with nothing to say
+    pipeline_depth_max: int = 16  # requests parsed ahead of the answer being written
+    timestamp_window_s: int = 300  # contract: ±300 s
+    nonce_slots: int = 4_194_304  # 8 bytes each, two generations: 64 MiB, 5,000 requests/s
+    merchant_cache_s: float = 60.0  # revocation is effective within this
+    request_deadline_s: float = 25.0  # above every network timer plus one second
+    tls_certificate: str = ""  # PEM path; empty = plain HTTP
+    tls_key: str = ""
+
+
+class HSM(Section, frozen=True):
+    """The key-holding process."""
+
+    workers: int = 1  # one process and socket each; the GIL makes threads useless here
+    batch_cards_max: int = 32  # 1.5 ms of one core
+    open_deadline_s: float = 2.0  # then the charge is answered 503 and nothing is recorded
+    batches_in_flight_max: int = 4  # per worker: enough to keep it busy
+    capture_key_active_s: int = 86_400
+    capture_key_decrypt_only_s: int = 86_400
+
+
+class Network(Section, frozen=True):
+    """One card network as the switch sees it, and where the simulator plays it."""
+
+    dialect: str = "net87b"
+    host: str = "127.0.0.1"
+    port: int = 0
+    server_name: str = ""  # the SAN that the network's certificate must carry
+    client_name: str = "acquirer.turnout.test"  # the SAN that ours carries
+    acquirer_id: str = "400001"  # DE 32
+    bins: tuple[str, ...] = ()  # PAN prefixes routed here; the longest prefix wins
+    priority: int = 1  # the lower number is tried first where several networks match
+    connections: int = 2
+    window_per_connection: int = 1_024  # in flight; full = no slot, never a queue
+    response_deadline_s: float = 2.0  # sandbox; real dialects default to 15
+    max_send_age_s: float = 2.0  # no frame enters the wire later than this after intake
+    echo_idle_s: float = 30.0
+    echo_timeout_s: float = 5.0
+    echo_misses_max: int = 3
+    sign_on_timeout_s: float = 5.0
+    connect_timeout_s: float = 5.0
+    reconnect_min_s: float = 0.5
+    reconnect_max_s: float = 60.0
+    backoff_reset_s: float = 60.0  # only a link that stayed up this long starts over
+    frame_bytes_max: int = 4_096
+    frame_header_timeout_s: float = 5.0
+    frame_body_timeout_s: float = 5.0
+    outbox_frames_max: int = 4_096  # a full outbox closes its link
+    simulate: bool = True  # `turnout up` starts network_sim for it
+    codec: Literal["compiled", "pyiso8583"] = "compiled"  # of the simulator
+
+
+def _networks() -> dict[str, Network]:
+    return {
+        "vsim": Network(
+            port=8583, server_name="vsim.turnout.test", acquirer_id="400001", bins=("4",)
+        ),
+        "msim": Network(
+            port=8584, server_name="msim.turnout.test", acquirer_id="500001", bins=("5", "2")
+        ),
+    }
+
+
+class Switch(Section, frozen=True):
+    """The pipeline that moves the money."""
+
+    credits_max: int = 4_096  # payments inside at once; over it: 503 before any work
+    network_share: float = 0.5  # a silent network may hold at most this share of the credits
+    merchant_credits_max: int = 2_048
+    lookup_batch_max: int = 256
+    commit_batch_max: int = 128  # rows a commit: past it Postgres gains nothing
+    settle_batch_max: int = 256
+    recent_keys_max: int = 65_536  # idempotency answers kept in memory to spare a look-up
+    answered_keys_max: int = 65_536  # matched keys remembered for duplicates
+    answered_keys_s: float = 120.0
+    default_network: str = "vsim"  # a PAN no prefix claims
+    stan_block_count: int = 10_000  # STANs reserved by one durable write
+    drain_margin_s: float = 2.0  # beyond the longest network timer
+    intent_expiry_s: int = 86_400  # created and failed intents become canceled
+    sweep_interval_s: float = 5.0
+    sweep_batch_max: int = 500
+    charges_per_intent_max: int = 10
+
+
+class Ledger(Section, frozen=True):
+    """Postgres, ours or yours."""
+
+    url: str = ""  # empty = embedded; TURNOUT_DATABASE_URL sets it too
+    bindir: str = ""  # a system Postgres to run instead of the bundled one
+    statement_timeout_ms: int = 5_000  # the server ends what we no longer wait for
+    lock_timeout_ms: int = 200
+    connect_timeout_s: float = 10.0
+    start_timeout_s: float = 60.0  # crash recovery after kill -9 may replay WAL
+    shared_buffers: str = "256MB"
+    max_wal_size: str = "4GB"
+    free_bytes_min: int = 268_435_456  # intake sheds below this much free disk
+    months_ahead: int = 2  # partitions made before they are needed
+
+
+class Log(Section, frozen=True):
+    """Structured logs on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal
+
+
+class Metrics(Section, frozen=True):
+    """Prometheus endpoints, one per process. 0 = any free port."""
+
+    host: str = "127.0.0.1"
+    api: int = 9464
+    switch: int = 9465
+    hsm: int = 9466
+    networks: int = 9468
+
+
+class Supervisor(Section, frozen=True):
+    """`turnout up`."""
+
+    ready_timeout_s: float = 60.0  # per process
+    drain_timeout_s: float = 20.0  # then the group is killed and recovery decides
+    restart_min_s: float = 0.2
+    restart_max_s: float = 10.0
+    restart_reset_s: float = 30.0
+    separate_uids: bool = True  # effective only as root
+    uid_base: int = 52_000  # postgres, hsm, switch, api, networks follow from here
+
+
+class Settings(Section, frozen=True):
+    """Everything that can be set."""
+
+    mode: Literal["test", "live"] = "test"
+    data_dir: str = ""  # empty = the platform's default
+    api: API = field(default_factory=API)
+    switch: Switch = field(default_factory=Switch)
+    hsm: HSM = field(default_factory=HSM)
+    networks: dict[str, Network] = field(default_factory=_networks)
+    ledger: Ledger = field(default_factory=Ledger)
+    mux: MuxLimits = field(default_factory=MuxLimits)
+    log: Log = field(default_factory=Log)
+    metrics: Metrics = field(default_factory=Metrics)
+    supervisor: Supervisor = field(default_factory=Supervisor)

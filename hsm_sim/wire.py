@@ -1,0 +1,123 @@
+"""What clients of the HSM say and hear: msgspec records over `chassis.mux`, nothing else.
+
+Requests and replies travel as tagged arrays. A batch is one request, so that one round trip
+serves up to `hsm.batch_cards_max` cards. Clear card data appears in `OpenedCard` only.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from msgspec import Struct
+
+
+class CardToOpen(Struct, array_like=True, gc=False, frozen=True):
+    """One sealed card and the context its `info` is rebuilt from (contract 3)."""
+
+    ciphertext: str  # v1.<kid>.<base64url>
+    live: bool
+    publishable_key: str
+    intent: str  # the public form, pi_…
+    intent_id: bytes  # 16 bytes; with merchant_id the AAD of the sealed card
+    merchant_id: bytes  # 16 bytes
+
+
+class OpenedCard(Struct, array_like=True, gc=False, tag="opened"):
+    """A card in the clear, for the switch's memory only; `sealed` is for the ledger."""
+
+    pan: str  # 12-19 digits
+    expiry: str  # YYMM, as DE 14 wants it
+    cvc: str  # 3-4 digits, or empty
+    name: str
+    sealed: bytes  # PAN and expiry under AES-256-GCM, a sub-key per day
+    fingerprint: bytes  # 16 bytes, keyed: equal cards are equal here and nowhere else
+
+    def __repr__(self) -> str:
+        """Never the card."""
+        return "OpenedCard(<masked>)"
+
+    def __reduce__(self) -> NoReturn:
+        """A card is never pickled or copied."""
+        raise TypeError("OpenedCard holds card data and cannot be pickled")
+
+
+class CardRefused(Struct, array_like=True, gc=False, frozen=True, tag="refused"):
+    """The one answer to every bad ciphertext; `code` is an error code of contract 4."""
+
+    code: str  # card_undecryptable | card_key_expired
+
+
+class OpenCards(Struct, array_like=True, gc=False, frozen=True, tag="open_cards"):
+    """Open a batch (role: switch)."""
+
+    cards: list[CardToOpen]
+
+
+class CardsOpened(Struct, array_like=True, gc=False, tag="cards_opened"):
+    """One entry per card, in order."""
+
+    cards: list[OpenedCard | CardRefused]
+
+
+class ListKeys(Struct, array_like=True, gc=False, frozen=True, tag="list_keys"):
+    """The public capture keys (any role)."""
+
+
+class CaptureKey(Struct, array_like=True, gc=False, frozen=True):
+    """One public key as `GET /keys` shows it; `public_key` is raw bytes here."""
+
+    kid: str
+    suite: int  # 1 = X25519, 2 = P-256
+    public_key: bytes
+    state: str  # active | decrypt_only
+    not_after: int  # seconds since 1970
+
+
+class KeysListed(Struct, array_like=True, gc=False, frozen=True, tag="keys_listed"):
+    """Newest first."""
+
+    keys: list[CaptureKey]
+
+
+class SealSecrets(Struct, array_like=True, gc=False, frozen=True, tag="seal_secrets"):
+    """Seal merchant secrets (role: admin); `contexts` are bound as AAD."""
+
+    secrets: list[bytes]
+    contexts: list[bytes]
+
+    def __repr__(self) -> str:
+        """Never the secrets."""
+        return "SealSecrets(<masked>)"
+
+
+class SecretsSealed(Struct, array_like=True, gc=False, frozen=True, tag="secrets_sealed"):
+    """One blob per secret, in order."""
+
+    blobs: list[bytes]
+
+
+class UnsealSecrets(Struct, array_like=True, gc=False, frozen=True, tag="unseal_secrets"):
+    """Unseal merchant secrets for request verification (role: api)."""
+
+    blobs: list[bytes]
+    contexts: list[bytes]
+
+
+class SecretsUnsealed(Struct, array_like=True, gc=False, frozen=True, tag="secrets_unsealed"):
+    """One entry per blob; empty bytes where a blob did not open."""
+
+    secrets: list[bytes]
+
+    def __repr__(self) -> str:
+        """Never the secrets."""
+        return "SecretsUnsealed(<masked>)"
+
+
+class Refused(Struct, array_like=True, gc=False, frozen=True, tag="hsm_refused"):
+    """The whole request was refused: wrong role, too large a batch, not ready."""
+
+    reason: str  # not_permitted | batch_too_large | unavailable
+
+
+HSMRequest = OpenCards | ListKeys | SealSecrets | UnsealSecrets
+HSMReply = CardsOpened | KeysListed | SecretsSealed | SecretsUnsealed | Refused

@@ -1,0 +1,1 @@
+"""Remembers everything: Postgres, the two commits, the lifecycle tables."""

@@ -1,0 +1,1 @@
+"""The card network's side: hosts, issuers, test cards."""

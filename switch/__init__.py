@@ -1,0 +1,1 @@
+"""Moves the money: codec, links, pipeline."""

@@ -1,0 +1,61 @@
+"""What the api says to the switch and hears from it: msgspec records over `chassis.mux`.
+
+One `Charge` is one POST of a charge. Every reply is final for its request: either the
+transaction as it stands durably, or a refusal that recorded nothing.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Charge(Struct, array_like=True, gc=False, frozen=True, tag="charge"):
+    """Charge one intent with one sealed card."""
+
+    intent_id: bytes  # 16 bytes
+    merchant_id: bytes  # 16 bytes, of the authenticated key
+    publishable_key: str
+    live: bool
+    ciphertext: str
+    key_digest: bytes  # 16 bytes: merchant, mode, credential class (intent), idempotency key
+    request_hash: bytes  # 16 bytes: method, target, body
+    request_id: bytes  # 16 bytes: the X-Request-Id, kept on the outcome
+
+
+class TransactionState(Struct, array_like=True, gc=False, frozen=True):
+    """A transaction as the ledger holds it; instants are microseconds since 1970."""
+
+    transaction_id: bytes
+    intent_id: bytes
+    type: str
+    status: str
+    amount_minor: int
+    currency: str
+    response_code: str  # DE 39, or empty
+    approval_code: str  # DE 38, or empty
+    decline_code: str  # or empty
+    advice: str  # or empty
+    card_brand: str
+    card_last4: str
+    card_exp_month: int
+    card_exp_year: int
+    created_at: int
+    updated_at: int
+
+
+class Done(Struct, array_like=True, gc=False, frozen=True, tag="done"):
+    """The transaction, durable; `replayed` where the key had been used by the same request."""
+
+    transaction: TransactionState
+    replayed: bool = False
+
+
+class Refused(Struct, array_like=True, gc=False, frozen=True, tag="refused"):
+    """Nothing was recorded, or the key belongs to another request."""
+
+    code: str  # an error code of contract 4
+    retry_after_s: int = 0
+
+
+SwitchRequest = Charge
+SwitchReply = Done | Refused
