@@ -98,6 +98,21 @@ def _networks() -> dict[str, Network]:
     }
 
 
+class Simulator(Section, frozen=True):
+    """`network_sim`: what one peer may cost a simulated network, and how long it remembers."""
+
+    connections_max: int = 64  # per network; a switch keeps two
+    handshake_timeout_s: float = 5.0  # TCP accepted to client certificate verified
+    idle_timeout_s: float = 180.0  # six echo intervals without a frame: the peer is gone
+    write_timeout_s: float = 10.0  # a peer that reads nothing for this long is closed
+    outbox_bytes_max: int = 1_048_576  # 8,000 answers that a peer does not read
+    keep_alives_max: int = 16  # zero-length frames in a row; a storm of them is closed
+    delayed_answers_max: int = 8_192  # answers that wait for their time; more are lost, and counted
+    late_margin_s: float = 0.75  # a late approval leaves this long after the response deadline
+    remembered_max: int = 32_768  # messages kept for duplicates: 350 bytes each
+    remembered_s: int = 86_400  # no acquirer repeats a message after a day
+
+
 class Switch(Section, frozen=True):
     """The pipeline that moves the money."""
 
@@ -172,6 +187,7 @@ class Settings(Section, frozen=True):
     switch: Switch = field(default_factory=Switch)
     hsm: HSM = field(default_factory=HSM)
     networks: dict[str, Network] = field(default_factory=_networks)
+    simulator: Simulator = field(default_factory=Simulator)
     ledger: Ledger = field(default_factory=Ledger)
     mux: MuxLimits = field(default_factory=MuxLimits)
     log: Log = field(default_factory=Log)
