@@ -1,0 +1,84 @@
+"""A dialect ready for use: its data, and the codec built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from switch.dialects import DialectDocument, Framing, PrivateTags, read_dialect
+from switch.iso8583 import interpreter
+from switch.iso8583.elements import Element
+from switch.iso8583.errors import MTI_DE
+
+
+@attrs.frozen(eq=False)
+class Dialect:
+    """What one network speaks. Immutable; share one among all links of a network."""
+
+    name: str
+    framing: Framing
+    elements: Mapping[int, Element]
+    mtis: frozenset[str]  # the message types that are let in, and out
+    mandatory: Mapping[str, frozenset[int]]  # by MTI
+    echo: tuple[int, ...]  # elements that a response repeats unchanged
+    network_functions: Mapping[str, str]  # "sign_on" -> DE 70
+    private: PrivateTags
+
+    def encode(self, fields: Mapping[int, str]) -> bytes:
+        """Encode a message: key 0 is the MTI, every other key an element number.
+
+        Values have the full width of their element: digits and text of fixed elements are not
+        filled here (`Element.fit` does that), so `decode` returns exactly what was encoded.
+
+        Raises:
+            EncodeError: the fields are not a message of this dialect.
+        """
+        return interpreter.encode(fields, self.elements, self.mtis)
+
+    def decode(self, data: bytes) -> dict[int, str]:
+        """Decode a message into what `encode` would have taken.
+
+        Text of fixed elements keeps the spaces it is filled with; binary elements are upper-case
+        hex; the elements stand in ascending order behind key 0.
+
+        Raises:
+            DecodeError: the bytes are not a message of this dialect.
+        """
+        return interpreter.decode(data, self.elements, self.mtis)
+
+    def missing(self, fields: Mapping[int, str]) -> list[int]:
+        """Return the mandatory elements that a message of a known MTI lacks, ascending."""
+        return sorted(self.mandatory[fields[MTI_DE]] - fields.keys())
+
+    def fit(self, number: int, text: str) -> str:
+        """Fill a value to the fixed width of its element; see `Element.fit`."""
+        return self.elements[number].fit(text)
+
+
+def dialect_from_document(document: DialectDocument) -> Dialect:
+    """Build the dialect that a checked document describes."""
+    elements = {
+        int(number): Element.from_format(int(number), line)
+        for number, line in document.elements.items()
+    }
+    return Dialect(
+        name=document.name,
+        framing=document.framing,
+        elements=dict(sorted(elements.items())),
+        mtis=frozenset(document.messages),
+        mandatory={mti: frozenset(rule.mandatory) for mti, rule in document.messages.items()},
+        echo=document.echo.elements,
+        network_functions=dict(document.network_management),
+        private=document.private,
+    )
+
+
+def load_dialect(name_or_path: str | Path) -> Dialect:
+    """Load a bundled dialect by name ("net87b") or another by the path of its .toml file.
+
+    Raises:
+        DialectError: there is no such dialect, or its file is unusable; names file and key.
+    """
+    return dialect_from_document(read_dialect(name_or_path))

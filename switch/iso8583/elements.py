@@ -1,0 +1,127 @@
+"""Data elements: their names in code, and how one is laid out on the wire."""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+from typing import Self
+
+import attrs
+
+from switch.dialects import ElementFormat
+from switch.dialects.schema import Kind
+
+
+@unique
+class DE(IntEnum):
+    """The elements that the product speaks of by name; the numbers are ISO 8583:1987's.
+
+    `MTI` is our key for the message type, which has no element number.
+    """
+
+    MTI = 0
+    PAN = 2
+    PROCESSING_CODE = 3
+    AMOUNT = 4
+    TRANSMISSION_DATE_TIME = 7
+    STAN = 11
+    LOCAL_TIME = 12
+    LOCAL_DATE = 13
+    EXPIRY = 14
+    SETTLEMENT_DATE = 15
+    MERCHANT_CATEGORY = 18
+    ACQUIRER_COUNTRY = 19
+    POS_ENTRY_MODE = 22
+    POS_CONDITION_CODE = 25
+    ACQUIRER_ID = 32
+    FORWARDING_ID = 33
+    TRACK_2 = 35
+    TRACK_3 = 36
+    RRN = 37
+    APPROVAL_CODE = 38
+    RESPONSE_CODE = 39
+    TERMINAL_ID = 41
+    CARD_ACCEPTOR_ID = 42
+    CARD_ACCEPTOR_NAME_LOCATION = 43
+    ADDITIONAL_RESPONSE_DATA = 44
+    TRACK_1 = 45
+    PRIVATE_DATA = 48
+    CURRENCY = 49
+    SETTLEMENT_CURRENCY = 50
+    PIN_BLOCK = 52
+    SECURITY_CONTROL = 53
+    ADDITIONAL_AMOUNTS = 54
+    ICC_DATA = 55
+    PRIVATE_62 = 62
+    MAC = 64
+    NETWORK_FUNCTION = 70
+    ORIGINAL_DATA = 90
+    REPLACEMENT_AMOUNTS = 95
+    ACCOUNT_ID_1 = 102
+    MAC_2 = 128
+
+
+@attrs.frozen
+class Element:
+    """How one element is laid out.
+
+    Lengths count what a length prefix counts: digits for n and z, the digits after the sign for
+    x+n, characters for an and ans, bytes for b (whose text is twice as long).
+    """
+
+    number: int
+    name: str
+    kind: Kind
+    prefix_digits: int  # 0 = fixed length, otherwise 2 or 3
+    length_min: int
+    length_max: int
+    pad_left: bool  # side of the zero nibble beside an odd number of digits
+
+    @classmethod
+    def from_format(cls, number: int, line: ElementFormat) -> Self:
+        """Build the element from its checked line of a dialect file."""
+        kind, prefix_digits, length = line.parse()
+        return cls(
+            number=number,
+            name=line.name,
+            kind=kind,
+            prefix_digits=prefix_digits,
+            length_min=line.min if prefix_digits else length,
+            length_max=length,
+            pad_left=line.pad == "left",
+        )
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the length is part of the dialect instead of the message."""
+        return self.prefix_digits == 0
+
+    @property
+    def prefix_bytes(self) -> int:
+        """Bytes of the BCD length prefix: 0, 1 or 2."""
+        return (self.prefix_digits + 1) // 2
+
+    @property
+    def text_length_max(self) -> int:
+        """Characters of the longest value in its text form."""
+        return {"b": 2 * self.length_max, "x+n": 1 + self.length_max}.get(
+            self.kind, self.length_max
+        )
+
+    def size_bytes(self, length: int) -> int:
+        """Bytes on the wire of a value of that length, without its prefix."""
+        match self.kind:
+            case "n" | "z":
+                return (length + 1) // 2
+            case "x+n":
+                return 1 + length // 2
+            case _:
+                return length
+
+    def fit(self, text: str) -> str:
+        """Fill a value to its fixed width: digits with leading zeros, text with spaces behind.
+
+        A value already too long is returned as it is, for `encode` to refuse.
+        """
+        if not self.fixed:
+            return text
+        return text.zfill(self.length_max) if self.kind == "n" else text.ljust(self.length_max)
