@@ -1,0 +1,136 @@
+"""The states of a payment and the ways between them: plain tables, no I/O.
+
+Theory of operation
+-------------------
+Three things have states. The **intent** is the one row that changes. A **transaction** is
+insert-only: its status is the to-status of its latest outcome, `pending` before the first. An
+**attempt** is insert-only too and has results: one in phase 1, and, only where that is `unknown`,
+one more in phase 2 that resolves it.
+
+The same tables stand in Postgres as CHECK constraints and as guards of the updates; a test reads
+the constraints back and compares. Statuses are text on both sides, so that a row, a log line and
+an API answer say the same word.
+
+Reserved and in no table yet: `processing → requires_action → processing` (3-D Secure).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Transitions = MappingProxyType[str, frozenset[str]]
+
+
+class LifecycleError(ValueError):
+    """A step that no table knows: a fault of ours, never of a client."""
+
+
+def _table(rows: dict[str, str]) -> Transitions:
+    return MappingProxyType({state: frozenset(targets.split()) for state, targets in rows.items()})
+
+
+INTENT_TRANSITIONS: Final = _table(
+    {
+        "created": "processing canceled",
+        "processing": "succeeded authorized failed pending_verification canceled",
+        "pending_verification": "succeeded authorized failed canceled",
+        "authorized": "processing",  # a capture or a cancel is under way
+        "failed": "processing canceled",  # a new transaction, or expiry
+        "succeeded": "",  # refunds and disputes show in amounts
+        "canceled": "",
+    }
+)
+
+TRANSACTION_TRANSITIONS: Final = _table(
+    {
+        "pending": "succeeded failed pending_verification reversing",
+        "pending_verification": "succeeded failed reversing",
+        "reversing": "reversed",  # only on a final 0430 or an operator's resolution
+        "succeeded": "",
+        "failed": "",
+        "reversed": "",
+    }
+)
+
+INTENT_STATUSES: Final = tuple(INTENT_TRANSITIONS)
+TRANSACTION_STATUSES: Final = tuple(TRANSACTION_TRANSITIONS)
+INTENT_TERMINAL: Final = frozenset(s for s, ways in INTENT_TRANSITIONS.items() if not ways)
+TRANSACTION_TERMINAL: Final = frozenset(
+    s for s, ways in TRANSACTION_TRANSITIONS.items() if not ways
+)
+
+TRANSACTION_TYPES: Final = (
+    "charge",
+    "capture",
+    "cancel",
+    "refund",
+    "verification",
+    "adjustment",
+    "dispute",
+)
+
+# Phase 1 is the first result, phase 2 what an unknown turned out to be.
+ATTEMPT_RESULTS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
+    {
+        1: ("approved", "partial", "declined", "not_sent", "unknown"),
+        2: ("approved", "declined", "reversed", "manual"),
+    }
+)
+# What a transaction must be when an outcome of that phase is written.
+PHASE_FROM: Final[Mapping[int, frozenset[str]]] = MappingProxyType(
+    {1: frozenset({"pending"}), 2: frozenset({"pending_verification", "reversing"})}
+)
+
+ADVICES: Final = ("retry_later", "use_other_card", "do_not_retry", "authenticate")
+
+# The intent statuses that admit each operation; `live_transaction_id` must be null as well.
+ADMITS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "charge": frozenset({"created", "failed"}),
+        "verification": frozenset({"created"}),
+        "capture": frozenset({"authorized"}),
+        "cancel": frozenset({"authorized"}),
+        "refund": frozenset({"succeeded"}),
+    }
+)
+# Intents in these statuses become canceled when their time is over.
+EXPIRES: Final = frozenset({"created", "failed"})
+
+# The statuses in which the operation is still live: the intent's mutex stays taken.
+INTENT_LIVE: Final = frozenset({"processing", "pending_verification"})
+
+# Result of a charge with automatic capture → (transaction status, intent status).
+# `partial` stands here for a merchant that opted in; without that it is `reversing`.
+CHARGE_SETTLEMENTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "approved": ("succeeded", "succeeded"),
+        "partial": ("succeeded", "succeeded"),
+        "declined": ("failed", "failed"),
+        "not_sent": ("failed", "failed"),
+        "unknown": ("pending_verification", "pending_verification"),
+    }
+)
+
+
+def check_transition(table: Transitions, from_status: str, to_status: str) -> None:
+    """Pass a step of the table, refuse every other.
+
+    Raises:
+        LifecycleError: the table does not lead from the one to the other.
+    """
+    if to_status not in table.get(from_status, frozenset()):
+        raise LifecycleError(f"no way leads from {from_status} to {to_status}")
+
+
+def check_result(phase: int, result: str) -> None:
+    """Pass a result that the phase allows.
+
+    Raises:
+        LifecycleError: no such phase, or the phase does not know the result.
+    """
+    if result not in ATTEMPT_RESULTS.get(phase, ()):
+        raise LifecycleError(f"phase {phase} has no result {result}")

@@ -1,0 +1,121 @@
+"""What goes into the two commits of a charge and what comes out: hot records.
+
+msgspec Structs outside the garbage collector's sight (`gc=False`): they hold bytes, text and
+numbers only, so they cannot form cycles. Ids and digests are 16 raw bytes. Instants end `_us`:
+microseconds since 1970; in `TransactionRow` they carry the wire's names `created_at`,
+`updated_at`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class ChargeToRecord(Struct, gc=False, frozen=True):
+    """One charge about to be sent: what commit 1 writes before a byte leaves.
+
+    Amount and currency are not here: they come back from the locked intent row.
+    """
+
+    intent_id: bytes
+    merchant_id: bytes
+    transaction_id: bytes
+    attempt_id: bytes
+    key_digest: bytes  # merchant, mode, credential class (intent), idempotency key
+    request_hash: bytes  # method, target, body
+    request_id: bytes
+    card_digest: bytes  # of the ciphertext as sent; unique per intent
+    sealed_card: bytes  # PAN and expiry as the HSM sealed them
+    fingerprint: bytes
+    card_brand: str
+    card_last4: str
+    card_exp_month: int
+    card_exp_year: int
+    network: str
+    acquirer_id: str  # DE 32
+    mti: str
+    stan: str  # DE 11
+    rrn: str  # DE 37
+    de7: str  # MMDDhhmmss
+    deadline_at_us: int
+    live: bool
+
+
+class TransactionRow(Struct, gc=False, frozen=True):
+    """A transaction with the status its latest outcome gives it; fields as in `switch.wire`."""
+
+    transaction_id: bytes
+    intent_id: bytes
+    type: str
+    status: str
+    amount_minor: int
+    currency: str
+    response_code: str  # DE 39, or empty
+    approval_code: str  # DE 38, or empty
+    decline_code: str  # or empty
+    advice: str  # or empty
+    card_brand: str
+    card_last4: str
+    card_exp_month: int
+    card_exp_year: int
+    created_at: int
+    updated_at: int
+
+
+class Won(Struct, gc=False, frozen=True):
+    """The charge is recorded and may be sent."""
+
+    amount_minor: int
+    currency: str
+    created_at_us: int
+    version: int  # of the intent after this commit
+
+
+class Replay(Struct, gc=False, frozen=True):
+    """The same request under the same key stands already; this is what became of it."""
+
+    transaction: TransactionRow
+
+
+class Lost(Struct, gc=False, frozen=True):
+    """Nothing was recorded for this request."""
+
+    code: str  # an error code of contract 4
+    holder: bytes = b""  # merchant_reference_in_use: the intent that holds the reference
+
+
+Verdict = Won | Replay | Lost
+
+
+class OutcomeToRecord(Struct, gc=False, frozen=True):
+    """One result of an attempt: what commit 2 writes before the merchant hears it."""
+
+    attempt_id: bytes
+    transaction_id: bytes
+    intent_id: bytes
+    phase: int  # 1 = first result, 2 = resolution of an unknown
+    result: str  # lifecycle.ATTEMPT_RESULTS[phase]
+    from_status: str  # of the transaction
+    to_status: str
+    intent_to: str
+    response_code: str  # DE 39, or empty
+    approval_code: str  # DE 38, or empty
+    actor: str  # who found it out, such as network:vsim, switch, recovery
+    request_id: bytes
+    at_us: int
+    decline_code: str = ""  # what the merchant is told, such as insufficient_funds
+    advice: str = ""  # lifecycle.ADVICES, or empty
+    approved_minor: int = 0  # of a partial approval; 0 = the whole amount
+
+
+class Settled(Struct, gc=False, frozen=True):
+    """What commit 2 found.
+
+    Not advanced: the intent had moved on (a late or second answer) and nothing was written;
+    `version` and `intent_status` then say where it stands (0 and empty if there is no such
+    intent).
+    """
+
+    advanced: bool
+    version: int
+    intent_status: str
