@@ -68,7 +68,7 @@ class LengthFramer:
         self._frame_bytes_max = frame_bytes_max
         self._frame_bytes_min = frame_bytes_min
         self._buffer = bytearray()
-        self._needed = header_bytes  # bytes the buffer must hold before anything can be cut
+        self._needed: int = header_bytes  # bytes the buffer must hold before anything can be cut
         self.frames_total = 0
         self.broken: FrameError | None = None
 
@@ -97,11 +97,11 @@ class LengthFramer:
 
     def _cut(self, data: bytes) -> list[bytes]:
         """Cut the whole frames out of `data`, keep the rest."""
-        header_bytes: int = self._header_bytes
+        header_bytes = self._header_bytes
         shortest, longest = self._frame_bytes_min, self._frame_bytes_max
         frames: list[bytes] = []
         offset, end = 0, len(data)
-        needed: int = header_bytes
+        needed = header_bytes
         while (start := offset + header_bytes) <= end:
             length = int.from_bytes(data[offset:start], "big")
             if length > longest or length < shortest:
