@@ -1,0 +1,67 @@
+"""What a DE 39 response code means, from one versioned data table.
+
+The table is `response_codes.toml`, beside this module. A code it does not list is a decline
+without retry: an unknown word from a network never becomes an approval.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from typing import Literal
+
+from msgspec import Struct, convert
+
+CodeClass = Literal["approve", "hard", "soft", "data", "generic", "our_fault", "undecided", "wait"]
+Advice = Literal["", "retry_later", "use_other_card", "do_not_retry", "authenticate"]
+
+
+class ResponseCode(Struct, frozen=True, forbid_unknown_fields=True, rename={"code_class": "class"}):
+    """One row of the table."""
+
+    code_class: CodeClass
+    decline: str = ""
+    advice: Advice = ""
+    partial: bool = False  # approved for less than was asked (DE 4 of the answer)
+    zero_amount_only: bool = False  # an approval only of an account verification
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True):
+    version: str
+    default: ResponseCode
+    codes: dict[str, ResponseCode]
+
+
+class ResponseCodes:
+    """Look-up by DE 39; total, because a network may say anything."""
+
+    __slots__ = ("_codes", "_default", "version")
+
+    def __init__(self, table: bytes | str) -> None:
+        parsed = convert(tomllib.loads(table if isinstance(table, str) else table.decode()), _Table)
+        self.version = parsed.version
+        self._codes = parsed.codes
+        self._default = parsed.default
+        for code, row in parsed.codes.items():
+            if len(code) != 2 or not code.isalnum():
+                raise ValueError(f"response code {code!r}: DE 39 is two letters or digits")
+            if row.code_class in {"hard", "soft", "data", "generic", "our_fault"} and not (
+                row.decline and row.advice
+            ):
+                raise ValueError(f"response code {code!r}: a decline needs a code and an advice")
+
+    def __contains__(self, code: str) -> bool:
+        return code in self._codes
+
+    def look_up(self, code: str) -> ResponseCode:
+        """The row of `code`, or the default decline."""
+        return self._codes.get(code, self._default)
+
+
+def load_response_codes() -> ResponseCodes:
+    """The bundled table."""
+    return ResponseCodes(files("switch.core").joinpath("response_codes.toml").read_bytes())
+
+
+NOT_SENT = ResponseCode("soft", "network_unavailable", "retry_later")
+"""How a merchant hears of an attempt of which no byte left."""

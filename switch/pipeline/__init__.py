@@ -1,0 +1,22 @@
+"""The life of a charge: batches through stages.
+
+    intake -> known key? -> open card (HSM) -> route, reserve -> commit 1 -> encode, send
+           ... network ... -> match -> commit 2 -> reply
+
+Each arrow is an `Inbox`; each stage is one Trio task that takes what waits, decides for the whole
+batch in pure code, and hands on. While one commit is in flight the next batch gathers, so there is
+no added wait when idle and batches grow under load. Nothing here spawns a task, takes a lock, opens
+a cancel scope, writes a log line or issues an SQL statement per payment.
+
+A payment holds one admission credit from intake to reply, which bounds every inbox. A stage's
+work on one payment is total: an exception becomes that payment's outcome, an internal error before
+commit 1 and `unknown` after it, and is counted.
+
+- `payment`    the record that travels, and the counters
+- `intake`     admission; a duplicate in flight joins the first
+- `lookup`     keys already used are answered from the ledger; merchants' acceptor data
+- `opening`    cards through the HSM, a bounded number of batches in flight
+- `recording`  route, reserve, numbers, commit 1 (fast lane and slow lane), encode, send
+- `settling`   network events to outcomes, commit 2, replies
+- `replying`   answers to the api, credits back
+"""

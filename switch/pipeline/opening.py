@@ -1,0 +1,146 @@
+"""Open card: batches of sealed cards through the least-loaded HSM worker.
+
+A bounded number of batches is in flight; while all are, cards gather into larger ones. Every batch
+has a deadline. A worker that does not answer by then costs its payments a 503 and nothing is
+recorded, since nothing was sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NoReturn
+
+import trio
+from msgspec import Struct
+
+from chassis.log import get_logger
+from chassis.mux import MuxClient, MuxError
+from chassis.settings import HSM
+from chassis.stage import Inbox
+from hsm_sim.wire import CardsOpened, CardToOpen, HSMReply, HSMRequest, OpenCards, OpenedCard
+from ledger.ids import public_id
+from switch.pipeline.payment import Payment
+from switch.pipeline.replying import Replies
+
+log = get_logger(__name__)
+RETRY_AFTER_S = 1
+EXPIRY_TICK_S = 0.05  # how finely the deadline is kept; it is a fault's deadline, not a timer
+
+
+class _Batch(Struct, gc=False):
+    payments: list[Payment]
+    worker: int
+    request_id: int
+    expires_at: float
+    open: bool = True
+
+
+class Opening:
+    """The stage in front of the HSM workers."""
+
+    def __init__(
+        self,
+        *,
+        workers: Sequence[MuxClient[HSMRequest, HSMReply]],
+        settings: HSM,
+        recording: Inbox[Payment],
+        replies: Replies,
+    ) -> None:
+        self._workers = workers
+        self._loads = [0] * len(workers)
+        self._settings = settings
+        self._recording = recording
+        self._replies = replies
+        self._in_flight: deque[_Batch] = deque()
+        self._free = trio.Event()
+        self.timeouts = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no batch waits for a worker's answer."""
+        return not any(self._loads)
+
+    async def handle(self, batch: list[Payment]) -> None:
+        """Send one batch to the least-loaded worker; waits while every worker is busy."""
+        while True:
+            worker = self._choose()
+            if worker is None:
+                self._refuse(batch)
+                return
+            if self._loads[worker] < self._settings.batches_in_flight_max:
+                break
+            self._free = trio.Event()
+            await self._free.wait()
+        flight = _Batch(batch, worker, 0, trio.current_time() + self._settings.open_deadline_s)
+        request = OpenCards(
+            [
+                CardToOpen(
+                    ciphertext=payment.charge.ciphertext,
+                    live=payment.charge.live,
+                    publishable_key=payment.charge.publishable_key,
+                    intent=public_id("pi", payment.charge.intent_id),
+                    intent_id=payment.charge.intent_id,
+                    merchant_id=payment.charge.merchant_id,
+                )
+                for payment in batch
+            ]
+        )
+        self._loads[worker] += 1
+        try:
+            flight.request_id = self._workers[worker].submit(
+                request, lambda reply: self._deliver(flight, reply)
+            )
+        except MuxError:
+            self._close(flight)
+            self._refuse(batch)
+            return
+        self._in_flight.append(flight)
+
+    async def expire(self) -> NoReturn:
+        """Answer batches whose deadline has passed; one task for all of them."""
+        while True:
+            await trio.sleep(EXPIRY_TICK_S)
+            now = trio.current_time()
+            while self._in_flight and (
+                not self._in_flight[0].open or self._in_flight[0].expires_at <= now
+            ):
+                flight = self._in_flight.popleft()
+                if flight.open:
+                    self.timeouts += 1
+                    self._workers[flight.worker].forget(flight.request_id)
+                    self._close(flight)
+                    self._refuse(flight.payments)
+
+    def _choose(self) -> int | None:
+        best = None
+        for index, worker in enumerate(self._workers):
+            if worker.connected and (best is None or self._loads[index] < self._loads[best]):
+                best = index
+        return best
+
+    def _deliver(self, flight: _Batch, reply: HSMReply | MuxError) -> None:
+        if not flight.open:
+            return
+        self._close(flight)
+        if not isinstance(reply, CardsOpened) or len(reply.cards) != len(flight.payments):
+            log.warning("hsm_batch_failed", cards=len(flight.payments), reply=type(reply).__name__)
+            self._refuse(flight.payments)
+            return
+        opened: list[Payment] = []
+        for payment, card in zip(flight.payments, reply.cards, strict=True):
+            if isinstance(card, OpenedCard):
+                payment.card = card
+                opened.append(payment)
+            else:
+                self._replies.refuse(payment, card.code)
+        self._recording.put_many(opened)
+
+    def _close(self, flight: _Batch) -> None:
+        flight.open = False
+        self._loads[flight.worker] -= 1
+        self._free.set()
+
+    def _refuse(self, batch: list[Payment]) -> None:
+        for payment in batch:
+            self._replies.refuse(payment, "hsm_unavailable", RETRY_AFTER_S)

@@ -1,0 +1,231 @@
+"""Route, reserve, number, commit 1, encode, send.
+
+No byte of a financial message leaves before its attempt is committed (money.md I1), so this stage
+sends only what the ledger answers `Won` for. Route and window slot come *before* the commit: a
+payment that no network can take now is refused with nothing recorded.
+
+The slow lane is this same stage over another inbox: it differs in the lane it asks the committer
+for, and in batch size. Rows keep the ids they were given first, which is what makes repeating a
+commit of unknown fate safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+
+from chassis.log import get_logger
+from chassis.settings import Network, Switch
+from chassis.stage import Inbox
+from ledger.charges import ChargeCommitter
+from ledger.records import ChargeToRecord, Lost, Replay, Won
+from switch.core.admission import Admission
+from switch.core.batching import split_distinct
+from switch.core.brands import card_brand
+from switch.core.messages import sale_request
+from switch.core.numbers import NumbersExhaustedError, RRNSource, StanAllocator
+from switch.core.routing import RoutingTable
+from switch.dialects import Dialect
+from switch.iso8583.errors import CodecError
+from switch.link.correlation import correlation_key
+from switch.link.group import LinkGroup
+from switch.pipeline.payment import Payment, PipelineCounts
+from switch.pipeline.replying import Replies, state_of_row
+
+log = get_logger(__name__)
+RETRY_AFTER_S = 1
+MTI_SALE = "0200"
+
+
+class Carrier:
+    """One network as this stage needs it."""
+
+    __slots__ = ("dialect", "group", "settings", "stans")
+
+    def __init__(
+        self, settings: Network, dialect: Dialect, group: LinkGroup, stans: StanAllocator
+    ) -> None:
+        self.settings = settings
+        self.dialect = dialect
+        self.group = group
+        self.stans = stans
+
+
+class Recording:
+    """Both lanes of commit 1 and what follows it."""
+
+    def __init__(
+        self,
+        *,
+        carriers: Mapping[str, Carrier],
+        routing: RoutingTable,
+        admission: Admission,
+        committer: ChargeCommitter,
+        replies: Replies,
+        counts: PipelineCounts,
+        settings: Switch,
+        rrns: RRNSource,
+        next_id: Callable[[], bytes],
+        now_us: Callable[[], int],
+        slow: Inbox[Payment],
+        not_sent: Callable[[Payment, str], None],
+    ) -> None:
+        self._carriers = carriers
+        self._routing = routing
+        self._admission = admission
+        self._committer = committer
+        self._replies = replies
+        self._counts = counts
+        self._settings = settings
+        self._rrns = rrns
+        self._next_id = next_id
+        self._now_us = now_us
+        self._slow = slow
+        self._not_sent = not_sent
+
+    async def handle(self, batch: list[Payment]) -> None:
+        """The fast lane: prepare, commit what is not locked, send what was won."""
+        rest = [payment for payment in batch if self._prepare(payment)]
+        while rest:
+            ready, rest = split_distinct(rest, _intent)
+            await self._commit(ready, "fast")
+
+    async def handle_slow(self, batch: list[Payment]) -> None:
+        """The slow lane: wait for the locks that the fast lane skipped."""
+        rest = batch
+        while rest:
+            ready, rest = split_distinct(rest, _intent)
+            await self._commit(ready, "slow")
+
+    def _prepare(self, payment: Payment) -> bool:
+        """Route, reserve a slot, draw numbers; False when the payment was refused instead."""
+        refusal = self._reserve(payment)
+        if refusal:
+            self._replies.refuse(payment, refusal, RETRY_AFTER_S)
+            return False
+        try:
+            payment.record = self._row(payment)
+        except NumbersExhaustedError:
+            self._release(payment)
+            self._replies.refuse(payment, "overloaded", RETRY_AFTER_S)
+            return False
+        return True
+
+    def _reserve(self, payment: Payment) -> str:
+        """Take a window slot on the best network that has one: "" or the error code."""
+        if payment.card is None:
+            raise RuntimeError("a payment reaches this stage with its card open")
+        refusal = "network_unavailable"
+        for name in self._routing.candidates(payment.card.pan):
+            if not self._admission.enter_network(name):
+                refusal = "overloaded"
+                continue
+            slot = self._carriers[name].group.reserve()
+            if slot is not None:
+                payment.network = name
+                payment.slot = slot
+                return ""
+            self._admission.leave_network(name)
+        return refusal
+
+    def _row(self, payment: Payment) -> ChargeToRecord:
+        card = payment.card
+        if card is None:
+            raise RuntimeError("a payment reaches this stage with its card open")
+        charge = payment.charge
+        carrier = self._carriers[payment.network]
+        now_us = self._now_us()
+        stan, de7 = carrier.stans.next(now_us // 1_000_000)
+        network = carrier.settings
+        return ChargeToRecord(
+            intent_id=charge.intent_id,
+            merchant_id=charge.merchant_id,
+            transaction_id=self._next_id(),
+            attempt_id=self._next_id(),
+            key_digest=charge.key_digest,
+            request_hash=charge.request_hash,
+            request_id=charge.request_id,
+            card_digest=blake2b(charge.ciphertext.encode(), digest_size=16).digest(),
+            sealed_card=card.sealed,
+            fingerprint=card.fingerprint,
+            card_brand=card_brand(card.pan),
+            card_last4=card.pan[-4:],
+            card_exp_month=int(card.expiry[2:]),
+            card_exp_year=2000 + int(card.expiry[:2]),
+            network=payment.network,
+            acquirer_id=network.acquirer_id,
+            mti=MTI_SALE,
+            stan=stan,
+            rrn=self._rrns.next(),
+            de7=de7,
+            deadline_at_us=now_us
+            + int((network.max_send_age_s + network.response_deadline_s) * 1_000_000),
+            live=charge.live,
+        )
+
+    async def _commit(self, ready: list[Payment], lane: str) -> None:
+        rows = [payment.record for payment in ready if payment.record is not None]
+        verdicts = await self._committer.record(rows, lane=lane)
+        self._counts.commit1_batches += 1
+        self._counts.commit1_rows += len(rows)
+        for payment, verdict in zip(ready, verdicts, strict=True):
+            if isinstance(verdict, Won):
+                self._send(payment, verdict)
+            elif verdict is None:
+                self._counts.slow_lane += 1
+                self._slow.put(payment)
+            else:
+                self._answer(payment, verdict)
+
+    def _answer(self, payment: Payment, verdict: Replay | Lost) -> None:
+        self._release(payment)
+        if isinstance(verdict, Lost):
+            self._replies.refuse(payment, verdict.code)
+        else:
+            self._counts.replayed += 1
+            row = verdict.transaction
+            self._replies.done(payment, state_of_row(row), replayed=True)
+
+    def _send(self, payment: Payment, won: Won) -> None:
+        payment.amount_minor = won.amount_minor
+        payment.currency = won.currency
+        payment.created_at_us = won.created_at_us
+        carrier = self._carriers[payment.network]
+        try:
+            request = self._message(payment)
+            frame = carrier.dialect.encode(request)
+        except (CodecError, ValueError) as error:
+            # The attempt is recorded and no byte has left: that is a known outcome.
+            self._counts.errors += 1
+            log.error("message_not_encodable", network=payment.network, error=type(error).__name__)
+            carrier.group.release(payment.slot)
+            self._not_sent(payment, "encode_failed")
+            return
+        payment.request = request
+        key = correlation_key(request)
+        carrier.group.send(payment.slot, key, frame, payment, payment.accepted_at)
+
+    def _message(self, payment: Payment) -> dict[int, str]:
+        card, record, acceptor = payment.card, payment.record, payment.acceptor
+        if card is None or record is None or acceptor is None:
+            raise ValueError("a payment is sent with its card, its record and its acceptor")
+        return sale_request(
+            pan=card.pan,
+            expiry=card.expiry,
+            cvc=card.cvc,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            stan=record.stan,
+            de7=record.de7,
+            rrn=record.rrn,
+            acquirer_id=record.acquirer_id,
+            acceptor=acceptor,
+        )
+
+    def _release(self, payment: Payment) -> None:
+        self._carriers[payment.network].group.release(payment.slot)
+        payment.slot = None
+
+
+def _intent(payment: Payment) -> bytes:
+    return payment.charge.intent_id

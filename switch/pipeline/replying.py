@@ -1,0 +1,100 @@
+"""Answers to the api: one place where a payment's credit is given back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec.structs import astuple
+
+from chassis.settings import Switch
+from ledger.records import TransactionRow
+from switch.core.admission import Admission
+from switch.pipeline.payment import Payment, PipelineCounts
+from switch.wire import Done, Refused, SwitchReply, TransactionState
+
+TERMINAL = frozenset({"succeeded", "failed", "reversed"})
+
+
+class Replies:
+    """Answers payments and remembers terminal ones, so that a repeat needs no look-up.
+
+    `in_flight` maps the key digest of every payment inside to that payment; it is how a duplicate
+    finds the first one to join.
+    """
+
+    __slots__ = ("_admission", "_counts", "_recent", "_recent_max", "in_flight")
+
+    def __init__(self, admission: Admission, counts: PipelineCounts, settings: Switch) -> None:
+        self._admission = admission
+        self._counts = counts
+        self._recent: OrderedDict[bytes, tuple[bytes, TransactionState]] = OrderedDict()
+        self._recent_max = settings.recent_keys_max
+        self.in_flight: dict[bytes, Payment] = {}
+
+    def recall(self, key_digest: bytes, request_hash: bytes) -> SwitchReply | None:
+        """The answer to a key whose transaction is terminal and recent, or None."""
+        known = self._recent.get(key_digest)
+        if known is None:
+            return None
+        if known[0] != request_hash:
+            return Refused("idempotency_key_reused")
+        return Done(known[1], replayed=True)
+
+    def done(self, payment: Payment, state: TransactionState, *, replayed: bool = False) -> None:
+        """Answer with a transaction."""
+        if state.status in TERMINAL:
+            recent = self._recent
+            recent[payment.charge.key_digest] = (payment.charge.request_hash, state)
+            if len(recent) > self._recent_max:
+                recent.popitem(last=False)
+        self._answer(payment, Done(state, replayed))
+
+    def refuse(self, payment: Payment, code: str, retry_after_s: int = 0) -> None:
+        """Answer that nothing was recorded for this payment."""
+        self._counts.refused += 1
+        self._answer(payment, Refused(code, retry_after_s))
+
+    def _answer(self, payment: Payment, reply: SwitchReply) -> None:
+        charge = payment.charge
+        if self.in_flight.pop(charge.key_digest, None) is None:
+            return  # answered before: an outcome that arrived after the reply
+        payment.forget_card()
+        self._admission.leave(charge.merchant_id, payment.network)
+        peer, request_id = payment.waiter
+        peer.reply(request_id, reply)
+        if payment.joined is not None:
+            if isinstance(reply, Done):
+                reply = Done(reply.transaction, replayed=True)
+            for peer, request_id in payment.joined:
+                peer.reply(request_id, reply)
+
+
+def state_of_row(row: TransactionRow) -> TransactionState:
+    """A ledger row as the api hears of it: the two records have the same fields in order."""
+    return TransactionState(*astuple(row))
+
+
+def state_of_payment(payment: Payment, status: str, at_us: int) -> TransactionState:
+    """A payment whose outcome has just become durable, as the api hears of it."""
+    record = payment.record
+    decision = payment.decision
+    if record is None or decision is None:
+        raise RuntimeError("a payment is answered from its own memory only after both commits")
+    return TransactionState(
+        transaction_id=record.transaction_id,
+        intent_id=record.intent_id,
+        type="charge",
+        status=status,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        response_code=decision.response_code,
+        approval_code=decision.approval_code,
+        decline_code=decision.decline_code,
+        advice=decision.advice,
+        card_brand=record.card_brand,
+        card_last4=record.card_last4,
+        card_exp_month=record.card_exp_month,
+        card_exp_year=record.card_exp_year,
+        created_at=payment.created_at_us,
+        updated_at=at_us,
+    )

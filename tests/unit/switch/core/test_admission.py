@@ -1,0 +1,44 @@
+"""Admission keeps every inner inbox bounded."""
+
+from __future__ import annotations
+
+from chassis.settings import Switch
+from switch.core.admission import Admission
+
+SMALL = Switch(credits_max=4, merchant_credits_max=3, network_share=0.5)
+ALICE, BOB = b"a" * 16, b"b" * 16
+
+
+def test_credits_end_and_come_back() -> None:
+    """Over the limit is refused before any work; a reply frees a credit."""
+    admission = Admission(SMALL)
+    assert [admission.enter(ALICE) for _ in range(3)] == ["", "", ""]
+    assert admission.enter(BOB) == ""
+    assert admission.enter(BOB) == "overloaded"
+    admission.leave(ALICE)
+    assert admission.enter(BOB) == ""
+    assert (admission.inside, admission.peak) == (4, 4)
+
+
+def test_one_merchant_cannot_take_every_credit() -> None:
+    """A merchant has a limit of its own."""
+    admission = Admission(SMALL)
+    assert [admission.enter(ALICE) for _ in range(4)] == ["", "", "", "rate_limited"]
+    assert admission.inside == 3
+
+
+def test_a_silent_network_holds_at_most_its_share() -> None:
+    """Half the credits stay for the other networks."""
+    admission = Admission(SMALL)
+    assert [admission.enter_network("vsim") for _ in range(3)] == [True, True, False]
+    assert admission.enter_network("msim")
+    admission.enter(ALICE)
+    admission.leave(ALICE, "vsim")
+    assert admission.enter_network("vsim")
+
+
+def test_closed_means_closed() -> None:
+    """While draining nothing more is admitted."""
+    admission = Admission(SMALL)
+    admission.closed = True
+    assert admission.enter(ALICE) == "overloaded"

@@ -1,0 +1,105 @@
+"""STAN, DE 7 and RRN: unique in spite of wraps, crashes and clocks that step back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from switch.core.numbers import (
+    NumbersExhaustedError,
+    RRNSource,
+    StanAllocator,
+    StanBlock,
+    format_de7,
+    rrn_time_us,
+)
+
+NOON = 1_790_000_000
+
+
+def allocator(*blocks: StanBlock) -> StanAllocator:
+    """An allocator with these blocks."""
+    made = StanAllocator()
+    for block in blocks:
+        made.add(block)
+    return made
+
+
+def block(first: int, count: int, floor_s: int = NOON, ceiling_s: int = NOON + 60) -> StanBlock:
+    """A block valid for a minute from noon."""
+    return StanBlock(first=first, count=count, floor_s=floor_s, ceiling_s=ceiling_s)
+
+
+def test_stans_run_through_the_blocks_in_order() -> None:
+    """Blocks are used one after the other, with six digits."""
+    made = allocator(block(999_998, 2), block(1, 2))
+    assert [made.next(NOON)[0] for _ in range(4)] == ["999998", "999999", "000001", "000002"]
+    assert made.remaining == 0
+
+
+def test_no_block_means_no_number() -> None:
+    """Without a block nothing may be sent."""
+    made = allocator(block(1, 1))
+    made.next(NOON)
+    with pytest.raises(NumbersExhaustedError):
+        made.next(NOON)
+
+
+def test_de7_never_goes_back_with_the_clock() -> None:
+    """A clock stepped back an hour leaves DE 7 where it was."""
+    made = allocator(block(1, 10))
+    assert made.next(NOON + 5)[1] == format_de7(NOON + 5)
+    assert made.next(NOON - 3_600)[1] == format_de7(NOON + 5)
+
+
+def test_de7_respects_the_floor_of_a_block() -> None:
+    """A block that may have been used until its floor is not used with an earlier second."""
+    assert allocator(block(1, 10, floor_s=NOON + 30)).next(NOON)[1] == format_de7(NOON + 30)
+
+
+def test_a_block_is_not_used_past_its_ceiling() -> None:
+    """Past the second that the ledger vouched for, the rest of a block is skipped."""
+    made = allocator(block(1, 10), block(11, 10, ceiling_s=NOON + 600))
+    assert made.next(NOON)[0] == "000001"
+    assert made.next(NOON + 61)[0] == "000011"
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 10), (1, 0), (999_999, 2), (-5, 10)])
+def test_blocks_outside_six_digits_are_refused(first: int, count: int) -> None:
+    """000000 is unused and STANs end at 999999."""
+    with pytest.raises(ValueError, match="STAN block"):
+        StanBlock(first=first, count=count, floor_s=0, ceiling_s=1)
+
+
+@given(st.lists(st.integers(min_value=NOON - 10_000, max_value=NOON + 50), max_size=60))
+def test_numbers_are_unique_and_ordered_whatever_the_clock_does(clock: list[int]) -> None:
+    """No (DE 7, STAN) repeats and DE 7 never decreases, for any sequence of clock readings."""
+    made = allocator(block(1, 30), block(31, 30))
+    drawn = [made.next(now) for now in clock]
+    assert len(set(drawn)) == len(drawn)
+    assert [de7 for _, de7 in drawn] == sorted(de7 for _, de7 in drawn)
+
+
+def test_rrns_grow_though_the_clock_stands_or_steps_back() -> None:
+    """Every RRN is above the one before it."""
+    readings = iter([1_790_000_000_000_000, 1_790_000_000_000_000, 1_700_000_000_000_000])
+    source = RRNSource(3, lambda: next(readings))
+    drawn = [source.next() for _ in range(3)]
+    assert drawn == sorted(set(drawn))
+    assert all(len(rrn) == 12 and rrn[0] == "3" for rrn in drawn)
+
+
+def test_rrn_carries_its_time_and_goes_on_after_a_restart() -> None:
+    """A restart with the clock behind starts after the newest RRN in the ledger."""
+    source = RRNSource(0, lambda: 1_790_000_000_123_456)
+    first = source.next()
+    assert rrn_time_us(first) == 1_790_000_000_123_456
+    assert RRNSource(0, lambda: 1_700_000_000_000_000, newest=first).next() > first
+
+
+def test_two_switches_never_draw_the_same_rrn() -> None:
+    """Ranges are disjoint by their first character."""
+    assert RRNSource(0, lambda: 1_790_000_000_000_000).next() != (
+        RRNSource(1, lambda: 1_790_000_000_000_000).next()
+    )
