@@ -1,0 +1,342 @@
+"""One Postgres session: libpq without blocking, driven by Trio.
+
+Theory of operation
+-------------------
+libpq (through `psycopg.pq`) keeps the protocol; this module only waits: it sends, then sleeps in
+`trio.lowlevel` until the socket has bytes. There is no thread, no second event loop and no
+adaptation layer, because batches arrive packed (`ledger.pgtypes`) and leave as columns.
+
+The session stays in libpq's *pipeline mode*. A call queues Parse (once per query and session),
+Bind, Describe and Execute for each step and one Sync, which leave in one write and come back in
+one read. Everything up to the Sync is **one implicit transaction**: Postgres commits it at the
+Sync or, when a step fails, skips the rest and rolls all of it back (PostgreSQL manual, "Extended
+Query" and "Pipeline Mode"). Hence `run` is a pipeline of one step, `pipeline` one of several, and
+neither needs BEGIN. A deferred constraint speaks only at the Sync: an answer counts when the
+Sync's own answer has come without an error.
+
+*Cancellation* never leaves the protocol half-way: it is delivered before anything is sent, or
+after the Sync's answer was read. What bounds the wait is the server's `statement_timeout`, and,
+for a server that does not answer at all, `answer_timeout_s`, after which the session is closed. A
+call that ends in `ConnectionLostError` has an unknown fate: it may have been committed.
+
+*One user at a time*: a second task is refused with `ConnectionBusyError` before it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Self
+
+import structlog
+import trio
+from psycopg import OperationalError, pq
+
+from ledger.dsn import with_addresses, with_session
+from ledger.errors import ConnectionBusyError, ConnectionLostError, DatabaseError, database_error
+from ledger.queries import Query
+from ledger.result import Result
+
+Params = Sequence[bytes | None]
+Step = tuple[Query, Params]
+
+ANSWER_TIMEOUT_S: Final = 15.0  # three times the default statement_timeout
+
+_log = structlog.get_logger(__name__)
+
+# Plain ints: comparing with an IntEnum member costs a rich comparison each.
+_BINARY: Final = int(pq.Format.BINARY)
+_FATAL_ERROR: Final = int(pq.ExecStatus.FATAL_ERROR)
+_COMMAND_OK: Final = int(pq.ExecStatus.COMMAND_OK)
+_PIPELINE_SYNC: Final = int(pq.ExecStatus.PIPELINE_SYNC)
+_PIPELINE_ABORTED: Final = int(pq.ExecStatus.PIPELINE_ABORTED)
+
+
+class Connection:
+    """One session; made by `open`, ended by `aclose`.
+
+    Attributes:
+        closed: True once the session is gone, by our doing or the server's.
+        backend_process_id: The server process behind it, as `pg_stat_activity` names it.
+    """
+
+    def __init__(self, pgconn: pq.abc.PGconn, *, answer_timeout_s: float) -> None:
+        self._pgconn = pgconn
+        self._socket = pgconn.socket
+        self._answer_timeout_s = answer_timeout_s
+        self._prepared: set[Query] = set()
+        self._busy = False
+        self.closed = False
+        self.backend_process_id = pgconn.backend_pid
+        pgconn.notice_handler = _log_notice
+        pgconn.nonblocking = 1
+        pgconn.enter_pipeline_mode()
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        role_settings: Mapping[str, str] | None = None,
+        connect_timeout_s: float,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> Self:
+        """Connect and log in.
+
+        Args:
+            dsn: A libpq connection string or URI.
+            role_settings: Run-time parameters of the session, such as `ledger.dsn.hot_settings`.
+            connect_timeout_s: For resolving, connecting and authenticating together.
+            answer_timeout_s: A call not answered by then closes the session; keep it above
+                `statement_timeout`.
+
+        Raises:
+            ConnectionLostError: When the server cannot be reached or refuses the log-in.
+        """
+        conninfo = with_session(dsn, role_settings or {})
+        try:
+            with trio.fail_after(connect_timeout_s):
+                pgconn = await _connect(await with_addresses(conninfo))
+        except trio.TooSlowError:
+            raise ConnectionLostError(
+                f"no Postgres session within {connect_timeout_s:g} s"
+            ) from None
+        return cls(pgconn, answer_timeout_s=answer_timeout_s)
+
+    async def run(self, query: Query, params: Params = ()) -> Result:
+        """Execute one query as a transaction of its own.
+
+        Raises:
+            RowError, RetryableError, DatabaseError: As Postgres answered; nothing was committed.
+            ConnectionLostError: The fate is unknown.
+            ConnectionBusyError: Another task is using the session.
+        """
+        return (await self.pipeline(((query, params),)))[0]
+
+    async def pipeline(self, steps: Sequence[Step]) -> list[Result]:
+        """Execute several queries in one round trip and one transaction: all of them or none.
+
+        Raises:
+            RowError, RetryableError, DatabaseError: Of the first step that failed, named in
+                `query`; nothing was committed.
+            ConnectionLostError: The fate is unknown.
+            ConnectionBusyError: Another task is using the session.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._claim()
+        try:
+            sent = self._queue(steps)
+            answers = await self._shielded(self._answers_until_sync)
+        finally:
+            self._busy = False
+        return self._results(sent, answers)
+
+    async def script(self, sql: str) -> None:
+        """Run statements in the simple protocol: for migrations and administration only.
+
+        Several statements in one script are one implicit transaction unless they say otherwise.
+
+        Raises:
+            RowError, RetryableError, DatabaseError: Of the statement that failed.
+            ConnectionLostError: The fate is unknown.
+            ConnectionBusyError: Another task is using the session.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._claim()
+        try:
+            self._pgconn.exit_pipeline_mode()
+            self._pgconn.send_query(sql.encode())
+            answers = await self._shielded(self._answers_until_none)
+            self._pgconn.enter_pipeline_mode()
+        finally:
+            self._busy = False
+        for answer in answers:
+            if answer.status == _FATAL_ERROR:
+                raise _failure(answer, "")
+
+    def check(self) -> bool:
+        """Look, without waiting, whether the server has hung up; True while it has not."""
+        if not self.closed and not self._busy:
+            try:
+                self._pgconn.consume_input()
+            except OperationalError:
+                self._close()
+        return not self.closed
+
+    async def aclose(self) -> None:
+        """Close the session; a call in flight ends with ConnectionLostError."""
+        self._close()
+        await trio.lowlevel.checkpoint()
+
+    # -------------------------------------------------------------------------------- sending
+
+    def _claim(self) -> None:
+        if self.closed:
+            raise ConnectionLostError("the session is closed")
+        if self._busy:
+            raise ConnectionBusyError("another task is using this session")
+        self._busy = True
+
+    def _queue(self, steps: Sequence[Step]) -> list[tuple[Query, bool]]:
+        """Hand the messages to libpq; say of each expected answer whose it is and if a Parse."""
+        pgconn, prepared = self._pgconn, self._prepared
+        sent: list[tuple[Query, bool]] = []
+        try:
+            for query, params in steps:
+                if query not in prepared and (query, True) not in sent:
+                    pgconn.send_prepare(query.statement, query.sql_bytes)
+                    sent.append((query, True))
+                pgconn.send_query_prepared(
+                    query.statement, params, [_BINARY] * len(params), _BINARY
+                )
+                sent.append((query, False))
+            pgconn.pipeline_sync()
+        except BaseException:
+            self._close()  # half a pipeline is queued; nothing of it was sent
+            raise
+        return sent
+
+    # -------------------------------------------------------------------------------- waiting
+
+    async def _shielded(
+        self, read: Callable[[list[pq.abc.PGresult]], Awaitable[None]]
+    ) -> list[pq.abc.PGresult]:
+        """Send what is queued and read the answers; whatever breaks that closes the session."""
+        answers: list[pq.abc.PGresult] = []
+        reason = f"no answer within {self._answer_timeout_s:g} s"
+        try:
+            with trio.move_on_after(self._answer_timeout_s, shield=True):
+                if self._pgconn.flush():
+                    await self._flush_large()
+                await read(answers)
+                return answers
+        except (OperationalError, OSError, trio.ClosedResourceError) as error:
+            reason = " ".join(str(error).split()) or "the session was closed"
+        except BaseException:
+            self._close()
+            raise
+        self._close()
+        raise _lost(answers, reason)
+
+    async def _flush_large(self) -> None:
+        """Send more than the socket takes at once, reading meanwhile: the server may need it."""
+        while self._pgconn.flush():
+            async with trio.open_nursery() as nursery:
+
+                async def wait(ready: Callable[[int], Awaitable[None]]) -> None:
+                    await ready(self._socket)
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(wait, trio.lowlevel.wait_writable)
+                nursery.start_soon(wait, trio.lowlevel.wait_readable)
+            self._pgconn.consume_input()
+
+    async def _answers_until_sync(self, answers: list[pq.abc.PGresult]) -> None:
+        pgconn = self._pgconn
+        separated = False
+        while True:
+            while pgconn.is_busy():
+                await trio.lowlevel.wait_readable(self._socket)
+                pgconn.consume_input()
+            answer = pgconn.get_result()
+            if answer is None:
+                if separated:  # one None ends a step; two in a row: no Sync will come
+                    raise OperationalError("the server ended the session")
+                separated = True
+                continue
+            separated = False
+            if answer.status == _PIPELINE_SYNC:
+                return
+            answers.append(answer)
+
+    async def _answers_until_none(self, answers: list[pq.abc.PGresult]) -> None:
+        pgconn = self._pgconn
+        while True:
+            while pgconn.is_busy():
+                await trio.lowlevel.wait_readable(self._socket)
+                pgconn.consume_input()
+            answer = pgconn.get_result()
+            if answer is None:
+                break
+            answers.append(answer)
+        if pgconn.transaction_status == pq.TransactionStatus.UNKNOWN:
+            raise OperationalError("the server ended the session")
+
+    def _results(
+        self, sent: list[tuple[Query, bool]], answers: list[pq.abc.PGresult]
+    ) -> list[Result]:
+        """Match answers with what was sent; note what is prepared now; raise the first failure."""
+        results: list[Result] = []
+        failure: DatabaseError | None = None
+        for index, answer in enumerate(answers):
+            # One answer more than sent: the implicit transaction failed at its Sync.
+            query, is_parse = sent[index] if index < len(sent) else (None, False)
+            if answer.status in (_FATAL_ERROR, _PIPELINE_ABORTED):
+                failure = failure or _failure(answer, query.name if query else "")
+            elif is_parse and query is not None:
+                self._prepared.add(query)
+            else:
+                results.append(Result(answer))
+        if failure is not None:
+            raise failure
+        return results
+
+    def _close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            trio.lowlevel.notify_closing(self._socket)
+            self._pgconn.finish()
+
+
+async def _connect(conninfo: str) -> pq.abc.PGconn:
+    pgconn = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        while True:
+            match pgconn.connect_poll():
+                case pq.PollingStatus.READING:
+                    await trio.lowlevel.wait_readable(pgconn.socket)
+                case pq.PollingStatus.WRITING:
+                    await trio.lowlevel.wait_writable(pgconn.socket)
+                case outcome:
+                    break
+    except BaseException:
+        pgconn.finish()
+        raise
+    if outcome != pq.PollingStatus.OK:
+        reason = " ".join(pgconn.get_error_message().split())
+        pgconn.finish()
+        raise ConnectionLostError(reason)
+    return pgconn
+
+
+def _failure(answer: pq.abc.PGresult, query: str) -> DatabaseError:
+    return database_error(
+        _field(answer, pq.DiagnosticField.SQLSTATE),
+        constraint=_field(answer, pq.DiagnosticField.CONSTRAINT_NAME),
+        primary=_field(answer, pq.DiagnosticField.MESSAGE_PRIMARY),
+        query=query,
+    )
+
+
+def _lost(answers: list[pq.abc.PGresult], reason: str) -> ConnectionLostError:
+    """Say why the session ended; the server's last error, if it sent one, knows best."""
+    for answer in reversed(answers):
+        if answer.status == _FATAL_ERROR and (
+            sqlstate := _field(answer, pq.DiagnosticField.SQLSTATE)
+        ):
+            return ConnectionLostError(f"the session ended ({sqlstate})", sqlstate=sqlstate)
+    return ConnectionLostError(reason)
+
+
+def _field(answer: pq.abc.PGresult, code: pq.DiagnosticField) -> str:
+    return (answer.error_field(code) or b"").decode(errors="replace")
+
+
+def _log_notice(notice: pq.abc.PGresult) -> None:
+    severity = _field(notice, pq.DiagnosticField.SEVERITY_NONLOCALIZED)
+    _log.log(
+        30 if severity == "WARNING" else 10,
+        "postgres_notice",
+        severity=severity,
+        sqlstate=_field(notice, pq.DiagnosticField.SQLSTATE),
+        notice=_field(notice, pq.DiagnosticField.MESSAGE_PRIMARY),
+    )
