@@ -126,6 +126,16 @@ def check_transition(table: Transitions, from_status: str, to_status: str) -> No
         raise LifecycleError(f"no way leads from {from_status} to {to_status}")
 
 
+def check_intent_transition(from_status: str, to_status: str) -> None:
+    """Pass a step that an intent may take; raises LifecycleError otherwise."""
+    check_transition(INTENT_TRANSITIONS, from_status, to_status)
+
+
+def check_transaction_transition(from_status: str, to_status: str) -> None:
+    """Pass a step that a transaction may take; raises LifecycleError otherwise."""
+    check_transition(TRANSACTION_TRANSITIONS, from_status, to_status)
+
+
 def check_result(phase: int, result: str) -> None:
     """Pass a result that the phase allows.
 

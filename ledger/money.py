@@ -50,7 +50,6 @@ def _read_table(table: str) -> dict[str, Currency]:
 
 
 CURRENCIES: Final = _read_table(ISO_4217)
-NUMERIC_CODES: Final = {currency.code: currency.numeric for currency in CURRENCIES.values()}
 
 
 def check_amount(amount_minor: object) -> int:
@@ -78,6 +77,15 @@ def currency(code: str) -> Currency:
     if found is None:
         raise UnknownCurrencyError("the currency must be an ISO 4217 code in lower case")
     return found
+
+
+def numeric_currency(code: str) -> str:
+    """The three digits that DE 49 carries for a currency.
+
+    Raises:
+        UnknownCurrencyError: as `currency`.
+    """
+    return currency(code).numeric
 
 
 def format_amount(amount_minor: int, code: str) -> str:

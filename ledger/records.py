@@ -2,8 +2,7 @@
 
 msgspec Structs outside the garbage collector's sight (`gc=False`): they hold bytes, text and
 numbers only, so they cannot form cycles. Ids and digests are 16 raw bytes. Instants end `_us`:
-microseconds since 1970; in `TransactionRow` they carry the wire's names `created_at`,
-`updated_at`.
+microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class ChargeToRecord(Struct, gc=False, frozen=True):
 
 
 class TransactionRow(Struct, gc=False, frozen=True):
-    """A transaction with the status its latest outcome gives it; fields as in `switch.wire`."""
+    """A transaction with the status its latest outcome gives it; fields in the order of the wire."""
 
     transaction_id: bytes
     intent_id: bytes
@@ -58,8 +57,8 @@ class TransactionRow(Struct, gc=False, frozen=True):
     card_last4: str
     card_exp_month: int
     card_exp_year: int
-    created_at: int
-    updated_at: int
+    created_at_us: int
+    updated_at_us: int
 
 
 class Won(Struct, gc=False, frozen=True):

@@ -1,0 +1,123 @@
+"""Ids: RFC 9562 layout, strict growth, and an outer form that reads back."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.ids import (
+    IdError,
+    UUID7Source,
+    event_id,
+    lowest_id_at,
+    parse_id,
+    public_id,
+    uuid7_time_us,
+)
+
+SIXTEEN_BYTES = st.binary(min_size=16, max_size=16)
+INSTANT_US = st.integers(min_value=0, max_value=(1 << 48) * 1_000 - 1)
+
+
+def test_layout_is_version_7_of_rfc_9562() -> None:
+    """Python's own uuid module sees version 7, the RFC variant and our milliseconds."""
+    source = UUID7Source(lambda: 1_767_323_045_678_901, os.urandom)
+    value = uuid.UUID(bytes=source.next())
+    assert value.version == 7
+    assert value.variant == uuid.RFC_4122
+    assert value.int >> 80 == 1_767_323_045_678
+
+
+@given(st.lists(INSTANT_US, min_size=1, max_size=50))
+def test_ids_grow_whatever_the_clock_does(instants: list[int]) -> None:
+    """A clock that stands, jumps or goes backwards never makes an id that is not higher."""
+    clock = iter(instants)
+    source = UUID7Source(lambda: next(clock), os.urandom)
+    issued = [source.next() for _ in instants]
+    assert all(low < high for low, high in zip(issued, issued[1:], strict=False))
+
+
+def test_random_bits_come_from_the_generator() -> None:
+    """The 62 low bits are the generator's, eight bytes an id, over refills of its pool."""
+    source = UUID7Source(lambda: 0, lambda count: b"\xff" * count)
+    issued = [source.next() for _ in range(1_200)]
+    assert {id_[8:] for id_ in issued} == {b"\xbf" + b"\xff" * 7}
+    assert len(set(issued)) == 1_200
+
+
+@given(INSTANT_US)
+def test_time_reads_back_to_the_microsecond(at_us: int) -> None:
+    """An id tells when it was issued, at most one microsecond early."""
+    found = uuid7_time_us(UUID7Source(lambda: at_us, os.urandom).next())
+    assert at_us - 1 <= found <= at_us
+
+
+@given(INSTANT_US)
+def test_lowest_id_bounds_its_millisecond(at_us: int) -> None:
+    """Ids issued in a millisecond lie at or above its lowest id, earlier ones below."""
+    lowest = lowest_id_at(at_us)
+    assert UUID7Source(lambda: at_us, bytes).next() >= lowest
+    if at_us >= 1_000:
+        earlier = UUID7Source(lambda: at_us - 1_000, lambda count: b"\xff" * count).next()
+        assert earlier < lowest
+
+
+@given(SIXTEEN_BYTES)
+def test_public_form_reads_back(id_: bytes) -> None:
+    """Every sixteen bytes survive the way out and in."""
+    text = public_id("pi", id_)
+    assert len(text) == 25
+    assert parse_id("pi", text) == id_
+
+
+@given(SIXTEEN_BYTES, SIXTEEN_BYTES)
+def test_public_form_sorts_like_the_bytes(first: bytes, second: bytes) -> None:
+    """The alphabet is in ASCII order, so cursors may compare texts."""
+    assert (first < second) == (public_id("txn", first) < public_id("txn", second))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "does not start"),
+        ("txn_" + "0" * 22, "does not start"),
+        ("pi_", "not 22 characters"),
+        ("pi_" + "0" * 21, "not 22 characters"),
+        ("pi_" + "0" * 23, "not 22 characters"),
+        ("pi_" + "0" * 21 + "-", "outside base62"),
+        ("pi_" + "0" * 21 + "ä", "outside base62"),
+        ("pi_" + "z" * 22, "past 128 bits"),
+    ],
+)
+def test_bad_public_ids_are_refused(text: str, reason: str) -> None:
+    """Anything we could not have issued is refused with its reason, never echoed."""
+    with pytest.raises(IdError, match=reason) as caught:
+        parse_id("pi", text)
+    assert not text or text not in str(caught.value)
+
+
+def test_highest_value_is_the_last_one_that_fits() -> None:
+    """2^128 - 1 is an id, its successor is none."""
+    highest = public_id("pi", b"\xff" * 16)
+    assert parse_id("pi", highest) == b"\xff" * 16
+    with pytest.raises(IdError, match="past 128 bits"):
+        parse_id("pi", highest[:-1] + chr(ord(highest[-1]) + 1))
+
+
+def test_event_ids_depend_on_table_key_and_version_alone() -> None:
+    """The same row version names the same event again; any difference names another."""
+    key = bytes(range(16))
+    first = event_id("payment_intents", key, 3)
+    assert len(first) == 16
+    assert first == event_id("payment_intents", key, 3)
+    others = {
+        event_id("payment_intents", key, 4),
+        event_id("transactions", key, 3),
+        event_id("payment_intents", bytes(16), 3),
+    }
+    assert first not in others
+    assert len(others) == 3
