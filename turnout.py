@@ -1,11 +1,62 @@
-"""The front door: command groups, each imported only when it is used."""
+"""The front door: command groups, each imported only when it is used.
+
+`--help` must answer within 300 ms, so this module imports nothing of the product; the names and
+one-line helps of the commands stand in the table below and each command's module is loaded when
+it is called.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: (module:attribute, help)
+    "up": ("stack.commands.up:up", "Run every process on this machine until Ctrl-C."),
+    "demo": ("stack.commands.demo:demo", "Start everything, run the stories, keep serving."),
+    "pay": ("stack.commands.pay:pay", "Make one payment against the running stack."),
+    "cards": ("network_sim.commands:cards", "List the test cards and what each one does."),
+    "sign": ("stack.commands.sign:sign", "Sign one API request, as headers or as a curl command."),
+    "merchants": ("stack.commands.merchants:merchants", "Create merchants; list, roll, revoke keys."),
+    "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
+    "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
+}
+HIDDEN: dict[str, tuple[str, str]] = {
+    "serve": ("stack.commands.serve:serve", "Run one process; started by the supervisor only."),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every public command, in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        del ctx
+        where = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
+        if where is None:
+            return None
+        module, _, attribute = where[0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, importing none."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="turnout", prog_name="turnout")
 def main() -> None:
     """Turnout: a payment system in one install."""
+
+
+if __name__ == "__main__":
+    main()
