@@ -41,7 +41,7 @@ class ChargeToRecord(Struct, gc=False, frozen=True):
 
 
 class TransactionRow(Struct, gc=False, frozen=True):
-    """A transaction with the status its latest outcome gives it; fields in the order of the wire."""
+    """A transaction with the status its latest outcome gives it; fields as on the wire."""
 
     transaction_id: bytes
     intent_id: bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_ids_grow_whatever_the_clock_does(instants: list[int]) -> None:
     clock = iter(instants)
     source = UUID7Source(lambda: next(clock), os.urandom)
     issued = [source.next() for _ in instants]
-    assert all(low < high for low, high in zip(issued, issued[1:], strict=False))
+    assert all(low < high for low, high in pairwise(issued))
 
 
 def test_random_bits_come_from_the_generator() -> None:
