@@ -1,0 +1,37 @@
+"""What live mode refuses."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from chassis.settings import Network, Settings, SettingsError, check_live
+
+REAL = Network(server_name="network.example", port=1, simulate=False)
+
+
+def _settings(mode: str, **changes: object) -> Settings:
+    network = msgspec.structs.replace(REAL, **changes)
+    return msgspec.structs.replace(Settings(), mode=mode, networks={"real": network})
+
+
+def test_live_with_real_networks_passes() -> None:
+    """Real endpoints and the compiled codec are what live mode is for."""
+    check_live(_settings("live"))
+
+
+def test_live_refuses_the_oracle_codec() -> None:
+    """`codec = "pyiso8583"` is for simulation and tests."""
+    with pytest.raises(SettingsError, match=r"networks\.real\.codec .*live.*pyiso8583"):
+        check_live(_settings("live", codec="pyiso8583"))
+
+
+def test_live_refuses_simulated_networks() -> None:
+    """A simulated network would bring the development certificates."""
+    with pytest.raises(SettingsError, match=r"networks\.real\.simulate .*development"):
+        check_live(_settings("live", simulate=True))
+
+
+def test_test_mode_allows_both() -> None:
+    """The same settings pass in test mode."""
+    check_live(_settings("test", codec="pyiso8583", simulate=True))
