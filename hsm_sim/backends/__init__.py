@@ -1,0 +1,1 @@
+"""Where private keys live: in this process (`native`), or in a device."""
