@@ -79,7 +79,8 @@ def test_the_level_is_a_threshold() -> None:
 def test_card_data_is_masked_everywhere_in_an_event(stream: io.StringIO) -> None:
     """The message, the values, their keys, secrets and exception text are all masked."""
     log = get_logger(__name__)
-    log.error("card " + NUMBER, number=NUMBER, key=Key(b"material"), pan=Pan(NUMBER), n=[NUMBER])
+    said = f"card {NUMBER}"
+    log.error(said, number=NUMBER, key=Key(b"material"), pan=Pan(NUMBER), n=[NUMBER])
     log.error("failed", exc_info=ExceptionGroup("several", [ValueError("no card " + NUMBER)]))
     assert NUMBER not in stream.getvalue()
     assert "material" not in stream.getvalue()
