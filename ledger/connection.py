@@ -162,6 +162,11 @@ class Connection:
                 self._close()
         return not self.closed
 
+    def scram_verifier(self, role: str, password: str) -> str:
+        """Compute what Postgres stores of a password, so that the password need not be sent."""
+        verifier = self._pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+        return verifier.decode()
+
     async def aclose(self) -> None:
         """Close the session; a call in flight ends with ConnectionLostError."""
         self._close()

@@ -22,6 +22,12 @@ class MuxLimits(Section, frozen=True):
     messages_per_frame_max: int = 512  # keeps one encode call under a millisecond
     in_flight_max: int = 8_192  # above every admission limit, so only a fault reaches it
     outbox_messages_max: int = 16_384  # replies waiting for a peer that does not read
+    outbox_bytes_max: int = 16_777_216  # the same in bytes: a thousand bytes a message
+    receive_bytes: int = 131_072  # one read takes what the kernel's buffer holds
+    connections_max: int = 64  # of one server: every api process, and room for their comeback
+    connect_timeout_s: float = 5.0  # a listener that does not accept is as good as none
+    reconnect_min_s: float = 0.05  # the peer is on this machine and restarts in 0.2 s
+    reconnect_max_s: float = 1.0
 
 
 class API(Section, frozen=True):
@@ -52,8 +58,14 @@ class HSM(Section, frozen=True):
     batch_cards_max: int = 32  # 1.5 ms of one core
     open_deadline_s: float = 2.0  # then the charge is answered 503 and nothing is recorded
     batches_in_flight_max: int = 4  # per worker: enough to keep it busy
+    queue_requests_max: int = 64  # of all peers, per worker: 100 ms of work, then a refusal
+    batch_secrets_max: int = 256  # merchant secrets a request: 1 ms of one core
     capture_key_active_s: int = 86_400
     capture_key_decrypt_only_s: int = 86_400
+    capture_key_overlap_s: int = 600  # the next key is out before the last retires: 2 x its cache
+    card_key_active_s: int = 86_400  # a key a day, so that one day's cards can be shredded
+    card_key_decrypt_only_s: int = 46_656_000  # 540 days: past refunds and disputes
+    destroyed_keys_kept_s: int = 2_592_000  # 30 days in which a late card is told "key expired"
 
 
 class Network(Section, frozen=True):
@@ -145,6 +157,9 @@ class Ledger(Section, frozen=True):
     start_timeout_s: float = 60.0  # crash recovery after kill -9 may replay WAL
     shared_buffers: str = "256MB"
     max_wal_size: str = "4GB"
+    max_slot_wal_keep_size: str = "8GB"  # past it a reader that is gone loses its place, not us
+    max_connections: int = 100  # the pools of every process together stay below half of it
+    stop_timeout_s: float = 15.0  # fast shutdown writes a checkpoint; then immediate
     free_bytes_min: int = 268_435_456  # intake sheds below this much free disk
     months_ahead: int = 2  # partitions made before they are needed
 

@@ -1,0 +1,36 @@
+"""Fixtures for every level: one Postgres a session, a migrated database for whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import LedgerDSN, PostgresServer, open_folder, session_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's Postgres server."""
+    with session_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ledger_dsn(postgres: PostgresServer) -> LedgerDSN:
+    """A migrated database of this module's own; `ledger_dsn("turnout_switch")` is a DSN."""
+    return postgres.create_database()
+
+
+@pytest.fixture
+def fresh_ledger_dsn(postgres: PostgresServer) -> LedgerDSN:
+    """As `ledger_dsn`, but made for one test."""
+    return postgres.create_database()
+
+
+@pytest.fixture
+def open_tmp_path() -> Iterator[Path]:
+    """A short path below /tmp that processes of other uids may pass through (0711)."""
+    with open_folder() as folder:
+        yield folder
