@@ -1,0 +1,173 @@
+"""The asking end of a mux."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Never, TypeVar, cast
+
+import outcome
+import trio
+
+from chassis.backoff import Backoff
+from chassis.mux.codec import BatchDecoder, MessageEncoder
+from chassis.mux.connection import STREAM_ERRORS, Connection, MuxCounters
+from chassis.mux.errors import MuxClosedError, MuxError, MuxOverloadError, MuxProtocolError
+from chassis.mux.outbox import Outbox
+from chassis.settings.tree import MuxLimits
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+class MuxClient(Generic[Request, Reply]):
+    """Asks one peer over one connection at a time, and dials again when it is lost.
+
+    Args:
+        request_type: union of the tagged records it sends.
+        reply_type: union of the tagged records it accepts.
+        limits: the bounds of the connection.
+        name: the peer's name, for errors and logs.
+
+    Attributes:
+        last_failure: why the last connection or dial ended, for the log and for doctor.
+    """
+
+    def __init__(self, *, request_type: Any, reply_type: Any, limits: MuxLimits, name: str) -> None:
+        self.name = name
+        self.counters = MuxCounters()
+        self.last_failure = ""
+        self._request_type = request_type
+        self._reply_type = reply_type
+        self._limits = limits
+        self._encode = MessageEncoder(limits).encode
+        self._outbox: Outbox | None = None
+        self._next_id = 1
+        # A waiting task, a function to deliver to, or None once forgotten.
+        self._waiters: dict[int, trio.lowlevel.Task | Callable[[Any], None] | None] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether a request can be queued now."""
+        return self._outbox is not None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without a reply, forgotten ones included: the peer still works on them."""
+        return len(self._waiters)
+
+    def submit(self, request: Request, deliver: Callable[[Reply | MuxError], None]) -> int:
+        """Queue a request and return its id at once.
+
+        `deliver` is called exactly once, from the reading task: with the reply, or with
+        MuxClosedError when the connection ends first. It must be quick and must not raise.
+
+        Raises:
+            MuxClosedError: there is no connection now.
+            MuxOverloadError: too many requests in flight or waiting to be sent.
+            MuxMessageTooLargeError: the request does not fit into a frame.
+        """
+        return self._submit(request, deliver)
+
+    def forget(self, request_id: int) -> None:
+        """Wait for this reply no longer; when it comes it is counted as late."""
+        if request_id in self._waiters:
+            self._waiters[request_id] = None
+
+    async def call(self, request: Request) -> Reply:
+        """Ask and wait for the reply; canceling forgets the request. Raises as `submit` does."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        request_id = self._submit(request, trio.lowlevel.current_task())
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._waiters[request_id] = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return cast("Reply", await trio.lowlevel.wait_task_rescheduled(abort))
+
+    def _submit(self, request: Request, waiter: trio.lowlevel.Task | Callable[[Any], None]) -> int:
+        outbox = self._outbox
+        if outbox is None:
+            raise MuxClosedError(f"{self.name}: not connected")
+        if len(self._waiters) >= self._limits.in_flight_max:
+            self.counters.overload_total += 1
+            raise MuxOverloadError(f"{self.name}: {len(self._waiters)} requests in flight")
+        request_id = self._next_id
+        try:
+            outbox.put(self._encode(request_id, request))
+        except MuxOverloadError:
+            self.counters.overload_total += 1
+            raise
+        self._next_id = request_id + 1
+        self._waiters[request_id] = waiter
+        self.counters.sent_total += 1
+        return request_id
+
+    async def run(
+        self,
+        dial: Callable[[], Awaitable[trio.abc.Stream]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> Never:
+        """Keep a connection up until canceled; started with the first one.
+
+        `await nursery.start(client.run, dial)` therefore waits for the peer, `start_soon` does
+        not. Lost connections are dialed again with full jitter; the delay starts over once the
+        peer has answered something, so a peer that accepts and hangs up is not stormed.
+        """
+        backoff = Backoff(min_s=self._limits.reconnect_min_s, max_s=self._limits.reconnect_max_s)
+        while True:
+            try:
+                with trio.fail_after(self._limits.connect_timeout_s):
+                    stream = await dial()
+            except (*STREAM_ERRORS, trio.TooSlowError) as error:
+                self.last_failure = f"connecting failed: {type(error).__name__}: {error}"
+            else:
+                received_before = self.counters.received_total
+                await self._converse(stream, task_status)
+                task_status = trio.TASK_STATUS_IGNORED
+                if self.counters.received_total > received_before:
+                    backoff.reset()
+            await trio.sleep(backoff.next_delay_s())
+
+    async def _converse(self, stream: trio.abc.Stream, task_status: trio.TaskStatus[None]) -> None:
+        outbox = Outbox(self._limits)
+        connection = Connection(stream, outbox)
+        self._outbox = outbox
+        task_status.started()
+        try:
+            await connection.run(
+                BatchDecoder(self._reply_type, self._limits),
+                self._on_replies,
+                receive_bytes=self._limits.receive_bytes,
+                counters=self.counters,
+            )
+        finally:
+            self._outbox = None
+            self.last_failure = connection.ended or "stopped"
+            self._fail_waiters(f"{self.name}: {self.last_failure}")
+
+    def _on_replies(self, replies: list[tuple[int, Reply]]) -> None:
+        waiters = self._waiters
+        late = 0
+        for request_id, reply in replies:
+            try:
+                waiter = waiters.pop(request_id)
+            except KeyError:
+                raise MuxProtocolError("a reply to no request in flight") from None
+            if waiter is None:
+                late += 1
+            elif isinstance(waiter, trio.lowlevel.Task):
+                trio.lowlevel.reschedule(waiter, outcome.Value(reply))
+            else:
+                waiter(reply)
+        self.counters.received_total += len(replies)
+        self.counters.late_total += late
+
+    def _fail_waiters(self, reason: str) -> None:
+        waiters = self._waiters
+        self._waiters = {}
+        for waiter in waiters.values():
+            if isinstance(waiter, trio.lowlevel.Task):
+                trio.lowlevel.reschedule(waiter, outcome.Error(MuxClosedError(reason)))
+            elif waiter is not None:
+                waiter(MuxClosedError(reason))
