@@ -47,6 +47,7 @@ class API(Section, frozen=True):
     nonce_slots: int = 4_194_304  # 8 bytes each, two generations: 64 MiB, 5,000 requests/s
     merchant_cache_s: float = 60.0  # revocation is effective within this
     request_deadline_s: float = 25.0  # above every network timer plus one second
+    drain_timeout_s: float = 18.0  # inside the supervisor's 20; what is open then is cut off
     tls_certificate: str = ""  # PEM path; empty = plain HTTP
     tls_key: str = ""
 

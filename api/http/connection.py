@@ -1,0 +1,357 @@
+"""One connection: a socket, the parser of its requests and the answers it owes, in order.
+
+Theory of operation
+-------------------
+One task reads. A request becomes an `Exchange`, the handler gets it synchronously and answers at
+once or later, from whatever task finds out the answer; there is no task, lock or cancel scope
+per request. Answers leave in the order of the requests: the deque holds every exchange not yet
+written, and what stands finished at its front is joined and sent in one call.
+
+Sending is synchronous too. The socket takes nearly always everything; what it does not take is
+kept, a writer task is started for just this remainder, and nothing more is read from a peer that
+does not read itself. So a connection holds at most `pipeline_depth_max` answers, one receive of
+requests and one head or body under way.
+
+An answer that is alone is sent at once. Answers to pipelined requests that become ready in
+different tasks of one tick wait for the end of that tick and leave together.
+
+Time limits are kept by one sweeper for all connections (`server`): it calls `check`, which
+compares clocks and at most shuts the socket down; the task then wakes up and ends.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import deque
+from contextlib import suppress
+from typing import Final, Protocol
+
+import trio
+
+from api.errors import Problem
+from api.http.answer import CONTINUE, Answer, answer_bytes, problem_answer
+from api.http.parser import RECEIVE_BYTES, Phase, Rejection, Request, RequestParser
+from api.http.tls import TLSFilter
+from chassis.settings import API
+
+LINGER_S: Final = 2.0  # how long input is thrown away so that the last answer is not reset
+LINGER_BYTES_MAX: Final = 1_048_576
+
+
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    limits: API
+    draining: bool
+
+    def begin(self, connection: Connection, request: Request) -> Exchange:
+        """A new exchange with its request id."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer it now or later; total, never raises."""
+
+    def finished(self, exchange: Exchange, status: int) -> None:
+        """Count an answered exchange."""
+
+    def date_line(self) -> bytes:
+        """The current Date header."""
+
+    def flush_soon(self, connection: Connection) -> None:
+        """Call `flush` once at the end of this tick."""
+
+    def start_writer(self, connection: Connection) -> None:
+        """Run `write_unsent` in a task of its own."""
+
+
+class Exchange:
+    """One request and the answer it gets.
+
+    Attributes:
+        request: as parsed.
+        request_id: 16 bytes; `X-Request-Id` is their hexadecimal form.
+        arrived_at: monotonic seconds.
+        route: label of the matched route, for metrics.
+        wire: the answer as bytes, once there is one.
+    """
+
+    __slots__ = ("_connection", "arrived_at", "last", "request", "request_id", "route", "wire")
+
+    def __init__(
+        self, connection: Connection, request: Request, request_id: bytes, arrived_at: float
+    ) -> None:
+        self._connection = connection
+        self.request = request
+        self.request_id = request_id
+        self.arrived_at = arrived_at
+        self.route = ""
+        self.wire: bytes | None = None
+        self.last = not request.keep_alive
+
+    def answer(self, answer: Answer) -> bool:
+        """Give the answer; False if one was given before or the connection is gone."""
+        if self.wire is not None:
+            return False
+        return self._connection.answered(self, answer)
+
+    def problem(self, problem: Problem) -> bool:
+        """Answer with a problem."""
+        return self.answer(problem_answer(problem, self.request_id.hex()))
+
+
+class Connection:
+    """One accepted socket; `run` is its task."""
+
+    __slots__ = (
+        "_backlog",
+        "_corked",
+        "_ending",
+        "_exchanges",
+        "_host",
+        "_lingering_since",
+        "_parser",
+        "_phase_since",
+        "_progress",
+        "_requests",
+        "_socket",
+        "_tls",
+        "_unsent",
+        "_unsent_since",
+        "dirty",
+    )
+
+    def __init__(self, host: Host, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        self._host = host
+        self._socket = sock
+        self._tls = TLSFilter(context) if context is not None else None
+        self._parser = RequestParser(host.limits)
+        self._phase_since = trio.current_time()
+        self._requests = 0
+        self._backlog: deque[Request | Rejection] = deque()  # parsed, not yet begun
+        self._exchanges: deque[Exchange] = deque()  # begun, not yet written
+        self._corked = False  # a burst is being begun: its answers leave together
+        self._unsent = b""
+        self._unsent_since = 0.0
+        self._ending = False  # no further request is begun; what is owed is still written
+        self._lingering_since = 0.0  # when the last answer had been written
+        self._progress: trio.Event | None = None  # what the task waits for when it may not read
+        self.dirty = False  # waiting for `flush` at the end of the tick
+
+    async def run(self) -> None:
+        """Serve until either side ends the connection; closes the socket."""
+        try:
+            await self._read()
+            while self._exchanges or self._unsent:  # the peer has only closed its direction
+                await self._wait_for_progress()
+        except (OSError, ssl.SSLError):
+            pass  # the peer is gone or speaks no TLS: there is nobody to tell
+        finally:
+            self._exchanges.clear()
+            self._backlog.clear()
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    async def _read(self) -> None:
+        """Receive until the peer has nothing more to say, or nothing that matters."""
+        sock = self._socket
+        discarded = 0
+        while discarded < LINGER_BYTES_MAX:
+            await trio.lowlevel.wait_readable(sock)
+            try:
+                data = sock.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
+            if self._ending:
+                discarded += len(data)
+                continue
+            self._receive(data)
+            while self._backlog or self._unsent:
+                await self._wait_for_progress()
+                self._begin_requests()
+            if self._tls is not None and self._tls.ended:
+                return
+
+    async def _wait_for_progress(self) -> None:
+        self._progress = trio.Event()
+        await self._progress.wait()
+        self._progress = None
+
+    def _receive(self, data: bytes) -> None:
+        if self._tls is not None:
+            try:
+                data = self._tls.receive(data)
+            finally:
+                self._send_raw(self._tls.outgoing())
+        parser = self._parser
+        phase, begun = parser.phase, parser.messages_begun
+        arrived = parser.feed(data)
+        if parser.phase is not phase or parser.messages_begun != begun:
+            self._phase_since = trio.current_time()
+        if arrived:
+            self._backlog.extend(arrived)
+            self._begin_requests()
+        self._answer_expectation()
+
+    def _begin_requests(self) -> None:
+        """Hand waiting requests to the handler, as many as the pipeline takes."""
+        host, backlog, exchanges = self._host, self._backlog, self._exchanges
+        self._corked = True
+        while backlog and len(exchanges) < host.limits.pipeline_depth_max and not self._ending:
+            item = backlog.popleft()
+            if isinstance(item, Rejection):
+                self._reject(Problem(item.code, item.detail))
+                break
+            self._requests += 1
+            exchange = host.begin(self, item)
+            exchanges.append(exchange)
+            if exchange.last:
+                self._ending = True
+                backlog.clear()
+            host.handle(exchange)
+        self._corked = False
+        self.flush()
+
+    def _reject(self, problem: Problem) -> None:
+        """Owe a last answer to what was no request."""
+        self._ending = True
+        self._backlog.clear()
+        exchange = self._host.begin(self, Request(b"", b"", {}, b"", keep_alive=False))
+        self._exchanges.append(exchange)
+        exchange.problem(problem)
+
+    def _answer_expectation(self) -> None:
+        """Invite a body that waits for `100 Continue`, when its turn has come."""
+        if self._parser.continue_awaited and not self._exchanges and not self._ending:
+            self._parser.continue_awaited = False
+            self._send(CONTINUE)
+
+    def answered(self, exchange: Exchange, answer: Answer) -> bool:
+        """Keep an exchange's answer until its turn; False if the connection is gone."""
+        exchanges, host = self._exchanges, self._host
+        if not exchanges:
+            return False
+        if answer.close or (host.draining and exchange is exchanges[-1] and not self._backlog):
+            exchange.last = self._ending = True
+        exchange.wire = answer_bytes(
+            answer,
+            request_id=exchange.request_id.hex(),
+            date=host.date_line(),
+            close=exchange.last,
+            without_body=exchange.request.method == b"HEAD",
+        )
+        host.finished(exchange, answer.head.status)
+        if self._corked:
+            return True
+        if len(exchanges) == 1:
+            self.flush()
+        elif not self.dirty:
+            self.dirty = True
+            host.flush_soon(self)
+        return True
+
+    def flush(self) -> None:
+        """Write the answers whose turn has come, in one send."""
+        self.dirty = False
+        exchanges = self._exchanges
+        ready: list[bytes] = []
+        while exchanges and (wire := exchanges[0].wire) is not None:
+            ready.append(wire)
+            if exchanges.popleft().last:
+                exchanges.clear()
+                self._backlog.clear()
+                self._lingering_since = trio.current_time()
+        if not ready:
+            return
+        self._send(ready[0] if len(ready) == 1 else b"".join(ready))
+        if self._lingering_since and not self._unsent:
+            self._shut_down_sending()
+        if self._progress is not None:
+            self._progress.set()
+        self._answer_expectation()
+
+    def _send(self, data: bytes) -> None:
+        self._send_raw(data if self._tls is None else self._tls.protect(data))
+
+    def _send_raw(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._abort()
+            return
+        if sent < len(data):
+            self._unsent = data[sent:]
+            self._unsent_since = trio.current_time()
+            self._host.start_writer(self)
+
+    async def write_unsent(self) -> None:
+        """Write what the socket did not take at once."""
+        try:
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._socket)
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except (OSError, trio.ClosedResourceError):
+            self._unsent = b""
+            self._abort()
+        if self._lingering_since:
+            self._shut_down_sending()
+        if self._progress is not None:
+            self._progress.set()
+
+    def _shut_down_sending(self) -> None:
+        """Tell the peer that the last answer has been written; `_read` throws away the rest."""
+        if self._tls is not None:
+            self._send_raw(self._tls.close())
+        self._shut_down(socket.SHUT_WR)
+
+    def _abort(self) -> None:
+        """End both directions; the task sees the end of the stream and closes the socket."""
+        self._shut_down(socket.SHUT_RDWR)
+
+    def _shut_down(self, how: int) -> None:
+        with suppress(OSError):  # the peer was quicker
+            self._socket.shutdown(how)
+
+    def check(self, now: float) -> None:
+        """Enforce the time limits; called by the sweeper."""
+        limits = self._host.limits
+        if self._unsent:
+            if now - self._unsent_since > limits.body_timeout_s:
+                self._abort()
+        elif self._lingering_since:
+            if now - self._lingering_since > LINGER_S:
+                self._abort()
+        elif self._exchanges:
+            for exchange in list(self._exchanges):
+                if now - exchange.arrived_at > limits.request_deadline_s:
+                    exchange.problem(Problem("answer_overdue", retry_after_s=1))
+        else:
+            self._check_phase(now - self._phase_since)
+
+    def _check_phase(self, elapsed_s: float) -> None:
+        limits, phase = self._host.limits, self._parser.phase
+        if phase is Phase.IDLE:
+            patience_s = limits.idle_timeout_s if self._requests else limits.head_timeout_s
+            if elapsed_s > patience_s:
+                self._abort()
+        elif elapsed_s > (limits.head_timeout_s if phase is Phase.HEAD else limits.body_timeout_s):
+            self._reject(Problem("request_timeout"))
+
+    def end_if_idle(self) -> None:
+        """End a connection on which nothing is under way; for draining."""
+        if self._exchanges or self._unsent or self._parser.phase is not Phase.IDLE:
+            return
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            self._abort()  # nothing has arrived that was not read yet
+        except OSError:
+            pass  # the task is about to see the same
