@@ -1,0 +1,1 @@
+"""Who asks: signed requests of merchants' servers, client secrets of browsers. Pure code."""

@@ -1,0 +1,145 @@
+"""Credentials as they stand in a request's headers: read strictly, not yet believed."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from api.http.parser import Request
+
+_SCHEME: Final = b"Bearer "
+_SIGNATURE_PREFIX: Final = b"sha256="
+_KEY = re.compile(rb"pk_(test|live)_[A-Za-z0-9_]{4,64}")
+_TIMESTAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_NONCE = re.compile(rb"[A-Za-z0-9_-]{16,64}")
+_SIGNATURE = re.compile(rb"sha256=[0-9a-f]{64}")
+_CLIENT_SECRET = re.compile(rb"(pi_[0-9A-Za-z]{22})_secret_[A-Za-z0-9_-]{16,64}")
+_IDEMPOTENCY_KEY = re.compile(rb"[\x20-\x7e]{1,255}")
+
+
+class AuthenticationError(Exception):
+    """The request does not prove who sent it.
+
+    Attributes:
+        code: what is wrong, for test mode and for metrics; a key of the error catalogue.
+        detail: names the header and the rule.
+        canonical: the ten lines as the server sees them, where it came that far.
+    """
+
+    def __init__(self, code: str, detail: str, canonical: bytes = b"") -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.canonical = canonical
+
+
+class SignedCredential(Struct, frozen=True, gc=False):
+    """What a merchant's server sends with every request."""
+
+    publishable_key: bytes
+    live: bool
+    timestamp: bytes
+    timestamp_s: int  # seconds since 1970
+    nonce: bytes
+    signature: bytes  # 32 bytes
+
+
+class BrowserCredential(Struct, frozen=True, gc=False):
+    """What a browser sends: the publishable key and the secret of one intent."""
+
+    publishable_key: bytes
+    live: bool
+    intent: str  # public id
+    client_secret: bytes
+
+    def __repr__(self) -> str:
+        """Never the secret."""
+        return f"BrowserCredential(intent={self.intent!r})"
+
+
+class CredentialReader:
+    """Reads credentials; remembers the last timestamp, which a busy server sees again and again."""
+
+    __slots__ = ("_last_timestamp", "_last_timestamp_s")
+
+    def __init__(self) -> None:
+        self._last_timestamp = b""
+        self._last_timestamp_s = 0
+
+    def read(self, request: Request) -> SignedCredential | BrowserCredential:
+        """The credential of a request.
+
+        Raises:
+            AuthenticationError: `authentication_failed`; a header is missing or badly formed.
+        """
+        headers = request.headers
+        key, live = _publishable_key(headers.get(b"authorization", b""))
+        if b"x-client-secret" in headers:
+            if b"x-signature" in headers:
+                raise _failed("send either X-Signature or X-Client-Secret")
+            return _browser_credential(key, headers[b"x-client-secret"], live=live)
+        nonce = headers.get(b"x-request-nonce", b"")
+        if _NONCE.fullmatch(nonce) is None:
+            raise _failed("X-Request-Nonce must be 16 to 64 of A-Z a-z 0-9 _ -")
+        signature = headers.get(b"x-signature", b"")
+        if _SIGNATURE.fullmatch(signature) is None:
+            raise _failed("X-Signature must be sha256= and 64 lower-case hexadecimal digits")
+        timestamp = headers.get(b"x-request-timestamp", b"")
+        return SignedCredential(
+            key,
+            live,
+            timestamp,
+            self._timestamp_s(timestamp),
+            nonce,
+            bytes.fromhex(signature[len(_SIGNATURE_PREFIX) :].decode()),
+        )
+
+    def _timestamp_s(self, timestamp: bytes) -> int:
+        if timestamp != self._last_timestamp:
+            self._last_timestamp_s = parse_timestamp(timestamp)
+            self._last_timestamp = timestamp
+        return self._last_timestamp_s
+
+
+def parse_timestamp(timestamp: bytes) -> int:
+    """Seconds since 1970 of `2026-01-02T03:04:05Z`: RFC 3339, UTC, whole seconds.
+
+    Raises:
+        AuthenticationError: any other form, or no such date.
+    """
+    if _TIMESTAMP.fullmatch(timestamp) is None:
+        raise _failed("X-Request-Timestamp must have the form 2026-01-02T03:04:05Z")
+    try:
+        return int(datetime.fromisoformat(timestamp.decode()).timestamp())
+    except ValueError:
+        raise _failed("X-Request-Timestamp is no date and time") from None
+
+
+def read_idempotency_key(request: Request) -> bytes | None:
+    """The Idempotency-Key: empty if absent, None if it is badly formed."""
+    key = request.headers.get(b"idempotency-key")
+    if key is None:
+        return b""
+    return key if _IDEMPOTENCY_KEY.fullmatch(key) else None
+
+
+def _publishable_key(authorization: bytes) -> tuple[bytes, bool]:
+    key = authorization[len(_SCHEME) :]
+    match = _KEY.fullmatch(key)
+    if authorization[: len(_SCHEME)] != _SCHEME or match is None:
+        raise _failed("Authorization must be Bearer and a publishable key pk_…")
+    return key, match[1] == b"live"
+
+
+def _browser_credential(key: bytes, client_secret: bytes, *, live: bool) -> BrowserCredential:
+    match = _CLIENT_SECRET.fullmatch(client_secret)
+    if match is None:
+        raise _failed("X-Client-Secret must have the form pi_…_secret_…")
+    return BrowserCredential(key, live, match[1].decode(), client_secret)
+
+
+def _failed(detail: str) -> AuthenticationError:
+    return AuthenticationError("authentication_failed", detail)
