@@ -24,31 +24,30 @@ call that ends in `ConnectionLostError` has an unknown fate: it may have been co
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Self
 
-import structlog
 import trio
 from psycopg import OperationalError, pq
 
-from ledger.dsn import with_addresses, with_session
-from ledger.errors import ConnectionBusyError, ConnectionLostError, DatabaseError, database_error
+from ledger.dial import dial
+from ledger.dsn import with_session
+from ledger.errors import ConnectionBusyError, ConnectionLostError, DatabaseError
 from ledger.queries import Query
-from ledger.result import Result
+from ledger.result import FATAL_ERROR, Result, failure, log_notice, session_lost
 
 Params = Sequence[bytes | None]
 Step = tuple[Query, Params]
+_Sent = tuple[Query, bool]  # a query, and whether the answer due is to its Parse
 
 ANSWER_TIMEOUT_S: Final = 15.0  # three times the default statement_timeout
 
-_log = structlog.get_logger(__name__)
-
 # Plain ints: comparing with an IntEnum member costs a rich comparison each.
 _BINARY: Final = int(pq.Format.BINARY)
-_FATAL_ERROR: Final = int(pq.ExecStatus.FATAL_ERROR)
-_COMMAND_OK: Final = int(pq.ExecStatus.COMMAND_OK)
 _PIPELINE_SYNC: Final = int(pq.ExecStatus.PIPELINE_SYNC)
 _PIPELINE_ABORTED: Final = int(pq.ExecStatus.PIPELINE_ABORTED)
+_COPY: Final = frozenset({pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH})
 
 
 class Connection:
@@ -67,7 +66,7 @@ class Connection:
         self._busy = False
         self.closed = False
         self.backend_process_id = pgconn.backend_pid
-        pgconn.notice_handler = _log_notice
+        pgconn.notice_handler = log_notice
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
 
@@ -95,7 +94,7 @@ class Connection:
         conninfo = with_session(dsn, role_settings or {})
         try:
             with trio.fail_after(connect_timeout_s):
-                pgconn = await _connect(await with_addresses(conninfo))
+                pgconn = await dial(conninfo)
         except trio.TooSlowError:
             raise ConnectionLostError(
                 f"no Postgres session within {connect_timeout_s:g} s"
@@ -121,13 +120,8 @@ class Connection:
             ConnectionLostError: The fate is unknown.
             ConnectionBusyError: Another task is using the session.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._claim()
-        try:
-            sent = self._queue(steps)
-            answers = await self._shielded(self._answers_until_sync)
-        finally:
-            self._busy = False
+        sent: list[_Sent] = []
+        answers = await self._exchange(lambda: self._queue(steps, sent), self._answers_until_sync)
         return self._results(sent, answers)
 
     async def script(self, sql: str) -> None:
@@ -140,24 +134,18 @@ class Connection:
             ConnectionLostError: The fate is unknown.
             ConnectionBusyError: Another task is using the session.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._claim()
-        try:
-            self._pgconn.exit_pipeline_mode()
-            self._pgconn.send_query(sql.encode())
-            answers = await self._shielded(self._answers_until_none)
-            self._pgconn.enter_pipeline_mode()
-        finally:
-            self._busy = False
+        answers = await self._exchange(lambda: self._queue_script(sql), self._answers_until_none)
+        self._pgconn.enter_pipeline_mode()
         for answer in answers:
-            if answer.status == _FATAL_ERROR:
-                raise _failure(answer, "")
+            if answer.status == FATAL_ERROR:
+                raise failure(answer)
 
     def check(self) -> bool:
         """Look, without waiting, whether the server has hung up; True while it has not."""
         if not self.closed and not self._busy:
             try:
-                self._pgconn.consume_input()
+                self._pgconn.consume_input()  # its farewell, if it hung up
+                self._pgconn.consume_input()  # and then the end of the stream
             except OperationalError:
                 self._close()
         return not self.closed
@@ -172,44 +160,28 @@ class Connection:
         self._close()
         await trio.lowlevel.checkpoint()
 
-    # -------------------------------------------------------------------------------- sending
+    # ------------------------------------------------------------------------------- exchange
 
-    def _claim(self) -> None:
+    async def _exchange(
+        self,
+        queue: Callable[[], None],
+        read: Callable[[list[pq.abc.PGresult]], Awaitable[None]],
+    ) -> list[pq.abc.PGresult]:
+        """Own the session, send what `queue` queues, read the answers.
+
+        Whatever breaks that closes the session: without its Sync the server drops what it got.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
         if self.closed:
             raise ConnectionLostError("the session is closed")
         if self._busy:
             raise ConnectionBusyError("another task is using this session")
         self._busy = True
-
-    def _queue(self, steps: Sequence[Step]) -> list[tuple[Query, bool]]:
-        """Hand the messages to libpq; say of each expected answer whose it is and if a Parse."""
-        pgconn, prepared = self._pgconn, self._prepared
-        sent: list[tuple[Query, bool]] = []
-        try:
-            for query, params in steps:
-                if query not in prepared and (query, True) not in sent:
-                    pgconn.send_prepare(query.statement, query.sql_bytes)
-                    sent.append((query, True))
-                pgconn.send_query_prepared(
-                    query.statement, params, [_BINARY] * len(params), _BINARY
-                )
-                sent.append((query, False))
-            pgconn.pipeline_sync()
-        except BaseException:
-            self._close()  # half a pipeline is queued; nothing of it was sent
-            raise
-        return sent
-
-    # -------------------------------------------------------------------------------- waiting
-
-    async def _shielded(
-        self, read: Callable[[list[pq.abc.PGresult]], Awaitable[None]]
-    ) -> list[pq.abc.PGresult]:
-        """Send what is queued and read the answers; whatever breaks that closes the session."""
         answers: list[pq.abc.PGresult] = []
         reason = f"no answer within {self._answer_timeout_s:g} s"
         try:
             with trio.move_on_after(self._answer_timeout_s, shield=True):
+                queue()
                 if self._pgconn.flush():
                     await self._flush_large()
                 await read(answers)
@@ -219,8 +191,25 @@ class Connection:
         except BaseException:
             self._close()
             raise
+        finally:
+            self._busy = False
         self._close()
-        raise _lost(answers, reason)
+        raise session_lost(answers, reason)
+
+    def _queue(self, steps: Sequence[Step], sent: list[_Sent]) -> None:
+        """Hand the messages to libpq; note in `sent` what an answer is due for."""
+        pgconn, prepared = self._pgconn, self._prepared
+        for query, params in steps:
+            if query not in prepared and (query, True) not in sent:
+                pgconn.send_prepare(query.statement, query.sql_bytes)
+                sent.append((query, True))
+            pgconn.send_query_prepared(query.statement, params, [_BINARY] * len(params), _BINARY)
+            sent.append((query, False))
+        pgconn.pipeline_sync()
+
+    def _queue_script(self, sql: str) -> None:
+        self._pgconn.exit_pipeline_mode()
+        self._pgconn.send_query(sql.encode())
 
     async def _flush_large(self) -> None:
         """Send more than the socket takes at once, reading meanwhile: the server may need it."""
@@ -228,7 +217,8 @@ class Connection:
             async with trio.open_nursery() as nursery:
 
                 async def wait(ready: Callable[[int], Awaitable[None]]) -> None:
-                    await ready(self._socket)
+                    with contextlib.suppress(trio.ClosedResourceError):  # flush() will tell
+                        await ready(self._socket)
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(wait, trio.lowlevel.wait_writable)
@@ -262,27 +252,27 @@ class Connection:
             answer = pgconn.get_result()
             if answer is None:
                 break
+            if answer.status in _COPY:
+                raise OperationalError("a script cannot COPY from or to its client")
             answers.append(answer)
         if pgconn.transaction_status == pq.TransactionStatus.UNKNOWN:
             raise OperationalError("the server ended the session")
 
-    def _results(
-        self, sent: list[tuple[Query, bool]], answers: list[pq.abc.PGresult]
-    ) -> list[Result]:
+    def _results(self, sent: list[_Sent], answers: list[pq.abc.PGresult]) -> list[Result]:
         """Match answers with what was sent; note what is prepared now; raise the first failure."""
         results: list[Result] = []
-        failure: DatabaseError | None = None
+        error: DatabaseError | None = None
         for index, answer in enumerate(answers):
             # One answer more than sent: the implicit transaction failed at its Sync.
             query, is_parse = sent[index] if index < len(sent) else (None, False)
-            if answer.status in (_FATAL_ERROR, _PIPELINE_ABORTED):
-                failure = failure or _failure(answer, query.name if query else "")
+            if answer.status in (FATAL_ERROR, _PIPELINE_ABORTED):
+                error = error or failure(answer, query.name if query else "")
             elif is_parse and query is not None:
                 self._prepared.add(query)
             else:
                 results.append(Result(answer))
-        if failure is not None:
-            raise failure
+        if error is not None:
+            raise error
         return results
 
     def _close(self) -> None:
@@ -290,58 +280,3 @@ class Connection:
             self.closed = True
             trio.lowlevel.notify_closing(self._socket)
             self._pgconn.finish()
-
-
-async def _connect(conninfo: str) -> pq.abc.PGconn:
-    pgconn = pq.PGconn.connect_start(conninfo.encode())
-    try:
-        while True:
-            match pgconn.connect_poll():
-                case pq.PollingStatus.READING:
-                    await trio.lowlevel.wait_readable(pgconn.socket)
-                case pq.PollingStatus.WRITING:
-                    await trio.lowlevel.wait_writable(pgconn.socket)
-                case outcome:
-                    break
-    except BaseException:
-        pgconn.finish()
-        raise
-    if outcome != pq.PollingStatus.OK:
-        reason = " ".join(pgconn.get_error_message().split())
-        pgconn.finish()
-        raise ConnectionLostError(reason)
-    return pgconn
-
-
-def _failure(answer: pq.abc.PGresult, query: str) -> DatabaseError:
-    return database_error(
-        _field(answer, pq.DiagnosticField.SQLSTATE),
-        constraint=_field(answer, pq.DiagnosticField.CONSTRAINT_NAME),
-        primary=_field(answer, pq.DiagnosticField.MESSAGE_PRIMARY),
-        query=query,
-    )
-
-
-def _lost(answers: list[pq.abc.PGresult], reason: str) -> ConnectionLostError:
-    """Say why the session ended; the server's last error, if it sent one, knows best."""
-    for answer in reversed(answers):
-        if answer.status == _FATAL_ERROR and (
-            sqlstate := _field(answer, pq.DiagnosticField.SQLSTATE)
-        ):
-            return ConnectionLostError(f"the session ended ({sqlstate})", sqlstate=sqlstate)
-    return ConnectionLostError(reason)
-
-
-def _field(answer: pq.abc.PGresult, code: pq.DiagnosticField) -> str:
-    return (answer.error_field(code) or b"").decode(errors="replace")
-
-
-def _log_notice(notice: pq.abc.PGresult) -> None:
-    severity = _field(notice, pq.DiagnosticField.SEVERITY_NONLOCALIZED)
-    _log.log(
-        30 if severity == "WARNING" else 10,
-        "postgres_notice",
-        severity=severity,
-        sqlstate=_field(notice, pq.DiagnosticField.SQLSTATE),
-        notice=_field(notice, pq.DiagnosticField.MESSAGE_PRIMARY),
-    )

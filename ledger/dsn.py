@@ -1,4 +1,4 @@
-"""Connection strings: whose session, which run-time parameters, which address.
+"""Connection strings: whose session, with which run-time parameters.
 
 A DSN is anything libpq takes: a URI or `key=value` pairs. Errors here never quote it, because it
 may hold a password.
@@ -6,11 +6,9 @@ may hold a password.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final
 
-import trio
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -43,12 +41,12 @@ def hot_settings(settings: Ledger) -> dict[str, str]:
 def with_role(dsn: str, role: str, password: str, database: str | None = None) -> str:
     """Address the same server as another role, and another database if one is named."""
     changes = {"user": role, "password": password} | ({"dbname": database} if database else {})
-    return make_conninfo(**_parsed(dsn) | changes)
+    return make_conninfo(**parsed(dsn) | changes)
 
 
 def with_session(dsn: str, parameters: Mapping[str, str]) -> str:
     """Have each session of `dsn` start with these run-time parameters, after its own."""
-    parts = _parsed(dsn)
+    parts = parsed(dsn)
     options = [str(parts["options"])] if parts.get("options") else []
     options += [f"-c {name}={_escaped(value)}" for name, value in parameters.items()]
     parts["client_encoding"] = "UTF8"
@@ -58,42 +56,12 @@ def with_session(dsn: str, parameters: Mapping[str, str]) -> str:
     return make_conninfo(**parts)
 
 
-async def with_addresses(dsn: str) -> str:
-    """Resolve host names here, in Trio's way: libpq would block the whole process."""
-    parts = _parsed(dsn)
-    hosts = str(parts.get("host") or "").split(",")
-    if "hostaddr" in parts or not any(map(_is_name, hosts)):
-        return dsn
-    ports = str(parts.get("port") or "").split(",")
-    ports = ports * len(hosts) if len(ports) == 1 else ports
-    addresses = [
-        await _address(host, port) if _is_name(host) else host
-        for host, port in zip(hosts, ports, strict=False)
-    ]
-    return make_conninfo(**parts | {"hostaddr": ",".join(addresses)})
+def parsed(dsn: str) -> dict[str, Any]:
+    """Split a DSN into libpq's parameters.
 
-
-async def _address(host: str, port: str) -> str:
-    try:
-        found = await trio.socket.getaddrinfo(host, port or None, type=trio.socket.SOCK_STREAM)
-    except OSError as error:
-        raise ConnectionLostError(
-            f"cannot resolve the database host {host}: {error.strerror}", sqlstate=INVALID_DSN
-        ) from None
-    return str(found[0][4][0])
-
-
-def _is_name(host: str) -> bool:
-    if not host or host.startswith(("/", "@")):
-        return False
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    return False
-
-
-def _parsed(dsn: str) -> dict[str, Any]:
+    Raises:
+        ConnectionLostError: When it is no DSN at all; without quoting it.
+    """
     try:
         return conninfo_to_dict(dsn)
     except ProgrammingError:

@@ -57,10 +57,10 @@ class RowError(DatabaseError):
 
 
 class RetryableError(DatabaseError):
-    """The whole batch may be repeated with the same ids: deadlock, time-out, no room, restart.
+    """The whole batch may be repeated with the same ids: deadlock, time-out, no room.
 
-    Nothing of the batch was committed, save for 57P01 and 57P02 (the server stopped meanwhile),
-    where the fate of a commit is as open as with `ConnectionLostError`.
+    Nothing of the batch was committed. A server that stops (57P01) ends the session before the
+    commit's answer, which is a `ConnectionLostError` that carries this SQLSTATE.
     """
 
 

@@ -16,8 +16,8 @@ from importlib.resources.abc import Traversable
 from typing import Final
 
 import attrs
-from structlog.typing import FilteringBoundLogger
 
+from chassis.log import FilteringBoundLogger
 from ledger.connection import Connection
 from ledger.errors import MigrationError
 from ledger.pgtypes import bytea_, int4_, text_
@@ -127,7 +127,7 @@ async def migrate(
         missing = plan(wanted, applied)
         for migration in missing:
             await _apply(connection, migration)
-            log.info("migration_applied", migration=str(migration))
+            log.info("migration applied", migration=str(migration))
         return len(missing)
     finally:
         await connection.aclose()

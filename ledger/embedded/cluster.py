@@ -1,9 +1,9 @@
 """The data folder of our Postgres: made once by initdb, checked at every start.
 
-`<data_dir>/postgres/` belongs to the server's user (0700) and holds `data/` and `log`. The
-superuser's password stays outside, in `<data_dir>/postgres.password` (0600, ours), and never on a
-command line. initdb writes to `data.new`, renamed to `data` when complete: a data folder that
-exists is whole.
+`<data_dir>/postgres/` belongs to the server's user (0700) and holds `data/`. The log
+(`postgres.log`) and the superuser's password (`postgres.password`, 0600) stay outside and ours;
+the password is never on a command line. initdb writes to `data.new`, renamed to `data` when
+complete: a data folder that exists is whole.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Layout:
 
     @property
     def log(self) -> Path:
-        """What the server writes to stderr."""
-        return self.home / "log"
+        """What the server writes to stderr; ours, so that no link of its user misleads us."""
+        return self.data_dir / "postgres.log"
 
     @property
     def lock(self) -> Path:

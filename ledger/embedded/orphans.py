@@ -15,9 +15,9 @@ import signal
 from pathlib import Path
 from typing import Final
 
-import structlog
 import trio
 
+from chassis.log import get_logger
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 
@@ -25,7 +25,7 @@ _PROC: Final = Path("/proc")
 _POLL_S: Final = 0.02
 _KILL_WAIT_S: Final = 5.0
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 def server_processes(data: Path, identity: Identity) -> list[int]:
@@ -65,7 +65,7 @@ async def clear_orphans(data: Path, identity: Identity, *, stop_timeout_s: float
     recorded = recorded_process(data)
     alive = server_processes(data, identity)
     if recorded in alive:
-        _log.warning("orphaned_postgres_stopping", process_id=recorded)
+        _log.warning("stopping the Postgres of an earlier run", process_id=recorded)
         _signal([recorded], signal.SIGINT)  # fast shutdown: clients go, a checkpoint is written
         alive = await _gone(data, identity, stop_timeout_s)
     elif alive:  # the postmaster died; its children notice by themselves
@@ -82,8 +82,22 @@ async def clear_orphans(data: Path, identity: Identity, *, stop_timeout_s: float
         )
     recorded = recorded_process(data)
     if recorded is not None and (_PROC / str(recorded)).exists():
-        _log.warning("stale_postmaster_pid_removed", process_id=recorded)
+        _log.warning("removing a postmaster.pid that names a stranger", process_id=recorded)
         (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def clear_socket_lock(lock: Path, data: Path) -> None:
+    """Remove the lock of a Unix socket that an earlier server on `data` left behind.
+
+    Call it when no server runs on `data`. A lock of another data folder is not ours to judge:
+    Postgres then refuses to start and says whose it is.
+    """
+    try:
+        lines = lock.read_text().splitlines()
+    except OSError:
+        return
+    if len(lines) > 1 and Path(lines[1]) == data:
+        lock.unlink(missing_ok=True)
 
 
 def _signal(process_ids: list[int], number: signal.Signals) -> None:

@@ -15,16 +15,15 @@ Parent-death signals would not do: they follow the spawning thread, not the proc
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-import structlog
 import trio
 
+from chassis.log import get_logger
 from chassis.settings.tree import Ledger
 from ledger.connection import Connection
 from ledger.dsn import with_role
@@ -36,23 +35,22 @@ from ledger.embedded.cluster import (
     ensure_cluster,
     explain,
 )
+from ledger.embedded.files import FolderLock, ServerLog
 from ledger.embedded.identity import Identity, choose_identity
-from ledger.embedded.orphans import clear_orphans
+from ledger.embedded.orphans import clear_orphans, clear_socket_lock
 from ledger.errors import ConnectionLostError, EmbeddedPostgresError
 from ledger.queries import Query
 
 DATABASE: Final = "turnout"
 SOCKET_NAME: Final = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path less its terminating zero
-LOG_BYTES_MAX: Final = 16_777_216  # then it is cut; errors only, so this is weeks
 LOG_CHECK_S: Final = 60.0
 _READY_POLL_S: Final = 0.01
 _IMMEDIATE_WAIT_S: Final = 5.0
-_LOG_TAIL_BYTES: Final = 4_096
 
 _DATABASES: Final = Query("databases", "SELECT datname FROM pg_database")
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class EmbeddedPostgres:
@@ -84,7 +82,8 @@ class EmbeddedPostgres:
         self._uid = uid
         self._gid = gid
         self._password = ""
-        self._lock: IO[str] | None = None
+        self._server_log = ServerLog(self._layout.log)
+        self._lock = FolderLock(self._layout.lock)
         self._process: trio.Process | None = None
 
     @property
@@ -96,7 +95,8 @@ class EmbeddedPostgres:
 
     def dsn(self, role: str, password: str, database: str = DATABASE) -> str:
         """Address the server as `role`."""
-        return with_role(f"host='{self._socket_dir}' port=5432", role, password, database)
+        where = f"host='{self._socket_dir}' port=5432 require_auth=scram-sha-256"
+        return with_role(where, role, password, database)
 
     def superuser_dsn(self, database: str = DATABASE) -> str:
         """Address the server as its superuser: for roles, backups and tests only."""
@@ -107,14 +107,17 @@ class EmbeddedPostgres:
     async def start(self) -> None:
         """Bring the server up and see that the database `turnout` exists.
 
+        May be called again once the server has died.
+
         Raises:
             EmbeddedPostgresError: Naming what is wrong and what would mend it; nothing of ours
                 runs then.
         """
+        if self.process_id is not None:
+            raise EmbeddedPostgresError("the server runs already")
         identity = choose_identity(self._uid, self._gid)
         self._check_socket_path()
-        self._layout.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._take_lock()
+        self._lock.acquire()
         try:
             binaries = await find_binaries(self._settings.bindir, self._layout.binaries, identity)
             self._password = await ensure_cluster(self._layout, binaries, identity)
@@ -122,18 +125,24 @@ class EmbeddedPostgres:
                 self._layout.data, identity, stop_timeout_s=self._settings.stop_timeout_s
             )
             self._make_socket_dir(identity)
+            clear_socket_lock(self._socket_dir / f"{SOCKET_NAME}.lock", self._layout.data)
             self._process = await self._launch(binaries, identity)
             await self._until_ready(self._process)
             await self._ensure_database()
+        except OSError as error:
+            await self._end()
+            raise EmbeddedPostgresError(
+                f"cannot start Postgres: {error.strerror} ({error.filename})"
+            ) from None
         except BaseException:
             await self._end()
             raise
-        _log.info("postgres_started", process_id=self.process_id, version=binaries.version)
+        _log.info("Postgres started", process_id=self.process_id, version=binaries.version)
 
     async def stop(self) -> None:
         """Stop the server and let go of the data folder; bounded, and not to be canceled."""
         await self._end()
-        _log.info("postgres_stopped")
+        _log.info("Postgres stopped")
 
     async def died(self) -> int:
         """Wait for the server to end, whoever ended it; returns its exit status.
@@ -145,7 +154,7 @@ class EmbeddedPostgres:
         while True:
             with trio.move_on_after(LOG_CHECK_S):
                 return await self._process.wait()
-            self._bound_log()
+            self._server_log.bound()
 
     # -------------------------------------------------------------------------------- inside
 
@@ -168,24 +177,6 @@ class EmbeddedPostgres:
                 "to make its socket there"
             )
 
-    def _take_lock(self) -> None:
-        """Hold the data folder for this process; the kernel lets go if we are killed."""
-        try:
-            lock = os.fdopen(os.open(self._layout.lock, os.O_WRONLY | os.O_CREAT, 0o600), "w")
-        except OSError as error:
-            raise EmbeddedPostgresError(
-                f"cannot write {self._layout.lock}: {error.strerror}"
-            ) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise EmbeddedPostgresError(
-                f"another process runs Postgres on {self._layout.data_dir}; "
-                "stop it, or give this one a data folder of its own"
-            ) from None
-        self._lock = lock
-
     async def _launch(self, binaries: Binaries, identity: Identity) -> trio.Process:
         settings = self._settings
         parameters = {
@@ -198,10 +189,7 @@ class EmbeddedPostgres:
         command += ["-k", str(self._socket_dir)]
         for name, value in parameters.items():
             command += ["-c", f"{name}={value}"]
-        self._bound_log()
-        log = os.open(
-            self._layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600
-        )
+        log = self._server_log.open()
         try:
             return await trio.lowlevel.open_process(
                 command,
@@ -226,11 +214,12 @@ class EmbeddedPostgres:
                     return
                 await trio.sleep(_READY_POLL_S)
             raise EmbeddedPostgresError(
-                f"Postgres ended while starting: {explain(self._log_tail())}"
+                f"Postgres ended while starting: {explain(self._server_log.tail())}"
             )
         raise EmbeddedPostgresError(
             f"Postgres was not ready within {self._settings.start_timeout_s:g} s "
-            f"(ledger.start_timeout_s; crash recovery may need more): {explain(self._log_tail())}"
+            "(ledger.start_timeout_s; crash recovery may need more): "
+            f"{explain(self._server_log.tail())}"
         )
 
     def _says_ready(self, process_id: int) -> bool:
@@ -262,9 +251,7 @@ class EmbeddedPostgres:
         with trio.CancelScope(shield=True):
             if self._process is not None:
                 await self._stop_process(self._process)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     async def _stop_process(self, process: trio.Process) -> None:
         for number, wait_s in (
@@ -278,19 +265,5 @@ class EmbeddedPostgres:
             with trio.move_on_after(wait_s):
                 await process.wait()
                 return
-            _log.warning("postgres_does_not_stop", signal=number.name, waited_s=wait_s)
+            _log.warning("Postgres does not stop", signal=number.name, waited_s=wait_s)
         raise EmbeddedPostgresError(f"process {process.pid} survives SIGKILL; its disk hangs")
-
-    def _bound_log(self) -> None:
-        """Cut the log when it has outgrown its bound; the server appends, so it goes on at 0."""
-        try:
-            if self._layout.log.lstat().st_size > LOG_BYTES_MAX:
-                os.truncate(self._layout.log, 0)
-        except FileNotFoundError:
-            return
-
-    def _log_tail(self) -> bytes:
-        try:
-            return self._layout.log.read_bytes()[-_LOG_TAIL_BYTES:]
-        except OSError:
-            return b""

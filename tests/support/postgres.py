@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
 import trio
 
+from chassis.log import get_logger
 from chassis.settings.tree import Ledger
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
@@ -103,7 +103,7 @@ class PostgresServer:
         passwords = {role: password_of(role) for role in ROLES}
         await ensure_roles(self.embedded.superuser_dsn(TEMPLATE), passwords)
         owner = self.embedded.dsn(OWNER, passwords[OWNER], TEMPLATE)
-        await migrate(owner, log=structlog.get_logger("tests"))
+        await migrate(owner, log=get_logger("tests"))
 
     async def administer(self, sql: str) -> None:
         """Run statements as the superuser, outside any test database."""
