@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "benchmarks", "chassis", "hsm_sim", "ledger", "network_sim", "switch")
+PACKAGES = ("api", "benchmarks", "chassis", "hsm_sim", "ledger", "network_sim", "stack", "switch")
 SOURCES = sorted(
     [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     + [ROOT / "turnout.py"]

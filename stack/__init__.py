@@ -1,0 +1,1 @@
+"""The whole stack on one machine: which processes there are and how they are put together."""

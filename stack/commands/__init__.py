@@ -1,0 +1,1 @@
+"""The commands that start the stack, or act on a running one."""
