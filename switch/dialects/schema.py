@@ -21,7 +21,9 @@ Kind = Literal["n", "z", "x+n", "an", "ans", "b"]
 _FORMAT: Final = re.compile(r"(n|z|x\+n|ans|an|b)(\.\.\.|\.\.)?([1-9][0-9]{0,2})")
 _PREFIX_DIGITS: Final = {None: 0, "..": 2, "...": 3}
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
 _MTI: Final = re.compile(r"[0-9]{4}")
+_FUNCTION: Final = re.compile(r"[0-9]{3}")
 
 
 class DialectError(ValueError):
@@ -165,44 +167,51 @@ def read_dialect(name_or_path: str | Path) -> DialectDocument:
 
 def _check(document: DialectDocument) -> None:
     """Refuse what the types allow and a codec could not use."""
-
-    def refuse(key: str, reason: str) -> DialectError:
-        return DialectError(document.file, key, reason)
-
     if not _NAME.fullmatch(document.name):
-        raise refuse("name", "use lower-case letters, digits and underscores")
-    if not 64 <= document.framing.frame_bytes_max <= 256**document.framing.header_bytes - 1:
-        raise refuse("framing.frame_bytes_max", "outside 64 to what the header can say")
-    names: set[str] = set()
-    for number, element in document.elements.items():
-        key = f"elements.{number}"
-        if not number.isdecimal() or not 2 <= int(number) <= 128 or str(int(number)) != number:
-            raise refuse(key, "elements are numbered 2 to 128")
-        if number == "65":
-            raise refuse(key, "DE 65 announces a third bitmap and is no element")
-        if not _NAME.fullmatch(element.name) or element.name in names:
-            raise refuse(key, "the name is taken or malformed")
-        names.add(element.name)
-        try:
-            element.parse()
-        except ValueError as error:
-            raise refuse(key, str(error)) from None
-    known = {int(number) for number in document.elements}
+        raise DialectError(document.file, "name", "use lower-case letters, digits and underscores")
+    if not 64 <= document.framing.frame_bytes_max < 256**document.framing.header_bytes:
+        raise DialectError(
+            document.file, "framing.frame_bytes_max", "outside 64 to what the header can say"
+        )
+    _check_elements(document)
+    if not document.messages:
+        raise DialectError(document.file, "messages", "a dialect has at least one message")
     for mti, rule in document.messages.items():
         if not _MTI.fullmatch(mti):
-            raise refuse(f"messages.{mti}", "an MTI has four digits")
-        _check_members(document, f"messages.{mti}.mandatory", rule.mandatory, known)
-    if not document.messages:
-        raise refuse("messages", "a dialect has at least one message")
-    _check_members(document, "echo.elements", document.echo.elements, known)
-    _check_members(document, "private.element", (document.private.element,), known)
+            raise DialectError(document.file, f"messages.{mti}", "an MTI has four digits")
+        _check_members(document, f"messages.{mti}.mandatory", rule.mandatory)
+    for name, function in document.network_management.items():
+        if not _FUNCTION.fullmatch(function):
+            raise DialectError(
+                document.file, f"network_management.{name}", "a network function has three digits"
+            )
+    _check_members(document, "echo.elements", document.echo.elements)
+    _check_members(document, "private.element", (document.private.element,))
 
 
-def _check_members(
-    document: DialectDocument, key: str, numbers: tuple[int, ...], known: set[int]
-) -> None:
-    unknown = sorted(set(numbers) - known)
-    if unknown:
-        raise DialectError(document.file, key, f"DE {unknown[0]} is not in [elements]")
+def _check_elements(document: DialectDocument) -> None:
+    names: set[str] = set()
+    for number, element in document.elements.items():
+        reason = None
+        if not _NUMBER.fullmatch(number) or not 2 <= int(number) <= 128:
+            reason = "elements are numbered 2 to 128"
+        elif number == "65":
+            reason = "DE 65 announces a third bitmap and is no element"
+        elif not _NAME.fullmatch(element.name) or element.name in names:
+            reason = "its name is malformed or taken"
+        else:
+            try:
+                element.parse()
+            except ValueError as error:
+                reason = str(error)
+        if reason is not None:
+            raise DialectError(document.file, f"elements.{number}", reason)
+        names.add(element.name)
+
+
+def _check_members(document: DialectDocument, key: str, numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        if str(number) not in document.elements:
+            raise DialectError(document.file, key, f"DE {number} is not in [elements]")
     if len(set(numbers)) != len(numbers):
         raise DialectError(document.file, key, "an element is named twice")

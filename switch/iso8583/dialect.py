@@ -8,9 +8,10 @@ from pathlib import Path
 import attrs
 
 from switch.dialects import DialectDocument, Framing, PrivateTags, read_dialect
-from switch.iso8583 import interpreter
 from switch.iso8583.elements import Element
 from switch.iso8583.errors import MTI_DE
+from switch.iso8583.interpreter import Interpreter
+from switch.iso8583.plans import Decoders, Encoders
 
 
 @attrs.frozen(eq=False)
@@ -25,6 +26,8 @@ class Dialect:
     echo: tuple[int, ...]  # elements that a response repeats unchanged
     network_functions: Mapping[str, str]  # "sign_on" -> DE 70
     private: PrivateTags
+    _encoders: Encoders = attrs.field(repr=False, alias="encoders")
+    _decoders: Decoders = attrs.field(repr=False, alias="decoders")
 
     def encode(self, fields: Mapping[int, str]) -> bytes:
         """Encode a message: key 0 is the MTI, every other key an element number.
@@ -35,7 +38,11 @@ class Dialect:
         Raises:
             EncodeError: the fields are not a message of this dialect.
         """
-        return interpreter.encode(fields, self.elements, self.mtis)
+        try:
+            plan = self._encoders.guesses[fields[0], len(fields)]
+        except (KeyError, TypeError):  # the first of its kind, or no MTI to speak of
+            plan = self._encoders.careful
+        return plan(fields)
 
     def decode(self, data: bytes) -> dict[int, str]:
         """Decode a message into what `encode` would have taken.
@@ -46,7 +53,8 @@ class Dialect:
         Raises:
             DecodeError: the bytes are not a message of this dialect.
         """
-        return interpreter.decode(data, self.elements, self.mtis)
+        plan = self._decoders.plans.get(data[2:10])  # the primary bitmap
+        return self._decoders.learn(data) if plan is None else plan(data)
 
     def missing(self, fields: Mapping[int, str]) -> list[int]:
         """Return the mandatory elements that a message of a known MTI lacks, ascending."""
@@ -63,15 +71,18 @@ def dialect_from_document(document: DialectDocument) -> Dialect:
         int(number): Element.from_format(int(number), line)
         for number, line in document.elements.items()
     }
+    interpreter = Interpreter(elements, frozenset(document.messages))
     return Dialect(
         name=document.name,
         framing=document.framing,
-        elements=dict(sorted(elements.items())),
+        elements=elements,
         mtis=frozenset(document.messages),
         mandatory={mti: frozenset(rule.mandatory) for mti, rule in document.messages.items()},
         echo=document.echo.elements,
         network_functions=dict(document.network_management),
         private=document.private,
+        encoders=Encoders(interpreter),
+        decoders=Decoders(interpreter),
     )
 
 

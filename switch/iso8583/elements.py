@@ -100,12 +100,15 @@ class Element:
         """Bytes of the BCD length prefix: 0, 1 or 2."""
         return (self.prefix_digits + 1) // 2
 
-    @property
-    def text_length_max(self) -> int:
-        """Characters of the longest value in its text form."""
-        return {"b": 2 * self.length_max, "x+n": 1 + self.length_max}.get(
-            self.kind, self.length_max
-        )
+    def length_of(self, text: str) -> int:
+        """Return the length that counts for a value in its text form."""
+        match self.kind:
+            case "b":
+                return len(text) // 2
+            case "x+n":
+                return len(text) - 1
+            case _:
+                return len(text)
 
     def size_bytes(self, length: int) -> int:
         """Bytes on the wire of a value of that length, without its prefix."""

@@ -15,18 +15,104 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
+import attrs
+
 from switch.iso8583.elements import Element
 from switch.iso8583.errors import BITMAP_DE, MTI_DE, DecodeError, EncodeError, Reason
 
-BITMAP_BYTES: Final = 8
 MTI_BYTES: Final = 2
-DIGITS: Final = frozenset("0123456789")
-TRACK: Final = DIGITS | {"D"}
-HEXADECIMAL: Final = DIGITS | set("ABCDEF")
-PRINTABLE: Final = frozenset(map(chr, range(0x20, 0x7F)))
-ALPHANUMERIC: Final = frozenset(c for c in PRINTABLE if c.isalnum()) | {" "}
+BITMAP_BYTES: Final = 8
+
+_DIGITS: Final = frozenset("0123456789")
+_PRINTABLE: Final = frozenset(map(chr, range(0x20, 0x7F)))
+_ALPHABETS: Final = {
+    "n": (_DIGITS, Reason.BAD_DIGIT),
+    "z": (_DIGITS | {"D"}, Reason.BAD_TRACK),
+    "b": (_DIGITS | set("ABCDEF"), Reason.BAD_HEX),
+    "an": (frozenset(c for c in _PRINTABLE if c.isalnum()) | {" "}, Reason.BAD_CHARACTER),
+    "ans": (_PRINTABLE, Reason.BAD_CHARACTER),
+}
 
 Elements = Mapping[int, Element]
+
+
+@attrs.frozen
+class Interpreter:
+    """Encodes and decodes messages of some elements and message types."""
+
+    elements: Elements
+    mtis: frozenset[str]
+
+    def knows(self, mti: object) -> bool:
+        """Whether this is a message type of the dialect."""
+        return isinstance(mti, str) and mti in self.mtis
+
+    def encode(self, fields: Mapping[int, str]) -> bytes:
+        """Encode a message.
+
+        Raises:
+            EncodeError: naming what is wrong first: MTI, unknown elements, then in wire order.
+        """
+        mti = fields.get(MTI_DE)
+        if mti is None:
+            raise EncodeError(MTI_DE, 0, Reason.MISSING_MTI)
+        if not self.knows(mti):
+            raise EncodeError(MTI_DE, 0, Reason.UNKNOWN_MTI)
+        numbers = [number for number in fields if number != MTI_DE]
+        for number in numbers:
+            if number not in self.elements:
+                raise EncodeError(number, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
+        message = bytearray(bytes.fromhex(mti) + bitmap_of(numbers))
+        for number in sorted(numbers):
+            try:
+                message += _pack(self.elements[number], fields[number])
+                continue
+            except _FaultError as fault:
+                reason = fault.reason
+            raise EncodeError(number, len(message), reason)
+        return bytes(message)
+
+    def decode(self, data: bytes) -> dict[int, str]:
+        """Decode a message.
+
+        Raises:
+            DecodeError: naming what is wrong first: MTI, unknown elements, then in wire order.
+        """
+        if len(data) < MTI_BYTES:
+            raise DecodeError(MTI_DE, 0, Reason.TRUNCATED)
+        mti = data[:MTI_BYTES].hex()
+        if mti not in self.mtis:
+            raise DecodeError(MTI_DE, 0, Reason.UNKNOWN_MTI)
+        bitmap = _bitmap(data)
+        numbers = numbers_of(bitmap)
+        for number in numbers:
+            if number not in self.elements:
+                raise DecodeError(number, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
+        fields = {MTI_DE: mti}
+        offset = MTI_BYTES + len(bitmap)
+        for number in numbers:
+            try:
+                fields[number], size = _unpack(self.elements[number], data[offset:])
+                offset += size
+                continue
+            except _FaultError as fault:
+                reason = fault.reason
+            raise DecodeError(number, offset, reason)
+        if offset != len(data):
+            last = numbers[-1] if numbers else BITMAP_DE
+            raise DecodeError(last, offset, Reason.TRAILING_BYTES)
+        return fields
+
+
+class _FaultError(Exception):
+    """What is wrong with one element; the callers above know where it stands.
+
+    They raise their error outside the `except` block, so that nothing is chained to it.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def bitmap_of(numbers: Collection[int]) -> bytes:
@@ -45,154 +131,91 @@ def numbers_of(bitmap: bytes) -> list[int]:
     return [number for number in range(2, 129) if bits >> (128 - number) & 1]
 
 
-def encode(fields: Mapping[int, str], elements: Elements, mtis: Collection[str]) -> bytes:
-    """Encode a message.
-
-    Raises:
-        EncodeError: naming the first element, in wire order, that is wrong.
-    """
-    mti = fields.get(MTI_DE)
-    if mti is None:
-        raise EncodeError(MTI_DE, 0, Reason.MISSING_MTI)
-    if mti not in mtis:
-        raise EncodeError(MTI_DE, 0, Reason.UNKNOWN_MTI)
-    numbers = sorted(number for number in fields if number != MTI_DE)
-    for number in numbers:
-        if number not in elements:
-            raise EncodeError(number, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
-    message = bytearray(bytes.fromhex(mti) + bitmap_of(numbers))
-    for number in numbers:
-        message += _encode_element(elements[number], fields[number], len(message))
-    return bytes(message)
-
-
-def decode(data: bytes, elements: Elements, mtis: Collection[str]) -> dict[int, str]:
-    """Decode a message.
-
-    Raises:
-        DecodeError: naming the first element, in wire order, that is wrong.
-    """
-    mti = data[:MTI_BYTES].hex().upper()
-    if len(data) < MTI_BYTES:
-        raise DecodeError(MTI_DE, 0, Reason.TRUNCATED)
-    if mti not in mtis:
-        raise DecodeError(MTI_DE, 0, Reason.UNKNOWN_MTI)
-    bitmap = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
-    if bitmap and bitmap[0] & 0x80:
-        bitmap = data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES]
-    if len(bitmap) not in (BITMAP_BYTES, 2 * BITMAP_BYTES) or (
-        bitmap[0] & 0x80 and len(bitmap) == BITMAP_BYTES
-    ):
+def _bitmap(data: bytes) -> bytes:
+    """Return the one or two bitmaps behind the MTI."""
+    primary = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
+    count = 2 if primary[:1] >= b"\x80" else 1
+    bitmap = data[MTI_BYTES : MTI_BYTES + count * BITMAP_BYTES]
+    if len(bitmap) != count * BITMAP_BYTES:
         raise DecodeError(BITMAP_DE, MTI_BYTES, Reason.TRUNCATED)
-    numbers = numbers_of(bitmap)
-    for number in numbers:
-        if number not in elements:
-            raise DecodeError(number, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
-    fields = {MTI_DE: mti}
-    offset = MTI_BYTES + len(bitmap)
-    for number in numbers:
-        fields[number], offset = _decode_element(elements[number], data, offset)
-    if offset != len(data):
-        last = numbers[-1] if numbers else BITMAP_DE
-        raise DecodeError(last, offset, Reason.TRAILING_BYTES)
-    return fields
+    return bitmap
 
 
-def _encode_element(element: Element, text: str, offset: int) -> bytes:
-    """Return length prefix and value; `offset` is only told in errors."""
-
-    def refuse(reason: Reason) -> EncodeError:
-        return EncodeError(element.number, offset, reason)
-
+def _pack(element: Element, text: str) -> bytes:
+    """Return length prefix and value."""
     if not isinstance(text, str):
-        raise refuse(Reason.NOT_TEXT)
+        raise _FaultError(Reason.NOT_TEXT)
     if element.kind == "b" and len(text) % 2:
-        raise refuse(Reason.BAD_HEX)
-    length = {"b": len(text) // 2, "x+n": len(text) - 1}.get(element.kind, len(text))
+        raise _FaultError(Reason.BAD_HEX)
+    length = element.length_of(text)
     if element.fixed and length != element.length_max:
-        raise refuse(Reason.BAD_LENGTH)
-    if length > element.length_max:
-        raise refuse(Reason.TOO_LONG)
-    if length < element.length_min:
-        raise refuse(Reason.TOO_SHORT)
-    reason = _fault(element, text)
-    if reason is not None:
-        raise refuse(reason)
-    prefix = bytes.fromhex(f"{length:0{2 * element.prefix_bytes}d}") if not element.fixed else b""
+        raise _FaultError(Reason.BAD_LENGTH)
+    _check_length(element, length)
+    _check_alphabet(element, text)
+    prefix = b"" if element.fixed else bytes.fromhex(f"{length:0{2 * element.prefix_bytes}d}")
     match element.kind:
-        case "n" | "z":
-            return prefix + bytes.fromhex(_padded(element, text))
+        case "an" | "ans":
+            return prefix + text.encode("ascii")
         case "x+n":
             return text[0].encode("ascii") + bytes.fromhex(text[1:])
-        case "b":
-            return prefix + bytes.fromhex(text)
         case _:
-            return prefix + text.encode("ascii")
+            pad = "0" if len(text) % 2 else ""
+            return prefix + bytes.fromhex(pad + text if element.pad_left else text + pad)
 
 
-def _decode_element(element: Element, data: bytes, start: int) -> tuple[str, int]:
-    """Return the value and the offset behind it; `start` is where its prefix begins."""
-
-    def refuse(reason: Reason) -> DecodeError:
-        return DecodeError(element.number, start, reason)
-
-    length, offset = element.length_max, start
+def _unpack(element: Element, rest: bytes) -> tuple[str, int]:
+    """Return the value that `rest` begins with, and the bytes that it takes with its prefix."""
+    start = element.prefix_bytes
+    length = element.length_max
     if not element.fixed:
-        offset += element.prefix_bytes
-        prefix = data[start:offset].hex()
-        if len(prefix) < 2 * element.prefix_bytes:
-            raise refuse(Reason.TRUNCATED)
+        prefix = rest[:start].hex()
+        if len(prefix) < 2 * start:
+            raise _FaultError(Reason.TRUNCATED)
         if not prefix.isdecimal():
-            raise refuse(Reason.BAD_PREFIX)
+            raise _FaultError(Reason.BAD_PREFIX)
         length = int(prefix)
-        if length > element.length_max:
-            raise refuse(Reason.TOO_LONG)
-        if length < element.length_min:
-            raise refuse(Reason.TOO_SHORT)
-    end = offset + element.size_bytes(length)
-    if end > len(data):
-        raise refuse(Reason.TRUNCATED)
-    value = data[offset:end]
+        _check_length(element, length)
+    end = start + element.size_bytes(length)
+    value = rest[start:end]
+    if end > len(rest):
+        raise _FaultError(Reason.TRUNCATED)
     match element.kind:
-        case "n" | "z":
-            text = value.hex().upper()
-            if length % 2:
-                text, pad = (text[1:], text[0]) if element.pad_left else (text[:-1], text[-1])
-                if pad != "0":
-                    raise refuse(Reason.BAD_PAD)
+        case "an" | "ans":
+            text = value.decode("latin-1")  # what is not ASCII is refused just below
         case "x+n":
-            text = chr(value[0]) + value[1:].hex().upper()
+            text = value[:1].decode("latin-1") + value[1:].hex().upper()
         case "b":
             text = value.hex().upper()
         case _:
-            text = value.decode("latin-1")  # what is not ASCII is refused just below
-    reason = _fault(element, text)
-    if reason is not None:
-        raise refuse(reason)
+            text = _unpadded(element, value.hex().upper(), length)
+    _check_alphabet(element, text)
     return text, end
 
 
-def _fault(element: Element, text: str) -> Reason | None:
-    """Return what is wrong with the characters of a value, whatever its length."""
-    match element.kind:
-        case "n":
-            return None if DIGITS.issuperset(text) else Reason.BAD_DIGIT
-        case "z":
-            return None if TRACK.issuperset(text) else Reason.BAD_TRACK
-        case "x+n":
-            if text[:1] not in ("C", "D"):
-                return Reason.BAD_SIGN
-            return None if DIGITS.issuperset(text[1:]) else Reason.BAD_DIGIT
-        case "b":
-            return None if HEXADECIMAL.issuperset(text) else Reason.BAD_HEX
-        case "an":
-            return None if ALPHANUMERIC.issuperset(text) else Reason.BAD_CHARACTER
-        case "ans":
-            return None if PRINTABLE.issuperset(text) else Reason.BAD_CHARACTER
+def _unpadded(element: Element, nibbles: str, length: int) -> str:
+    if len(nibbles) == length:
+        return nibbles
+    text, pad = (nibbles[1:], nibbles[0]) if element.pad_left else (nibbles[:-1], nibbles[-1])
+    if pad != "0":
+        raise _FaultError(Reason.BAD_PAD)
+    return text
 
 
-def _padded(element: Element, digits: str) -> str:
-    """Return the digits with the zero nibble that makes their number even."""
-    if len(digits) % 2 == 0:
-        return digits
-    return f"0{digits}" if element.pad_left else f"{digits}0"
+def _check_length(element: Element, length: int) -> None:
+    if length > element.length_max:
+        raise _FaultError(Reason.TOO_LONG)
+    if length < element.length_min:
+        raise _FaultError(Reason.TOO_SHORT)
+
+
+def _check_alphabet(element: Element, text: str) -> None:
+    """Refuse characters outside the element's set, whatever the length."""
+    if element.kind == "x+n":
+        if text[0] not in "CD":
+            raise _FaultError(Reason.BAD_SIGN)
+        if not _DIGITS.issuperset(text[1:]):
+            raise _FaultError(Reason.BAD_DIGIT)
+        return
+    alphabet, reason = _ALPHABETS[element.kind]
+    if not alphabet.issuperset(text):
+        raise _FaultError(reason)

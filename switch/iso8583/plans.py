@@ -1,0 +1,171 @@
+"""Compiles plans on first sight of a set of elements and keeps a bounded number of them.
+
+Theory of operation. Real traffic consists of a few dozen shapes: per message type the mandatory
+elements and one or two more. So the codec writes a Python function for each shape it meets
+(`encode_plan`, `decode_plan`), compiles it and keeps it; that is how `attrs` and `dataclasses`
+make their methods. A plan is an order of magnitude faster than the interpreter; compiling one
+takes a few milliseconds.
+
+Those milliseconds and the memory are what a hostile peer could ask for with 2**126 bitmaps.
+Therefore a plan is compiled only after the interpreter has accepted a whole message of its shape,
+at most `PLANS_MAX` are ever compiled for each direction, and none is evicted: past the bound
+unknown shapes go through the interpreter, at its constant cost, while the shapes of honest
+traffic, met first, keep their plans.
+
+A decoding plan is found by the bitmap in the message. An encoding plan would have to be found by
+the set of keys, and hashing twenty keys costs a quarter of the whole encoding; so it is guessed
+from MTI and number of keys, and the plan itself notices when the guess was wrong.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_hex
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, cast
+
+from switch.iso8583 import tables
+from switch.iso8583.decode_plan import decode_source, table_name
+from switch.iso8583.elements import Element
+from switch.iso8583.encode_plan import encode_source
+from switch.iso8583.errors import MTI_DE
+from switch.iso8583.interpreter import (
+    BITMAP_BYTES,
+    MTI_BYTES,
+    Elements,
+    Interpreter,
+    bitmap_of,
+    numbers_of,
+)
+
+PLANS_MAX: Final = 256  # per direction: NET87B has 29 message types; a plan takes about 20 kB
+
+Encode = Callable[[Mapping[int, str]], bytes]
+Decode = Callable[[bytes], dict[int, str]]
+
+
+class Encoders:
+    """The encoding plans of one dialect."""
+
+    def __init__(self, interpreter: Interpreter, plans_max: int = PLANS_MAX) -> None:
+        self._interpreter = interpreter
+        self._plans_max = plans_max
+        self._plans: dict[frozenset[int], Encode] = {}
+        self.guesses: dict[tuple[str, int], Encode] = {}  # by MTI and number of keys
+
+    def careful(self, fields: Mapping[int, str]) -> bytes:
+        """Encode what has no plan yet, and what the guessed plan did not like.
+
+        Either the guess was meant for another set of keys, which is corrected here, or the
+        interpreter says what is wrong.
+        """
+        keys = frozenset(fields)
+        plan = self._plans.get(keys)
+        if plan is None:
+            message = self._interpreter.encode(fields)
+            if len(self._plans) < self._plans_max:
+                self._plans[keys] = _compile_encoder(self._interpreter, keys, self.careful)
+            return message
+        mti = fields[MTI_DE]
+        if not self._interpreter.knows(mti) or self.guesses.get((mti, len(keys))) is plan:
+            return self._interpreter.encode(fields)
+        self.guesses[mti, len(keys)] = plan
+        return plan(fields)
+
+
+class Decoders:
+    """The decoding plans of one dialect, by bitmap: 8 bytes, or 16 with bit 1 set.
+
+    For each 16-byte key the first half stands there too, with a function that looks further.
+    """
+
+    def __init__(self, interpreter: Interpreter, plans_max: int = PLANS_MAX) -> None:
+        self._interpreter = interpreter
+        self._plans_left = plans_max
+        self.plans: dict[bytes, Decode] = {}
+
+    def learn(self, data: bytes) -> dict[int, str]:
+        """Decode by the interpreter, and make a plan for the next message with this bitmap."""
+        fields = self._interpreter.decode(data)
+        if self._plans_left:
+            self._plans_left -= 1
+            primary = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
+            bitmap = primary
+            if primary[0] & 0x80:
+                bitmap = data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES]
+                self.plans[primary] = self._decode_extended
+            self.plans[bitmap] = _compile_decoder(self._interpreter, bitmap)
+        return fields
+
+    def _decode_extended(self, data: bytes) -> dict[int, str]:
+        plan = self.plans.get(data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES])
+        return self.learn(data) if plan is None else plan(data)
+
+
+def encoder_source(elements: Elements, keys: Collection[int]) -> str:
+    """Return the source of the plan that encodes messages with these keys."""
+    return encode_source(_ordered(elements, keys))
+
+
+def decoder_source(elements: Elements, bitmap: bytes) -> str:
+    """Return the source of the plan that decodes this bitmap (8 or 16 bytes)."""
+    return decode_source(MTI_BYTES + len(bitmap), _ordered(elements, numbers_of(bitmap)))
+
+
+def _ordered(elements: Elements, keys: Collection[int]) -> list[Element]:
+    return [elements[key] for key in sorted(keys) if key != MTI_DE]
+
+
+def _compile_encoder(interpreter: Interpreter, keys: Collection[int], careful: Encode) -> Encode:
+    elements = _ordered(interpreter.elements, keys)
+    bitmap = bitmap_of([element.number for element in elements])
+    namespace: dict[str, Any] = {
+        "a2b_hex": a2b_hex,
+        "careful": careful,
+        "HEADS": {mti: bytes.fromhex(mti) + bitmap for mti in interpreter.mtis},
+        "SIGN_TO_HEX": tables.SIGN_TO_HEX,
+        **_ALPHABETS,
+        **_prefix_tables(elements, (tables.prefixes_of_nibbles, tables.prefixes_of_bytes)),
+    }
+    return cast(Encode, _compile(encode_source(elements), "encode", namespace))
+
+
+def _compile_decoder(interpreter: Interpreter, bitmap: bytes) -> Decode:
+    elements = _ordered(interpreter.elements, numbers_of(bitmap))
+    namespace: dict[str, Any] = {
+        "careful": interpreter.decode,
+        "MTIS": {bytes.fromhex(mti): mti for mti in interpreter.mtis},
+        "BLANK": dict.fromkeys([MTI_DE, *(element.number for element in elements)], ""),
+        "SIGN_FROM_HEX": tables.SIGN_FROM_HEX,
+        **_ALPHABETS,
+        **_prefix_tables(
+            elements, (tables.nibble_prefixes, tables.text_prefixes, tables.hex_prefixes)
+        ),
+    }
+    source = decode_source(MTI_BYTES + len(bitmap), elements)
+    return cast(Decode, _compile(source, "decode", namespace))
+
+
+_ALPHABETS: Final = {"BCD": tables.BCD, "TRACK": tables.TRACK, "PRINTABLE": tables.PRINTABLE}
+
+
+def _prefix_tables(
+    elements: Sequence[Element], makers: Sequence[Callable[[int, int, int], object]]
+) -> dict[str, object]:
+    """The tables of every variable element; `functools.cache` shares them between plans."""
+    return {
+        table_name(element, maker.__name__): maker(
+            element.length_min, element.length_max, element.prefix_bytes
+        )
+        for element in elements
+        if not element.fixed
+        for maker in makers
+    }
+
+
+def _compile(source: str, name: str, namespace: dict[str, Any]) -> object:
+    """Compile the source and return its function.
+
+    The source consists of names and numbers of a checked dialect, nothing of a message.
+    """
+    exec(compile(source, f"<{name} plan>", "exec"), namespace)  # noqa: S102  # as said above
+    return namespace[name]
