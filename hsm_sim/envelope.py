@@ -96,8 +96,15 @@ def info_prefix(kid: str, *, live: bool) -> bytes:
 
 
 def card_info(prefix: bytes, publishable_key: str, intent: str) -> bytes:
-    """Build `info` (contract 3): each part as uint16 big-endian length ‖ UTF-8."""
-    return prefix + _prefixed(publishable_key) + _prefixed(intent)
+    """Build `info` (contract 3): each part as uint16 big-endian length ‖ UTF-8.
+
+    Raises:
+        OpenError: a part is too long for its length, so no card was ever sealed for it.
+    """
+    try:
+        return prefix + _prefixed(publishable_key) + _prefixed(intent)
+    except OverflowError:
+        raise OpenError from None
 
 
 def _prefixed(text: str) -> bytes:

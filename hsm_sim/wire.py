@@ -6,9 +6,11 @@ serves up to `hsm.batch_cards_max` cards. Clear card data appears in `OpenedCard
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 
 
 class CardToOpen(Struct, array_like=True, gc=False, frozen=True):
@@ -18,8 +20,8 @@ class CardToOpen(Struct, array_like=True, gc=False, frozen=True):
     live: bool
     publishable_key: str
     intent: str  # the public form, pi_…
-    intent_id: bytes  # 16 bytes; with merchant_id the AAD of the sealed card
-    merchant_id: bytes  # 16 bytes
+    intent_id: Id16  # with merchant_id the AAD of the sealed card
+    merchant_id: Id16
 
 
 class OpenedCard(Struct, array_like=True, gc=False, tag="opened"):
@@ -70,7 +72,7 @@ class CaptureKey(Struct, array_like=True, gc=False, frozen=True):
     suite: int  # 1 = X25519, 2 = P-256
     public_key: bytes
     state: str  # active | decrypt_only
-    not_after: int  # seconds since 1970
+    not_after: int  # seconds since 1970: cards sealed to it are opened until then
 
 
 class KeysListed(Struct, array_like=True, gc=False, frozen=True, tag="keys_listed"):
@@ -114,9 +116,9 @@ class SecretsUnsealed(Struct, array_like=True, gc=False, frozen=True, tag="secre
 
 
 class Refused(Struct, array_like=True, gc=False, frozen=True, tag="hsm_refused"):
-    """The whole request was refused: wrong role, too large a batch, not ready."""
+    """The whole request was refused: wrong role, too large or uneven a batch, too busy."""
 
-    reason: str  # not_permitted | batch_too_large | unavailable
+    reason: str  # not_permitted | batch_too_large | malformed | unavailable
 
 
 HSMRequest = OpenCards | ListKeys | SealSecrets | UnsealSecrets

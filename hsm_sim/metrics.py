@@ -1,0 +1,58 @@
+"""What a worker counts, and the names it is exposed under."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from attrs import Factory, define
+from prometheus_client import CollectorRegistry
+
+from chassis.metrics import Histogram, Metrics
+from chassis.mux import MuxCounters
+
+REFUSAL_REASONS: Final = ("not_permitted", "batch_too_large", "malformed", "unavailable")
+_BATCH_BOUNDS_S: Final = (0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.05)
+
+
+@define
+class HSMCounters:
+    """Plain numbers, counted per request and read when somebody asks."""
+
+    batch_seconds: Histogram = Factory(partial(Histogram, _BATCH_BOUNDS_S))  # of OpenCards
+    cards_opened_total: int = 0
+    cards_undecryptable_total: int = 0
+    cards_key_expired_total: int = 0
+    secrets_sealed_total: int = 0
+    secrets_unsealed_total: int = 0
+    secrets_refused_total: int = 0  # blobs that did not open
+    faults_total: int = 0  # requests that raised what they never should
+    key_generations_total: int = 0  # times the key store was read
+    refusals: dict[str, int] = Factory(lambda: dict.fromkeys(REFUSAL_REASONS, 0))
+
+
+def register(registry: CollectorRegistry, counters: HSMCounters, mux: MuxCounters) -> None:
+    """Expose a worker's numbers as `turnout_hsm_…`."""
+    metrics = Metrics("hsm")
+    metrics.histogram("batch_seconds", "Time to open one batch", counters.batch_seconds)
+    described = {
+        "cards_opened_total": "Cards opened and sealed again",
+        "cards_undecryptable_total": "Cards refused: did not open, or not of the agreed form",
+        "cards_key_expired_total": "Cards refused: their capture key is destroyed",
+        "secrets_sealed_total": "Merchant secrets sealed",
+        "secrets_unsealed_total": "Merchant secrets unsealed",
+        "secrets_refused_total": "Merchant secrets that did not open",
+        "faults_total": "Requests refused because of a fault of ours",
+        "key_generations_total": "Times the key store was read",
+    }
+    for noun, documentation in described.items():
+        metrics.counter(noun, documentation, partial(getattr, counters, noun))
+    for reason in REFUSAL_REASONS:
+        metrics.counter(
+            "requests_refused_total",
+            "Requests refused whole",
+            partial(counters.refusals.__getitem__, reason),
+            reason=reason,
+        )
+    metrics.watch("mux", mux)
+    registry.register(metrics)
