@@ -1,0 +1,60 @@
+-- name: sweep_expired
+-- Cancel a bounded batch of intents whose time is over. $1 now, $2 rows at most, $3 when to look
+-- again at those that are busy. Returns one row: looked at, canceled, put off.
+-- Only created and failed intents without a live operation are canceled, and their merchant
+-- references freed; busy ones are put off; for the rest the timer is over. Intents that somebody
+-- has locked stay as they are until the next sweep.
+WITH due AS MATERIALIZED (
+    SELECT e.due_at, e.intent_id
+    FROM intent_expiry AS e
+    WHERE e.due_at <= $1::timestamptz
+    ORDER BY e.due_at, e.intent_id
+    LIMIT $2::bigint
+    FOR UPDATE SKIP LOCKED
+),
+locked AS MATERIALIZED (
+    SELECT
+        p.id,
+        p.status IN ('created', 'failed') AND p.live_transaction_id IS NULL AS idle,
+        p.status IN ('processing', 'pending_verification')
+            OR p.live_transaction_id IS NOT NULL AS busy
+    FROM payment_intents AS p
+    WHERE p.id = ANY (ARRAY(SELECT d.intent_id FROM due AS d))
+    ORDER BY p.id
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+canceled AS (
+    UPDATE payment_intents AS p
+    SET status = 'canceled', canceled_by = 'expiry', version = p.version + 1, updated_at = now()
+    FROM locked AS l
+    WHERE p.id = l.id AND l.idle
+    RETURNING p.id, p.merchant_id, p.live
+),
+freed AS (
+    DELETE FROM merchant_references AS m
+    USING canceled AS c
+    CROSS JOIN LATERAL (
+        SELECT e.merchant_reference FROM payment_intent_details AS e WHERE e.intent_id = c.id
+        LIMIT 1
+    ) AS d
+    WHERE m.merchant_id = c.merchant_id AND m.live = c.live
+        AND m.reference = d.merchant_reference AND m.intent_id = c.id
+),
+finished AS (
+    DELETE FROM intent_expiry AS e
+    USING due AS d
+    JOIN locked AS l ON l.id = d.intent_id
+    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id AND NOT l.busy
+),
+put_off AS (
+    UPDATE intent_expiry AS e
+    SET due_at = $3::timestamptz
+    FROM due AS d
+    JOIN locked AS l ON l.id = d.intent_id
+    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id AND l.busy
+    RETURNING e.intent_id
+)
+SELECT
+    (SELECT count(*) FROM due),
+    (SELECT count(*) FROM canceled),
+    (SELECT count(*) FROM put_off)

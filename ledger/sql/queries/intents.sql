@@ -1,0 +1,147 @@
+-- name: create_intents
+-- Create a batch of payment intents, each under an idempotency key and, where it has one, a
+-- merchant reference. One array per column; a null reference claims none.
+-- Stages: claim references, take keys, insert the intent with its details and its expiry. A row
+-- that falls out is a verdict, read later. Claims and keys are taken in index order, so that two
+-- batches cannot wait for each other.
+WITH claimed AS (
+    INSERT INTO merchant_references (merchant_id, live, reference, intent_id)
+    SELECT r.merchant_id, r.live, r.reference, r.intent_id
+    FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $12::text[])
+        AS r (intent_id, merchant_id, live, reference)
+    WHERE r.reference IS NOT NULL
+    ORDER BY r.merchant_id, r.live, r.reference
+    ON CONFLICT DO NOTHING
+    RETURNING intent_id
+),
+keyed AS (
+    INSERT INTO idempotency (merchant_id, key_digest, request_hash, intent_id)
+    SELECT r.merchant_id, r.key_digest, r.request_hash, r.intent_id
+    FROM unnest($1::uuid[], $2::uuid[], $12::text[], $13::uuid[], $14::uuid[])
+        AS r (intent_id, merchant_id, reference, key_digest, request_hash)
+    LEFT JOIN claimed AS c ON c.intent_id = r.intent_id
+    WHERE r.reference IS NULL OR c.intent_id IS NOT NULL
+    ORDER BY r.merchant_id, r.key_digest
+    ON CONFLICT DO NOTHING
+    RETURNING intent_id
+),
+detailed AS (
+    INSERT INTO payment_intent_details (
+        intent_id, request_id, client_secret_hash, merchant_reference, description, metadata
+    )
+    SELECT
+        r.intent_id, r.request_id, r.client_secret_hash, r.reference, r.description, r.metadata
+    FROM unnest(
+        $1::uuid[], $8::uuid[], $9::bytea[], $10::text[], $11::jsonb[], $12::text[]
+    ) AS r (intent_id, request_id, client_secret_hash, description, metadata, reference)
+    JOIN keyed AS k ON k.intent_id = r.intent_id
+),
+expiring AS (
+    INSERT INTO intent_expiry (due_at, intent_id)
+    SELECT r.expires_at, r.intent_id
+    FROM unnest($1::uuid[], $15::timestamptz[]) AS r (intent_id, expires_at)
+    JOIN keyed AS k ON k.intent_id = r.intent_id
+)
+INSERT INTO payment_intents (
+    id, merchant_id, live, amount_minor, currency, capture_method, allow_partial
+)
+SELECT
+    r.id, r.merchant_id, r.live, r.amount_minor, r.currency, r.capture_method, r.allow_partial
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::text[], $7::boolean[]
+) AS r (id, merchant_id, live, amount_minor, currency, capture_method, allow_partial)
+JOIN keyed AS k ON k.intent_id = r.id
+RETURNING id, created_at
+
+-- name: release_unclaimed_references
+-- Give up claims whose intent was not created, because its key turned out to be taken. Runs in the
+-- transaction of create_intents. $1 intent ids, $2 merchant ids, $3 live, $4 references.
+DELETE FROM merchant_references AS m
+USING unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[])
+    AS r (intent_id, merchant_id, live, reference)
+WHERE m.merchant_id = r.merchant_id AND m.live = r.live AND m.reference = r.reference
+    AND m.intent_id = r.intent_id
+    AND NOT EXISTS (SELECT FROM payment_intents AS p WHERE p.id = r.intent_id)
+
+-- name: read_creation_findings
+-- What stands in the way of intents that create_intents did not return: one row each, in order of
+-- $1. $1 merchant ids, $2 key digests, $3 live, $4 references (null: none).
+SELECT i.request_hash, i.intent_id, i.transaction_id, m.intent_id AS holder
+FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[])
+    WITH ORDINALITY AS r (merchant_id, key_digest, live, reference, place)
+LEFT JOIN LATERAL (
+    SELECT k.request_hash, k.intent_id, k.transaction_id
+    FROM idempotency AS k
+    WHERE k.merchant_id = r.merchant_id AND k.key_digest = r.key_digest
+    LIMIT 1
+) AS i ON true
+LEFT JOIN LATERAL (
+    SELECT n.intent_id
+    FROM merchant_references AS n
+    WHERE n.merchant_id = r.merchant_id AND n.live = r.live AND n.reference = r.reference
+    LIMIT 1
+) AS m ON true
+ORDER BY r.place
+
+-- name: get_intents
+-- A batch of intents with details and latest transaction; another merchant's are not found.
+-- $1 merchant ids, $2 intent ids. Returns found ones only, with their place in the batch.
+SELECT
+    r.place,
+    p.id, p.merchant_id, p.live, p.amount_minor, p.currency, p.status, p.capture_method,
+    p.allow_partial, p.capturable_minor, p.captured_minor, p.refunded_minor, p.disputed_minor,
+    p.cancel_requested, p.capture_before, p.version, p.created_at, p.updated_at,
+    d.client_secret_hash, d.description, d.metadata, d.merchant_reference,
+    s.*
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS r (merchant_id, intent_id, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM payment_intents AS q
+    WHERE q.id = r.intent_id AND q.merchant_id = r.merchant_id
+    LIMIT 1
+) AS p
+CROSS JOIN LATERAL (
+    SELECT * FROM payment_intent_details AS e WHERE e.intent_id = r.intent_id LIMIT 1
+) AS d
+LEFT JOIN LATERAL (
+    SELECT * FROM transaction_states AS x
+    WHERE x.intent_id = r.intent_id
+    ORDER BY x.transaction_id DESC
+    LIMIT 1
+) AS s ON true
+
+-- name: list_intents
+-- A page of one merchant's intents, newest first. $1 merchant id, $2 live, $3 only ids below this
+-- one, $4 only ids from this one on, $5 statuses, $6 rows wanted, $7 rows read at most.
+-- Status is no index column, because it changes: it filters at most $7 rows a page. The row at
+-- that bound comes back even where it does not match, so that the next page can start from it.
+SELECT
+    p.matches, p.place,
+    p.id, p.merchant_id, p.live, p.amount_minor, p.currency, p.status, p.capture_method,
+    p.allow_partial, p.capturable_minor, p.captured_minor, p.refunded_minor, p.disputed_minor,
+    p.cancel_requested, p.capture_before, p.version, p.created_at, p.updated_at,
+    d.client_secret_hash, d.description, d.metadata, d.merchant_reference,
+    s.*
+FROM (
+    SELECT *, scanned.status = ANY ($5::text[]) AS matches
+    FROM (
+        SELECT *, row_number() OVER (ORDER BY q.id DESC) AS place
+        FROM payment_intents AS q
+        WHERE q.merchant_id = $1::uuid AND q.live = $2::boolean
+            AND q.id < $3::uuid AND q.id >= $4::uuid
+        ORDER BY q.id DESC
+        LIMIT $7::bigint
+    ) AS scanned
+    WHERE scanned.status = ANY ($5::text[]) OR scanned.place = $7::bigint
+    ORDER BY scanned.id DESC
+    LIMIT $6::bigint
+) AS p
+CROSS JOIN LATERAL (
+    SELECT * FROM payment_intent_details AS e WHERE e.intent_id = p.id LIMIT 1
+) AS d
+LEFT JOIN LATERAL (
+    SELECT * FROM transaction_states AS x
+    WHERE x.intent_id = p.id
+    ORDER BY x.transaction_id DESC
+    LIMIT 1
+) AS s ON true
+ORDER BY p.id DESC
