@@ -12,6 +12,7 @@ from switch.iso8583.elements import Element
 from switch.iso8583.errors import MTI_DE
 from switch.iso8583.interpreter import Interpreter
 from switch.iso8583.plans import Decoders, Encoders
+from switch.iso8583.pyiso8583_spec import Spec, spec_of
 
 
 @attrs.frozen(eq=False)
@@ -59,6 +60,10 @@ class Dialect:
     def missing(self, fields: Mapping[int, str]) -> list[int]:
         """Return the mandatory elements that a message of a known MTI lacks, ascending."""
         return sorted(self.mandatory[fields[MTI_DE]] - fields.keys())
+
+    def pyiso8583_spec(self) -> Spec:
+        """Return the dialect as pyiso8583's specification dict, a fresh one."""
+        return spec_of(self.elements)
 
     def fit(self, number: int, text: str) -> str:
         """Fill a value to the fixed width of its element; see `Element.fit`."""

@@ -4,9 +4,9 @@ Theory of operation. Real traffic consists of a few dozen shapes: per message ty
 elements and one or two more. So the codec writes a Python function for each shape it meets
 (`encode_plan`, `decode_plan`), compiles it and keeps it; that is how `attrs` and `dataclasses`
 make their methods. A plan is an order of magnitude faster than the interpreter; compiling one
-takes a few milliseconds.
+takes half a millisecond.
 
-Those milliseconds and the memory are what a hostile peer could ask for with 2**126 bitmaps.
+That half millisecond and the memory are what a hostile peer could ask for with 2**126 bitmaps.
 Therefore a plan is compiled only after the interpreter has accepted a whole message of its shape,
 at most `PLANS_MAX` are ever compiled for each direction, and none is evicted: past the bound
 unknown shapes go through the interpreter, at its constant cost, while the shapes of honest
@@ -37,7 +37,7 @@ from switch.iso8583.interpreter import (
     numbers_of,
 )
 
-PLANS_MAX: Final = 256  # per direction: NET87B has 29 message types; a plan takes about 20 kB
+PLANS_MAX: Final = 256  # per direction: NET87B has 29 message types; a plan takes about 8 kB
 
 Encode = Callable[[Mapping[int, str]], bytes]
 Decode = Callable[[bytes], dict[int, str]]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import iso8583
@@ -23,8 +23,7 @@ import iso8583
 from switch.iso8583.dialect import Dialect
 from switch.iso8583.elements import Element
 from switch.iso8583.errors import BITMAP_DE, MTI_DE, DecodeError, EncodeError, Reason
-
-Spec = dict[str, dict[str, Any]]
+from switch.iso8583.pyiso8583_spec import Spec
 
 _PATTERNS: Final = {
     "n": (re.compile(r"[0-9]*"), Reason.BAD_DIGIT),
@@ -49,42 +48,16 @@ _SAYINGS: Final = (
 )
 
 
-def pyiso8583_spec(dialect: Dialect) -> Spec:
-    """Return the dialect as the specification dict that `iso8583.encode` and `decode` take."""
-    bitmap = {"data_enc": "b", "len_enc": "b", "len_type": 0, "max_len": 8, "desc": "bitmap"}
-    return {
-        "h": {**bitmap, "max_len": 0, "desc": "no header"},
-        "t": {**bitmap, "max_len": 2, "desc": "message type"},
-        "p": bitmap,
-        "1": bitmap,
-        **{str(number): _element_spec(element) for number, element in dialect.elements.items()},
-    }
-
-
-def _element_spec(element: Element) -> dict[str, Any]:
-    spec: dict[str, Any] = {
-        "data_enc": "ascii" if element.kind in ("an", "ans") else "b",
-        "len_enc": "bcd",
-        "len_type": element.prefix_bytes,
-        "max_len": element.length_max,
-        "desc": element.name,
-    }
-    if element.kind == "x+n":
-        spec["max_len"] = 1 + element.length_max // 2
-    if element.kind in ("n", "z"):
-        spec["len_count"] = "nibbles"
-        spec["left_pad" if element.pad_left else "right_pad"] = "0"
-    return spec
-
-
 @attrs.frozen
 class ReferenceCodec:
     """`encode` and `decode` as `Dialect` has them, by pyiso8583; about twenty times slower."""
 
     dialect: Dialect
-    _spec: Spec = attrs.field(
-        init=False, repr=False, default=attrs.Factory(lambda s: pyiso8583_spec(s.dialect), True)
-    )
+    _spec: Spec = attrs.field(init=False, repr=False)
+
+    @_spec.default
+    def _spec_of_dialect(self) -> Spec:
+        return self.dialect.pyiso8583_spec()
 
     def encode(self, fields: Mapping[int, str]) -> bytes:
         """Encode a message.
