@@ -1,0 +1,254 @@
+"""Every decision on money."""
+
+from __future__ import annotations
+
+import pytest
+
+from network_sim.cards import CardBook, load_card_file
+from network_sim.issuer import Issuer, Moment
+from network_sim.journal import NEVER_MS, Entry
+from switch.iso8583 import Dialect
+from tests.support.network import reversal, sale
+
+NOW = Moment.at(1_795_331_402_000_000)  # 2026-11-22 07:10:02 UTC
+LATE_MS = 2_750
+
+
+@pytest.fixture
+def issuer(dialect: Dialect) -> Issuer:
+    """An issuer of the first network that remembers nothing yet."""
+    return _issuer(dialect)
+
+
+def _issuer(dialect: Dialect, remembered_max: int = 100) -> Issuer:
+    cards = CardBook(load_card_file(), ("4",))
+    return Issuer(cards, dialect, late_ms=LATE_MS, remembered_max=remembered_max)
+
+
+def test_a_month_is_that_of_utc() -> None:
+    """The expiry date is compared with the month in UTC."""
+    assert Moment.at(1_798_761_599_999_999).month == "2612"
+    assert Moment.at(1_798_761_600_000_000).month == "2701"
+
+
+def test_an_approval_is_answered_at_once_and_recorded(issuer: Issuer) -> None:
+    """Answer, delay and line agree."""
+    decision = issuer.decide(sale(), NOW)
+    assert (decision.answer[0], decision.answer[39], decision.delay_ms) == ("0210", "00", 0)
+    entry = Entry.parse(decision.line.rstrip("\n"))
+    assert entry == Entry(
+        decided_at_us=NOW.at_us,
+        acquirer_id="400001",
+        stan="000123",
+        de7="1122071002",
+        rrn="0ABCDEF12345",
+        card_acceptor_id="MERCHANT0000001",
+        mti="0200",
+        processing_code="000000",
+        amount="000000002499",
+        currency="840",
+        masked_pan="424242******4242",
+        response_code="00",
+        approval_code=decision.answer[38],
+        answer_delay_ms=0,
+        original="",
+    )
+
+
+@pytest.mark.parametrize(("pan", "code"), [("4000000000000002", "05"), ("4000000000000119", "91")])
+def test_a_decline_is_recorded_too(issuer: Issuer, pan: str, code: str) -> None:
+    """The record holds every decision, whichever way it went."""
+    decision = issuer.decide(sale({2: pan}), NOW)
+    assert decision.answer[39] == code
+    assert f"\t{code}\t\t0\t\n" in decision.line
+    assert issuer.counters.decided[code] == 1
+
+
+@pytest.mark.parametrize(
+    ("pan", "delay_ms"),
+    [
+        ("4000000000009805", 1_000),
+        ("4000000000008807", LATE_MS),
+        ("4000000000006801", NEVER_MS),
+        ("4000000000007809", NEVER_MS),
+    ],
+)
+def test_slow_late_and_silent_cards(issuer: Issuer, pan: str, delay_ms: int) -> None:
+    """All are approved and recorded; they differ in when the answer leaves."""
+    decision = issuer.decide(sale({2: pan}), NOW)
+    assert (decision.answer[39], decision.delay_ms) == ("00", delay_ms)
+    assert decision.line.endswith(f"\t{delay_ms}\t\n")
+
+
+@pytest.mark.parametrize(("expiry", "code"), [("2611", "00"), ("2610", "54"), ("2512", "54")])
+def test_an_expired_card_is_declined(issuer: Issuer, expiry: str, code: str) -> None:
+    """A card is good through the last day of its month."""
+    assert issuer.decide(sale({14: expiry}), NOW).answer[39] == code
+
+
+def test_an_expired_card_keeps_another_reason_to_decline(issuer: Issuer) -> None:
+    """54 replaces an approval only."""
+    assert issuer.decide(sale({2: "4000000000009987", 14: "2512"}), NOW).answer[39] == "41"
+
+
+def test_an_expired_slow_card_is_declined_at_once(issuer: Issuer) -> None:
+    """The delay belongs to the card's own outcome."""
+    assert issuer.decide(sale({2: "4000000000009805", 14: "2512"}), NOW).delay_ms == 0
+
+
+@pytest.mark.parametrize(("processing_code", "code"), [("000000", "13"), ("380000", "00")])
+def test_amount_zero_is_for_verifications(issuer: Issuer, processing_code: str, code: str) -> None:
+    """A sale over nothing is an invalid amount; a verification is always over nothing."""
+    fields = sale({0: "0100", 3: processing_code, 4: "000000000000"})
+    assert issuer.decide(fields, NOW).answer[39] == code
+
+
+@pytest.mark.parametrize("mti", ["0200", "0201"])
+def test_a_repeat_gets_the_same_answer_and_leaves_no_line(issuer: Issuer, mti: str) -> None:
+    """The same message again, or its repeat, has no second effect."""
+    first = issuer.decide(sale(), NOW)
+    again = issuer.decide(sale({0: mti}), NOW)
+    assert (again.answer, again.line) == (first.answer, "")
+    assert issuer.counters.repeats_total == 1
+
+
+def test_a_repeat_of_a_silent_card_stays_silent(issuer: Issuer) -> None:
+    """Asking twice brings no answer either."""
+    for _ in range(2):
+        assert issuer.decide(sale({2: "4000000000007809"}), NOW).delay_ms == NEVER_MS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {0: "0100"},
+        {2: "4000000000000259"},
+        {3: "200000"},
+        {4: "000000002500"},
+        {49: "978"},
+    ],
+)
+def test_another_message_under_the_same_key_is_a_duplicate(
+    issuer: Issuer, change: dict[int, str]
+) -> None:
+    """94, no line, and the first decision stands."""
+    first = issuer.decide(sale(), NOW)
+    conflict = issuer.decide(sale(change), NOW)
+    assert (conflict.answer[39], conflict.line) == ("94", "")
+    assert issuer.counters.conflicts_total == 1
+    assert issuer.decide(sale(), NOW).answer == first.answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {32: "400002"},
+        {11: "000124"},
+        {7: "1122071003"},
+        {37: "0ABCDEF12346"},
+        {42: "MERCHANT0000002"},
+    ],
+)
+def test_each_part_of_the_key_tells_messages_apart(issuer: Issuer, change: dict[int, str]) -> None:
+    """A message that differs in any of them is a new one."""
+    issuer.decide(sale(), NOW)
+    other = issuer.decide(sale({**change, 4: "000000009999"}), NOW)
+    assert other.answer[39] == "00"
+    assert other.line != ""
+
+
+def test_what_was_forgotten_is_decided_anew(dialect: Dialect) -> None:
+    """The memory is bounded: the price is a second decision long after the first."""
+    issuer = _issuer(dialect, remembered_max=1)
+    issuer.decide(sale(), NOW)
+    issuer.decide(sale({11: "000124"}), NOW)
+    assert issuer.decide(sale(), NOW).line != ""
+    assert issuer.remembered == 1
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 7, 11, 14, 18, 22, 32, 37, 41, 42, 43, 49])
+def test_an_incomplete_request_is_a_format_error(issuer: Issuer, number: int) -> None:
+    """30 with whatever can be echoed, and no line."""
+    decision = issuer.decide(sale({number: None}), NOW)
+    assert (decision.answer[0], decision.answer[39], decision.line) == ("0210", "30", "")
+    assert issuer.counters.refused["30"] == 1
+
+
+@pytest.mark.parametrize(("mti", "answer"), [("0220", "0230"), ("0600", "0610"), ("0500", "0510")])
+def test_other_requests_are_not_supported(issuer: Issuer, mti: str, answer: str) -> None:
+    """40 says so; nothing is recorded."""
+    decision = issuer.decide(sale({0: mti}), NOW)
+    assert (decision.answer[0], decision.answer[39], decision.line) == (answer, "40", "")
+
+
+def test_an_answer_is_refused_with_an_error(issuer: Issuer) -> None:
+    """There is nothing to say to an answer."""
+    with pytest.raises(ValueError, match="0210"):
+        issuer.decide(sale({0: "0210"}), NOW)
+
+
+@pytest.mark.parametrize(
+    ("mti", "answer"), [("0400", "0410"), ("0401", "0410"), ("0420", "0430"), ("0421", "0430")]
+)
+def test_a_reversal_is_accepted_and_names_its_original(
+    issuer: Issuer, mti: str, answer: str
+) -> None:
+    """00, and the line carries STAN and DE 7 of the original."""
+    original = sale()
+    issuer.decide(original, NOW)
+    decision = issuer.decide(reversal(original, {0: mti, 11: "000200"}), NOW)
+    assert (decision.answer[0], decision.answer[39]) == (answer, "00")
+    assert 38 not in decision.answer
+    assert decision.line.endswith("\t0001231122071002\n")
+
+
+def test_a_repeated_reversal_has_one_effect(issuer: Issuer) -> None:
+    """0421 after an acknowledged 0420 is answered 00 again, without a second line."""
+    issuer.decide(sale(), NOW)
+    issuer.decide(reversal(sale(), {11: "000200"}), NOW)
+    again = issuer.decide(reversal(sale(), {0: "0421", 11: "000200"}), NOW)
+    assert (again.answer[0], again.answer[39], again.line) == ("0430", "00", "")
+
+
+def test_a_message_that_its_reversal_overtook_is_declined(issuer: Issuer) -> None:
+    """What was reversed never moves money, in whichever order the two arrive."""
+    assert issuer.decide(reversal(sale(), {11: "000200"}), NOW).answer[39] == "00"
+    late = issuer.decide(sale(), NOW)
+    assert late.answer[39] == "05"
+    assert issuer.counters.reversals_first_total == 1
+    assert issuer.decide(sale(), NOW).answer == late.answer
+
+
+@pytest.mark.parametrize(
+    ("replacement", "code"), [("0" * 42, "00"), ("000000000400" + "0" * 30, "40")]
+)
+def test_only_whole_reversals_are_supported(issuer: Issuer, replacement: str, code: str) -> None:
+    """DE 95 with an amount that stays is refused rather than taken for a whole reversal."""
+    fields = reversal(sale(), {11: "000200", 95: replacement})
+    assert issuer.decide(fields, NOW).answer[39] == code
+
+
+def test_a_refused_part_reversal_does_not_reverse(issuer: Issuer) -> None:
+    """After 40 the original is still decided on its own merit."""
+    issuer.decide(reversal(sale(), {11: "000200", 95: "000000000400" + "0" * 30}), NOW)
+    assert issuer.decide(sale(), NOW).answer[39] == "00"
+
+
+def test_a_new_process_repeats_the_old_ones_answers(issuer: Issuer, dialect: Dialect) -> None:
+    """Read back from the record: approvals, reversals, and originals that were overtaken."""
+    overtaken = sale({11: "000300"})
+    messages = [
+        sale(),
+        sale({11: "000124", 2: "4000000000000002"}),
+        sale({11: "000125", 2: "4000000000008807"}),
+        reversal(sale(), {11: "000200"}),
+        reversal(overtaken, {11: "000201"}),
+    ]
+    first = [issuer.decide(fields, NOW) for fields in messages]
+    successor = _issuer(dialect)
+    successor.restore(Entry.parse(decision.line.rstrip("\n")) for decision in first)
+    second = [successor.decide(fields, NOW) for fields in messages]
+    assert [(d.answer, d.delay_ms) for d in second] == [(d.answer, d.delay_ms) for d in first]
+    assert [decision.line for decision in second] == [""] * len(messages)
+    assert successor.decide(overtaken, NOW).answer[39] == "05"
+    assert successor.decide(sale({4: "000000000001"}), NOW).answer[39] == "94"
