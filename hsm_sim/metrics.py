@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final
 
 from attrs import Factory, define
-from prometheus_client import CollectorRegistry
 
 from chassis.metrics import Histogram, Metrics
 from chassis.mux import MuxCounters
@@ -31,9 +30,8 @@ class HSMCounters:
     refusals: dict[str, int] = Factory(lambda: dict.fromkeys(REFUSAL_REASONS, 0))
 
 
-def register(registry: CollectorRegistry, counters: HSMCounters, mux: MuxCounters) -> None:
+def register(metrics: Metrics, counters: HSMCounters, mux: MuxCounters) -> None:
     """Expose a worker's numbers as `turnout_hsm_…`."""
-    metrics = Metrics("hsm")
     metrics.histogram("batch_seconds", "Time to open one batch", counters.batch_seconds)
     described = {
         "cards_opened_total": "Cards opened and sealed again",
@@ -55,4 +53,3 @@ def register(registry: CollectorRegistry, counters: HSMCounters, mux: MuxCounter
             reason=reason,
         )
     metrics.watch("mux", mux)
-    registry.register(metrics)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from chassis.metrics import Metrics
 from chassis.mux import MuxCounters
 from chassis.settings.tree import HSM
 from hsm_sim.commands import Commands
@@ -201,7 +202,9 @@ def test_a_store_that_became_unusable_ends_the_worker(worker: Worker, tmp_path: 
 def test_numbers_are_exposed_under_their_names(worker: Worker) -> None:
     """Each outcome has its own counter, and the refusals their reasons as closed labels."""
     registry = CollectorRegistry()
-    register(registry, worker.commands.counters, MuxCounters())
+    metrics = Metrics("hsm")
+    registry.register(metrics)
+    register(metrics, worker.commands.counters, MuxCounters())
     card = sealed_card(worker.keys().keys)
     bad = OpenCards([card, card, sealed_card(worker.keys().keys)])
     bad.cards[0] = bad.cards[0].__class__("v1.x.y", False, "", "", bytes(16), bytes(16))

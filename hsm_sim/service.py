@@ -1,0 +1,85 @@
+"""The HSM process: opens the key store, serves its socket, keeps the keys rotating.
+
+Each worker is a process with a socket of its own; all share one key store. Worker 0 rotates.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import trio
+
+from chassis.log import get_logger
+from chassis.service import Service
+from chassis.settings.tree import HSM
+from hsm_sim.commands import Commands
+from hsm_sim.keys import due, slots
+from hsm_sim.keystore import Keystore, open_keystore
+from hsm_sim.metrics import register
+from hsm_sim.policy import Policy
+from hsm_sim.server import HSMServer
+
+_log = get_logger(__name__)
+
+
+async def serve(service: Service) -> None:
+    """Run one worker until it is asked to drain.
+
+    Raises:
+        KeystoreError: the key store cannot be used, at the start or later.
+    """
+    settings = service.settings.hsm
+    now_s = int(time.time())
+    store = open_keystore(
+        service.data_dir / "hsm",
+        slots(settings),
+        now_s=now_s,
+        destroyed_kept_s=settings.destroyed_keys_kept_s,
+        may_generate_lmk=service.settings.mode == "test",
+        worker=service.index,
+    )
+    if service.index == 0:
+        rotate_if_due(store, settings, now_s=now_s)
+    policy = Policy(service.allowed_uids)
+    commands = Commands(
+        store=store, policy=policy, settings=settings, random=os.urandom, now_s=now_s
+    )
+    server = HSMServer(
+        commands=commands, policy=policy, settings=settings, limits=service.settings.mux
+    )
+    register(service.metrics, commands.counters, server.mux.counters)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve, service.listeners["mux"])
+        if service.index == 0:
+            nursery.start_soon(keep_rotating, store, settings, time.time)
+        service.ready()
+        async with trio.open_nursery() as working:
+            working.start_soon(server.work)
+            await service.draining.wait()
+            server.drain()
+        with trio.move_on_after(settings.drain_linger_s):
+            await server.gone()
+        nursery.cancel_scope.cancel()
+
+
+async def keep_rotating(store: Keystore, settings: HSM, clock: Callable[[], float]) -> None:
+    """Look every `rotation_check_s` whether a key is due, by the wall clock, until canceled."""
+    while True:
+        await trio.sleep(settings.rotation_check_s)
+        rotate_if_due(store, settings, now_s=int(clock()))
+
+
+def rotate_if_due(store: Keystore, settings: HSM, *, now_s: int) -> None:
+    """Rotate if something is due; writing stops the worker for some milliseconds, once a day."""
+    wanted = slots(settings)
+    kept_s = settings.destroyed_keys_kept_s
+    if due(store.records, wanted, now_s=now_s, destroyed_kept_s=kept_s):
+        done = store.rotate(wanted, now_s=now_s, destroyed_kept_s=kept_s)
+        _log.info(
+            "keys_rotated",
+            created=len(done.create),
+            destroyed=len(done.destroy),
+            forgotten=len(done.forget),
+        )
