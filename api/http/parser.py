@@ -97,7 +97,9 @@ class RequestParser:
         "_ended",
         "_fed_bytes",
         "_finished",
+        "_head",
         "_headers",
+        "_is_current",
         "_keep_alive",
         "_limits",
         "_method",
@@ -124,7 +126,9 @@ class RequestParser:
         self._raw_bytes_before = 0  # ... of which so many may belong to what was before it
         self._method = b""
         self._target = b""
-        self._headers: dict[bytes, bytes] = {}
+        self._headers: dict[bytes, bytes] = {}  # arriving
+        self._head: dict[bytes, bytes] = {}  # complete
+        self._is_current = True  # HTTP/1.1
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._keep_alive = True
@@ -148,12 +152,10 @@ class RequestParser:
             self._fail(str(error))
         if self.phase is not Phase.IDLE and self._rejection is None:
             self._check_raw_bytes()
-        finished = self._finished
-        if finished:
-            self._finished = []
+        finished, self._finished = self._finished, []
         if self._rejection is not None:
             self._ended = True
-            return [*finished, self._rejection]
+            finished.append(self._rejection)
         return finished
 
     def _feed(self, data: bytes) -> None:
@@ -182,7 +184,7 @@ class RequestParser:
             self._reject("uri_too_long", "")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field; trailers come here too, and are dropped with their dictionary."""
+        """One header field, or a trailer."""
         name = name.lower()
         if name in self._headers and name in SINGLE_HEADERS:
             self._reject("malformed_request", f"the header {name.decode()} stands twice")
@@ -192,8 +194,10 @@ class RequestParser:
         """The empty line after the head."""
         self.phase = Phase.BODY
         self._method = self._parser.get_method()
-        self._check_form(self._headers)
-        self._check_size(self._headers)
+        # What comes now are trailers, and they go with the dictionary they are put into.
+        self._head, self._headers = self._headers, {}
+        self._check_form(self._head)
+        self._check_size(self._head)
         self._body_bytes = 0
         self._raw_bytes = self._raw_bytes_before = self._fed_bytes
 
@@ -206,23 +210,23 @@ class RequestParser:
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
-        headers = self._headers
-        if self._parser.should_upgrade() and _has_body(headers):
+        if self._parser.should_upgrade() and _has_body(self._head):
             return  # llhttp has stopped before the body
         body = self._body
-        self._keep_alive = self._parser.should_keep_alive()
+        self._keep_alive = self._is_current and self._parser.should_keep_alive()
         self._finished.append(
             Request(
                 self._method,
                 self._target,
-                headers,
+                self._head,
                 b"" if not body else body[0] if len(body) == 1 else b"".join(body),
                 self._keep_alive,
             )
         )
         self.phase = Phase.IDLE
         self.continue_awaited = False
-        self._headers = {}
+        if self._headers:
+            self._headers = {}
         if body:
             self._body = []
         self._raw_bytes = self._raw_bytes_before = self._fed_bytes
@@ -232,7 +236,8 @@ class RequestParser:
     def _check_form(self, headers: dict[bytes, bytes]) -> None:
         version = self._parser.get_http_version()
         coding = headers.get(b"transfer-encoding")
-        if version == "1.1":
+        self._is_current = version == "1.1"
+        if self._is_current:
             if not headers.get(b"host"):
                 self._reject("malformed_request", "the Host header is missing or empty")
         elif version != "1.0":
@@ -246,7 +251,7 @@ class RequestParser:
         if b"expect" in headers:
             if headers[b"expect"].lower() != b"100-continue":
                 self._reject("expectation_failed", "")
-            self.continue_awaited = version == "1.1" and _has_body(headers)
+            self.continue_awaited = self._is_current and _has_body(headers)
 
     def _check_size(self, headers: dict[bytes, bytes]) -> None:
         limits = self._limits
@@ -274,16 +279,15 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         if self.phase is Phase.IDLE:
             return  # there was no body: the request is complete
-        method, target, headers = self._method, self._target, self._headers
+        method, target, headers = self._method, self._target, self._head
         framing = b"".join(
             b"%b: %b\r\n" % (name, headers[name])
             for name in (b"content-length", b"transfer-encoding")
             if name in headers
         )
         connection = b"" if keep_alive else b"connection: close\r\n"
-        self._headers = {}
         self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: -\r\n%b%b\r\n" % (framing, connection))
-        self._method, self._target, self._headers = method, target, headers
+        self._method, self._target, self._head = method, target, headers
         self.messages_begun -= 1
 
     def _fail(self, reason: str) -> None:

@@ -1,0 +1,155 @@
+"""What the API answers with: the resources of contract 4, members in its order, in camelCase.
+
+Everything here is a plain record; `views` makes them from what the ledger and the switch hold.
+Instants are RFC 3339 in UTC, ids in their public form, amounts in minor units.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+IntentStatus = Literal[
+    "created",
+    "processing",
+    "authorized",
+    "pending_verification",
+    "succeeded",
+    "failed",
+    "canceled",
+]
+TransactionStatus = Literal[
+    "pending", "succeeded", "failed", "pending_verification", "reversing", "reversed"
+]
+TransactionType = Literal[
+    "charge", "capture", "cancel", "refund", "verification", "adjustment", "dispute"
+]
+Advice = Literal["retry_later", "use_other_card", "do_not_retry", "authenticate"]
+
+
+class Resource(Struct, frozen=True, rename="camel"):
+    """Base of everything answered: camelCase members in the order they are declared."""
+
+
+class Card(Resource, frozen=True, kw_only=True):
+    """What may be shown of a card."""
+
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+
+
+class Transaction(Resource, frozen=True, kw_only=True):
+    """One money movement of an intent."""
+
+    id: str
+    payment_intent: str
+    type: str
+    status: str
+    amount_in_cents: int
+    currency: str
+    final_capture: bool | None
+    decline_code: str | None
+    advice: str | None
+    response_code: str | None
+    approval_code: str | None
+    card: Card | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class LastError(Resource, frozen=True, kw_only=True):
+    """Why the intent's last transaction did not succeed."""
+
+    code: str
+    decline_code: str | None
+    advice: str | None
+    detail: str
+
+
+class PaymentIntent(Resource, frozen=True, kw_only=True):
+    """What is to be collected, and how far that has come."""
+
+    id: str
+    amount_in_cents: int
+    currency: str
+    description: str | None
+    status: str
+    capture_method: str
+    amount_capturable: int
+    amount_captured: int
+    amount_refunded: int
+    client_secret: str | UnsetType = UNSET
+    merchant_reference: str | None
+    metadata: dict[str, str]
+    last_error: LastError | None
+    latest_transaction: Transaction | None
+    amount_disputed: int
+    allow_partial_authorization: bool
+    capture_before: datetime | None
+    cancel_requested: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ReducedPaymentIntent(Resource, frozen=True, kw_only=True):
+    """What a browser may see of the intent it holds the secret of."""
+
+    id: str
+    amount_in_cents: int
+    currency: str
+    description: str | None
+    status: str
+    last_error: LastError | None
+
+
+class PaymentIntentList(Resource, frozen=True, kw_only=True):
+    """One page, newest first; `nextCursor` is null on the last."""
+
+    data: list[PaymentIntent]
+    next_cursor: str | None
+
+
+class TimelineEvent(Resource, frozen=True, kw_only=True):
+    """Who did what when; `data` depends on `type` and never holds card data."""
+
+    id: str
+    sequence: int
+    type: str
+    actor: str
+    at: datetime
+    transaction: str | None
+    data: dict[str, Any]
+
+
+class Timeline(Resource, frozen=True, kw_only=True):
+    """All that happened to an intent, oldest first."""
+
+    data: list[TimelineEvent]
+
+
+class CaptureKey(Resource, frozen=True, kw_only=True):
+    """One public key to seal cards to (contract 3)."""
+
+    kid: str
+    suite: int
+    public_key: str
+    state: str
+    not_after: datetime
+
+
+class CaptureKeys(Resource, frozen=True, kw_only=True):
+    """`GET /keys`; seal to the first key of a suite that the client speaks."""
+
+    keys: list[CaptureKey]
+
+
+class Health(Resource, frozen=True, kw_only=True):
+    """`GET /healthz` and `GET /readyz`."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, bool]
