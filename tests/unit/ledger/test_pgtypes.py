@@ -141,7 +141,7 @@ def test_empty_columns_are_empty_lists() -> None:
 
 
 def test_a_type_without_decoder_is_an_error_not_a_guess() -> None:
-    """The type numeric (oid 1700) is used nowhere, so its bytes are not handed on as something else."""
+    """The type numeric (oid 1700) is used nowhere, so its bytes are not passed on raw."""
     with pytest.raises(LookupError, match="1700"):
         column_decoder(1700)
 

@@ -1,0 +1,67 @@
+"""A Unix-socket proxy in front of Postgres that can swallow, hold back or cut what passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+SOCKET_NAME = ".s.PGSQL.5432"
+
+
+class WireProxy:
+    """Passes bytes on between clients and the server until told otherwise.
+
+    Attributes:
+        deaf_to_client: Swallow what clients send.
+        deaf_to_server: Swallow what the server answers; the server never notices.
+        dsn: The address of the proxy, for the role of the DSN it was made with.
+    """
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        self._path = folder / SOCKET_NAME
+        self._server = f"{conninfo_to_dict(dsn)['host']}/{SOCKET_NAME}"
+        self._streams: set[trio.SocketStream] = set()
+        self.dsn = make_conninfo(dsn, host=str(folder))
+        self.deaf_to_client = False
+        self.deaf_to_server = False
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Accept clients until canceled."""
+        listening = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+        await listening.bind(str(self._path))
+        listening.listen()
+        await trio.serve_listeners(
+            self._pass_on, [trio.SocketListener(listening)], task_status=task_status
+        )
+
+    async def cut(self) -> None:
+        """Close every connection, both ways, at once."""
+        for stream in self._streams:
+            stream.socket.close()
+        await trio.lowlevel.checkpoint()
+
+    async def _pass_on(self, client: trio.SocketStream) -> None:
+        server = await trio.open_unix_socket(self._server)
+        assert isinstance(server, trio.SocketStream)
+        self._streams |= {client, server}
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pump, client, server, "deaf_to_client")
+                await self._pump(server, client, "deaf_to_server")
+                nursery.cancel_scope.cancel()
+        finally:
+            self._streams -= {client, server}
+            client.socket.close()
+            server.socket.close()
+
+    async def _pump(
+        self, source: trio.SocketStream, target: trio.SocketStream, deafness: str
+    ) -> None:
+        try:
+            async for chunk in source:
+                if not getattr(self, deafness):
+                    await target.send_all(chunk)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
