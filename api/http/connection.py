@@ -168,7 +168,8 @@ class Connection:
                 continue
             self._receive(data)
             while self._backlog or self._unsent:
-                await self._wait_for_progress()
+                if self._unsent or len(self._exchanges) >= self._host.limits.pipeline_depth_max:
+                    await self._wait_for_progress()
                 self._begin_requests()
             if self._tls is not None and self._tls.ended:
                 return
@@ -299,8 +300,8 @@ class Connection:
                 await trio.lowlevel.wait_writable(self._socket)
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
         except (OSError, trio.ClosedResourceError):
-            self._unsent = b""
             self._abort()
+            return
         if self._lingering_since:
             self._shut_down_sending()
         if self._progress is not None:
@@ -313,8 +314,14 @@ class Connection:
         self._shut_down(socket.SHUT_WR)
 
     def _abort(self) -> None:
-        """End both directions; the task sees the end of the stream and closes the socket."""
+        """Give up what is owed and end both directions; the task sees it and closes the socket."""
+        self._ending = True
+        self._exchanges.clear()
+        self._backlog.clear()
+        self._unsent = b""
         self._shut_down(socket.SHUT_RDWR)
+        if self._progress is not None:
+            self._progress.set()
 
     def _shut_down(self, how: int) -> None:
         with suppress(OSError):  # the peer was quicker
