@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,6 +27,7 @@ from hsm_sim.durable import locked, sync_folder
 Action = Literal[
     "key_created", "key_destroyed", "key_forgotten", "secrets_sealed", "torn_line_removed"
 ]
+Entry = tuple[Action, dict[str, str | int]]
 _log = get_logger(__name__)
 _GENESIS: Final = "0" * 64
 _TAIL_BYTES: Final = 8_192  # longer than any two lines
@@ -70,11 +71,15 @@ class AuditLog:
         self._key = key
         self._worker = worker
 
-    def append(self, action: Action, detail: dict[str, str | int], *, at_s: int) -> AuditLine:
-        """Write one line durably and return it.
+    def append(self, entries: Sequence[Entry], *, at_s: int) -> AuditLine:
+        """Write lines durably and return the last of them.
 
         A last line without its line feed was never confirmed to anyone (the process died within
         the write), so it is removed, and a line says so.
+
+        Args:
+            entries: what happened, at least one.
+            at_s: seconds since 1970.
 
         Raises:
             AuditError: the last whole line is not one of ours.
@@ -82,25 +87,24 @@ class AuditLog:
         """
         with locked(self._path.with_suffix(".lock")):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            with os.fdopen(descriptor, "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - _TAIL_BYTES))
                 tail = file.read()
                 whole, torn = _split_tail(tail)
                 head = self._head(whole, is_start=size == len(tail))
-                lines = []
                 if torn:
                     file.truncate(size - torn)
-                    head = self._line("torn_line_removed", {"bytes": torn}, at_s, head)
-                    lines.append(head)
-                head = self._line(action, detail, at_s, head)
-                lines.append(head)
+                    entries = [("torn_line_removed", {"bytes": torn}), *entries]
+                lines = self._chain(entries, at_s, head)
                 file.seek(0, os.SEEK_END)
                 file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+                file.flush()
                 os.fsync(file.fileno())
             if size == 0:
                 sync_folder(self._path.parent)
-        _log.info("hsm_audit", action=action, sequence=head.sequence, mac=head.mac)
+        head = lines[-1]
+        _log.info("hsm_audit", action=head.action, sequence=head.sequence, mac=head.mac)
         return head
 
     def _head(self, whole: bytes, *, is_start: bool) -> AuditLine | None:
@@ -114,22 +118,24 @@ class AuditLog:
             raise AuditError(f"{self._path}: the last line was altered; run an audit")
         return line
 
-    def _line(
-        self,
-        action: Action,
-        detail: dict[str, str | int],
-        at_s: int,
-        previous: AuditLine | None,
-    ) -> AuditLine:
-        line = AuditLine(
-            sequence=1 if previous is None else previous.sequence + 1,
-            at_s=at_s,
-            worker=self._worker,
-            action=action,
-            detail={name: _bounded(value) for name, value in detail.items()},
-            previous=_GENESIS if previous is None else previous.mac,
-        )
-        return msgspec.structs.replace(line, mac=mac_of(line, self._key))
+    def _chain(
+        self, entries: Sequence[Entry], at_s: int, head: AuditLine | None
+    ) -> list[AuditLine]:
+        sequence, previous = (0, _GENESIS) if head is None else (head.sequence, head.mac)
+        lines = []
+        for action, detail in entries:
+            sequence += 1
+            line = AuditLine(
+                sequence=sequence,
+                at_s=at_s,
+                worker=self._worker,
+                action=action,
+                detail={name: _bounded(value) for name, value in detail.items()},
+                previous=previous,
+            )
+            previous = mac_of(line, self._key)
+            lines.append(msgspec.structs.replace(line, mac=previous))
+        return lines
 
 
 def mac_of(line: AuditLine, key: Key) -> str:

@@ -132,7 +132,7 @@ class Commands:
         if refusal is not None:
             return refusal
         assert uid is not None  # or the policy had refused
-        self._audit_log.append("secrets_sealed", {"count": count, "uid": uid}, at_s=now_s)
+        self._audit_log.append([("secrets_sealed", {"count": count, "uid": uid})], at_s=now_s)
         random = self._random(NONCE_BYTES * count)
         blobs = [
             self._vault.secrets.seal(

@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from chassis.secrets import Key
-from hsm_sim.audit import Action, AuditLog
+from hsm_sim.audit import AuditLog, Entry
 from hsm_sim.backends.native import generate_private_key, public_key
 from hsm_sim.durable import locked, write_durably
 from hsm_sim.envelope import key_id
@@ -128,15 +128,10 @@ class Keystore:
         if is_new:  # the audit key is among the new ones, so here the lines can only follow
             self._write(after)
             self.records = after
-        log = self.audit_log()
-        actions: list[tuple[Action, list[KeyRecord]]] = [
-            ("key_created", created),
-            ("key_destroyed", plan.destroy),
-            ("key_forgotten", plan.forget),
-        ]
-        for action, records in actions:
-            for record in records:
-                log.append(action, _detail(record), at_s=now_s)
+        entries: list[Entry] = [("key_created", _detail(record)) for record in created]
+        entries += [("key_destroyed", _detail(record)) for record in plan.destroy]
+        entries += [("key_forgotten", _detail(record)) for record in plan.forget]
+        self.audit_log().append(entries, at_s=now_s)
         if not is_new:
             self._write(after)
 

@@ -32,7 +32,6 @@ _SUITES: Final = {
     1: Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM),
     2: Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM),
 }
-_POINT_BYTES: Final = 65
 _KID_BYTES: Final = 8
 
 
@@ -110,10 +109,8 @@ def _public_key(
         public_key: X25519PublicKey | EllipticCurvePublicKey
         if suite_number == 1:
             public_key = X25519PublicKey.from_public_bytes(raw)
-        elif len(raw) == _POINT_BYTES:
-            public_key = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), raw)
         else:
-            raise ValueError("not an uncompressed point")
+            public_key = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), raw)
     except ValueError as error:
         raise SealError(f"keys: publicKey of {kid} cannot be read: {error}") from None
     digest = hashlib.sha256(bytes((suite_number,)) + raw).digest()[:_KID_BYTES]

@@ -18,7 +18,7 @@ def _log(tmp_path: Path, *, lines: int = 0, worker: int = 0) -> tuple[AuditLog, 
     path = tmp_path / "audit.log"
     log = AuditLog(path, KEY, worker=worker)
     for index in range(lines):
-        log.append("key_created", {"id": f"card-{index}"}, at_s=NOW_S + index)
+        log.append([("key_created", {"id": f"card-{index}"})], at_s=NOW_S + index)
     return log, path
 
 
@@ -30,7 +30,7 @@ def _kinds(path: Path, head: tuple[int, str] | None = None) -> list[tuple[int, s
 def test_a_whole_chain_has_no_findings(tmp_path: Path) -> None:
     """Lines count up, name the action, and verify with the last one as head."""
     log, path = _log(tmp_path, lines=4)
-    head = log.append("secrets_sealed", {"count": 2, "uid": 1003}, at_s=NOW_S)
+    head = log.append([("secrets_sealed", {"count": 2, "uid": 1003})], at_s=NOW_S)
     assert (head.sequence, head.action, head.detail) == (
         5,
         "secrets_sealed",
@@ -40,11 +40,20 @@ def test_a_whole_chain_has_no_findings(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_lines_written_together_are_chained_too(tmp_path: Path) -> None:
+    """A rotation writes all its lines at once; the last one is the head."""
+    log, path = _log(tmp_path)
+    head = log.append([("key_created", {}), ("key_destroyed", {})], at_s=NOW_S)
+    assert (head.sequence, head.action) == (2, "key_destroyed")
+    assert _kinds(path, (1, "0" * 64)) == [(2, "cut")]
+    assert _kinds(path, (head.sequence, head.mac)) == []
+
+
 def test_workers_share_one_chain(tmp_path: Path) -> None:
     """Two writers take turns on one file, each reading the head that the other left."""
     first, path = _log(tmp_path)
     second = AuditLog(path, KEY, worker=1)
-    written = [log.append("key_created", {}, at_s=NOW_S) for log in (first, second, first)]
+    written = [log.append([("key_created", {})], at_s=NOW_S) for log in (first, second, first)]
     assert [(line.sequence, line.worker) for line in written] == [(1, 0), (2, 1), (3, 0)]
     assert _kinds(path) == []
 
@@ -99,7 +108,7 @@ def test_tampering_is_found_where_it_happened(
 def test_a_cut_tail_shows_against_a_known_head(tmp_path: Path) -> None:
     """A short chain is whole in itself; a head noted elsewhere gives it away."""
     log, path = _log(tmp_path, lines=3)
-    head = log.append("key_destroyed", {"id": "card-1"}, at_s=NOW_S)
+    head = log.append([("key_destroyed", {"id": "card-1"})], at_s=NOW_S)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     assert _kinds(path) == []
     assert _kinds(path, (head.sequence, head.mac)) == [(3, "cut")]
@@ -120,7 +129,7 @@ def test_a_torn_last_line_is_removed_and_said(tmp_path: Path, whole_lines: int) 
     log, path = _log(tmp_path, lines=whole_lines)
     with path.open("ab") as file:
         file.write(b'{"sequence":')
-    line = log.append("key_created", {"id": "card-9"}, at_s=NOW_S)
+    line = log.append([("key_created", {"id": "card-9"})], at_s=NOW_S)
     assert line.sequence == whole_lines + 2
     assert b'"torn_line_removed","detail":{"bytes":12}' in path.read_bytes()
     assert _kinds(path) == []
@@ -132,7 +141,7 @@ def test_a_log_with_an_altered_end_is_not_continued(tmp_path: Path) -> None:
     content = path.read_bytes().replace(b"card-1", b"card-7")
     path.write_bytes(content)
     with pytest.raises(AuditError, match=r"audit\.log: the last line was altered"):
-        log.append("key_created", {}, at_s=NOW_S)
+        log.append([("key_created", {})], at_s=NOW_S)
     assert path.read_bytes() == content
 
 
@@ -141,13 +150,13 @@ def test_a_log_without_lines_of_ours_is_not_continued(tmp_path: Path) -> None:
     log, path = _log(tmp_path)
     path.write_bytes(b"x" * 20_000)
     with pytest.raises(AuditError, match="too long"):
-        log.append("key_created", {}, at_s=NOW_S)
+        log.append([("key_created", {})], at_s=NOW_S)
 
 
 def test_details_are_bounded(tmp_path: Path) -> None:
     """No detail can make a line longer than the tail that is read back."""
     log, path = _log(tmp_path)
-    line = log.append("key_created", {"id": "x" * 100_000}, at_s=NOW_S)
+    line = log.append([("key_created", {"id": "x" * 100_000})], at_s=NOW_S)
     assert len(str(line.detail["id"])) == 256
-    assert isinstance(log.append("key_created", {}, at_s=NOW_S), AuditLine)
+    assert isinstance(log.append([("key_created", {})], at_s=NOW_S), AuditLine)
     assert _kinds(path) == []

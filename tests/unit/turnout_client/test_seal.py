@@ -104,7 +104,7 @@ def test_p256_is_the_fallback() -> None:
         ([{**_entry(1), "suite": 3}], "none is active"),
         ([{**_entry(1), "kid": "AAAAAAAAAAA"}], "does not belong"),
         ([{**_entry(1), "publicKey": "AAAA"}], "cannot be read"),
-        ([{**_entry(2), "publicKey": "BAAA"}], "uncompressed"),
+        ([{**_entry(2), "publicKey": "BAAA"}], "cannot be read"),
         ([{**_entry(2), "publicKey": urlsafe_b64encode(b"\x04" + bytes(64)).decode()}], "cannot"),
         ([{**_entry(1), "publicKey": 5}], "no publicKey"),
         ([{**_entry(1), "kid": None}], "no kid"),
