@@ -1,4 +1,4 @@
-"""What goes into the two commits of a charge and what comes out: hot records.
+"""What goes into the ledger's batches and what comes out: hot records.
 
 msgspec Structs outside the garbage collector's sight (`gc=False`): they hold bytes, text and
 numbers only, so they cannot form cycles. Ids and digests are 16 raw bytes. Instants end `_us`:
@@ -118,3 +118,84 @@ class Settled(Struct, gc=False, frozen=True):
     advanced: bool
     version: int
     intent_status: str
+
+
+class IntentToCreate(Struct, gc=False, frozen=True):
+    """One payment intent about to be created; an empty reference claims none."""
+
+    intent_id: bytes
+    merchant_id: bytes
+    live: bool
+    amount_minor: int
+    currency: str
+    capture_method: str  # automatic | manual
+    allow_partial: bool
+    request_id: bytes
+    client_secret_hash: bytes  # 32 bytes, SHA-256
+    description: str
+    metadata: bytes  # a JSON object, or empty
+    merchant_reference: str
+    key_digest: bytes
+    request_hash: bytes
+    expires_at_us: int
+
+
+class IntentRow(Struct, gc=False, frozen=True):
+    """A payment intent with its details and its latest transaction, if it has one."""
+
+    intent_id: bytes
+    merchant_id: bytes
+    live: bool
+    amount_minor: int
+    currency: str
+    status: str
+    capture_method: str
+    allow_partial: bool
+    capturable_minor: int
+    captured_minor: int
+    refunded_minor: int
+    disputed_minor: int
+    cancel_requested: bool
+    capture_before_us: int | None
+    version: int
+    created_at_us: int
+    updated_at_us: int
+    client_secret_hash: bytes
+    description: str | None
+    metadata: bytes | None  # a JSON object
+    merchant_reference: str | None
+    latest_transaction: TransactionRow | None
+
+
+class Created(Struct, gc=False, frozen=True):
+    """The intent is recorded."""
+
+    intent: IntentRow
+
+
+class IntentReplay(Struct, gc=False, frozen=True):
+    """The same request under the same key created this intent before; it is shown as it is now."""
+
+    intent: IntentRow
+
+
+CreationVerdict = Created | IntentReplay | Lost
+
+
+class IntentPage(Struct, gc=False, frozen=True):
+    """A page of a list, newest first; `after` continues it, None at its end."""
+
+    intents: list[IntentRow]
+    after: bytes | None
+
+
+class TimelineEvent(Struct, frozen=True):
+    """One change of an intent; `data` holds what is known of it, in ledger names."""
+
+    id: bytes  # `ids.event_id`: the same for the same change, for ever
+    sequence: int  # the intent's version after it
+    type: str  # a webhook type of contract 6
+    actor: str
+    at_us: int
+    transaction_id: bytes | None
+    data: dict[str, str | int]

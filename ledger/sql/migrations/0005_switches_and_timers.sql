@@ -13,7 +13,7 @@ COMMENT ON COLUMN switch_leases.recover_from IS
     'no attempt of this switch below this id is without an outcome';
 
 -- 999,999 STANs of one (network, acquirer id), cut into blocks. Taking a block moves its floor_at
--- past the last second it may be used in; giving it back early moves it nearer again.
+-- past the last second it may be used in, so a crash or a clock that steps back reuses nothing.
 CREATE TABLE stan_blocks (
     network      text        NOT NULL,
     acquirer_id  text        NOT NULL,

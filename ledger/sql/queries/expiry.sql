@@ -1,6 +1,6 @@
 -- name: sweep_expired
 -- Cancel a bounded batch of intents whose time is over. $1 now, $2 rows at most, $3 when to look
--- again at those that are busy. Returns one row: looked at, canceled, put off.
+-- again at those that are busy. Returns one row: canceled, done with in all, put off.
 -- Only created and failed intents without a live operation are canceled, and their merchant
 -- references freed; busy ones are put off; for the rest the timer is over. Intents that somebody
 -- has locked stay as they are until the next sweep.
@@ -45,6 +45,7 @@ finished AS (
     USING due AS d
     JOIN locked AS l ON l.id = d.intent_id
     WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id AND NOT l.busy
+    RETURNING e.intent_id
 ),
 put_off AS (
     UPDATE intent_expiry AS e
@@ -55,6 +56,6 @@ put_off AS (
     RETURNING e.intent_id
 )
 SELECT
-    (SELECT count(*) FROM due),
     (SELECT count(*) FROM canceled),
+    (SELECT count(*) FROM finished),
     (SELECT count(*) FROM put_off)

@@ -30,9 +30,10 @@ detailed AS (
         intent_id, request_id, client_secret_hash, merchant_reference, description, metadata
     )
     SELECT
-        r.intent_id, r.request_id, r.client_secret_hash, r.reference, r.description, r.metadata
+        r.intent_id, r.request_id, r.client_secret_hash, r.reference, r.description,
+        r.metadata::jsonb
     FROM unnest(
-        $1::uuid[], $8::uuid[], $9::bytea[], $10::text[], $11::jsonb[], $12::text[]
+        $1::uuid[], $8::uuid[], $9::bytea[], $10::text[], $11::text[], $12::text[]
     ) AS r (intent_id, request_id, client_secret_hash, description, metadata, reference)
     JOIN keyed AS k ON k.intent_id = r.intent_id
 ),

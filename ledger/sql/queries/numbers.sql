@@ -28,11 +28,3 @@ SET floor_at = greatest(s.floor_at, $3::timestamptz) + make_interval(secs => $4:
 FROM soonest AS s
 WHERE b.network = $1::text AND b.acquirer_id = $2::text AND b.first_stan = s.first_stan
 RETURNING b.first_stan, b.stan_count, s.floor_at, b.floor_at - interval '1 second'
-
--- name: give_back_stan_block
--- Say the last second a block was really used in, so that it may be used again soon. $1 network,
--- $2 acquirer id, $3 first STAN, $4 the ceiling it was taken with, $5 its last second of use.
-UPDATE stan_blocks
-SET floor_at = $5::timestamptz + interval '1 second'
-WHERE network = $1::text AND acquirer_id = $2::text AND first_stan = $3::integer
-    AND floor_at = $4::timestamptz + interval '1 second' AND $5::timestamptz < $4::timestamptz

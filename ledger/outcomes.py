@@ -1,0 +1,173 @@
+"""Commit 2: outcomes become durable before the merchant hears of them.
+
+An outcome advances its intent by compare-and-set. One that comes too late, or second, writes
+nothing and says where the intent stands. The committer waits for locks and repeats what it could
+not run for as long as it takes: an outcome is a fact about money already moved, and no answer
+leaves before it is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from msgspec.structs import astuple, replace
+
+from chassis.settings.tree import Ledger
+from ledger.committing import Committer, HotSession
+from ledger.connection import Connection
+from ledger.errors import ConnectionLostError, RetryableError
+from ledger.leases import LeaseLostError
+from ledger.lifecycle import CHARGE_SETTLEMENTS
+from ledger.pgtypes import (
+    int2_array,
+    int4_,
+    int8_array,
+    text_,
+    text_array,
+    timestamptz_array,
+    uuid_,
+    uuid_array,
+)
+from ledger.records import OutcomeToRecord, Settled
+from ledger.statements import QUERIES
+from ledger.verdicts import OutcomeFinding, outcome_verdict
+
+_SETTLE: Final = QUERIES["settle_outcomes"]
+_FINDINGS: Final = QUERIES["read_outcome_findings"]
+_REFUSED: Final = Settled(advanced=False, version=0, intent_status="")
+
+# One packer per field of OutcomeToRecord after its three ids, in the order of $8 to $20.
+_PACKERS: Final[tuple[Callable[[Sequence], bytes], ...]] = (  # type: ignore[type-arg]
+    int2_array,
+    *[text_array] * 7,  # result … actor
+    uuid_array,
+    timestamptz_array,
+    *[text_array] * 2,
+    int8_array,
+)
+
+
+class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
+    """Settles batches of outcomes under one switch's lease; for one task.
+
+    Args:
+        connect: opens a session of role turnout_switch with `ledger.dsn.hot_settings`.
+        owner: the switch's name, as its lease has it.
+        epoch: of the lease this process holds.
+        limits: waiting and repeating.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        owner: str,
+        epoch: int,
+        *,
+        limits: Ledger,
+    ) -> None:
+        super().__init__(limits, patient=True)
+        self._session = HotSession(connect)
+        self._head = (text_(owner), int4_(epoch))
+
+    async def settle(self, batch: Sequence[OutcomeToRecord]) -> list[Settled]:
+        """Commit a batch; the results stand in its order.
+
+        An outcome that the database refuses as such (a code that fits no column) is recorded as
+        `unknown` instead, so that its attempt ends visibly; it counts as not advanced.
+
+        Raises:
+            ValueError: two outcomes of one intent in one batch.
+            LeaseLostError: another process has taken the switch over; nothing was recorded.
+            DatabaseError: a fault of ours, such as a missing privilege.
+        """
+        if len({row.intent_id for row in batch}) < len(batch):
+            raise ValueError("a batch holds at most one outcome of an intent")
+        results = await self._settle(batch)
+        refused = [
+            place
+            for place, result in enumerate(results)
+            if result is _REFUSED and batch[place].phase == 1
+        ]
+        if refused:
+            stand_ins = await self._settle([_as_unknown(batch[place]) for place in refused])
+            for place, stand_in in zip(refused, stand_ins, strict=True):
+                results[place] = replace(stand_in, advanced=False)
+        return results
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        await self._session.aclose()
+
+    async def _settle(self, batch: Sequence[OutcomeToRecord]) -> list[Settled]:
+        return [result for result in await self._decide(batch) if result is not None]
+
+    async def _once(self, rows: Sequence[OutcomeToRecord]) -> list[Settled | None]:
+        ordered = sorted(rows, key=_intent_id)
+        attempt_ids, transaction_ids, intent_ids, *columns = zip(
+            *map(astuple, ordered), strict=True
+        )
+        params = [
+            *self._head,
+            uuid_(intent_ids[0]),
+            uuid_(intent_ids[-1]),
+            uuid_array(intent_ids),
+            uuid_array(attempt_ids),
+            uuid_array(transaction_ids),
+            *[pack(column) for pack, column in zip(_PACKERS, columns, strict=True)],
+        ]
+        result = await self._session.run(_SETTLE, params)
+        versions = dict(zip(result.column(0), result.column(1), strict=True))
+        settled: dict[bytes, Settled | None] = {
+            row.intent_id: Settled(True, versions[row.intent_id], row.intent_to)
+            for row in rows
+            if row.intent_id in versions
+        }
+        if len(settled) < len(rows):
+            missing = [row for row in ordered if row.intent_id not in settled]
+            settled.update(await self._verdicts(missing))
+        return [settled[row.intent_id] for row in rows]
+
+    async def _verdicts(self, rows: Sequence[OutcomeToRecord]) -> dict[bytes, Settled | None]:
+        params = [
+            *self._head,
+            uuid_array([row.intent_id for row in rows]),
+            uuid_array([row.attempt_id for row in rows]),
+            int2_array([row.phase for row in rows]),
+        ]
+        try:
+            findings = (await self._session.run(_FINDINGS, params)).rows()
+        except (RetryableError, ConnectionLostError):
+            return dict.fromkeys(map(_intent_id, rows))
+        if not findings[0][0]:
+            raise LeaseLostError("the switch's lease has a newer epoch")
+        return {
+            row.intent_id: outcome_verdict(
+                row, OutcomeFinding(*found[1:]) if found[1] is not None else None
+            )
+            for row, found in zip(rows, findings, strict=True)
+        }
+
+    def _refuse(self, row: OutcomeToRecord) -> Settled:  # noqa: ARG002  any row is refused alike
+        return _REFUSED
+
+
+def _as_unknown(row: OutcomeToRecord) -> OutcomeToRecord:
+    """What is left of an outcome that cannot be stored: its attempt was made, and no more."""
+    to_status, intent_to = CHARGE_SETTLEMENTS["unknown"]
+    return replace(
+        row,
+        result="unknown",
+        to_status=to_status,
+        intent_to=intent_to,
+        response_code="",
+        approval_code="",
+        decline_code="",
+        advice="",
+        approved_minor=0,
+        actor="switch",
+    )
+
+
+def _intent_id(row: OutcomeToRecord) -> bytes:
+    return row.intent_id
