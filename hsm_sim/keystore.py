@@ -58,6 +58,7 @@ class Keystore:
         self._folder = folder
         self._path = folder / "keys.json"
         self._path_text = str(self._path)
+        self._audit_path = folder / "audit.log"
         self._lmk = lmk
         self._worker = worker
         self._identity: tuple[int, int, int] | None = None
@@ -92,11 +93,14 @@ class Keystore:
         """Create, destroy and forget what is due at `now_s`, durably, and say what it was.
 
         Raises:
-            KeystoreError: the store cannot be read, or is not ours.
-            AuditError: the audit log cannot be continued; nothing was changed.
+            KeystoreError: the store cannot be read, is not ours, or is gone while its log is not.
+            AuditError: the audit log cannot be continued; no key was changed.
+            OSError: log or store cannot be written; no key was changed.
         """
         with locked(self._folder / "keys.lock"):
             is_new = not self._path.exists()
+            if is_new and self._audit_path.exists():
+                raise KeystoreError(f"{self._path}: missing beside its audit log; restore it")
             self.records = () if is_new else self._read()
             plan = due(self.records, wanted, now_s=now_s, destroyed_kept_s=destroyed_kept_s)
             if plan:
@@ -113,7 +117,7 @@ class Keystore:
         for record in self.records:
             if record.usage == "audit":
                 key = self.material(record)
-                return AuditLog(self._folder / "audit.log", key, worker=self._worker)
+                return AuditLog(self._audit_path, key, worker=self._worker)
         raise KeystoreError(f"{self._path}: no audit key; restore the key store")
 
     def _apply(self, plan: Due, *, now_s: int, is_new: bool) -> None:
@@ -207,8 +211,6 @@ def open_keystore(
             raise KeystoreError(f"{lmk_path}: missing; live mode needs the ceremony of docs/hsm.md")
         else:
             lmk = generate_lmk(lmk_path)
-        if audit_path.exists() and not keys_path.exists():
-            raise KeystoreError(f"{keys_path}: missing beside its audit log; restore it")
     store = Keystore(folder, lmk, worker=worker)
     if not keys_path.exists():
         store.rotate(wanted, now_s=now_s, destroyed_kept_s=destroyed_kept_s)

@@ -14,6 +14,7 @@ import trio
 from chassis.log import get_logger
 from chassis.service import Service
 from chassis.settings.tree import HSM
+from hsm_sim.audit import AuditError
 from hsm_sim.commands import Commands
 from hsm_sim.keys import due, slots
 from hsm_sim.keystore import Keystore, open_keystore
@@ -71,15 +72,29 @@ async def keep_rotating(store: Keystore, settings: HSM, clock: Callable[[], floa
         rotate_if_due(store, settings, now_s=int(clock()))
 
 
-def rotate_if_due(store: Keystore, settings: HSM, *, now_s: int) -> None:
-    """Rotate if something is due; writing stops the worker for some milliseconds, once a day."""
+def rotate_if_due(store: Keystore, settings: HSM, *, now_s: int) -> bool:
+    """Rotate if something is due, and say whether the keys are as they should be now.
+
+    Writing stops the worker for some milliseconds, once a day. Where it fails (a full disk, a log
+    that cannot be continued) the keys stay as they are, cards are still opened, and the next look
+    tries again.
+
+    Raises:
+        KeystoreError: the store itself is unusable.
+    """
     wanted = slots(settings)
     kept_s = settings.destroyed_keys_kept_s
-    if due(store.records, wanted, now_s=now_s, destroyed_kept_s=kept_s):
+    if not due(store.records, wanted, now_s=now_s, destroyed_kept_s=kept_s):
+        return True
+    try:
         done = store.rotate(wanted, now_s=now_s, destroyed_kept_s=kept_s)
-        _log.info(
-            "keys_rotated",
-            created=len(done.create),
-            destroyed=len(done.destroy),
-            forgotten=len(done.forget),
-        )
+    except (AuditError, OSError) as error:
+        _log.error("key_rotation_failed", error=str(error))
+        return False
+    _log.info(
+        "keys_rotated",
+        created=len(done.create),
+        destroyed=len(done.destroy),
+        forgotten=len(done.forget),
+    )
+    return True

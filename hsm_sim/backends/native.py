@@ -18,7 +18,7 @@ _SCALAR_BYTES: Final = 32
 class NativeBackend:
     """Key objects by kid, kept ready: parsing a private key costs as much as using it.
 
-    Python cannot wipe these objects; `forget` drops the only reference to one.
+    Python cannot wipe these objects. A vault that is replaced drops its backend with them.
     """
 
     def __init__(self) -> None:
@@ -33,14 +33,6 @@ class NativeBackend:
         self._agree[kid] = (
             _x25519_agreement(private_key) if suite_number == 1 else _p256_agreement(private_key)
         )
-
-    def forget(self, kid: str) -> None:
-        """Drop a key; later agreements by it raise KeyError."""
-        del self._agree[kid]
-
-    def held(self) -> frozenset[str]:
-        """The kids that `dh` serves."""
-        return frozenset(self._agree)
 
 
 def _x25519_agreement(private_key: bytes) -> Callable[[bytes], bytes]:

@@ -225,6 +225,15 @@ def test_a_store_that_vanishes_is_an_error_at_the_next_look(tmp_path: Path) -> N
         store.refresh()
 
 
+def test_a_rotation_does_not_replace_a_store_that_vanished(tmp_path: Path) -> None:
+    """A running worker whose store is gone creates no new keys in its place."""
+    store = open_store(tmp_path)
+    (tmp_path / "hsm" / "keys.json").unlink()
+    with pytest.raises(KeystoreError, match="missing beside its audit log"):
+        _rotate(store, NOW_S + DAY_S)
+    assert not (tmp_path / "hsm" / "keys.json").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """The error says which folder and why."""
     with pytest.raises(KeystoreError, match="absent/hsm: cannot be created"):

@@ -40,13 +40,19 @@ Client = MuxClient[HSMRequest, HSMReply]
 class Bench:
     """One worker on a Unix socket of its own."""
 
-    def __init__(self, folder: Path, allowed_uids: dict[str, int], settings: HSM) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        allowed_uids: dict[str, int],
+        settings: HSM,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         policy = Policy(allowed_uids)
         self.commands = Commands(
             store=open_store(folder),
             policy=policy,
             settings=settings,
-            random=os.urandom,
+            random=random,
             now_s=NOW_S,
         )
         self.server = HSMServer(
@@ -80,10 +86,11 @@ async def serving(
     allowed_uids: dict[str, int] | None = None,
     settings: HSM | None = None,
     working: bool = True,
+    random: Callable[[int], bytes] = os.urandom,
 ) -> AsyncIterator[Bench]:
     """A served worker; with `working=False` nobody takes from its queue."""
     roles = {"switch": ME, "api": ME, "admin": ME} if allowed_uids is None else allowed_uids
-    bench = Bench(folder, roles, settings or HSM())
+    bench = Bench(folder, roles, settings or HSM(), random)
     async with trio.open_nursery() as nursery:
         await nursery.start(bench.server.serve, bench.listener)
         if working:
@@ -206,6 +213,24 @@ async def test_a_broken_store_ends_the_worker(tmp_path: Path) -> None:
             with pytest.raises(KeystoreError, match=r"keys\.json"), trio.fail_after(5):
                 await bench.server.work()
         outer.cancel_scope.cancel()
+
+
+async def test_a_fault_of_ours_costs_one_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A request that raises is refused, counted and logged by type; the next one is answered."""
+
+    def broken(_count: int) -> bytes:
+        raise RuntimeError("4242424242424242")
+
+    async with serving(tmp_path, random=broken) as bench, bench.client() as client:
+        assert await client.call(OpenCards([])) == Refused("unavailable")
+        assert isinstance(await client.call(ListKeys()), KeysListed)
+        assert bench.commands.counters.faults_total == 1
+    printed = "".join(capsys.readouterr())
+    assert "hsm_fault" in printed
+    assert "RuntimeError" in printed
+    assert "4242" not in printed
 
 
 async def test_nothing_is_sealed_without_its_audit_line(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Rotation by the clock: on time, and patient where the disk is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from chassis.settings.tree import HSM
+from hsm_sim.audit import AuditLog
+from hsm_sim.keystore import Keystore, KeystoreError
+from hsm_sim.service import keep_rotating, rotate_if_due
+from tests.support.hsm import DAY_S, NOW_S, open_store
+
+SETTINGS = HSM()
+
+
+def _active(store: Keystore, now_s: int) -> set[str]:
+    return {
+        record.id
+        for record in store.records
+        if record.usage == "capture" and record.state(now_s) == "active"
+    }
+
+
+async def test_keys_rotate_day_after_day(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Through five days two capture keys are always active and at most six can open."""
+    store = open_store(tmp_path)
+    started_s = trio.current_time()
+
+    def clock() -> float:
+        return NOW_S + trio.current_time() - started_s
+
+    seen = set()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_rotating, store, SETTINGS, clock)
+        for _ in range(5 * 24):
+            await trio.sleep(3600)
+            now_s = int(clock())
+            active = _active(store, now_s)
+            assert len(active) in {2, 4}  # four while the old and the new overlap
+            seen |= active
+            assert sum(bool(r.wrapped) for r in store.records if r.usage == "capture") <= 6
+        nursery.cancel_scope.cancel()
+    assert len(seen) == 12
+
+
+def test_nothing_due_is_no_rotation(tmp_path: Path) -> None:
+    """Between rotations the look at the clock writes nothing."""
+    store = open_store(tmp_path)
+    generation = store.generation
+    assert rotate_if_due(store, SETTINGS, now_s=NOW_S + 3600)
+    assert store.generation == generation
+
+
+def test_a_failed_rotation_is_said_and_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the log cannot be continued the old keys stay; once it is mended rotation goes on."""
+    store = open_store(tmp_path)
+    log = tmp_path / "hsm" / "audit.log"
+    sound = log.read_bytes()
+    log.write_bytes(sound.replace(b"audit-1", b"audit-2"))
+    before = _active(store, NOW_S)
+    assert not rotate_if_due(store, SETTINGS, now_s=NOW_S + DAY_S - 60)
+    assert "key_rotation_failed" in "".join(capsys.readouterr())
+    assert _active(store, NOW_S) == before
+    log.write_bytes(sound)
+    assert rotate_if_due(store, SETTINGS, now_s=NOW_S + DAY_S - 60)
+    assert len(_active(store, NOW_S + DAY_S - 60)) == 4
+    assert isinstance(store.audit_log(), AuditLog)
+
+
+def test_a_lost_store_ends_the_worker(tmp_path: Path) -> None:
+    """What cannot be waited out is raised."""
+    store = open_store(tmp_path)
+    (tmp_path / "hsm" / "keys.json").unlink()
+    with pytest.raises(KeystoreError):
+        rotate_if_due(store, SETTINGS, now_s=NOW_S + DAY_S)
