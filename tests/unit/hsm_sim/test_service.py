@@ -12,6 +12,7 @@ from chassis.settings.tree import HSM
 from hsm_sim.audit import AuditLog
 from hsm_sim.keystore import Keystore, KeystoreError
 from hsm_sim.service import keep_rotating, rotate_if_due
+from hsm_sim.vault import build_vault
 from tests.support.hsm import DAY_S, NOW_S, open_store
 
 SETTINGS = HSM()
@@ -73,6 +74,21 @@ def test_a_failed_rotation_is_said_and_tried_again(
     assert rotate_if_due(store, SETTINGS, now_s=NOW_S + DAY_S - 60)
     assert len(_active(store, NOW_S + DAY_S - 60)) == 4
     assert isinstance(store.audit_log(), AuditLog)
+
+
+def test_a_store_that_cannot_be_written_keeps_its_keys(tmp_path: Path) -> None:
+    """An error of the file system costs the new keys, not the old ones, until it is gone."""
+    store = open_store(tmp_path)
+    before = (tmp_path / "hsm" / "keys.json").read_bytes()
+    obstacle = tmp_path / "hsm" / "keys.json.new"
+    obstacle.mkdir()
+    assert not rotate_if_due(store, SETTINGS, now_s=NOW_S + DAY_S)
+    assert (tmp_path / "hsm" / "keys.json").read_bytes() == before
+    store.refresh()
+    assert len(build_vault(store, now_s=NOW_S + DAY_S).public_keys(NOW_S + DAY_S)) == 2
+    obstacle.rmdir()
+    assert rotate_if_due(store, SETTINGS, now_s=NOW_S + DAY_S)
+    assert len(_active(store, NOW_S + DAY_S)) == 2
 
 
 def test_a_lost_store_ends_the_worker(tmp_path: Path) -> None:
