@@ -11,12 +11,14 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
 Kind = Literal["n", "z", "x+n", "an", "ans", "b"]
+
+_Record = TypeVar("_Record", bound=Struct)
 
 _FORMAT: Final = re.compile(r"(n|z|x\+n|ans|an|b)(\.\.\.|\.\.)?([1-9][0-9]{0,2})")
 _PREFIX_DIGITS: Final = {None: 0, "..": 2, "...": 3}
@@ -132,15 +134,27 @@ class DialectDocument(Struct, frozen=True, forbid_unknown_fields=True):
             DialectError: with the place and the reason.
         """
         try:
-            document = msgspec.convert(tomllib.loads(text), cls)
+            tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise DialectError(file, "syntax", str(error)) from None
-        except msgspec.ValidationError as error:
-            reason, _, place = str(error).partition(" - at ")
-            raise DialectError(file, place.strip("`$.") or "top level", reason) from None
+        # Entry by entry first: an error inside a whole table would not name the entry.
+        for table, entry_type in (("elements", ElementFormat), ("messages", MessageRule)):
+            entries = tables.get(table)
+            for key, entry in entries.items() if isinstance(entries, dict) else ():
+                _convert(entry, entry_type, file, f"{table}.{key}")
+        document = _convert(tables, cls, file, "")
         document = msgspec.structs.replace(document, file=file)
         _check(document)
         return document
+
+
+def _convert(value: object, to: type[_Record], file: str, key: str) -> _Record:
+    try:
+        return msgspec.convert(value, to)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at ")
+        place = ".".join(filter(None, (key, place.strip("`$."))))
+        raise DialectError(file, place or "top level", reason) from None
 
 
 def read_dialect(name_or_path: str | Path) -> DialectDocument:

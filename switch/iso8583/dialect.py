@@ -27,8 +27,8 @@ class Dialect:
     echo: tuple[int, ...]  # elements that a response repeats unchanged
     network_functions: Mapping[str, str]  # "sign_on" -> DE 70
     private: PrivateTags
-    _encoders: Encoders = attrs.field(repr=False, alias="encoders")
-    _decoders: Decoders = attrs.field(repr=False, alias="decoders")
+    encoders: Encoders = attrs.field(repr=False)  # the compiled plans
+    decoders: Decoders = attrs.field(repr=False)
 
     def encode(self, fields: Mapping[int, str]) -> bytes:
         """Encode a message: key 0 is the MTI, every other key an element number.
@@ -40,9 +40,9 @@ class Dialect:
             EncodeError: the fields are not a message of this dialect.
         """
         try:
-            plan = self._encoders.guesses[fields[0], len(fields)]
+            plan = self.encoders.guesses[fields[0], len(fields)]
         except (KeyError, TypeError):  # the first of its kind, or no MTI to speak of
-            plan = self._encoders.careful
+            plan = self.encoders.careful
         return plan(fields)
 
     def decode(self, data: bytes) -> dict[int, str]:
@@ -54,8 +54,8 @@ class Dialect:
         Raises:
             DecodeError: the bytes are not a message of this dialect.
         """
-        plan = self._decoders.plans.get(data[2:10])  # the primary bitmap
-        return self._decoders.learn(data) if plan is None else plan(data)
+        plan = self.decoders.plans.get(data[2:10])  # the primary bitmap
+        return self.decoders.careful(data) if plan is None else plan(data)
 
     def missing(self, fields: Mapping[int, str]) -> list[int]:
         """Return the mandatory elements that a message of a known MTI lacks, ascending."""

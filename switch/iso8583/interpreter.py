@@ -22,6 +22,7 @@ from switch.iso8583.errors import BITMAP_DE, MTI_DE, DecodeError, EncodeError, R
 
 MTI_BYTES: Final = 2
 BITMAP_BYTES: Final = 8
+SECONDARY_BIT: Final = 0x80  # of a primary bitmap's first byte: a secondary one follows
 
 _DIGITS: Final = frozenset("0123456789")
 _PRINTABLE: Final = frozenset(map(chr, range(0x20, 0x7F)))
@@ -134,7 +135,7 @@ def numbers_of(bitmap: bytes) -> list[int]:
 def _bitmap(data: bytes) -> bytes:
     """Return the one or two bitmaps behind the MTI."""
     primary = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
-    count = 2 if primary[:1] >= b"\x80" else 1
+    count = 2 if primary and primary[0] & SECONDARY_BIT else 1
     bitmap = data[MTI_BYTES : MTI_BYTES + count * BITMAP_BYTES]
     if len(bitmap) != count * BITMAP_BYTES:
         raise DecodeError(BITMAP_DE, MTI_BYTES, Reason.TRUNCATED)

@@ -31,6 +31,7 @@ from switch.iso8583.errors import MTI_DE
 from switch.iso8583.interpreter import (
     BITMAP_BYTES,
     MTI_BYTES,
+    SECONDARY_BIT,
     Elements,
     Interpreter,
     bitmap_of,
@@ -52,6 +53,11 @@ class Encoders:
         self._plans: dict[frozenset[int], Encode] = {}
         self.guesses: dict[tuple[str, int], Encode] = {}  # by MTI and number of keys
 
+    @property
+    def compiled_count(self) -> int:
+        """How many plans there are."""
+        return len(self._plans)
+
     def careful(self, fields: Mapping[int, str]) -> bytes:
         """Encode what has no plan yet, and what the guessed plan did not like.
 
@@ -63,7 +69,7 @@ class Encoders:
         if plan is None:
             message = self._interpreter.encode(fields)
             if len(self._plans) < self._plans_max:
-                self._plans[keys] = _compile_encoder(self._interpreter, keys, self.careful)
+                self._plans[keys] = compile_encoder(self._interpreter, keys, self.careful)
             return message
         mti = fields[MTI_DE]
         if not self._interpreter.knows(mti) or self.guesses.get((mti, len(keys))) is plan:
@@ -73,32 +79,32 @@ class Encoders:
 
 
 class Decoders:
-    """The decoding plans of one dialect, by bitmap: 8 bytes, or 16 with bit 1 set.
-
-    For each 16-byte key the first half stands there too, with a function that looks further.
-    """
+    """The decoding plans of one dialect."""
 
     def __init__(self, interpreter: Interpreter, plans_max: int = PLANS_MAX) -> None:
         self._interpreter = interpreter
-        self._plans_left = plans_max
-        self.plans: dict[bytes, Decode] = {}
+        self._plans_max = plans_max
+        self.plans: dict[bytes, Decode] = {}  # by primary bitmap
+        self._extended: dict[bytes, Decode] = {}  # by both bitmaps, where bit 1 is set
+        self.compiled_count = 0
 
-    def learn(self, data: bytes) -> dict[int, str]:
-        """Decode by the interpreter, and make a plan for the next message with this bitmap."""
+    def careful(self, data: bytes) -> dict[int, str]:
+        """Decode what has no plan yet, and make one for the next message with this bitmap."""
         fields = self._interpreter.decode(data)
-        if self._plans_left:
-            self._plans_left -= 1
-            primary = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
-            bitmap = primary
-            if primary[0] & 0x80:
+        if self.compiled_count < self._plans_max:
+            self.compiled_count += 1
+            bitmap = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
+            plans = self.plans
+            if bitmap[0] & SECONDARY_BIT:
+                self.plans[bitmap] = self._decode_extended
                 bitmap = data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES]
-                self.plans[primary] = self._decode_extended
-            self.plans[bitmap] = _compile_decoder(self._interpreter, bitmap)
+                plans = self._extended
+            plans[bitmap] = compile_decoder(self._interpreter, bitmap)
         return fields
 
     def _decode_extended(self, data: bytes) -> dict[int, str]:
-        plan = self.plans.get(data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES])
-        return self.learn(data) if plan is None else plan(data)
+        plan = self._extended.get(data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES])
+        return self.careful(data) if plan is None else plan(data)
 
 
 def encoder_source(elements: Elements, keys: Collection[int]) -> str:
@@ -115,7 +121,8 @@ def _ordered(elements: Elements, keys: Collection[int]) -> list[Element]:
     return [elements[key] for key in sorted(keys) if key != MTI_DE]
 
 
-def _compile_encoder(interpreter: Interpreter, keys: Collection[int], careful: Encode) -> Encode:
+def compile_encoder(interpreter: Interpreter, keys: Collection[int], careful: Encode) -> Encode:
+    """Compile the plan that encodes messages with these keys and gives others to `careful`."""
     elements = _ordered(interpreter.elements, keys)
     bitmap = bitmap_of([element.number for element in elements])
     namespace: dict[str, Any] = {
@@ -129,7 +136,8 @@ def _compile_encoder(interpreter: Interpreter, keys: Collection[int], careful: E
     return cast(Encode, _compile(encode_source(elements), "encode", namespace))
 
 
-def _compile_decoder(interpreter: Interpreter, bitmap: bytes) -> Decode:
+def compile_decoder(interpreter: Interpreter, bitmap: bytes) -> Decode:
+    """Compile the plan that decodes messages with this bitmap, or pair of bitmaps."""
     elements = _ordered(interpreter.elements, numbers_of(bitmap))
     namespace: dict[str, Any] = {
         "careful": interpreter.decode,
