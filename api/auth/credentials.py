@@ -53,7 +53,7 @@ class BrowserCredential(Struct, frozen=True, gc=False):
     publishable_key: bytes
     live: bool
     intent: str  # public id
-    client_secret: bytes
+    client_secret: str
 
     def __repr__(self) -> str:
         """Never the secret."""
@@ -138,7 +138,7 @@ def _browser_credential(key: bytes, client_secret: bytes, *, live: bool) -> Brow
     match = _CLIENT_SECRET.fullmatch(client_secret)
     if match is None:
         raise _failed("X-Client-Secret must have the form pi_…_secret_…")
-    return BrowserCredential(key, live, match[1].decode(), client_secret)
+    return BrowserCredential(key, live, match[1].decode(), client_secret.decode())
 
 
 def _failed(detail: str) -> AuthenticationError:

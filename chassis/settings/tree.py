@@ -46,6 +46,13 @@ class API(Section, frozen=True):
     timestamp_window_s: int = 300  # contract: ±300 s
     nonce_slots: int = 4_194_304  # 8 bytes each, two generations: 64 MiB, 5,000 requests/s
     merchant_cache_s: float = 60.0  # revocation is effective within this
+    merchants_cached_max: int = 65_536  # known and unknown keys; strangers choose the latter
+    unknown_key_cache_s: float = 5.0  # a new key works at the latest after this
+    keys_cache_s: float = 60.0  # of the HSM's public keys
+    database_sessions: int = 4  # one for each kind of query, so that lists do not hold up creates
+    read_batch_max: int = 256  # intents read by one query
+    create_batch_max: int = 128  # intents created by one commit: past it Postgres gains nothing
+    queue_max: int = 4_096  # requests waiting for one kind of query; the next one is told 503
     request_deadline_s: float = 25.0  # above every network timer plus one second
     drain_timeout_s: float = 18.0  # inside the supervisor's 20; what is open then is cut off
     tls_certificate: str = ""  # PEM path; empty = plain HTTP

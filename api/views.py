@@ -1,0 +1,161 @@
+"""Rows of the ledger and replies of the switch as the resources of the API."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import astuple
+
+from api.resources import (
+    Card,
+    LastError,
+    PaymentIntent,
+    ReducedPaymentIntent,
+    TimelineEvent,
+    Transaction,
+)
+from ledger import records
+from ledger.ids import public_id
+from switch.wire import TransactionState
+
+FINAL_STATUSES: Final = frozenset({"succeeded", "failed", "reversed"})  # of a transaction
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
+
+# What a decline code means, for people; the code alone is for programs.
+_DECLINES: Final = {
+    "authentication_required": "The issuer asks for the cardholder's authentication.",
+    "expired_card": "The card has expired.",
+    "incorrect_cvc": "The card verification code is wrong.",
+    "incorrect_number": "The card number is wrong.",
+    "insufficient_funds": "The account does not hold enough money.",
+    "issuer_unavailable": "The card's issuer cannot be reached.",
+    "limit_exceeded": "The payment is over a limit of the card.",
+    "lost_card": "The card is reported lost.",
+    "network_unavailable": "No message left for the card network; nothing was charged.",
+    "stolen_card": "The card is reported stolen.",
+}
+_DECLINED: Final = "The card was declined."
+_REVERSED: Final = "The payment could not be confirmed and was reversed; nothing was charged."
+
+
+def instant(at_us: int) -> datetime:
+    """An instant of the ledger, microseconds since 1970, exactly."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def transaction(state: TransactionState, payment_intent: str) -> Transaction:
+    """A transaction; `payment_intent` is the public id of its intent."""
+    card = None
+    if state.card_last4:
+        card = Card(
+            brand=state.card_brand,
+            last4=state.card_last4,
+            exp_month=state.card_exp_month,
+            exp_year=state.card_exp_year,
+        )
+    return Transaction(
+        id=public_id("txn", state.transaction_id),
+        payment_intent=payment_intent,
+        type=state.type,
+        status=state.status,
+        amount_in_cents=state.amount_minor,
+        currency=state.currency,
+        final_capture=None,
+        decline_code=state.decline_code or None,
+        advice=state.advice or None,
+        response_code=state.response_code or None,
+        approval_code=state.approval_code or None,
+        card=card,
+        created_at=instant(state.created_at),
+        updated_at=instant(state.updated_at),
+    )
+
+
+def payment_intent(row: records.IntentRow, client_secret: str | None = None) -> PaymentIntent:
+    """An intent as its merchant sees it; the client secret only where it was just created."""
+    public = public_id("pi", row.intent_id)
+    latest = row.latest_transaction
+    return PaymentIntent(
+        id=public,
+        amount_in_cents=row.amount_minor,
+        currency=row.currency,
+        description=row.description,
+        status=row.status,
+        capture_method=row.capture_method,
+        amount_capturable=row.capturable_minor,
+        amount_captured=row.captured_minor,
+        amount_refunded=row.refunded_minor,
+        client_secret=client_secret or UNSET,
+        merchant_reference=row.merchant_reference,
+        metadata=_decode_metadata(row.metadata) if row.metadata else {},
+        last_error=last_error(latest),
+        latest_transaction=None if latest is None else transaction(_state(latest), public),
+        amount_disputed=row.disputed_minor,
+        allow_partial_authorization=row.allow_partial,
+        capture_before=None if row.capture_before_us is None else instant(row.capture_before_us),
+        cancel_requested=row.cancel_requested,
+        version=row.version,
+        created_at=instant(row.created_at_us),
+        updated_at=instant(row.updated_at_us),
+    )
+
+
+def _state(row: records.TransactionRow) -> TransactionState:
+    """A ledger row as the switch would tell it: the two records have the same fields in order."""
+    return TransactionState(*astuple(row))
+
+
+def reduced_payment_intent(row: records.IntentRow) -> ReducedPaymentIntent:
+    """An intent as the customer's browser sees it."""
+    return ReducedPaymentIntent(
+        id=public_id("pi", row.intent_id),
+        amount_in_cents=row.amount_minor,
+        currency=row.currency,
+        description=row.description,
+        status=row.status,
+        last_error=last_error(row.latest_transaction),
+    )
+
+
+def last_error(latest: records.TransactionRow | None) -> LastError | None:
+    """Why the latest transaction did not succeed; None if it did, or may still."""
+    if latest is None or latest.status not in {"failed", "reversed"}:
+        return None
+    if latest.status == "reversed":
+        code, detail = "payment_reversed", _REVERSED
+    else:
+        code = "card_declined" if latest.response_code else "processing_error"
+        detail = _DECLINES.get(latest.decline_code, _DECLINED)
+    return LastError(
+        code=code,
+        decline_code=latest.decline_code or None,
+        advice=latest.advice or None,
+        detail=detail,
+    )
+
+
+def timeline_event(event: records.TimelineEvent) -> TimelineEvent:
+    """One event; the ledger's names of what is known become the API's."""
+    return TimelineEvent(
+        id=public_id("evt", event.id),
+        sequence=event.sequence,
+        type=event.type,
+        actor=event.actor,
+        at=instant(event.at_us),
+        transaction=(
+            None if event.transaction_id is None else public_id("txn", event.transaction_id)
+        ),
+        data={_camel_case(name): value for name, value in event.data.items()},
+    )
+
+
+def _camel_case(name: str) -> str:
+    if name == "amount_minor":
+        return "amountInCents"
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
