@@ -69,7 +69,9 @@ def agree(
     """Compare the three sources after every payment has come to rest."""
     network: dict[tuple[str, str], Carried] = {}
     duplicated: list[str] = []
+    decisions = 0
     for row in carried:
+        decisions += 1
         if (row.network, row.rrn) in network:
             duplicated.append(f"{row.network} {row.rrn}")
         network[row.network, row.rrn] = row
@@ -93,7 +95,7 @@ def agree(
         sent=sent,
         answered=len(told),
         held=len(held),
-        carried=len(network) + sum(1 for row in held if row.result != "not_sent"),
+        carried=decisions,
         lost=tuple(lost),
         duplicated=tuple(duplicated),
         disagree=tuple(disagree),

@@ -15,16 +15,16 @@ class Admission:
     __slots__ = (
         "_by_merchant",
         "_by_network",
-        "_credits_max",
         "_merchant_max",
         "_network_max",
         "closed",
+        "credits_max",
         "inside",
         "peak",
     )
 
     def __init__(self, settings: Switch) -> None:
-        self._credits_max = settings.credits_max
+        self.credits_max = settings.credits_max
         self._merchant_max = settings.merchant_credits_max
         self._network_max = max(1, int(settings.credits_max * settings.network_share))
         self._by_merchant: dict[bytes, int] = {}
@@ -35,7 +35,7 @@ class Admission:
 
     def enter(self, merchant_id: bytes) -> str:
         """Take a credit: "" when admitted, otherwise the error code of the refusal."""
-        if self.closed or self.inside >= self._credits_max:
+        if self.closed or self.inside >= self.credits_max:
             return "overloaded"
         held = self._by_merchant.get(merchant_id, 0)
         if held >= self._merchant_max:

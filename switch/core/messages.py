@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from ledger.money import NUMERIC_CODES
+from ledger.money import numeric_currency
 from switch.iso8583.private import encode as encode_private
 
 PROCESSING_CODE_SALE = "000000"
@@ -60,7 +60,7 @@ def sale_request(
         41: acceptor.terminal_id,
         42: acceptor.card_acceptor_id,
         43: acceptor.name_location,
-        49: NUMERIC_CODES[currency],
+        49: numeric_currency(currency),
     }
     if cvc:
         fields[48] = encode_private({PRIVATE_TAG_CVC2: cvc})

@@ -58,10 +58,14 @@ class StanAllocator:
         self._last_s = 0
         self._de7 = ""
 
-    @property
-    def remaining(self) -> int:
-        """STANs at hand, in all blocks."""
-        return self._end - self._next + sum(block.count for block in list(self._blocks)[1:])
+    def usable(self, now_s: int) -> int:
+        """STANs at hand that may be used now, in all blocks not past their ceiling."""
+        second = max(now_s, self._last_s)
+        count = 0
+        for position, block in enumerate(self._blocks):
+            if max(second, block.floor_s) <= block.ceiling_s:
+                count += block.count if position else self._end - self._next
+        return count
 
     @property
     def last_s(self) -> int:

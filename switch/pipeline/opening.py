@@ -61,6 +61,12 @@ class Opening:
         """Whether no batch waits for a worker's answer."""
         return not any(self._loads)
 
+    async def wait_idle(self) -> None:
+        """Return once every batch has been answered or has passed its deadline."""
+        while not self.idle:
+            self._free = trio.Event()
+            await self._free.wait()
+
     async def handle(self, batch: list[Payment]) -> None:
         """Send one batch to the least-loaded worker; waits while every worker is busy."""
         while True:

@@ -33,7 +33,7 @@ class Payment(Struct, gc=False):
     currency: str = ""
     created_at_us: int = 0
     decision: Decision | None = None
-    phase: int = 1  # of the outcome being recorded
+    resent: bool = False  # an unsent message goes to another link once
 
     def forget_card(self) -> None:
         """Drop the CVC and the PAN: after any result nothing here needs them."""

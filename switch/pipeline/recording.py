@@ -15,40 +15,24 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
 from chassis.log import get_logger
-from chassis.settings import Network, Switch
 from chassis.stage import Inbox
 from ledger.charges import ChargeCommitter
 from ledger.records import ChargeToRecord, Lost, Replay, Won
+from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.batching import split_distinct
 from switch.core.brands import card_brand
 from switch.core.messages import sale_request
-from switch.core.numbers import NumbersExhaustedError, RRNSource, StanAllocator
+from switch.core.numbers import NumbersExhaustedError, RRNSource
 from switch.core.routing import RoutingTable
-from switch.dialects import Dialect
 from switch.iso8583.errors import CodecError
 from switch.link.correlation import correlation_key
-from switch.link.group import LinkGroup
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies, state_of_row
 
 log = get_logger(__name__)
 RETRY_AFTER_S = 1
 MTI_SALE = "0200"
-
-
-class Carrier:
-    """One network as this stage needs it."""
-
-    __slots__ = ("dialect", "group", "settings", "stans")
-
-    def __init__(
-        self, settings: Network, dialect: Dialect, group: LinkGroup, stans: StanAllocator
-    ) -> None:
-        self.settings = settings
-        self.dialect = dialect
-        self.group = group
-        self.stans = stans
 
 
 class Recording:
@@ -63,7 +47,6 @@ class Recording:
         committer: ChargeCommitter,
         replies: Replies,
         counts: PipelineCounts,
-        settings: Switch,
         rrns: RRNSource,
         next_id: Callable[[], bytes],
         now_us: Callable[[], int],
@@ -76,7 +59,6 @@ class Recording:
         self._committer = committer
         self._replies = replies
         self._counts = counts
-        self._settings = settings
         self._rrns = rrns
         self._next_id = next_id
         self._now_us = now_us
@@ -204,6 +186,25 @@ class Recording:
         payment.request = request
         key = correlation_key(request)
         carrier.group.send(payment.slot, key, frame, payment, payment.accepted_at)
+
+    def resend(self, payment: Payment) -> bool:
+        """Put a message of which no byte left on another link of the same network.
+
+        The attempt, its STAN and its RRN stay the same (money.md 5). False when no link takes it;
+        the link refuses by itself what has become too old.
+        """
+        request = payment.request
+        if request is None or payment.resent:
+            return False
+        carrier = self._carriers[payment.network]
+        slot = carrier.group.reserve()
+        if slot is None:
+            return False
+        payment.resent = True
+        payment.slot = slot
+        frame = carrier.dialect.encode(request)
+        carrier.group.send(slot, correlation_key(request), frame, payment, payment.accepted_at)
+        return True
 
     def _message(self, payment: Payment) -> dict[int, str]:
         card, record, acceptor = payment.card, payment.record, payment.acceptor

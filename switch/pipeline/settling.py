@@ -20,6 +20,7 @@ from switch.core.batching import split_distinct
 from switch.core.decide import Decision, judge_answer, not_sent, unknown
 from switch.core.response_codes import ResponseCodes
 from switch.link.events import Answered, Duplicate, Late, LinkEvent, NotSent, Unknown, Unmatched
+from switch.pipeline.orphans import ORPHANS_MAX, Orphan
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies, state_of_payment
 
@@ -46,7 +47,7 @@ class Settling:
         counts: PipelineCounts,
         inbox: Inbox[Settlement],
         reconsider: Callable[[Payment], None],
-        orphans: Inbox[tuple[str, dict[int, str]]],
+        orphans: Inbox[Orphan],
         resend: Callable[[Payment], bool],
         now_us: Callable[[], int],
     ) -> None:
@@ -160,7 +161,8 @@ class Settling:
 
     def _unmatched(self, network: str, event: Unmatched) -> None:
         self._counts.unmatched += 1
-        self._orphans.put((network, event.fields))
+        if len(self._orphans) < ORPHANS_MAX:
+            self._orphans.put((network, event.fields))
 
 
 def _intent(settlement: Settlement) -> bytes:

@@ -35,7 +35,7 @@ def test_stans_run_through_the_blocks_in_order() -> None:
     """Blocks are used one after the other, with six digits."""
     made = allocator(block(999_998, 2), block(1, 2))
     assert [made.next(NOON)[0] for _ in range(4)] == ["999998", "999999", "000001", "000002"]
-    assert made.remaining == 0
+    assert made.usable(NOON) == 0
 
 
 def test_no_block_means_no_number() -> None:
@@ -63,6 +63,15 @@ def test_a_block_is_not_used_past_its_ceiling() -> None:
     made = allocator(block(1, 10), block(11, 10, ceiling_s=NOON + 600))
     assert made.next(NOON)[0] == "000001"
     assert made.next(NOON + 61)[0] == "000011"
+
+
+def test_usable_counts_what_may_still_be_used() -> None:
+    """What was drawn and what lies past its ceiling does not count."""
+    made = allocator(block(1, 10), block(11, 10, ceiling_s=NOON + 600))
+    made.next(NOON)
+    assert made.usable(NOON) == 19
+    assert made.usable(NOON + 61) == 10
+    assert made.usable(NOON + 601) == 0
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 10), (1, 0), (999_999, 2), (-5, 10)])

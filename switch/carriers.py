@@ -1,0 +1,60 @@
+"""A carrier: one network with its dialect, its links and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from chassis.service import Service
+from chassis.settings import Network
+from chassis.tls import client_context, connect_tls
+from switch.core.numbers import StanAllocator
+from switch.iso8583 import Dialect, load_dialect
+from switch.link.events import LinkEvent
+from switch.link.group import LinkGroup
+
+
+class Carrier:
+    """One network as the pipeline needs it."""
+
+    __slots__ = ("dialect", "group", "settings", "stans")
+
+    def __init__(
+        self, settings: Network, dialect: Dialect, group: LinkGroup, stans: StanAllocator
+    ) -> None:
+        self.settings = settings
+        self.dialect = dialect
+        self.group = group
+        self.stans = stans
+
+
+def make_carriers(
+    service: Service,
+    on_events: Callable[[str], Callable[[list[LinkEvent]], None]],
+    now_us: Callable[[], int],
+) -> dict[str, Carrier]:
+    """One carrier per network of the settings; their links are not yet run."""
+    pki = service.data_dir / "pki"
+    context = client_context(
+        ca=pki / "ca.pem", certificate=pki / "switch.pem", key=pki / "switch.key"
+    )
+    carriers = {}
+    for name, settings in service.settings.networks.items():
+        dialect = load_dialect(settings.dialect)
+        stans = StanAllocator()
+        host, _, port = service.endpoints[name][0].rpartition(":")
+        group = LinkGroup(
+            name,
+            settings,
+            dialect,
+            partial(connect_tls, host, int(port), context, server_name=settings.server_name),
+            on_events=on_events(name),
+            next_stan=partial(_next_stan, stans, now_us),
+            now_us=now_us,
+        )
+        carriers[name] = Carrier(settings, dialect, group, stans)
+    return carriers
+
+
+def _next_stan(stans: StanAllocator, now_us: Callable[[], int]) -> tuple[str, str]:
+    return stans.next(now_us() // 1_000_000)

@@ -1,0 +1,213 @@
+"""The switch process: ledger sessions, lease and recovery, links, HSM workers, the pipeline.
+
+Start: sessions to Postgres, a new epoch of the lease, recovery of what the last process left, STAN
+blocks; then links are brought up and the mux opens. Stop: the intake closes, the stages drain in
+their order, the links sign off, and whatever was not answered by the network's timer plus a margin
+is left to the next start's recovery.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import attrs
+import trio
+
+from chassis.log import get_logger
+from chassis.mux import MuxClient, MuxServer, dial_unix
+from chassis.service import Service
+from hsm_sim.wire import HSMReply, HSMRequest
+from ledger.charges import ChargeCommitter
+from ledger.connection import Connection
+from ledger.dsn import hot_settings
+from ledger.expiry import sweep_expired as sweep_once
+from ledger.ids import UUID7Source
+from ledger.leases import Lease
+from ledger.merchants import get_merchants
+from ledger.numbers import prepare_stans, take_stans
+from ledger.outcomes import OutcomeCommitter
+from ledger.pool import Pool
+from ledger.recovery import newest_attempt
+from ledger.replays import find_replays
+from switch import supplies
+from switch.carriers import Carrier, make_carriers
+from switch.core.messages import Acceptor
+from switch.core.numbers import RRNSource, StanBlock
+from switch.core.response_codes import load_response_codes
+from switch.metrics import register
+from switch.pipeline.assembly import Outside, Pipeline
+from switch.recovery import recover, take_lease
+from switch.wire import SwitchReply, SwitchRequest
+
+log = get_logger(__name__)
+POOL_SIZE = 4  # look-ups, acceptor data, STAN blocks, sweeps: one session each at most
+LEASE_TTL_S = 10  # leases are not yet renewed: the epoch alone keeps an older process out
+
+
+def now_us() -> int:
+    """The wall clock, microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+async def serve(service: Service) -> None:
+    """Run the switch until asked to drain."""
+    settings = service.settings
+    dsn = service.secrets["database_dsn"]
+    hot = hot_settings(settings.ledger)
+    connect = partial(
+        Connection.open,
+        dsn,
+        role_settings=hot,
+        connect_timeout_s=settings.ledger.connect_timeout_s,
+    )
+    pool = Pool(
+        dsn,
+        POOL_SIZE,
+        role_settings=hot,
+        connect_timeout_s=settings.ledger.connect_timeout_s,
+    )
+    async with trio.open_nursery() as background:
+        await background.start(pool.serve)
+        owner = f"{service.name}-{service.index}"
+        lease = await take_lease(pool, owner, ttl_s=LEASE_TTL_S)
+        pipeline, carriers = await _assemble(service, pool, connect, lease, background)
+        server = MuxServer(
+            request_type=SwitchRequest,
+            reply_type=SwitchReply,
+            limits=settings.mux,
+            on_batch=pipeline.intake.accept,
+        )
+        register(service.metrics, pipeline, carriers, server.counters)
+        for carrier in carriers.values():
+            background.start_soon(carrier.group.run)
+        _start_supplies(background, service, pool, pipeline, carriers)
+        await background.start(
+            partial(
+                server.serve,
+                service.listeners["mux"],
+                allowed_uids=_allowed_uids(service.allowed_uids, "api"),
+            )
+        )
+        service.ready()
+        background.start_soon(_close_when_draining, service.draining, pipeline)
+        await pipeline.run(partial(_drain_links, carriers))
+        background.cancel_scope.cancel()
+
+
+async def _assemble(
+    service: Service,
+    pool: Pool,
+    connect: Callable[[], Awaitable[Connection]],
+    lease: Lease,
+    background: trio.Nursery,
+) -> tuple[Pipeline, dict[str, Carrier]]:
+    """Recover, then build the pipeline and everything it speaks to."""
+    settings = service.settings
+    outcomes = OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger)
+    newest = await newest_attempt(pool, lease.switch)
+    recovered = await recover(pool, lease, outcomes, now_us)
+    workers = [await _start_worker(path, service, background) for path in service.endpoints["hsm"]]
+    carriers: dict[str, Carrier] = {}
+    pipeline = Pipeline(
+        settings,
+        Outside(
+            workers=workers,
+            carriers=carriers,
+            find_replays=partial(find_replays, pool),
+            load_acceptors=partial(_load_acceptors, pool),
+            charges=ChargeCommitter(
+                connect,
+                lease.switch,
+                lease.epoch,
+                limits=settings.ledger,
+                charges_per_intent_max=settings.switch.charges_per_intent_max,
+            ),
+            outcomes=outcomes,
+            adoptions=OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger),
+            recovered=recovered,
+            codes=load_response_codes(),
+            rrns=RRNSource(service.index, now_us, newest[1] if newest is not None else ""),
+            next_id=UUID7Source(now_us, os.urandom).next,
+            now_us=now_us,
+        ),
+    )
+    carriers.update(make_carriers(service, pipeline.on_events, now_us))
+    for name, carrier in carriers.items():
+        await prepare_stans(
+            pool,
+            name,
+            carrier.settings.acquirer_id,
+            block_count=settings.switch.stan_block_count,
+        )
+    await supplies.reserve_first(carriers, partial(_take_block, pool))
+    return pipeline, carriers
+
+
+async def _start_worker(
+    path: str, service: Service, background: trio.Nursery
+) -> MuxClient[HSMRequest, HSMReply]:
+    client: MuxClient[HSMRequest, HSMReply] = MuxClient(
+        request_type=HSMRequest, reply_type=HSMReply, limits=service.settings.mux, name="hsm"
+    )
+    background.start_soon(client.run, partial(dial_unix, path))
+    return client
+
+
+def _start_supplies(
+    background: trio.Nursery,
+    service: Service,
+    pool: Pool,
+    pipeline: Pipeline,
+    carriers: Mapping[str, Carrier],
+) -> None:
+    settings = service.settings.switch
+    background.start_soon(
+        supplies.keep_stans, carriers, partial(_take_block, pool), settings, now_us
+    )
+    background.start_soon(supplies.refresh_acceptors, pipeline.lookup.forget_acceptors)
+    background.start_soon(supplies.sweep_expired, partial(_sweep, pool), settings)
+
+
+async def _take_block(pool: Pool, network: str, acquirer_id: str) -> StanBlock:
+    taken = await take_stans(pool, network, acquirer_id, now_s=now_us() // 1_000_000)
+    return StanBlock(
+        **{field.name: getattr(taken, field.name) for field in attrs.fields(StanBlock)}
+    )
+
+
+async def _sweep(pool: Pool, limit: int) -> int:
+    swept = await sweep_once(pool, now_us=now_us(), limit=limit)
+    return swept.finished + swept.put_off
+
+
+async def _load_acceptors(pool: Pool, ids: list[bytes]) -> dict[bytes, Acceptor]:
+    merchants = await get_merchants(pool, ids)
+    return {
+        merchant_id: Acceptor(
+            terminal_id=f"{merchant.terminal_id:8}",
+            card_acceptor_id=f"{merchant.card_acceptor_id:15}",
+            name_location=f"{merchant.name_location:40}",
+            mcc=merchant.mcc,
+            country=merchant.country,
+        )
+        for merchant_id, merchant in merchants.items()
+        if merchant.status == "active"
+    }
+
+
+def _allowed_uids(allowed: Mapping[str, int], role: str) -> list[int] | None:
+    return [allowed[role]] if role in allowed else None
+
+
+async def _close_when_draining(draining: trio.Event, pipeline: Pipeline) -> None:
+    await draining.wait()
+    pipeline.close()
+
+
+async def _drain_links(carriers: Mapping[str, Carrier]) -> None:
+    async with trio.open_nursery() as nursery:
+        for carrier in carriers.values():
+            nursery.start_soon(carrier.group.drain)

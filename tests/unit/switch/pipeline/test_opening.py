@@ -1,0 +1,123 @@
+"""Cards through the HSM: batches, deadlines, failures; nothing recorded when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import trio
+import trio.testing
+from conftest import Peer, Worker
+
+from chassis.mux import MuxClosedError
+from chassis.settings import HSM
+from chassis.stage import Inbox
+from hsm_sim.wire import CardRefused, CardsOpened, OpenedCard
+from switch.pipeline.opening import Opening
+from switch.pipeline.payment import Payment
+from switch.pipeline.replying import Replies
+from switch.wire import Refused
+
+CARD = OpenedCard("4242424242424242", "3012", "123", "", b"sealed", b"f" * 16)
+UNAVAILABLE = Refused("hsm_unavailable", 1)
+
+
+@pytest.fixture
+def recording() -> Inbox[Payment]:
+    """Where opened cards go."""
+    return Inbox(8, name="recording")
+
+
+@pytest.fixture
+def workers() -> list[Worker]:
+    """Two workers."""
+    return [Worker(), Worker()]
+
+
+@pytest.fixture
+def opening(workers: list[Worker], recording: Inbox[Payment], replies: Replies) -> Opening:
+    """The stage over both, one batch in flight each."""
+    return Opening(
+        workers=workers,
+        settings=HSM(batches_in_flight_max=1, open_deadline_s=2.0),
+        recording=recording,
+        replies=replies,
+    )
+
+
+async def test_opened_cards_go_on_and_refused_ones_are_answered(
+    opening: Opening,
+    workers: list[Worker],
+    recording: Inbox[Payment],
+    admit: Callable[[int], Payment],
+    peer: Peer,
+) -> None:
+    """One bad ciphertext harms only itself."""
+    await opening.handle([admit(1), admit(2)])
+    workers[0].asked[0][1](CardsOpened([CARD, CardRefused("card_undecryptable")]))
+    (payment,) = await recording.take(8)
+    assert payment.card is CARD
+    assert peer.replies == {2: Refused("card_undecryptable")}
+    assert opening.idle
+
+
+async def test_the_least_loaded_worker_is_asked_and_a_third_batch_waits(
+    opening: Opening, workers: list[Worker], admit: Callable[[int], Payment]
+) -> None:
+    """With one batch at each worker the stage waits until one of them answers."""
+    await opening.handle([admit(1)])
+    await opening.handle([admit(2)])
+    assert [len(worker.asked) for worker in workers] == [1, 1]
+    third = admit(3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(opening.handle, [third])
+        await trio.testing.wait_all_tasks_blocked()
+        assert [len(worker.asked) for worker in workers] == [1, 1]
+        workers[1].asked[0][1](CardsOpened([CARD]))
+    assert len(workers[1].asked) == 2
+
+
+async def test_a_stalled_hsm_costs_a_refusal_at_the_deadline(
+    opening: Opening,
+    workers: list[Worker],
+    recording: Inbox[Payment],
+    admit: Callable[[int], Payment],
+    peer: Peer,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """After two seconds the payment is refused, and the answer that comes later is ignored."""
+    await opening.handle([admit(1)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(opening.expire)
+        await trio.sleep(1.9)
+        assert peer.replies == {}
+        await trio.sleep(0.2)
+        nursery.cancel_scope.cancel()
+    assert peer.replies == {1: UNAVAILABLE}
+    assert workers[0].forgotten == [1]
+    workers[0].asked[0][1](CardsOpened([CARD]))
+    assert len(recording) == 0
+
+
+@pytest.mark.parametrize("reply", [MuxClosedError("gone"), CardsOpened([])])
+async def test_a_failed_batch_is_refused_whole(
+    reply: object,
+    opening: Opening,
+    workers: list[Worker],
+    admit: Callable[[int], Payment],
+    peer: Peer,
+) -> None:
+    """A lost connection, or an answer of the wrong length, opens no card."""
+    await opening.handle([admit(1), admit(2)])
+    workers[0].asked[0][1](reply)
+    assert peer.replies == {1: UNAVAILABLE, 2: UNAVAILABLE}
+
+
+async def test_without_a_worker_payments_are_refused_at_once(
+    opening: Opening, workers: list[Worker], admit: Callable[[int], Payment], peer: Peer
+) -> None:
+    """No connection to any worker means no wait."""
+    for worker in workers:
+        worker.connected = False
+    await opening.handle([admit(1)])
+    assert peer.replies == {1: UNAVAILABLE}
