@@ -71,13 +71,18 @@ class Pool:
         return len(self._lost)
 
     def check(self) -> bool:
-        """Look at every session, replace those that the server ended; True if one stands.
+        """Look at the idle sessions, replace those that the server ended; True if one stands.
 
-        Takes about a microsecond a session and waits for nothing.
+        Takes about a microsecond a session and waits for nothing. Borrowed ones are their
+        borrowers' to judge.
         """
-        for connection in list(self._lost):
-            if not connection.check():
-                self._forget(connection)
+        idle: list[Connection] = []
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                idle.append(self._idle.receive_nowait())
+        for connection in idle:
+            connection.check()
+            self._give_back(connection)
         return bool(self._lost)
 
     async def serve(

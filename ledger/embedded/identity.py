@@ -76,7 +76,7 @@ class Identity:
     def blocked_at(self, path: Path) -> Path | None:
         """Find the first folder on the way to `path`, itself included, that we may not enter.
 
-        Decided by owner, group and mode; access control lists are not consulted.
+        For another user decided by owner, group and mode; access control lists are not consulted.
         """
         resolved = path.resolve()
         for folder in (*reversed(resolved.parents), resolved):
@@ -85,6 +85,8 @@ class Identity:
         return None
 
     def _may_enter(self, folder: Path) -> bool:
+        if not self.switched:
+            return os.access(folder, os.X_OK)
         status = folder.stat()
         if status.st_uid == self.uid:
             return bool(status.st_mode & stat.S_IXUSR)

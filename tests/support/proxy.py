@@ -16,6 +16,7 @@ class WireProxy:
     Attributes:
         deaf_to_client: Swallow what clients send.
         deaf_to_server: Swallow what the server answers; the server never notices.
+        refusing: Close whoever connects, as a server does that is not ready.
         dsn: The address of the proxy, for the role of the DSN it was made with.
     """
 
@@ -26,6 +27,7 @@ class WireProxy:
         self.dsn = make_conninfo(dsn, host=str(folder))
         self.deaf_to_client = False
         self.deaf_to_server = False
+        self.refusing = False
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept clients until canceled."""
@@ -43,6 +45,9 @@ class WireProxy:
         await trio.lowlevel.checkpoint()
 
     async def _pass_on(self, client: trio.SocketStream) -> None:
+        if self.refusing:
+            client.socket.close()
+            return
         server = await trio.open_unix_socket(self._server)
         assert isinstance(server, trio.SocketStream)
         self._streams |= {client, server}
