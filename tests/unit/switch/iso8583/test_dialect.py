@@ -57,6 +57,8 @@ UNFIT = [
     (3, FULL_WIDTH_DIGITS, Reason.BAD_DIGIT),
     (3, ARABIC_DIGITS, Reason.BAD_DIGIT),
     (28, "D1234567", Reason.BAD_LENGTH),
+    (28, "D123456", Reason.BAD_LENGTH),
+    (28, "D1234567890", Reason.BAD_LENGTH),
     (28, "E12345678", Reason.BAD_SIGN),
     (28, "c12345678", Reason.BAD_SIGN),
     (28, "D1234567A", Reason.BAD_DIGIT),
@@ -93,6 +95,7 @@ UNFIT = [
 def test_refuses_to_encode(codec: Codec, number: int, value: str, reason: Reason) -> None:
     """A value that does not fit is refused with its element and reason, by a warm plan too."""
     fields = dict(SALE.fields)
+    warm(NET87B, SALE.fields.keys() - {0})
     if number in NET87B.elements:
         warm(NET87B, {*SALE.fields, number} - {0})
         fields[number] = sample(NET87B.elements[number], 13 if number == 2 else None)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from switch.iso8583 import DecodeError, load_dialect, plans
+from switch.iso8583 import DecodeError, EncodeError, load_dialect, plans
 from switch.iso8583.plans import PLANS_MAX, Decoders, Encoders
-from tests.support.iso8583 import interpreter_of, sample
+from tests.support.iso8583 import interpreter_of, sample, warm
 
 NET87B = load_dialect("net87b")
 INTERPRETER = interpreter_of(NET87B)
@@ -134,6 +134,17 @@ def test_refused_messages_compile_nothing() -> None:
         with pytest.raises(DecodeError):
             dialect.decode(b"\x02\x00" + bitmap + b"\xff")
     assert dialect.decoders.compiled_count == 0
+
+
+def test_unknown_message_types_leave_no_guesses() -> None:
+    """However many MTIs of no dialect are tried, nothing is remembered of them."""
+    dialect = load_dialect("net87b")
+    warm(dialect, [3, 4])
+    guesses = set(dialect.encoders.guesses)
+    for number in range(1_000, 1_200):
+        with pytest.raises(EncodeError):
+            dialect.encode({**_message(3, 4), 0: str(number)})
+    assert set(dialect.encoders.guesses) == guesses
 
 
 def test_hostile_shapes_cannot_crowd_out_plans() -> None:

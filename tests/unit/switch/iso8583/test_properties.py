@@ -17,7 +17,16 @@ from switch.iso8583.dialect import dialect_from_document
 from switch.iso8583.interpreter import Interpreter, bitmap_of
 from switch.iso8583.plans import compile_decoder, compile_encoder
 from switch.iso8583.reference import ReferenceCodec
-from tests.support.iso8583 import SALE, VECTORS, Codec, Vector, interpreter_of, messages, warm
+from tests.support.iso8583 import (
+    SALE,
+    VECTORS,
+    Codec,
+    Vector,
+    interpreter_of,
+    messages,
+    sample,
+    warm,
+)
 
 NET87B_DOCUMENT = read_dialect("net87b")
 NET87B = dialect_from_document(NET87B_DOCUMENT)
@@ -151,11 +160,30 @@ def test_every_flipped_bit_is_judged_alike(vector: Vector) -> None:
     """Each single flipped bit of a vector is accepted or refused alike by all three codecs."""
     NET87B.decode(vector.data)
     for bit in range(8 * len(vector.data)):
-        damaged = bytearray(vector.data)
-        damaged[bit // 8] ^= 0x80 >> bit % 8
-        message = bytes(damaged)
+        message = _flipped(vector.data, bit)
         assert _outcome(NET87B, message) == _outcome(REFERENCE, message), bit
         assert _said(NET87B, message) == _said(INTERPRETER, message), bit
+
+
+@pytest.mark.parametrize("shorter", [0, 1])
+def test_every_flipped_bit_of_odd_layouts_is_judged_alike(shorter: int) -> None:
+    """The same for a message with every element of the odd dialect, of either parity of length."""
+    fields = {0: "0200"}
+    for number, element in ODD.elements.items():
+        fields[number] = sample(element, element.length_max - (0 if element.fixed else shorter))
+    dialect, message = _agree(ODD_DOCUMENT, fields)
+    reference = ReferenceCodec(dialect)
+    interpreter = interpreter_of(dialect)
+    for bit in range(8 * len(message)):
+        damaged = _flipped(message, bit)
+        assert _outcome(dialect, damaged) == _outcome(reference, damaged), bit
+        assert _said(dialect, damaged) == _said(interpreter, damaged), bit
+
+
+def _flipped(message: bytes, bit: int) -> bytes:
+    damaged = bytearray(message)
+    damaged[bit // 8] ^= 0x80 >> bit % 8
+    return bytes(damaged)
 
 
 def test_damage_never_escapes_as_another_error() -> None:
