@@ -6,6 +6,7 @@ from itertools import islice
 
 import trio
 
+from chassis.bell import Bell
 from chassis.mux.codec import ARRAY_HEADER_BYTES_MAX, frame_of
 from chassis.mux.errors import MuxOverloadError
 from chassis.settings.tree import MuxLimits
@@ -18,13 +19,13 @@ class Outbox:
         frames_total: frames handed to the stream so far.
     """
 
-    __slots__ = ("_bytes", "_limits", "_messages", "_writer", "frames_total")
+    __slots__ = ("_bell", "_bytes", "_limits", "_messages", "frames_total")
 
     def __init__(self, limits: MuxLimits) -> None:
         self._limits = limits
         self._messages: list[bytes] = []
         self._bytes = 0
-        self._writer: trio.lowlevel.Task | None = None
+        self._bell = Bell()
         self.frames_total = 0
 
     def __len__(self) -> int:
@@ -45,27 +46,15 @@ class Outbox:
             raise MuxOverloadError(f"outbox holds {len(self._messages)} messages")
         self._messages.append(message)
         self._bytes = size
-        if self._writer is not None:
-            trio.lowlevel.reschedule(self._writer)
-            self._writer = None
+        self._bell.ring()
 
     async def write_to(self, stream: trio.abc.SendStream) -> None:
         """Send what is put, batch after batch, until canceled or the stream breaks."""
         while True:
             if not self._messages:
-                await self._wait()
+                await self._bell.wait()
             self.frames_total += 1
             await stream.send_all(frame_of(self._take()))
-
-    async def _wait(self) -> None:
-        # Parking the task itself costs a third of waiting for a new trio.Event each time.
-        self._writer = trio.lowlevel.current_task()
-
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            self._writer = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _take(self) -> list[bytes]:
         """As many messages as one frame may hold, oldest first."""
