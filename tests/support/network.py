@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+
+import trio
+
+from chassis.framing import LengthFramer
+from switch.iso8583 import Dialect
 
 APPROVED_PAN = "4242424242424242"
 
@@ -45,3 +51,51 @@ def reversal(original: Mapping[int, str], changes: Mapping[int, str | None]) -> 
 def management(function: str, stan: str = "000001") -> dict[int, str]:
     """The fields of an 0800; functions of NET87B: 001 sign-on, 002 sign-off, 301 echo."""
     return {0: "0800", 7: "1122071000", 11: stan, 70: function}
+
+
+class Acquirer:
+    """A small acquirer on an open stream: one question at a time, or many at once."""
+
+    def __init__(self, stream: trio.abc.Stream, dialect: Dialect) -> None:
+        self.stream = stream
+        self._dialect = dialect
+        self._framer = LengthFramer(2, 4_096)
+        self._answers: deque[bytes] = deque()
+
+    def pack(self, *messages: Mapping[int, str]) -> bytes:
+        """Messages as they travel."""
+        return self._framer.wrap_many(self._dialect.encode(fields) for fields in messages)
+
+    async def send(self, *messages: Mapping[int, str]) -> None:
+        """Send messages in one write."""
+        await self.stream.send_all(self.pack(*messages))
+
+    async def receive_frame(self) -> bytes:
+        """The next answer, packed.
+
+        Raises:
+            EOFError: the network closed the connection.
+        """
+        while not self._answers:
+            try:
+                data = await self.stream.receive_some()
+            except trio.BrokenResourceError as error:
+                raise EOFError(str(error.__cause__)) from error
+            if not data:
+                raise EOFError("the network closed the connection")
+            self._answers.extend(self._framer.feed(bytes(data)))
+        return self._answers.popleft()
+
+    async def receive(self) -> dict[int, str]:
+        """The next answer; raises as `receive_frame` does."""
+        return self._dialect.decode(await self.receive_frame())
+
+    async def ask(self, fields: Mapping[int, str]) -> dict[int, str]:
+        """Send one message and return the next answer."""
+        await self.send(fields)
+        return await self.receive()
+
+    async def sign_on(self) -> None:
+        """Open the session."""
+        answer = await self.ask(management("001"))
+        assert answer[39] == "00"

@@ -1,0 +1,172 @@
+"""Bytes in, bytes out: everything one connection of the acquirer makes the network do. Pure.
+
+Theory of operation. `Acceptor.receive` takes what one read returned and reacts to the whole of it:
+the answers that leave now as one chunk, those that leave later, and the lines for the record. The
+shell (`network_sim.connection`) writes the lines first, then hands the chunk to its writer.
+
+Bad input, from mild to fatal:
+
+- an undecodable message, an answer nobody asked for: counted, the connection stays, no answer is
+  possible because nothing in it can be trusted;
+- zero-length frames: taken as keep-alives and never echoed; too many in a row close;
+- a financial message outside a session: closes;
+- a frame length out of bounds: closes, since where the next frame begins cannot be known. Frames
+  that arrived whole before it are still decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+from msgspec import Struct, field
+
+from chassis.framing import FrameError, LengthFramer
+from network_sim.issuer import Issuer, Moment
+from network_sim.session import Session
+from switch.iso8583 import DecodeError, Dialect
+from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, response_mti
+
+
+class Codec(Protocol):
+    """What turns fields into a message and back: a dialect, or the reference codec."""
+
+    def encode(self, fields: Mapping[int, str], /) -> bytes:
+        """Encode; raises EncodeError."""
+        ...
+
+    def decode(self, data: bytes, /) -> dict[int, str]:
+        """Decode; raises DecodeError."""
+        ...
+
+
+@attrs.define
+class FrameCounters:
+    """Plain counters of what arrived, over all connections of a network."""
+
+    frames_total: int = 0
+    keep_alives_total: int = 0
+    undecodable_total: int = 0
+    unasked_total: int = 0  # answers, or messages that have none in the dialect
+    withheld_total: int = 0  # answers never sent: silent cards
+
+
+class Reaction(Struct, gc=False):
+    """What one read leads to."""
+
+    output: bytes = b""  # framed answers that leave at once
+    delayed: list[tuple[int, bytes]] = field(default_factory=list)  # (milliseconds, framed answer)
+    lines: list[str] = field(default_factory=list)  # for the record, before anything leaves
+    fault: str = ""  # the first thing wrong, without data; for the log
+    close: str = ""  # why the connection must end after `output`; empty = it goes on
+
+
+class Acceptor:
+    """One connection's protocol state.
+
+    Args:
+        codec: encodes and decodes.
+        dialect: the message types that are answered, and the values of DE 70.
+        issuer: shared by all connections of the network.
+        framer: this connection's; lets zero-length frames through.
+        counters: shared by all connections of the network.
+        keep_alives_max: zero-length frames in a row that are put up with.
+
+    Attributes:
+        counters: as given.
+        session: whether the peer is signed on.
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: Codec,
+        dialect: Dialect,
+        issuer: Issuer,
+        framer: LengthFramer,
+        counters: FrameCounters,
+        keep_alives_max: int,
+    ) -> None:
+        self._codec = codec
+        self._answered = answered_mtis(dialect)
+        self._issuer = issuer
+        self._framer = framer
+        self.counters = counters
+        self._keep_alives_max = keep_alives_max
+        self._keep_alives = 0
+        self.session = Session(dialect)
+
+    def receive(self, data: bytes, now: Moment) -> Reaction:
+        """React to what one read returned.
+
+        Raises:
+            FrameError: an answer is larger than a frame may be: our fault, nothing of this read
+                may be answered.
+        """
+        reaction = Reaction()
+        try:
+            frames = self._framer.feed(data)
+        except FrameError as error:
+            reaction.close = str(error)
+            return reaction
+        answers: list[bytes] = []
+        self.counters.frames_total += len(frames)
+        for frame in frames:
+            if not frame:
+                self._keep_alive(reaction)
+            else:
+                self._keep_alives = 0
+                self._message(frame, now, answers, reaction)
+            if reaction.close:
+                break
+        if self._framer.broken is not None and not reaction.close:
+            reaction.close = str(self._framer.broken)
+        if answers:
+            reaction.output = self._framer.wrap_many(answers)
+        return reaction
+
+    def _keep_alive(self, reaction: Reaction) -> None:
+        self.counters.keep_alives_total += 1
+        self._keep_alives += 1
+        if self._keep_alives > self._keep_alives_max:
+            reaction.close = f"more than {self._keep_alives_max} zero-length frames in a row"
+
+    def _message(self, frame: bytes, now: Moment, answers: list[bytes], reaction: Reaction) -> None:
+        try:
+            fields = self._codec.decode(frame)
+        except DecodeError as error:
+            self.counters.undecodable_total += 1
+            reaction.fault = reaction.fault or f"undecodable message: {error}"
+            return
+        mti = fields[0]
+        if mti == NETWORK_MANAGEMENT_REQUEST:
+            answers.append(self._codec.encode(self.session.answer(fields)))
+        elif mti not in self._answered:
+            self.counters.unasked_total += 1
+            reaction.fault = reaction.fault or f"message {mti} has no answer"
+        elif not self.session.signed_on:
+            reaction.close = f"message {mti} while {self.session.state.value}"
+        else:
+            decision = self._issuer.decide(fields, now)
+            if decision.line:
+                reaction.lines.append(decision.line)
+            if decision.delay_ms == 0:
+                answers.append(self._codec.encode(decision.answer))
+            elif decision.delay_ms > 0:
+                answer = self._framer.wrap(self._codec.encode(decision.answer))
+                reaction.delayed.append((decision.delay_ms, answer))
+            else:
+                self.counters.withheld_total += 1
+
+
+def answered_mtis(dialect: Dialect) -> frozenset[str]:
+    """The message types of a dialect that ask for an answer it has."""
+    return frozenset(mti for mti in dialect.mtis if _answer_to(mti) in dialect.mtis)
+
+
+def _answer_to(mti: str) -> str:
+    try:
+        return response_mti(mti)
+    except ValueError:
+        return ""

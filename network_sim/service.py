@@ -1,0 +1,74 @@
+"""The process of one simulated network: `turnout serve vsim`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chassis.log import get_logger
+from chassis.service import Service
+from chassis.settings.tree import Network, Simulator
+from chassis.tls import server_context
+from network_sim import metrics
+from network_sim.cards import CardBook, load_card_file
+from network_sim.codec import choose_codec
+from network_sim.host import Host, wall_clock_us
+from network_sim.issuer import Issuer
+from network_sim.journal import Journal
+from switch.iso8583 import Dialect, load_dialect
+
+log = get_logger(__name__)
+
+
+async def serve(service: Service) -> None:
+    """Play the network that `service` is named after until it drains.
+
+    Raises:
+        JournalError: the record cannot be read or written.
+        DialectError: there is no such dialect.
+    """
+    network = service.settings.networks[service.name]
+    limits = service.settings.simulator
+    pki = service.data_dir / "pki"
+    dialect = load_dialect(network.dialect)
+    issuer = make_issuer(network, limits, dialect)
+    path = journal_path(service.data_dir, service.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(path)
+    try:
+        since_us = wall_clock_us() - limits.remembered_s * 1_000_000
+        issuer.restore(journal.recent(limits.remembered_max, since_us=since_us))
+        host = Host(
+            network=network,
+            limits=limits,
+            tls=server_context(
+                ca=pki / "ca.pem",
+                certificate=pki / f"{service.name}.pem",
+                key=pki / f"{service.name}.key",
+            ),
+            codec=choose_codec(network, dialect),
+            dialect=dialect,
+            issuer=issuer,
+            journal=journal,
+        )
+        metrics.register(service.metrics, host, issuer, limits)
+        log.info("network up", codec=network.codec, remembered=issuer.remembered)
+        service.ready()
+        await host.serve(service.listeners["network"], service.draining)
+    finally:
+        journal.close()
+
+
+def journal_path(data_dir: Path, name: str) -> Path:
+    """Where the network called `name` keeps its record."""
+    return data_dir / "networks" / f"{name}.log"
+
+
+def make_issuer(network: Network, limits: Simulator, dialect: Dialect) -> Issuer:
+    """The issuers of a network, remembering nothing yet."""
+    late_s = network.response_deadline_s + limits.late_margin_s
+    return Issuer(
+        CardBook(load_card_file(), network.bins),
+        dialect,
+        late_ms=round(late_s * 1000),
+        remembered_max=limits.remembered_max,
+    )
