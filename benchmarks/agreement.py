@@ -82,13 +82,14 @@ def agree(
     lost = [answer.intent for answer in told if answer.transaction not in by_transaction]
     disagree: list[dict[str, str]] = []
     answers = {answer.transaction: answer.status for answer in told}
-    for row in held:
-        decided = network.pop((row.network, row.rrn), None)
+    for attempt in held:
+        decided = network.pop((attempt.network, attempt.rrn), None)
         code = decided.response_code if decided is not None else "absent"
-        api = answers.get(row.transaction, "unanswered")
-        if not _fits(row, decided) or api not in {row.status, "unanswered", "pending_verification"}:
+        api = answers.get(attempt.transaction, "unanswered")
+        told_well = api in {attempt.status, "unanswered", "pending_verification"}
+        if not (_fits(attempt, decided) and told_well):
             disagree.append(
-                {"payment": row.intent, "api": api, "ledger": row.status, "network": code}
+                {"payment": attempt.intent, "api": api, "ledger": attempt.status, "network": code}
             )
     lost.extend(f"{name} {rrn}" for name, rrn in network)
     return Agreement(

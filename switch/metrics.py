@@ -10,26 +10,6 @@ from chassis.mux import MuxCounters
 from switch.carriers import Carrier
 from switch.pipeline.assembly import Pipeline
 
-_COUNTS = {
-    "accepted": "Charges admitted",
-    "refused": "Charges answered with nothing recorded",
-    "joined": "Duplicates that joined a charge in flight",
-    "replayed": "Charges answered from an earlier one under the same key",
-    "approved": "Outcomes: approved",
-    "declined": "Outcomes: declined",
-    "not_sent": "Outcomes: no byte left",
-    "unknown": "Outcomes: unknown, pending verification",
-    "late_adopted": "Unknown outcomes resolved by a late answer",
-    "unmatched": "Answers that match nothing in flight",
-    "not_advanced": "Outcomes that found their intent moved on",
-    "slow_lane": "Charges that waited for a locked intent",
-    "commit1_batches": "Batches of commit 1",
-    "commit1_rows": "Charges in commit 1",
-    "commit2_batches": "Batches of commit 2",
-    "commit2_rows": "Outcomes in commit 2",
-    "errors": "Faults of ours on a single payment",
-}
-
 
 def register(
     metrics: Metrics,
@@ -38,8 +18,7 @@ def register(
     mux: MuxCounters,
 ) -> None:
     """Expose everything as `turnout_switch_…`."""
-    for name, documentation in _COUNTS.items():
-        metrics.counter(f"{name}_total", documentation, partial(getattr, pipeline.counts, name))
+    metrics.watch("charges", pipeline.counts)
     metrics.gauge(
         "credits_used_ratio",
         "Payments inside, of those admission allows",

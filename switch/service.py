@@ -63,12 +63,7 @@ async def serve(service: Service) -> None:
         role_settings=hot,
         connect_timeout_s=settings.ledger.connect_timeout_s,
     )
-    pool = Pool(
-        dsn,
-        POOL_SIZE,
-        role_settings=hot,
-        connect_timeout_s=settings.ledger.connect_timeout_s,
-    )
+    pool = Pool(dsn, POOL_SIZE, settings=settings.ledger)
     async with trio.open_nursery() as background:
         await background.start(pool.serve)
         owner = f"{service.name}-{service.index}"

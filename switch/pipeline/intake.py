@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import trio
 
-from chassis.mux import MuxPeer
 from chassis.stage import Inbox
 from switch.core.admission import Admission
-from switch.pipeline.payment import Payment, PipelineCounts
+from switch.pipeline.payment import APIPeer, Payment, PipelineCounts
 from switch.pipeline.replying import Replies
 from switch.wire import Charge, Refused
 
@@ -33,7 +32,7 @@ class Intake:
         self._lookup = lookup
         self._counts = counts
 
-    def accept(self, peer: MuxPeer, batch: list[tuple[int, Charge]]) -> None:
+    def accept(self, peer: APIPeer, batch: list[tuple[int, Charge]]) -> None:
         """Admit a batch: answer what can be answered now, put the rest before the look-up."""
         now = trio.current_time()
         in_flight = self._replies.in_flight
@@ -45,26 +44,26 @@ class Intake:
                 continue
             known = self._replies.recall(charge.key_digest, charge.request_hash)
             if known is not None:
-                self._counts.replayed += 1
+                self._counts.replayed_total += 1
                 peer.reply(request_id, known)
                 continue
             refusal = self._admission.enter(charge.merchant_id)
             if refusal:
-                self._counts.refused += 1
+                self._counts.refused_total += 1
                 peer.reply(request_id, Refused(refusal, RETRY_AFTER_S))
                 continue
             payment = Payment(charge=charge, waiter=(peer, request_id), accepted_at=now)
             in_flight[charge.key_digest] = payment
             admitted.append(payment)
         if admitted:
-            self._counts.accepted += len(admitted)
+            self._counts.accepted_total += len(admitted)
             self._lookup.put_many(admitted)
 
     def close(self) -> None:
         """Admit nothing more; what is inside goes on."""
         self._admission.closed = True
 
-    def _join(self, first: Payment, charge: Charge, peer: MuxPeer, request_id: int) -> None:
+    def _join(self, first: Payment, charge: Charge, peer: APIPeer, request_id: int) -> None:
         if first.charge.request_hash != charge.request_hash:
             peer.reply(request_id, Refused("idempotency_key_reused"))
             return
@@ -73,5 +72,5 @@ class Intake:
         if len(first.joined) >= JOINED_MAX:
             peer.reply(request_id, Refused("overloaded", RETRY_AFTER_S))
             return
-        self._counts.joined += 1
+        self._counts.joined_total += 1
         first.joined.append((peer, request_id))

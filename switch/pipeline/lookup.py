@@ -76,7 +76,7 @@ class Lookup:
         if isinstance(known, Lost):
             self._replies.refuse(payment, known.code)
         else:
-            self._counts.replayed += 1
+            self._counts.replayed_total += 1
             self._replies.done(payment, state_of_row(known.transaction), replayed=True)
 
     async def _load_missing(self, batch: list[Payment]) -> None:

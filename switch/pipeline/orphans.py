@@ -77,7 +77,7 @@ class Orphans:
             ready, matches = split_distinct(matches, lambda match: match.attempt.intent_id)
             now_us = self._now_us()
             results = await self._committer.settle([_row(match, now_us) for match in ready])
-            self._counts.late_adopted += sum(result.advanced for result in results)
+            self._counts.late_adopted_total += sum(result.advanced for result in results)
 
 
 def sent_fields(attempt: OpenAttempt, answer: dict[int, str]) -> dict[int, str]:

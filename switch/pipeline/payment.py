@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from msgspec import Struct
 
 from chassis.mux import MuxPeer
@@ -11,9 +12,10 @@ from hsm_sim.wire import OpenedCard
 from ledger.records import ChargeToRecord
 from switch.core.decide import Decision
 from switch.core.messages import Acceptor
-from switch.wire import Charge
+from switch.wire import Charge, SwitchReply
 
-Waiter = tuple[MuxPeer, int]  # where a reply goes: the connection and its request id
+APIPeer = MuxPeer[SwitchReply]
+Waiter = tuple[APIPeer, int]  # where a reply goes: the connection and its request id
 
 
 class Payment(Struct, gc=False):
@@ -48,33 +50,29 @@ class Payment(Struct, gc=False):
         return f"Payment(intent={self.charge.intent_id.hex()}, network={self.network!r})"
 
 
+@attrs.define
 class PipelineCounts:
-    """Plain integers, counted per batch and read by the metrics collector."""
+    """Plain integers, counted by the stages and read by the metrics collector."""
 
-    __slots__ = (
-        "accepted",
-        "approved",
-        "commit1_batches",
-        "commit1_rows",
-        "commit2_batches",
-        "commit2_rows",
-        "declined",
-        "errors",
-        "joined",
-        "late_adopted",
-        "not_advanced",
-        "not_sent",
-        "refused",
-        "replayed",
-        "slow_lane",
-        "unknown",
-        "unmatched",
-    )
+    accepted_total: int = 0  # charges admitted
+    refused_total: int = 0  # answered with nothing recorded
+    joined_total: int = 0  # duplicates that joined a charge in flight
+    replayed_total: int = 0  # answered from an earlier charge under the same key
+    approved_total: int = 0
+    declined_total: int = 0
+    not_sent_total: int = 0  # outcomes of which no byte left
+    unknown_total: int = 0
+    late_adopted_total: int = 0  # unknown outcomes resolved by a late answer
+    not_advanced_total: int = 0  # outcomes that found their intent moved on
+    unmatched_total: int = 0  # answers to nothing in flight
+    slow_lane_total: int = 0  # charges that waited for a locked intent
+    commit1_batches_total: int = 0
+    commit1_rows_total: int = 0
+    commit2_batches_total: int = 0
+    commit2_rows_total: int = 0
+    errors_total: int = 0  # faults of ours on one payment
 
-    def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
-
-    def as_dict(self) -> dict[str, int]:
-        """Name to count."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    def count_outcome(self, result: str) -> None:
+        """Count one first result: approved, declined, not_sent or unknown."""
+        name = f"{result}_total"
+        setattr(self, name, getattr(self, name) + 1)

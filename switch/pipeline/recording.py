@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 from chassis.log import get_logger
 from chassis.stage import Inbox
-from ledger.charges import ChargeCommitter
+from ledger.charges import ChargeCommitter, Lane
 from ledger.records import ChargeToRecord, Lost, Replay, Won
 from switch.carriers import Carrier
 from switch.core.admission import Admission
@@ -145,16 +145,16 @@ class Recording:
             live=charge.live,
         )
 
-    async def _commit(self, ready: list[Payment], lane: str) -> None:
+    async def _commit(self, ready: list[Payment], lane: Lane) -> None:
         rows = [payment.record for payment in ready if payment.record is not None]
         verdicts = await self._committer.record(rows, lane=lane)
-        self._counts.commit1_batches += 1
-        self._counts.commit1_rows += len(rows)
+        self._counts.commit1_batches_total += 1
+        self._counts.commit1_rows_total += len(rows)
         for payment, verdict in zip(ready, verdicts, strict=True):
             if isinstance(verdict, Won):
                 self._send(payment, verdict)
             elif verdict is None:
-                self._counts.slow_lane += 1
+                self._counts.slow_lane_total += 1
                 self._slow.put(payment)
             else:
                 self._answer(payment, verdict)
@@ -164,7 +164,7 @@ class Recording:
         if isinstance(verdict, Lost):
             self._replies.refuse(payment, verdict.code)
         else:
-            self._counts.replayed += 1
+            self._counts.replayed_total += 1
             row = verdict.transaction
             self._replies.done(payment, state_of_row(row), replayed=True)
 
@@ -178,7 +178,7 @@ class Recording:
             frame = carrier.dialect.encode(request)
         except (CodecError, ValueError) as error:
             # The attempt is recorded and no byte has left: that is a known outcome.
-            self._counts.errors += 1
+            self._counts.errors_total += 1
             log.error("message_not_encodable", network=payment.network, error=type(error).__name__)
             carrier.group.release(payment.slot)
             self._not_sent(payment, "encode_failed")

@@ -51,7 +51,7 @@ class Replies:
 
     def refuse(self, payment: Payment, code: str, retry_after_s: int = 0) -> None:
         """Answer that nothing was recorded for this payment."""
-        self._counts.refused += 1
+        self._counts.refused_total += 1
         self._answer(payment, Refused(code, retry_after_s))
 
     def _answer(self, payment: Payment, reply: SwitchReply) -> None:

@@ -94,8 +94,8 @@ class Settling:
             ready, rest = split_distinct(rest, _intent)
             now_us = self._now_us()
             results = await self._committer.settle([self._row(s, now_us) for s in ready])
-            self._counts.commit2_batches += 1
-            self._counts.commit2_rows += len(ready)
+            self._counts.commit2_batches_total += 1
+            self._counts.commit2_rows_total += len(ready)
             for settlement, result in zip(ready, results, strict=True):
                 self._finish(settlement, result, now_us)
 
@@ -104,7 +104,7 @@ class Settling:
         payment.forget_card()
         if not result.advanced:
             # Somebody else has decided meanwhile; what stands is in the ledger.
-            self._counts.not_advanced += 1
+            self._counts.not_advanced_total += 1
             log.warning(
                 "outcome_not_advanced",
                 transaction=payment.record.transaction_id.hex() if payment.record else "",
@@ -115,10 +115,9 @@ class Settling:
                 self._reconsider(payment)
             return
         if settlement.phase == 2:
-            self._counts.late_adopted += 1
+            self._counts.late_adopted_total += 1
             return
-        name = decision.result
-        setattr(self._counts, name, getattr(self._counts, name) + 1)
+        self._counts.count_outcome(decision.result)
         payment.decision = decision
         self._replies.done(payment, state_of_payment(payment, decision.transaction_to, now_us))
 
@@ -154,13 +153,11 @@ class Settling:
         return [Settlement(payment, decision, 2)]
 
     def _duplicate(self, network: str, event: Duplicate) -> None:
-        first = event.token.decision
-        code = event.fields.get(39, "")
-        if first is not None and first.response_code != code:
+        if event.first_code != event.fields.get(39, ""):
             log.error("second_answer_differs", network=network, rrn=event.fields.get(37, ""))
 
     def _unmatched(self, network: str, event: Unmatched) -> None:
-        self._counts.unmatched += 1
+        self._counts.unmatched_total += 1
         if len(self._orphans) < ORPHANS_MAX:
             self._orphans.put((network, event.fields))
 

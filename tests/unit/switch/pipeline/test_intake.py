@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Peer, charge
 
 from chassis.stage import Inbox
 from switch.core.admission import Admission
@@ -11,6 +10,7 @@ from switch.pipeline.intake import Intake
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
 from switch.wire import Done, Refused, TransactionState
+from tests.support.pipeline import Peer, charge
 
 
 def succeeded(number: int) -> TransactionState:

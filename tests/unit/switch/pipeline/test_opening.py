@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 import trio
 import trio.testing
-from conftest import Peer, Worker
 
 from chassis.mux import MuxClosedError
 from chassis.settings import HSM
@@ -17,6 +16,7 @@ from switch.pipeline.opening import Opening
 from switch.pipeline.payment import Payment
 from switch.pipeline.replying import Replies
 from switch.wire import Refused
+from tests.support.pipeline import Peer, Worker
 
 CARD = OpenedCard("4242424242424242", "3012", "123", "", b"sealed", b"f" * 16)
 UNAVAILABLE = Refused("hsm_unavailable", 1)
