@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import trio
 
 from chassis.log import get_logger
@@ -28,6 +29,9 @@ from ledger.roles import OWNER, ROLES, ensure_roles
 POSTGRES_UID = 52_900  # as root; apart from the uids of a product running beside the tests
 TEMPLATE = "turnout_template"
 TEST_SETTINGS = Ledger(shared_buffers="64MB", max_wal_size="512MB")
+# The session's server is thrown away: no checkpoint at its end, and its disk need not be waited
+# for. Tests of durability run servers of their own with TEST_SETTINGS.
+SESSION_SETTINGS = msgspec.structs.replace(TEST_SETTINGS, stop_timeout_s=0.1)
 _WATCHDOG = """
 read -r word || {
     kill -INT "$1"
@@ -85,16 +89,16 @@ class PostgresServer:
         self._numbers = itertools.count(1)
         self._template_ready = False
 
-    def create_database(self) -> LedgerDSN:
-        """Make a database with the current schema and no rows."""
-        return trio.run(self._create_database)
+    def create_database(self, *, migrated: bool = True) -> LedgerDSN:
+        """Make a database without rows; with the current schema, or with the roles only."""
+        return trio.run(self._create_database, TEMPLATE if migrated else "template1")
 
-    async def _create_database(self) -> LedgerDSN:
+    async def _create_database(self, template: str) -> LedgerDSN:
         if not self._template_ready:
             await self._create_template()
             self._template_ready = True
         name = f"turnout_{next(self._numbers)}"
-        await self.administer(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {TEMPLATE}")
+        await self.administer(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}")
         await ensure_roles(self.embedded.superuser_dsn(name), {})
         return LedgerDSN(self.embedded, name)
 
@@ -124,7 +128,7 @@ def session_server() -> Iterator[PostgresServer]:
     embedded = EmbeddedPostgres(
         data_dir=folder / "data",
         socket_dir=folder / "run",
-        settings=TEST_SETTINGS,
+        settings=SESSION_SETTINGS,
         uid=server_uid(),
     )
     trio.run(embedded.start)
@@ -136,7 +140,10 @@ def session_server() -> Iterator[PostgresServer]:
         start_new_session=True,
     ) as watchdog:
         try:
-            yield PostgresServer(embedded)
+            server = PostgresServer(embedded)
+            trio.run(server.administer, "ALTER SYSTEM SET fsync = off")
+            trio.run(server.administer, "SELECT pg_reload_conf()")
+            yield server
         finally:
             trio.run(embedded.stop)
             watchdog.communicate(b"stopped\n")
