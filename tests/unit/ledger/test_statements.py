@@ -1,0 +1,29 @@
+"""The named queries and the switch between the two lanes' texts."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.queries import Query
+from ledger.statements import QUERIES, without_skipping
+
+
+def test_every_query_is_described() -> None:
+    """A reader of the SQL learns what it does and what its parameters are."""
+    assert [query.name for query in QUERIES.values() if not query.description] == []
+
+
+def test_the_slow_lane_differs_in_its_lock_clause_alone() -> None:
+    """Nothing else of the statement changes, so both lanes decide alike."""
+    fast = QUERIES["record_charges"]
+    slow = without_skipping(fast)
+    assert slow.name != fast.name
+    assert slow.sql.replace("FOR NO KEY UPDATE ", "FOR NO KEY UPDATE SKIP LOCKED") == fast.sql
+
+
+def test_a_statement_that_skips_nothing_has_no_slow_form() -> None:
+    """Commit 2 always waits; asking for its slow form is a mistake."""
+    with pytest.raises(ValueError, match="no single lock clause"):
+        without_skipping(QUERIES["settle_outcomes"])
+    with pytest.raises(ValueError, match="no single lock clause"):
+        without_skipping(Query("twice", "SKIP LOCKED SKIP LOCKED"))
