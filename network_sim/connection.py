@@ -21,6 +21,7 @@ from typing import Final
 
 import trio
 
+from chassis.bell import Bell
 from chassis.framing import FrameError, FramePhase, FrameTimer, LengthFramer
 from chassis.log import get_logger
 from chassis.settings.tree import Network, Simulator
@@ -77,8 +78,8 @@ class Connection:
             body_timeout_s=network.frame_body_timeout_s,
         )
         self._outbox: list[bytes] = []
-        self._outbox_filled = trio.lowlevel.ParkingLot()  # where the writer waits
-        self._sent = trio.lowlevel.ParkingLot()  # where one waits while the other sends
+        self._outbox_filled = Bell()  # wakes the writer
+        self._sent = Bell()  # wakes the one of reader and writer that waits for the other
         self._sending_since: float | None = None  # None = nobody is sending
         self._heard_at = trio.current_time()
         self._tasks = trio.CancelScope()  # reader, writer and watch
@@ -106,12 +107,12 @@ class Connection:
         """Queue framed answers; dropped once the connection has ended."""
         if not self._ended:
             self._outbox.append(answer)
-            self._outbox_filled.unpark()
+            self._outbox_filled.ring()
 
     def finish(self, reason: str) -> None:
         """Take no more, send what is queued, then close. The watch bounds how long that takes."""
         self._end(reason)
-        self._outbox_filled.unpark()
+        self._outbox_filled.ring()
 
     def _end(self, reason: str) -> None:
         self._ended = self._ended or reason
@@ -156,14 +157,14 @@ class Connection:
             if self._outbox:
                 await self._flush()
             else:
-                await self._outbox_filled.park()
+                await self._outbox_filled.wait()
         await self._flush()
         self._tasks.cancel()
 
     async def _flush(self) -> None:
         """Send what is queued; one task at a time, since a TLS stream takes one sender."""
         while self._sending_since is not None:
-            await self._sent.park()
+            await self._sent.wait()
         if not self._outbox:
             return
         chunk = b"".join(self._outbox)
@@ -175,7 +176,7 @@ class Connection:
             self._end(LOST)
             self._tasks.cancel()
         self._sending_since = None
-        self._sent.unpark_all()
+        self._sent.ring()
 
     async def _watch(self) -> None:
         while True:
