@@ -1,8 +1,8 @@
 """The launch document: all that a process is told by the supervisor that started it.
 
-It travels as msgpack through a pipe whose number stands on the command line, so that secrets
-appear in no argument list, no environment and no file. Sockets and pipes are named in it by their
-descriptor numbers, which the child has inherited.
+It is msgpack in an inherited file that exists in memory only and whose descriptor number stands on
+the command line, so that secrets appear in no argument list, no environment and on no disk.
+Sockets and pipes are named in it by their descriptor numbers, which the child has inherited.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from chassis.settings.tree import Settings
 
-LAUNCH_BYTES_MAX = 65_536  # what a pipe takes at once, so the supervisor never blocks on it
+LAUNCH_BYTES_MAX = 262_144  # the settings are 6 kB, each network adds 1 kB
 
 
 class LaunchError(Exception):
@@ -53,26 +53,26 @@ def encode_launch_document(document: LaunchDocument) -> bytes:
     """The document as it travels.
 
     Raises:
-        LaunchError: it would not fit into the pipe.
+        LaunchError: it is larger than a process reads.
     """
     data = msgspec.msgpack.encode(document)
     if len(data) > LAUNCH_BYTES_MAX:
         raise LaunchError(
             f"the launch document of {document.name} takes {len(data)} bytes; "
-            f"at most {LAUNCH_BYTES_MAX} fit"
+            f"at most {LAUNCH_BYTES_MAX} are read"
         )
     return data
 
 
 def read_launch_document(launch_fd: int) -> LaunchDocument:
-    """Read the document to its end and close the pipe.
+    """Read the document to its end and close the file.
 
     Raises:
         LaunchError: not a descriptor we inherited, or no launch document in it.
     """
     try:
-        with os.fdopen(launch_fd, "rb") as pipe:
-            data = pipe.read(LAUNCH_BYTES_MAX + 1)
+        with os.fdopen(launch_fd, "rb") as file:
+            data = file.read(LAUNCH_BYTES_MAX + 1)
     except (OSError, ValueError) as error:
         raise LaunchError(f"descriptor {launch_fd} cannot be read: {error}") from None
     try:

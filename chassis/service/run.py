@@ -1,8 +1,7 @@
 """The child's side of a process that the supervisor started.
 
-Theory of operation. A process is born with everything it needs open: its listening sockets, a pipe
-with its launch document, a pipe to say "ready" on, and the lifeline. The lifeline is a pipe whose
-other end only the supervisor holds, and nothing is ever written to it. End of file on it means
+Theory of operation. A process is born with everything it needs open: its listening sockets, its
+launch document, a pipe to say "ready" on, and the lifeline. The lifeline is a pipe whose other end only the supervisor holds, and nothing is ever written to it. End of file on it means
 "drain": the supervisor closed it, or is gone, however that happened; the kernel sees to it. This
 is why no process needs to be told that its supervisor was killed, and why none outlives it for
 long. (A parent-death signal would not do: it fires when the *thread* that spawned us ends.)
@@ -111,7 +110,7 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
     """Run one process from its launch document to its end.
 
     Args:
-        launch_fd: the inherited pipe that holds the launch document.
+        launch_fd: descriptor of the inherited launch document.
         serve: the process itself; returning ends it.
         prepare: opens what only root may open; called before the uid changes.
 

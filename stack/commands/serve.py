@@ -18,7 +18,7 @@ NETWORK_SERVICE = "network_sim.service"  # every other name is a simulated netwo
 
 @click.command(hidden=True)
 @click.argument("name")
-@click.option("--launch-fd", type=int, required=True, help="Inherited pipe of the launch document.")
+@click.option("--launch-fd", type=int, required=True, help="Descriptor of the launch document.")
 def serve(name: str, launch_fd: int) -> None:
     """Run the process NAME as its launch document says."""
     module = import_module(SERVICES.get(name, NETWORK_SERVICE))

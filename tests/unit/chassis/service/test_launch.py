@@ -1,4 +1,4 @@
-"""The launch document survives its pipe and refuses what is none."""
+"""The launch document survives its way and refuses what is none."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_document_arrives_as_it_was_sent() -> None:
     assert read_launch_document(_piped(encode_launch_document(DOCUMENT))) == DOCUMENT
 
 
-def test_the_pipe_is_closed_after_reading() -> None:
+def test_the_file_is_closed_after_reading() -> None:
     """The descriptor that held secrets does not stay open."""
     descriptor = _piped(encode_launch_document(DOCUMENT))
     read_launch_document(descriptor)
@@ -72,8 +72,8 @@ def test_a_descriptor_that_was_not_inherited_is_refused() -> None:
         read_launch_document(987_654)
 
 
-def test_a_document_that_would_block_the_pipe_is_refused() -> None:
-    """The supervisor never waits for a child to read."""
-    large = msgspec.structs.replace(DOCUMENT, secrets={"large": "x" * 70_000})
-    with pytest.raises(LaunchError, match="at most 65536 fit"):
+def test_a_document_without_measure_is_refused() -> None:
+    """A document that the child would not read whole is not sent."""
+    large = msgspec.structs.replace(DOCUMENT, secrets={"large": "x" * 270_000})
+    with pytest.raises(LaunchError, match="at most 262144 are read"):
         encode_launch_document(large)
