@@ -8,7 +8,7 @@ Bad input, from mild to fatal:
 
 - an undecodable message, an answer nobody asked for: counted, the connection stays, no answer is
   possible because nothing in it can be trusted;
-- zero-length frames: taken as keep-alives and never echoed; too many in a row close;
+- zero-length frames: taken as keep-alive signs and never echoed; too many in a row close;
 - a financial message outside a session: closes;
 - a frame length out of bounds: closes, since where the next frame begins cannot be known. Frames
   that arrived whole before it are still decided.
