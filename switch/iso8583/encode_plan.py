@@ -18,8 +18,8 @@ from itertools import groupby
 
 import attrs
 
-from switch.iso8583.decode_plan import alphabet_conditions, alphanumeric, table_name, view_of
 from switch.iso8583.elements import Element
+from switch.iso8583.plan_parts import alphabet_conditions, alphanumeric, table_name, view_of
 
 
 @attrs.define

@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from switch.iso8583 import tables
-from switch.iso8583.decode_plan import decode_source, table_name
+from switch.iso8583.decode_plan import decode_source
 from switch.iso8583.elements import Element
 from switch.iso8583.encode_plan import encode_source
 from switch.iso8583.errors import MTI_DE
@@ -37,6 +37,7 @@ from switch.iso8583.interpreter import (
     bitmap_of,
     numbers_of,
 )
+from switch.iso8583.plan_parts import table_name
 
 PLANS_MAX: Final = 256  # per direction: NET87B has 29 message types; a plan takes about 8 kB
 

@@ -106,6 +106,6 @@ def test_an_unknown_name_is_said_to_be_unknown() -> None:
 def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
     """What is not UTF-8 is no dialect."""
     path = tmp_path / "latin.toml"
-    path.write_bytes(b'name = "caf\xe9"\n')
+    path.write_bytes(b'title = "\xff"\n')
     with pytest.raises(DialectError, match="not UTF-8"):
         read_dialect(path)
