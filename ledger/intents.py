@@ -90,11 +90,12 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
         created_from: bytes | None = None,
         created_before: bytes | None = None,
         statuses: Sequence[str] = INTENT_STATUSES,
+        scan_rows_max: int = SCAN_ROWS_MAX,
     ) -> IntentPage:
         """A page of one merchant's intents, newest first.
 
-        A page with a status filter reads at most `SCAN_ROWS_MAX` rows, so it may hold fewer
-        intents than asked for, even none, and still have a successor.
+        Status is no index column, so a page with a status filter may hold fewer intents than
+        asked for, even none, and still have a successor.
 
         Args:
             merchant_id: Whose.
@@ -104,6 +105,7 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
             created_from: Only ids from this one on (`ids.lowest_id_at`).
             created_before: Only ids below this one.
             statuses: Only these.
+            scan_rows_max: Rows read for one page, whether they match or not.
         """
         if not 1 <= limit <= PAGE_ROWS_MAX:
             raise ValueError(f"a page holds 1 to {PAGE_ROWS_MAX} intents")
@@ -115,13 +117,13 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
             uuid_(created_from or _LOWEST),
             text_array(statuses),
             int8_(limit + 1),
-            int8_(SCAN_ROWS_MAX),
+            int8_(scan_rows_max),
         ]
         rows = (await self._runner.run(_LIST, params)).rows()
         intents = [_intent_row(columns) for matches, _, *columns in rows if matches]
         if len(intents) > limit:
             return IntentPage(intents[:limit], after=intents[limit - 1].intent_id)
-        at_bound = rows[-1][2] if rows and rows[-1][1] == SCAN_ROWS_MAX else None
+        at_bound = rows[-1][2] if rows and rows[-1][1] == scan_rows_max else None
         return IntentPage(intents, after=at_bound)
 
     async def _once(self, rows: Sequence[IntentToCreate]) -> list[CreationVerdict | None]:

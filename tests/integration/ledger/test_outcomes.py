@@ -50,8 +50,8 @@ async def test_each_first_result_moves_the_intent(
     ledger: LedgerHarness,
     result: str,
     status: str,
-    live: bool,
-    captured: int,  # noqa: FBT001
+    live: bool,  # noqa: FBT001
+    captured: int,
 ) -> None:
     """Final results free the mutex, an unknown one keeps it; only approval captures."""
     [row] = await _charged(ledger)
