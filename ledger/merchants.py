@@ -82,6 +82,14 @@ class Credentials:
     sealed_secrets: Sequence[bytes] = attrs.field(repr=False)  # of active_keys, in their order
 
 
+def secret_context(publishable_key: str) -> bytes:
+    """What a secret key is bound to when the HSM seals it: its publishable half.
+
+    Whoever seals and whoever unseals must give the same; a blob moved to another row does not open.
+    """
+    return publishable_key.encode("ascii")
+
+
 async def create_merchant(runner: Runner, merchant: NewMerchant) -> int:
     """Record a merchant; gives its creation time in microseconds. Role: turnout_admin.
 

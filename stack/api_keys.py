@@ -1,0 +1,111 @@
+"""Issuing API keys: the secret half is sealed by the HSM before the ledger sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Protocol
+
+import trio
+from attrs import frozen
+
+from chassis.mux import MuxClient, MuxError, dial_unix
+from chassis.settings import Settings
+from hsm_sim.wire import HSMReply, HSMRequest, Refused, SealSecrets, SecretsSealed
+from ledger.merchants import (
+    ACTIVE_KEYS_MAX,
+    add_api_key,
+    list_api_keys,
+    revoke_api_key,
+    secret_context,
+)
+from ledger.statements import Runner
+from stack.credentials import KeyPair, new_key_pair
+
+
+class SealingError(Exception):
+    """The HSM did not seal a secret; nothing was recorded."""
+
+
+class Sealer(Protocol):
+    """Whoever seals secrets."""
+
+    async def seal(self, publishable_key: str, secret_key: str) -> bytes:
+        """Seal a secret key, bound to its publishable half."""
+
+
+@frozen
+class HSMSealer:
+    """Seals through the first worker of the HSM, which must take us for its admin.
+
+    Connects for each secret: they are few and far between.
+
+    Args:
+        socket: path of the worker's Unix socket.
+        settings: bounds of the connection, and how long an answer may take.
+    """
+
+    socket: str
+    settings: Settings
+
+    async def seal(self, publishable_key: str, secret_key: str) -> bytes:
+        """Seal a secret key, bound to its publishable half.
+
+        Raises:
+            SealingError: no connection or no answer in time, or a refusal.
+        """
+        request = SealSecrets([secret_key.encode()], [secret_context(publishable_key)])
+        worker: MuxClient[HSMRequest, HSMReply] = MuxClient(
+            request_type=HSMRequest, reply_type=HSMReply, limits=self.settings.mux, name="hsm"
+        )
+        reply: HSMReply | None = None
+        async with trio.open_nursery() as nursery:
+            with trio.move_on_after(
+                self.settings.mux.connect_timeout_s + self.settings.hsm.open_deadline_s
+            ):
+                await nursery.start(worker.run, lambda: dial_unix(self.socket))
+                with contextlib.suppress(MuxError):  # `last_failure` says it
+                    reply = await worker.call(request)
+            nursery.cancel_scope.cancel(reason="the HSM has been asked")
+        if isinstance(reply, SecretsSealed):
+            return reply.blobs[0]
+        if isinstance(reply, Refused):
+            raise SealingError(f"the HSM refused to seal a secret: {reply.reason}")
+        raise SealingError(f"the HSM did not seal a secret: {worker.last_failure or 'no answer'}")
+
+
+async def record_keys(
+    runner: Runner, sealer: Sealer, merchant_id: bytes, pair: KeyPair, *, live: bool
+) -> None:
+    """Seal a pair's secret and add the pair to a merchant.
+
+    Raises:
+        SealingError: the HSM did not seal it.
+        MerchantError: no such merchant, or two pairs of this mode are active.
+    """
+    sealed = await sealer.seal(pair.publishable_key, pair.secret_key)
+    await add_api_key(
+        runner,
+        merchant_id,
+        live=live,
+        publishable_key=pair.publishable_key,
+        sealed_secret=sealed,
+    )
+
+
+async def issue_keys(runner: Runner, sealer: Sealer, merchant_id: bytes, *, live: bool) -> KeyPair:
+    """Give a merchant a new pair of keys; raises as `record_keys`."""
+    pair = new_key_pair(live=live, random=os.urandom)
+    await record_keys(runner, sealer, merchant_id, pair, live=live)
+    return pair
+
+
+async def make_room(runner: Runner, merchant_id: bytes, *, live: bool) -> None:
+    """Revoke a merchant's oldest pair of a mode if there is no room for another one."""
+    active = [
+        key
+        for key in await list_api_keys(runner, merchant_id)
+        if key.live == live and key.status == "active"
+    ]
+    if len(active) >= ACTIVE_KEYS_MAX:
+        await revoke_api_key(runner, active[0].publishable_key)
