@@ -54,9 +54,9 @@ class Coalescer(Generic[Question, Result]):
         batch_max: int,
     ) -> None:
         self.name = name
-        self.batches = 0
-        self.questions = 0
-        self.failed_batches = 0
+        self.batches_total = 0
+        self.questions_total = 0
+        self.failed_batches_total = 0
         self._ask = ask
         self._batch_max = batch_max
         self._inbox: Inbox[Waiting[Question, Result]] = Inbox(queue_max, name=name)
@@ -79,12 +79,12 @@ class Coalescer(Generic[Question, Result]):
         self._inbox.close()
 
     async def _handle(self, batch: list[Waiting[Question, Result]]) -> None:
-        self.batches += 1
-        self.questions += len(batch)
+        self.batches_total += 1
+        self.questions_total += len(batch)
         try:
             results = await self._ask([waiting.question for waiting in batch])
         except LedgerError as error:
-            self.failed_batches += 1
+            self.failed_batches_total += 1
             problem = ledger_problem(error, self.name)
             for waiting in batch:
                 waiting.deliver(problem)

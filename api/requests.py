@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.errors import FieldProblem, Problem, ProblemError
 from api.json_body import convert
@@ -29,16 +29,29 @@ class Body(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Base of request bodies: camelCase members, strangers refused."""
 
 
+def _documented(**schema: Any) -> Meta:
+    """Bounds for the OpenAPI document; they are checked below, with codes of their own."""
+    return Meta(extra_json_schema=schema)
+
+
+Amount = Annotated[int, _documented(minimum=AMOUNT_MINOR_MIN, maximum=AMOUNT_MINOR_MAX)]
+CurrencyCode = Annotated[str, _documented(pattern="^[a-z]{3}$")]
+Description = Annotated[str, _documented(minLength=1, maxLength=DESCRIPTION_CHARS_MAX)]
+CaptureMethod = Annotated[str, _documented(enum=["automatic", "manual"])]
+Reference = Annotated[str, _documented(pattern=f"^[!-~]{{1,{REFERENCE_CHARS_MAX}}}$")]
+Metadata = Annotated[dict[str, str], _documented(maxProperties=METADATA_ENTRIES_MAX)]
+
+
 class CreateIntent(Body, frozen=True, kw_only=True):
     """`POST /payment-intents`."""
 
-    amount_in_cents: int
-    currency: str
-    description: str | None = None
-    capture_method: str = "automatic"
+    amount_in_cents: Amount
+    currency: CurrencyCode
+    description: Description | None = None
+    capture_method: CaptureMethod = "automatic"
     allow_partial_authorization: bool = False
-    merchant_reference: str | None = None
-    metadata: dict[str, str] | None = None
+    merchant_reference: Reference | None = None
+    metadata: Metadata | None = None
 
 
 class SealedCard(Body, frozen=True, kw_only=True):

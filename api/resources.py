@@ -7,26 +7,23 @@ Instants are RFC 3339 in UTC, ids in their public form, amounts in minor units.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-IntentStatus = Literal[
-    "created",
-    "processing",
-    "authorized",
-    "pending_verification",
-    "succeeded",
-    "failed",
-    "canceled",
-]
-TransactionStatus = Literal[
-    "pending", "succeeded", "failed", "pending_verification", "reversing", "reversed"
-]
-TransactionType = Literal[
-    "charge", "capture", "cancel", "refund", "verification", "adjustment", "dispute"
-]
-Advice = Literal["retry_later", "use_other_card", "do_not_retry", "authenticate"]
+from ledger.lifecycle import ADVICES, INTENT_STATUSES, TRANSACTION_STATUSES, TRANSACTION_TYPES
+
+
+def _one_of(*values: str) -> Meta:
+    """Documents the values of a text; what is answered comes from tables that are tested."""
+    return Meta(extra_json_schema={"enum": list(values)})
+
+
+IntentStatus = Annotated[str, _one_of(*INTENT_STATUSES)]
+TransactionStatus = Annotated[str, _one_of(*TRANSACTION_STATUSES)]
+TransactionType = Annotated[str, _one_of(*TRANSACTION_TYPES)]
+CaptureMethod = Annotated[str, _one_of("automatic", "manual")]
+Advice = Annotated[str, _one_of(*ADVICES)]
 
 
 class Resource(Struct, frozen=True, rename="camel"):
@@ -47,13 +44,13 @@ class Transaction(Resource, frozen=True, kw_only=True):
 
     id: str
     payment_intent: str
-    type: str
-    status: str
+    type: TransactionType
+    status: TransactionStatus
     amount_in_cents: int
     currency: str
     final_capture: bool | None
     decline_code: str | None
-    advice: str | None
+    advice: Advice | None
     response_code: str | None
     approval_code: str | None
     card: Card | None
@@ -66,7 +63,7 @@ class LastError(Resource, frozen=True, kw_only=True):
 
     code: str
     decline_code: str | None
-    advice: str | None
+    advice: Advice | None
     detail: str
 
 
@@ -77,8 +74,8 @@ class PaymentIntent(Resource, frozen=True, kw_only=True):
     amount_in_cents: int
     currency: str
     description: str | None
-    status: str
-    capture_method: str
+    status: IntentStatus
+    capture_method: CaptureMethod
     amount_capturable: int
     amount_captured: int
     amount_refunded: int
@@ -103,7 +100,7 @@ class ReducedPaymentIntent(Resource, frozen=True, kw_only=True):
     amount_in_cents: int
     currency: str
     description: str | None
-    status: str
+    status: IntentStatus
     last_error: LastError | None
 
 

@@ -21,8 +21,6 @@ from ledger import records
 from ledger.ids import public_id
 from switch.wire import TransactionState
 
-FINAL_STATUSES: Final = frozenset({"succeeded", "failed", "reversed"})  # of a transaction
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 

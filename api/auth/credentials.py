@@ -26,14 +26,12 @@ class AuthenticationError(Exception):
     Attributes:
         code: what is wrong, for test mode and for metrics; a key of the error catalogue.
         detail: names the header and the rule.
-        canonical: the ten lines as the server sees them, where it came that far.
     """
 
-    def __init__(self, code: str, detail: str, canonical: bytes = b"") -> None:
+    def __init__(self, code: str, detail: str) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
-        self.canonical = canonical
 
 
 class SignedCredential(Struct, frozen=True, gc=False):

@@ -36,10 +36,10 @@ log = get_logger(__name__)
 class ConnectionCounts:
     """What happened to connections, for metrics."""
 
-    accepted: int = 0
-    refused: int = 0  # over the bound
-    accept_errors: int = 0
-    handler_errors: int = 0
+    accepted_total: int = 0
+    refused_total: int = 0  # over the bound
+    accept_errors_total: int = 0
+    handler_errors_total: int = 0
 
 
 class Server:
@@ -114,7 +114,7 @@ class Server:
                 except BlockingIOError:
                     break
                 except OSError as error:
-                    self.counts.accept_errors += 1
+                    self.counts.accept_errors_total += 1
                     if error.errno in _OUT_OF_RESOURCES:
                         log.warning("accepting pauses", reason=errno.errorcode[error.errno])
                         await trio.sleep(ACCEPT_PAUSE_S)
@@ -124,11 +124,11 @@ class Server:
     def _admit(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         if len(self._connections) >= self.limits.connections_max:
-            self.counts.refused += 1
+            self.counts.refused_total += 1
             self._turn_away(sock)
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.counts.accepted += 1
+        self.counts.accepted_total += 1
         assert self._nursery is not None
         self._nursery.start_soon(self._run_connection, Connection(self, sock, self._context))
 
@@ -143,7 +143,7 @@ class Server:
                 try:
                     sock.send(wire)
                 except OSError:
-                    self.counts.accept_errors += 1  # gone already
+                    self.counts.accept_errors_total += 1  # gone already
 
     async def _run_connection(self, connection: Connection) -> None:
         self._connections.add(connection)
@@ -188,7 +188,7 @@ class Server:
         try:
             self._handle(exchange)
         except Exception:
-            self.counts.handler_errors += 1
+            self.counts.handler_errors_total += 1
             log.exception("a request failed", request_id=exchange.request_id.hex())
             exchange.problem(Problem("internal_error"))
 

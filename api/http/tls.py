@@ -13,7 +13,7 @@ from pathlib import Path
 _READ_BYTES = 65_536
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(certificate: str | Path, key: str | Path) -> ssl.SSLContext:
     """The context of the merchants' side: TLS 1.2 or newer, HTTP/1.1, no client certificates.
 
     Raises:

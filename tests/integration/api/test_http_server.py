@@ -349,7 +349,7 @@ async def test_a_failing_handler_is_a_500_and_counted() -> None:
         response = await client.receive()
         assert response.status == 500
         assert b"4242" not in response.body
-        assert running.server.counts.handler_errors == 1
+        assert running.server.counts.handler_errors_total == 1
 
 
 async def test_connections_over_the_bound_are_turned_away() -> None:
@@ -361,7 +361,7 @@ async def test_connections_over_the_bound_are_turned_away() -> None:
         second = await running.connect()
         response = await second.receive()
         assert (response.status, response.headers["connection"]) == (503, "close")
-        assert running.server.counts.refused == 1
+        assert running.server.counts.refused_total == 1
         await first.stream.aclose()
         await until(lambda: not running.server.open_connections)
         third = await running.connect()

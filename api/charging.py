@@ -1,0 +1,52 @@
+"""Charges handed to the switch over the mux, and its replies as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from api.errors import CATALOGUE, Problem, ProblemError
+from chassis.log import get_logger
+from chassis.mux import MuxClient, MuxClosedError, MuxError, MuxOverloadError
+from switch.wire import Charge, Done, SwitchReply, SwitchRequest
+
+RETRY_AFTER_S: Final = 1
+
+log = get_logger(__name__)
+
+
+class Charging:
+    """Sends charges; `switch` is the client of the one switch that this api serves."""
+
+    def __init__(self, switch: MuxClient[SwitchRequest, SwitchReply]) -> None:
+        self._switch = switch
+
+    @property
+    def connected(self) -> bool:
+        """Whether a charge can be handed over now."""
+        return self._switch.connected
+
+    def submit(self, charge: Charge, deliver: Callable[[Done | Problem], None]) -> None:
+        """Hand a charge over; the reply is delivered in the task that reads the mux.
+
+        Raises:
+            ProblemError: `switch_unavailable` or `overloaded`; the switch has not seen it.
+        """
+        try:
+            self._switch.submit(charge, lambda reply: deliver(understand(reply)))
+        except MuxClosedError:
+            raise ProblemError(Problem("switch_unavailable", retry_after_s=RETRY_AFTER_S)) from None
+        except MuxOverloadError:
+            raise ProblemError(Problem("overloaded", retry_after_s=RETRY_AFTER_S)) from None
+
+
+def understand(reply: SwitchReply | MuxError) -> Done | Problem:
+    """A reply as a result; a lost connection leaves open whether the charge was recorded."""
+    if isinstance(reply, Done):
+        return reply
+    if isinstance(reply, MuxError):
+        return Problem("switch_unavailable", retry_after_s=RETRY_AFTER_S)
+    if reply.code not in CATALOGUE:
+        log.error("the switch refused with a code that has no page", code=reply.code)
+        return Problem("internal_error")
+    return Problem(reply.code, retry_after_s=reply.retry_after_s)

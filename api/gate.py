@@ -1,0 +1,239 @@
+"""The gate: every request is matched with a route, its sender authenticated, then handed on.
+
+Order (security.md 4): HTTP limits have been kept by the parser; then the route, the form of the
+credential, the time window, the merchant, the signature, the nonce; only then does anything read
+the body. A merchant that is not in memory is looked up first, and the request goes on when it has
+been found.
+
+In test mode a refusal says what is wrong, with the canonical string as the server saw it and its
+time; in live mode every cause has the same answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import trio
+from attrs import define, field
+from msgspec import Struct
+
+from api import client_secrets
+from api.auth.credentials import (
+    AuthenticationError,
+    BrowserCredential,
+    CredentialReader,
+    SignedCredential,
+)
+from api.auth.verify import Merchant, Verifier, canonical_of
+from api.coalescing import Coalescer
+from api.errors import Problem, ProblemError
+from api.http.connection import Exchange
+from api.merchants import MerchantDirectory
+from api.nonces import NonceTableFullError
+from api.routes import Access, Route, Router
+from chassis.log import get_logger
+from ledger.ids import IdError, parse_id
+from ledger.records import IntentRow
+
+Result = TypeVar("Result")
+
+NONCE_RETRY_AFTER_MAX_S: Final = 60
+
+log = get_logger(__name__)
+
+
+class Caller(Struct, frozen=True):
+    """Who sent a request; for a browser also the intent it holds the secret of."""
+
+    merchant: Merchant
+    intent: IntentRow | None = None
+
+
+class Call(Struct, gc=False):
+    """A request on its way through the gate.
+
+    `gc=False`: it dies with its exchange, which the connection lets go of when it is written.
+    """
+
+    exchange: Exchange
+    route: Route
+    parameter: str  # of the path, or empty
+    query: bytes
+    credential: SignedCredential | BrowserCredential | None = None
+    caller: Caller | None = None  # stays None on open routes
+
+
+Endpoint = Callable[[Call], None]
+IntentLookup = Coalescer[tuple[bytes, bytes], IntentRow | None]
+
+
+@define
+class RefusalCounts:
+    """Requests that did not come through, by what was wrong."""
+
+    authentication_failed_total: int = 0
+    unknown_key_total: int = 0
+    timestamp_outside_window_total: int = 0
+    signature_mismatch_total: int = 0
+    nonce_reused_total: int = 0
+    client_secret_invalid_total: int = 0
+    nonce_store_full_total: int = 0
+
+    def count(self, code: str) -> None:
+        """Count one refusal; every code raised on the way has its field."""
+        name = f"{code}_total"
+        setattr(self, name, getattr(self, name) + 1)
+
+
+@define
+class Gate:
+    """Handles exchanges: `handle` is the function that the HTTP server calls.
+
+    Args:
+        live: the mode of this installation; keys of the other mode are unknown.
+        router: finds routes.
+        endpoints: what each route does, by its name.
+        verifier: checks signatures.
+        merchants: finds merchants.
+        intents: reads the intent that a browser holds the secret of.
+    """
+
+    live: bool
+    router: Router
+    endpoints: Mapping[str, Endpoint]
+    verifier: Verifier
+    merchants: MerchantDirectory
+    intents: IntentLookup
+    refusals: RefusalCounts = field(factory=RefusalCounts)
+    _reader: CredentialReader = field(factory=CredentialReader)
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer an exchange, or see to it that it will be answered."""
+        request = exchange.request
+        path, _, query = request.target.partition(b"?")
+        try:
+            route, parameter = self.router.match(request.method, path)
+            exchange.route = route.name
+            call = Call(exchange, route, parameter, query)
+            if route.access is Access.OPEN:
+                self._enter(call)
+            else:
+                self._find_merchant(call)
+        except ProblemError as error:
+            exchange.problem(error.problem)
+
+    def _enter(self, call: Call) -> None:
+        self.endpoints[call.route.name](call)
+
+    def _find_merchant(self, call: Call) -> None:
+        try:
+            credential = call.credential = self._reader.read(call.exchange.request)
+            if isinstance(credential, SignedCredential):
+                self.verifier.check_time(credential, time.time())
+        except AuthenticationError as error:
+            self._refuse(call, error)
+            return
+        now = trio.current_time()
+        entry = self.merchants.recall(credential.publishable_key, now)
+        if entry is not None:
+            self._authenticate(call, entry.merchant)
+            return
+        self.merchants.find(
+            credential.publishable_key,
+            now,
+            delivery(call.exchange, lambda merchant: self._authenticate(call, merchant)),
+        )
+
+    def _authenticate(self, call: Call, merchant: Merchant | None) -> None:
+        credential = call.credential
+        assert credential is not None
+        if credential.live is not self.live:
+            merchant = None
+        try:
+            if isinstance(credential, BrowserCredential):
+                self._authenticate_browser(call, credential, merchant)
+                return
+            self.verifier.verify(credential, merchant, call.exchange.request, trio.current_time())
+        except AuthenticationError as error:
+            self._refuse(call, error)
+        except NonceTableFullError as error:
+            self.refusals.count("nonce_store_full")
+            retry_after_s = min(error.retry_after_s, NONCE_RETRY_AFTER_MAX_S)
+            call.exchange.problem(Problem("nonce_store_full", retry_after_s=retry_after_s))
+        else:
+            assert merchant is not None  # verify refuses what it cannot compare
+            call.caller = Caller(merchant)
+            self._enter(call)
+
+    def _authenticate_browser(
+        self, call: Call, credential: BrowserCredential, merchant: Merchant | None
+    ) -> None:
+        if merchant is None:
+            raise AuthenticationError("unknown_key", "no merchant has this key")
+        if call.route.access is not Access.BROWSER or call.parameter != credential.intent:
+            raise ProblemError(Problem("scope_not_allowed"))
+        try:
+            intent_id = parse_id("pi", credential.intent)
+        except IdError:
+            raise _wrong_secret() from None
+
+        def read(intent: IntentRow | None) -> None:
+            if (
+                intent is None
+                or intent.live is not merchant.live
+                or intent.status == "canceled"
+                or not client_secrets.matches(credential.client_secret, intent.client_secret_hash)
+            ):
+                self._refuse(call, _wrong_secret())
+                return
+            call.caller = Caller(merchant, intent)
+            self._enter(call)
+
+        self.intents.submit((merchant.merchant_id, intent_id), delivery(call.exchange, read))
+
+    def _refuse(self, call: Call, error: AuthenticationError) -> None:
+        """Answer 401: why in test mode, nothing more than that in live mode."""
+        self.refusals.count(error.code)
+        if self.live:
+            call.exchange.problem(Problem("authentication_failed"))
+            return
+        canonical = b""
+        if isinstance(call.credential, SignedCredential):
+            canonical = canonical_of(call.credential, call.exchange.request)
+        call.exchange.problem(
+            Problem(
+                error.code,
+                error.detail,
+                canonical_string=canonical.decode("latin-1"),
+                server_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            )
+        )
+
+
+def delivery(
+    exchange: Exchange, go_on: Callable[[Result], None]
+) -> Callable[[Result | Problem], None]:
+    """A function for whoever finds a result out: it goes on with it, and never raises."""
+
+    def deliver(result: Result | Problem) -> None:
+        try:
+            if isinstance(result, Problem):
+                exchange.problem(result)
+            else:
+                go_on(result)
+        except ProblemError as error:
+            exchange.problem(error.problem)
+        except Exception:
+            log.exception("a request failed", request_id=exchange.request_id.hex())
+            exchange.problem(Problem("internal_error"))
+
+    return deliver
+
+
+def _wrong_secret() -> AuthenticationError:
+    return AuthenticationError(
+        "client_secret_invalid", "X-Client-Secret does not open this intent for this key"
+    )

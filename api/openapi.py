@@ -1,0 +1,171 @@
+"""The OpenAPI 3.1 document, made from the route table and the types that answer it.
+
+Run as a module it prints the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from api.errors import CATALOGUE, ProblemDocument
+from api.http.answer import JSON, PROBLEM_JSON
+from api.routes import ROUTES, Access, Route
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+_EVERYWHERE: Final = ("malformed_request", "overloaded", "internal_error")
+_AUTHENTICATED: Final = ("authentication_failed", "ledger_unavailable", "nonce_store_full")
+_WITH_BODY: Final = (
+    "malformed_json",
+    "payload_too_large",
+    "unsupported_media_type",
+    "idempotency_key_required",
+    "idempotency_key_invalid",
+    "idempotency_key_reused",
+    "raw_card_data_refused",
+    "unknown_field",
+    "missing_field",
+    "invalid_type",
+    "invalid_value",
+)
+_Security = list[dict[str, list[str]]]
+_SIGNED: Final[_Security] = [{"publishableKey": [], "timestamp": [], "nonce": [], "signature": []}]
+_BROWSER: Final[_Security] = [{"publishableKey": [], "clientSecret": []}]
+
+
+def document(routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
+    """The document as JSON values."""
+    types: list[Any] = [ProblemDocument]
+    for route in routes:
+        types += [route.body] if route.body is not None else []
+        types += [type_ for answer in route.answers.values() for type_ in answer]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    by_type = dict(zip(map(str, types), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Turnout",
+            "version": version("turnout"),
+            "description": "Payments. The HTTP guide explains signing and sealed cards.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": _security_schemes()},
+    }
+
+
+def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "security": _security(route.access),
+        "parameters": _parameters(route),
+        "responses": {
+            str(status): _answer(status, types, schemas) for status, types in route.answers.items()
+        }
+        | _problems(route, schemas[str(ProblemDocument)]),
+    }
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": schemas[str(route.body)]}},
+        }
+    return operation
+
+
+def _answer(status: int, types: Sequence[Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    descriptions = {200: "OK", 201: "Created", 202: "Accepted: not final yet", 503: "Not ready"}
+    choices = [schemas[str(type_)] for type_ in types]
+    content: dict[str, Any]
+    if not choices:
+        content = {"text/html": {"schema": {"type": "string"}}}
+    else:
+        content = {JSON: {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}}
+    return {"description": descriptions[status], "content": content}
+
+
+def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
+    codes = [*_EVERYWHERE, *route.problems]
+    if route.access is not Access.OPEN:
+        codes += _AUTHENTICATED
+    if route.access is Access.BROWSER:
+        codes += ["scope_not_allowed"]
+    if route.body is not None:
+        codes += _WITH_BODY
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(CATALOGUE[code].status, []).append(code)
+    return {
+        str(status): {
+            "description": "; ".join(f"`{code}`" for code in sorted(by_status[status])),
+            "content": {PROBLEM_JSON: {"schema": schema}},
+        }
+        for status in sorted(by_status)
+        if status not in route.answers
+    }
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": parameter.name,
+            "in": "query",
+            "description": parameter.description,
+            "schema": {"type": parameter.type},
+        }
+        for parameter in route.query
+    ]
+    if "{" in route.path:
+        name = route.path.split("{")[1].split("}")[0]
+        parameters.append(
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        )
+    if route.body is not None:
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": True,
+                "description": "1 to 255 printable ASCII characters; the same for a repeat.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        )
+    return parameters
+
+
+def _security(access: Access) -> _Security:
+    if access is Access.OPEN:
+        return []
+    return _SIGNED if access is Access.SERVER else _SIGNED + _BROWSER
+
+
+def _security_schemes() -> dict[str, Any]:
+    headers = {
+        "timestamp": ("X-Request-Timestamp", "RFC 3339, UTC, whole seconds, Z; at most 300 s off."),
+        "nonce": ("X-Request-Nonce", "16 to 64 of A-Z a-z 0-9 _ -, once per publishable key."),
+        "signature": ("X-Signature", "sha256= and the HMAC of the ten lines; see the HTTP guide."),
+        "clientSecret": ("X-Client-Secret", "The clientSecret of one intent, for browsers."),
+    }
+    return {
+        "publishableKey": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "pk_test_ or pk_live_",
+        }
+    } | {
+        name: {"type": "apiKey", "in": "header", "name": header, "description": description}
+        for name, (header, description) in headers.items()
+    }
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document()), indent=2).decode() + "\n")

@@ -1,0 +1,209 @@
+"""What the routes of payment intents do. Only the switch changes an intent; the api creates it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+from attrs import define
+
+from api import client_secrets, views
+from api.charging import Charging
+from api.coalescing import Coalescer
+from api.errors import Problem, ProblemError
+from api.gate import Call, Caller, IntentLookup, delivery
+from api.http.answer import JSON, Answer, prepare_head
+from api.idempotency import key_digest, request_hash
+from api.posting import read_posting
+from api.query import ListQuery, parse_list_query, refuse_parameters
+from api.requests import read_charge, read_create_intent
+from api.resources import PaymentIntentList, Timeline
+from ledger.ids import IdError, UUID7Source, parse_id, public_id
+from ledger.lifecycle import TRANSACTION_TERMINAL
+from ledger.records import (
+    CreationVerdict,
+    IntentPage,
+    IntentReplay,
+    IntentRow,
+    IntentToCreate,
+    Lost,
+    TimelineEvent,
+)
+from switch.wire import Charge, Done
+
+OK: Final = prepare_head(200, JSON)
+CREATED: Final = prepare_head(201, JSON)
+ACCEPTED: Final = prepare_head(202, JSON, ("Retry-After", "1"))
+REPLAYED: Final = b"Idempotent-Replayed: true\r\n"
+
+_encode = msgspec.json.Encoder().encode
+
+Creations = Coalescer[IntentToCreate, CreationVerdict]
+Lists = Coalescer[tuple[bytes, bool, ListQuery], IntentPage]
+Timelines = Coalescer[tuple[bytes, bytes], list[TimelineEvent] | None]
+
+
+@define
+class PaymentIntents:
+    """The endpoints of payment intents.
+
+    Args:
+        intents: reads intents by merchant and id.
+        creations: creates them.
+        lists: reads pages of them.
+        timelines: reads what happened to one.
+        charging: the switch.
+        ids: new intents' ids.
+        now_us: microseconds since 1970.
+        expiry_us: after which an intent that was not paid is canceled.
+    """
+
+    intents: IntentLookup
+    creations: Creations
+    lists: Lists
+    timelines: Timelines
+    charging: Charging
+    ids: UUID7Source
+    now_us: Callable[[], int]
+    expiry_us: int
+
+    def create_intent(self, call: Call) -> None:
+        """`POST /payment-intents`."""
+        refuse_parameters(call.query)
+        request, merchant = call.exchange.request, _caller(call).merchant
+        posting = read_posting(request)
+        body = read_create_intent(posting.value)
+        intent_id = self.ids.next()
+        client_secret = client_secrets.derive(
+            merchant.secrets[0], intent_id, public_id("pi", intent_id)
+        )
+        row = IntentToCreate(
+            intent_id=intent_id,
+            merchant_id=merchant.merchant_id,
+            live=merchant.live,
+            amount_minor=body.amount_in_cents,
+            currency=body.currency,
+            capture_method=body.capture_method,
+            allow_partial=body.allow_partial_authorization,
+            request_id=call.exchange.request_id,
+            client_secret_hash=client_secrets.digest(client_secret),
+            description=body.description or "",
+            metadata=_encode(body.metadata) if body.metadata else b"",
+            merchant_reference=body.merchant_reference or "",
+            key_digest=key_digest(merchant.merchant_id, live=merchant.live, key=posting.key),
+            request_hash=request_hash(request.method, request.target, request.body),
+            expires_at_us=self.now_us() + self.expiry_us,
+        )
+        go_on = partial(self._created, call, client_secret)
+        self.creations.submit(row, delivery(call.exchange, go_on))
+
+    def _created(self, call: Call, client_secret: str | None, verdict: CreationVerdict) -> None:
+        if isinstance(verdict, Lost):
+            raise ProblemError(_lost(verdict))
+        intent = verdict.intent
+        extra = b"Location: /payment-intents/%b\r\n" % public_id("pi", intent.intent_id).encode()
+        if isinstance(verdict, IntentReplay):
+            extra += REPLAYED
+            client_secret = client_secrets.recover(
+                _caller(call).merchant.secrets,
+                intent.intent_id,
+                public_id("pi", intent.intent_id),
+                intent.client_secret_hash,
+            )
+        body = _encode(views.payment_intent(intent, client_secret))
+        call.exchange.answer(Answer(CREATED, body, extra))
+
+    def get_intent(self, call: Call) -> None:
+        """`GET /payment-intents/{id}`."""
+        refuse_parameters(call.query)
+        caller = _caller(call)
+        if caller.intent is not None:
+            body = _encode(views.reduced_payment_intent(caller.intent))
+            call.exchange.answer(Answer(OK, body))
+            return
+        question = (caller.merchant.merchant_id, _intent_id(call))
+        self.intents.submit(question, delivery(call.exchange, partial(self._read, call)))
+
+    def _read(self, call: Call, intent: IntentRow | None) -> None:
+        if intent is None or intent.live is not _caller(call).merchant.live:
+            raise ProblemError(Problem("not_found"))
+        call.exchange.answer(Answer(OK, _encode(views.payment_intent(intent))))
+
+    def list_intents(self, call: Call) -> None:
+        """`GET /payment-intents`."""
+        merchant = _caller(call).merchant
+        question = (merchant.merchant_id, merchant.live, parse_list_query(call.query))
+        self.lists.submit(question, delivery(call.exchange, partial(self._listed, call)))
+
+    def _listed(self, call: Call, page: IntentPage) -> None:
+        document = PaymentIntentList(
+            data=[views.payment_intent(intent) for intent in page.intents],
+            next_cursor=None if page.after is None else public_id("pi", page.after),
+        )
+        call.exchange.answer(Answer(OK, _encode(document)))
+
+    def read_timeline(self, call: Call) -> None:
+        """`GET /payment-intents/{id}/events`."""
+        refuse_parameters(call.query)
+        question = (_caller(call).merchant.merchant_id, _intent_id(call))
+        self.timelines.submit(question, delivery(call.exchange, partial(self._told, call)))
+
+    def _told(self, call: Call, events: list[TimelineEvent] | None) -> None:
+        if events is None:
+            raise ProblemError(Problem("not_found"))
+        document = Timeline(data=[views.timeline_event(event) for event in events])
+        call.exchange.answer(Answer(OK, _encode(document)))
+
+    def create_transaction(self, call: Call) -> None:
+        """`POST /payment-intents/{id}/transactions`."""
+        refuse_parameters(call.query)
+        request, caller = call.exchange.request, _caller(call)
+        intent_id = _intent_id(call)
+        posting = read_posting(request)
+        charge = Charge(
+            intent_id=intent_id,
+            merchant_id=caller.merchant.merchant_id,
+            publishable_key=caller.merchant.publishable_key.decode("ascii"),
+            live=caller.merchant.live,
+            ciphertext=read_charge(posting.value),
+            key_digest=key_digest(
+                caller.merchant.merchant_id,
+                live=caller.merchant.live,
+                intent_id=b"" if caller.intent is None else intent_id,
+                key=posting.key,
+            ),
+            request_hash=request_hash(request.method, request.target, request.body),
+            request_id=call.exchange.request_id,
+        )
+        self.charging.submit(charge, delivery(call.exchange, partial(self._charged, call)))
+
+    def _charged(self, call: Call, done: Done) -> None:
+        state = done.transaction
+        extra = REPLAYED if done.replayed else b""
+        head = OK
+        if state.status not in TRANSACTION_TERMINAL:
+            head = ACCEPTED
+            extra += b"Location: /payment-intents/%b\r\n" % call.parameter.encode("ascii")
+        body = _encode(views.transaction(state, call.parameter))
+        call.exchange.answer(Answer(head, body, extra))
+
+
+def _caller(call: Call) -> Caller:
+    assert call.caller is not None  # the gate lets nobody else in
+    return call.caller
+
+
+def _intent_id(call: Call) -> bytes:
+    try:
+        return parse_id("pi", call.parameter)
+    except IdError:
+        raise ProblemError(Problem("not_found")) from None
+
+
+def _lost(verdict: Lost) -> Problem:
+    detail = ""
+    if verdict.holder:
+        detail = f"the reference belongs to {public_id('pi', verdict.holder)}"
+    return Problem(verdict.code, detail)

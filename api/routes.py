@@ -1,0 +1,245 @@
+"""The routes: one table that requests are matched with and the OpenAPI document is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, Final
+
+from msgspec import Struct
+
+from api import requests, resources
+from api.errors import Problem, ProblemError
+
+
+class Access(Enum):
+    """Who may use a route."""
+
+    OPEN = "no authentication"
+    SERVER = "the merchant's server"
+    BROWSER = "the merchant's server, or a browser with the intent's client secret"
+
+
+class Parameter(Struct, frozen=True):
+    """A query parameter, for the document."""
+
+    name: str
+    type: str  # of JSON schema
+    description: str
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One method of one address.
+
+    Attributes:
+        name: the operation's name, also the label in metrics.
+        method: GET implies HEAD.
+        path: with at most one `{parameter}`.
+        answers: status and possible types of what is no problem; none for a page.
+        problems: codes beyond those that every route of its access has.
+    """
+
+    name: str
+    method: str
+    path: str
+    access: Access
+    summary: str
+    answers: dict[int, tuple[Any, ...]]
+    body: Any = None
+    query: tuple[Parameter, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+CREATE_INTENT: Final = Route(
+    name="createPaymentIntent",
+    method="POST",
+    path="/payment-intents",
+    access=Access.SERVER,
+    summary="Create a payment intent",
+    body=requests.CreateIntent,
+    answers={201: (resources.PaymentIntent,)},
+    problems=(
+        "amount_out_of_range",
+        "unknown_currency",
+        "capture_method_unavailable",
+        "merchant_reference_in_use",
+    ),
+)
+LIST_INTENTS: Final = Route(
+    name="listPaymentIntents",
+    method="GET",
+    path="/payment-intents",
+    access=Access.SERVER,
+    summary="List payment intents, newest first",
+    query=(
+        Parameter("limit", "integer", "Intents on the page, 1 to 100; 20 unless given."),
+        Parameter("after", "string", "`nextCursor` of the page before."),
+        Parameter("status", "string", "Only these statuses, separated by commas."),
+        Parameter("createdAfter", "string", "Only intents created at this instant or later."),
+        Parameter("createdBefore", "string", "Only intents created before this instant."),
+    ),
+    answers={200: (resources.PaymentIntentList,)},
+    problems=("invalid_query",),
+)
+GET_INTENT: Final = Route(
+    name="getPaymentIntent",
+    method="GET",
+    path="/payment-intents/{id}",
+    access=Access.BROWSER,
+    summary="Read a payment intent; with a client secret a reduced view of it",
+    answers={200: (resources.PaymentIntent, resources.ReducedPaymentIntent)},
+    problems=("not_found",),
+)
+CREATE_TRANSACTION: Final = Route(
+    name="createTransaction",
+    method="POST",
+    path="/payment-intents/{id}/transactions",
+    access=Access.BROWSER,
+    summary="Charge a payment intent with a sealed card",
+    body=requests.ChargeIntent,
+    answers={200: (resources.Transaction,), 202: (resources.Transaction,)},
+    problems=(
+        "not_found",
+        "operation_in_progress",
+        "operation_in_doubt",
+        "already_succeeded",
+        "intent_canceled",
+        "too_many_charges",
+        "card_ciphertext_reused",
+        "card_undecryptable",
+        "card_key_expired",
+        "transaction_type_unavailable",
+        "rate_limited",
+        "switch_unavailable",
+        "hsm_unavailable",
+        "network_unavailable",
+    ),
+)
+GET_TIMELINE: Final = Route(
+    name="listPaymentIntentEvents",
+    method="GET",
+    path="/payment-intents/{id}/events",
+    access=Access.SERVER,
+    summary="Read what happened to a payment intent, oldest first",
+    answers={200: (resources.Timeline,)},
+    problems=("not_found",),
+)
+GET_KEYS: Final = Route(
+    name="listCaptureKeys",
+    method="GET",
+    path="/keys",
+    access=Access.OPEN,
+    summary="List the public keys that cards are sealed to",
+    answers={200: (resources.CaptureKeys,)},
+    problems=("hsm_unavailable",),
+)
+GET_OPENAPI: Final = Route(
+    name="getOpenAPI",
+    method="GET",
+    path="/openapi.json",
+    access=Access.OPEN,
+    summary="This document",
+    answers={200: (dict[str, Any],)},
+)
+GET_DOCS: Final = Route(
+    name="getDocs",
+    method="GET",
+    path="/docs",
+    access=Access.OPEN,
+    summary="The routes as a page for people",
+    answers={200: ()},
+)
+GET_ERROR_DOCS: Final = Route(
+    name="getErrorDocs",
+    method="GET",
+    path="/docs/errors/{code}",
+    access=Access.OPEN,
+    summary="An error code explained",
+    answers={200: ()},
+    problems=("not_found",),
+)
+GET_HEALTH: Final = Route(
+    name="getHealth",
+    method="GET",
+    path="/healthz",
+    access=Access.OPEN,
+    summary="Whether the process runs",
+    answers={200: (resources.Health,)},
+)
+GET_READINESS: Final = Route(
+    name="getReadiness",
+    method="GET",
+    path="/readyz",
+    access=Access.OPEN,
+    summary="Whether the process can do its work",
+    answers={200: (resources.Health,), 503: (resources.Health,)},
+)
+
+ROUTES: Final = (
+    CREATE_INTENT,
+    LIST_INTENTS,
+    GET_INTENT,
+    CREATE_TRANSACTION,
+    GET_TIMELINE,
+    GET_KEYS,
+    GET_OPENAPI,
+    GET_DOCS,
+    GET_ERROR_DOCS,
+    GET_HEALTH,
+    GET_READINESS,
+)
+
+_NOT_FOUND: Final = ProblemError(Problem("not_found", "there is no such address"))
+
+
+class Router:
+    """Finds the route of a request.
+
+    A path is compared byte by byte: nothing is decoded, and a slash at the end is another path.
+    """
+
+    __slots__ = ("_fixed", "_variable")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._fixed: dict[bytes, dict[bytes, Route]] = {}
+        self._variable: list[tuple[bytes, bytes, dict[bytes, Route]]] = []
+        for route in routes:
+            methods = self._methods(route.path)
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                methods[method.encode()] = route
+
+    def _methods(self, path: str) -> dict[bytes, Route]:
+        if "{" not in path:
+            return self._fixed.setdefault(path.encode(), {})
+        head, _, rest = path.encode().partition(b"{")
+        before, after = head, rest.partition(b"}")[2]
+        for known_before, known_after, methods in self._variable:
+            if (known_before, known_after) == (before, after):
+                return methods
+        methods = {}
+        self._variable.append((before, after, methods))
+        return methods
+
+    def match(self, method: bytes, path: bytes) -> tuple[Route, str]:
+        """The route and the value of its path parameter, or an empty string.
+
+        Raises:
+            ProblemError: `not_found`, or `method_not_allowed` with what is.
+        """
+        methods = self._fixed.get(path)
+        parameter = ""
+        if methods is None:
+            methods, parameter = self._match_variable(path)
+        route = methods.get(method)
+        if route is None:
+            allowed = ", ".join(sorted(name.decode() for name in methods))
+            raise ProblemError(Problem("method_not_allowed", allow=allowed))
+        return route, parameter
+
+    def _match_variable(self, path: bytes) -> tuple[dict[bytes, Route], str]:
+        for before, after, methods in self._variable:
+            if path.startswith(before) and path.endswith(after):
+                parameter = path[len(before) : len(path) - len(after)]
+                if parameter and b"/" not in parameter:
+                    return methods, parameter.decode("latin-1")
+        raise _NOT_FOUND

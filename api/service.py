@@ -1,0 +1,79 @@
+"""The api process: sessions to Postgres, the mux to switch and HSM, HTTP in front.
+
+Start: nonces are remembered from the first full second on, and only then are connections
+accepted, so that no request of an earlier process can be replayed. Stop: the HTTP server drains,
+and since the supervisor stops the api before the switch, what was asked is still answered.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from typing import Any
+
+import trio
+
+from api.assembly import Outside, assemble
+from api.recording import register
+from chassis.mux import MuxClient, dial_unix
+from chassis.service import Service
+from hsm_sim.wire import HSMReply, HSMRequest
+from ledger.pool import Pool
+from switch.wire import SwitchReply, SwitchRequest
+
+
+async def serve(service: Service) -> None:
+    """Run the api until asked to drain."""
+    settings = service.settings
+    started_s = time.time()
+    pool = Pool(
+        service.secrets["database_dsn"], settings.api.database_sessions, settings=settings.ledger
+    )
+    async with trio.open_nursery() as background:
+        await background.start(pool.serve)
+        hsm: list[MuxClient[HSMRequest, HSMReply]] = [
+            _dial(background, service, "hsm", path, HSMRequest, HSMReply)
+            for path in service.endpoints["hsm"]
+        ]
+        switch: MuxClient[SwitchRequest, SwitchReply] = _dial(
+            background,
+            service,
+            "switch",
+            service.endpoints["switch"][0],
+            SwitchRequest,
+            SwitchReply,
+        )
+        outside = Outside(runner=pool, hsm=hsm, switch=switch, readiness=service.readiness)
+        application = assemble(settings, outside, started_s=started_s)
+        register(service.metrics, application)
+        service.checks["ledger"] = pool.check
+        service.checks["hsm"] = lambda: application.key_service.connected
+        service.checks["switch"] = lambda: application.charging.connected
+        application.start(background)
+        await trio.sleep(max(0.0, math.floor(started_s) + 1 - time.time()))
+        async with trio.open_nursery() as serving:
+            await serving.start(
+                application.server.serve, [service.listeners["http"]], service.draining
+            )
+            service.ready()
+        application.close()
+        background.cancel_scope.cancel(reason="the last connection is gone")
+
+
+def _dial(
+    background: trio.Nursery,
+    service: Service,
+    name: str,
+    path: str,
+    request_type: Any,
+    reply_type: Any,
+) -> MuxClient[Any, Any]:
+    """Start a client of a peer's Unix socket; it dials until it succeeds, and again when cut."""
+    client: MuxClient[Any, Any] = MuxClient(
+        request_type=request_type, reply_type=reply_type, limits=service.settings.mux, name=name
+    )
+    uid = service.allowed_uids.get(name)
+    allowed_uids = None if uid is None else {uid}
+    background.start_soon(client.run, partial(dial_unix, path, allowed_uids=allowed_uids))
+    return client
