@@ -21,9 +21,10 @@ from chassis.log import get_logger
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 
+KILL_WAIT_S: Final = 5.0  # SIGKILL takes effect at once, save for a process in a disk wait
+
 _PROC: Final = Path("/proc")
 _POLL_S: Final = 0.02
-_KILL_WAIT_S: Final = 5.0
 
 _log = get_logger(__name__)
 
@@ -56,8 +57,16 @@ def recorded_process(data: Path) -> int | None:
         return None
 
 
-async def clear_orphans(data: Path, identity: Identity, *, stop_timeout_s: float) -> None:
+async def clear_orphans(
+    data: Path, identity: Identity, *, stop_timeout_s: float, kill_wait_s: float = KILL_WAIT_S
+) -> None:
     """Stop what still runs on `data` and remove a process-id file that names a stranger.
+
+    Args:
+        data: The data folder; the caller holds its lock.
+        identity: Who its server runs as.
+        stop_timeout_s: For a fast shutdown, which writes a checkpoint.
+        kill_wait_s: For an immediate one, and again after SIGKILL.
 
     Raises:
         EmbeddedPostgresError: When a process survives SIGKILL (a disk that does not answer).
@@ -68,13 +77,12 @@ async def clear_orphans(data: Path, identity: Identity, *, stop_timeout_s: float
         _log.warning("stopping the Postgres of an earlier run", process_id=recorded)
         _signal([recorded], signal.SIGINT)  # fast shutdown: clients go, a checkpoint is written
         alive = await _gone(data, identity, stop_timeout_s)
-    elif alive:  # the postmaster died; its children notice by themselves
-        alive = await _gone(data, identity, _KILL_WAIT_S)
+    # Children without a postmaster, or a postmaster that did not obey, are not asked politely.
     for number in (signal.SIGQUIT, signal.SIGKILL):
         if not alive:
             break
         _signal(alive, number)
-        alive = await _gone(data, identity, _KILL_WAIT_S)
+        alive = await _gone(data, identity, kill_wait_s)
     if alive:
         raise EmbeddedPostgresError(
             f"processes {alive} of an earlier Postgres on {data} cannot be stopped; "

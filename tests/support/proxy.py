@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import trio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 SOCKET_NAME = ".s.PGSQL.5432"
+NOISE = b"?\xff\xff\xff\xff noise"  # no message type, and a length that cannot be
 
 
 class WireProxy:
@@ -16,6 +18,7 @@ class WireProxy:
     Attributes:
         deaf_to_client: Swallow what clients send.
         deaf_to_server: Swallow what the server answers; the server never notices.
+        garbling: Pass noise to clients instead of what the server answers.
         refusing: Close whoever connects, as a server does that is not ready.
         dsn: The address of the proxy, for the role of the DSN it was made with.
     """
@@ -27,6 +30,7 @@ class WireProxy:
         self.dsn = make_conninfo(dsn, host=str(folder))
         self.deaf_to_client = False
         self.deaf_to_server = False
+        self.garbling = False
         self.refusing = False
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -53,20 +57,22 @@ class WireProxy:
         self._streams |= {client, server}
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._pump, client, server, "deaf_to_client")
-                await self._pump(server, client, "deaf_to_server")
+                nursery.start_soon(self._pump_requests, client, server)
+                await self._pump_answers(server, client)
                 nursery.cancel_scope.cancel()
         finally:
             self._streams -= {client, server}
             client.socket.close()
             server.socket.close()
 
-    async def _pump(
-        self, source: trio.SocketStream, target: trio.SocketStream, deafness: str
-    ) -> None:
-        try:
-            async for chunk in source:
-                if not getattr(self, deafness):
-                    await target.send_all(chunk)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return
+    async def _pump_requests(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for chunk in client:
+                if not self.deaf_to_client:
+                    await server.send_all(chunk)
+
+    async def _pump_answers(self, server: trio.SocketStream, client: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for chunk in server:
+                if not self.deaf_to_server:
+                    await client.send_all(NOISE if self.garbling else chunk)

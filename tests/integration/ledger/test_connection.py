@@ -323,6 +323,33 @@ async def test_a_server_that_says_nothing_is_given_up(
     assert other.closed
 
 
+@pytest.mark.parametrize("call", ["run", "script"])
+async def test_noise_on_the_wire_ends_the_session(
+    ledger_dsn: LedgerDSN, open_tmp_path: Path, call: str
+) -> None:
+    """What is no protocol is not waited out, in either of the two protocols we speak."""
+    proxy = WireProxy(ledger_dsn.superuser, open_tmp_path)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(proxy.serve)
+        other = await Connection.open(proxy.dsn, connect_timeout_s=10)
+        proxy.garbling = True
+        with pytest.raises(ConnectionLostError):
+            await (other.run(ONE) if call == "run" else other.script("SELECT 1"))
+        nursery.cancel_scope.cancel()
+    assert other.closed
+
+
+async def test_what_the_server_remarks_is_logged(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warning is a line of ours, with its SQLSTATE; the call itself succeeds."""
+    await connection.script("DO $$ BEGIN RAISE WARNING 'a remark' USING ERRCODE = '01003'; END $$")
+    line = capsys.readouterr().err
+    assert "notice from Postgres" in line
+    assert "a remark" in line
+    assert "01003" in line
+
+
 async def test_connecting_to_a_silent_server_is_bounded(open_tmp_path: Path) -> None:
     """A listener that accepts and says nothing costs the connect time-out, no more."""
     listening = trio.socket.socket(trio.socket.AF_UNIX)

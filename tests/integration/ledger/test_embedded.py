@@ -12,12 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
 from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity, choose_identity
-from ledger.embedded.orphans import recorded_process, server_processes
+from ledger.embedded.orphans import clear_orphans, recorded_process, server_processes
 from ledger.errors import ConnectionLostError, EmbeddedPostgresError
 from ledger.queries import Query
 from tests.support.postgres import TEST_SETTINGS, open_folder, server_uid
@@ -194,6 +195,38 @@ async def test_an_orphan_of_a_killed_run_is_stopped_and_replaced(cluster: Path) 
         assert await ask(server.superuser_dsn()) == [(1,)]
 
 
+async def test_children_of_a_killed_postmaster_are_ended(cluster: Path) -> None:
+    """A busy one does not notice the death by itself, and holds the shared memory."""
+    async with running(embedded(cluster)) as server, trio.open_nursery() as nursery:
+        busy = await Connection.open(server.superuser_dsn(), connect_timeout_s=10)
+
+        async def be_busy() -> None:
+            with pytest.raises(ConnectionLostError):
+                await busy.script("DO $$ BEGIN LOOP END LOOP; END $$")
+
+        nursery.start_soon(be_busy)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert server.process_id is not None
+        os.kill(server.process_id, signal.SIGKILL)
+        await server.died()
+        data = cluster / "data" / "postgres" / "data"
+        assert busy.backend_process_id in server_processes(data, identity())
+        await server.start()
+        assert await ask(server.superuser_dsn()) == [(1,)]
+
+
+async def test_an_orphan_that_does_not_listen_is_killed(cluster: Path) -> None:
+    """Stopped processes take no signal but one."""
+    data = cluster / "data" / "postgres" / "data"
+    async with running(embedded(cluster)) as server:
+        for process_id in server_processes(data, identity()):
+            os.kill(process_id, signal.SIGSTOP)
+        with trio.fail_after(5):
+            await clear_orphans(data, identity(), stop_timeout_s=0.02, kill_wait_s=0.5)
+        assert server_processes(data, identity()) == []
+        assert await server.died() == -signal.SIGKILL
+
+
 async def test_a_process_id_file_that_names_a_stranger_is_removed(cluster: Path) -> None:
     """The process id of a killed server may be anybody's by now: here it is our own."""
     data = cluster / "data" / "postgres" / "data"
@@ -281,6 +314,21 @@ async def test_a_folder_that_cannot_hold_a_socket_is_refused(
     with pytest.raises(EmbeddedPostgresError, match="cannot hold a Unix socket"):
         await server.start()
     assert not (open_tmp_path / "data").exists()
+
+
+async def test_a_socket_folder_that_cannot_be_made_is_named(cluster: Path) -> None:
+    """Below a file there is no folder; nothing is left running or locked."""
+    (cluster / "file").write_text("")
+    server = EmbeddedPostgres(
+        data_dir=cluster / "data",
+        socket_dir=cluster / "file" / "run",
+        settings=TEST_SETTINGS,
+        uid=server_uid(),
+    )
+    with pytest.raises(EmbeddedPostgresError, match=r"cannot start Postgres: .*file/run"):
+        await server.start()
+    async with running(embedded(cluster)):
+        pass
 
 
 async def test_before_it_starts_there_is_no_superuser_and_nothing_to_wait_for(
