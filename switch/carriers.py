@@ -50,7 +50,6 @@ def make_carriers(
             partial(connect_tls, host, int(port), context, server_name=settings.server_name),
             on_events=on_events(name),
             next_stan=partial(_next_stan, stans, now_us),
-            now_us=now_us,
         )
         carriers[name] = Carrier(settings, dialect, group, stans)
     return carriers

@@ -1,0 +1,296 @@
+"""The switch as a process, with a real HSM, real networks over mutual TLS and a real Postgres.
+
+`SwitchStack` starts each process as the supervisor would, speaks to the switch as the api does,
+and can kill any of them. It has no api: requests enter by the mux.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from benchmarks.child import ChildError, service_process
+from chassis.mux import MuxClient, MuxClosedError, dial_unix
+from chassis.pki import development_pki
+from chassis.settings import Log, Network, Settings, Switch
+from hsm_sim.wire import HSMReply, HSMRequest, KeysListed, ListKeys
+from ledger.connection import Connection
+from ledger.ids import public_id
+from ledger.intents import Intents
+from ledger.merchants import NewMerchant, create_merchant
+from ledger.pgtypes import uuid_
+from ledger.queries import Query
+from ledger.records import IntentToCreate
+from switch.wire import Charge, Done, Refused, SwitchReply, SwitchRequest
+from tests.support.hsm import key_list
+from tests.support.ledger import IDS, intent
+from tests.support.postgres import LedgerDSN
+from turnout_client.seal import seal_card
+
+ME = os.getuid()
+PUBLISHABLE_KEY = "pk_test_docs"
+APPROVED = "4242424242424242"
+DECLINED = "4000000000000002"
+SILENT = "4000000000007809"
+LATE = "4000000000008807"
+SLOW = "4000000000009805"
+SECOND_NETWORK = "5555555555554444"
+MERCHANT_ID = IDS.next()
+STATUS = Query("status", "SELECT status, version FROM payment_intents WHERE id = $1::uuid")
+
+
+class SwitchStack:
+    """Processes by name; `start` and `stop` one, or all with `async with open_switch_stack`."""
+
+    def __init__(self, folder: Path, dsn: LedgerDSN, **changes: Any) -> None:
+        self.folder = folder
+        self.dsn = dsn
+        self.listeners: dict[str, socket.socket] = {}
+        self.processes: dict[str, tuple[ExitStack, subprocess.Popen[bytes]]] = {}
+        for name in ("vsim", "msim"):
+            self.listeners[name] = socket.create_server(("127.0.0.1", 0))
+        for name in ("hsm", "switch"):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(folder / f"{name}.sock"))
+            listener.listen()
+            self.listeners[name] = listener
+        networks = {
+            name: Network(
+                port=self.listeners[name].getsockname()[1],
+                server_name=f"{name}.turnout.test",
+                acquirer_id=acquirer_id,
+                bins=bins,
+                response_deadline_s=0.6,
+                reconnect_max_s=0.5,
+            )
+            for name, acquirer_id, bins in (
+                ("vsim", "400001", ("4",)),
+                ("msim", "500001", ("5", "2")),
+            )
+        }
+        self.settings = msgspec.structs.replace(
+            Settings(log=Log(level="warning"), networks=networks, switch=Switch()), **changes
+        )
+        development_pki(
+            folder / "pki",
+            {
+                "vsim": ("vsim.turnout.test", "server"),
+                "msim": ("msim.turnout.test", "server"),
+                "switch": ("acquirer.turnout.test", "client"),
+            },
+        )
+
+    def start(self, name: str) -> None:
+        """Start one process and wait until it is ready."""
+        role = "network" if name in self.settings.networks else "mux"
+        stack = ExitStack()
+        process = stack.enter_context(
+            service_process(
+                name,
+                settings=self.settings,
+                data_dir=self.folder,
+                listeners={role: self.listeners[name]},
+                allowed_uids=dict.fromkeys(("switch", "api", "admin"), ME),
+                endpoints={
+                    "hsm": [str(self.folder / "hsm.sock")],
+                    **{
+                        network: [f"127.0.0.1:{settings.port}"]
+                        for network, settings in self.settings.networks.items()
+                    },
+                },
+                secrets={"database_dsn": self.dsn("turnout_switch")} if name == "switch" else {},
+            )
+        )
+        self.processes[name] = (stack, process)
+
+    def stop(self, name: str) -> None:
+        """Drain one process; its exit status must be 0."""
+        stack, _ = self.processes.pop(name)
+        stack.close()
+
+    def kill(self, name: str) -> None:
+        """End one process with SIGKILL, as a crash would."""
+        stack, process = self.processes.pop(name)
+        process.kill()
+        try:
+            stack.close()
+        except ChildError:
+            pass  # killed: its exit status is not 0
+        else:
+            raise AssertionError(f"{name} was to be killed and ended by itself")
+
+    def close(self) -> None:
+        """Stop whatever runs, the switch first."""
+        for name in ("switch", "vsim", "msim", "hsm"):
+            if name in self.processes:
+                self.stop(name)
+        for listener in self.listeners.values():
+            listener.close()
+
+
+class Acquirer:
+    """What the api would be to this switch."""
+
+    def __init__(
+        self,
+        stack: SwitchStack,
+        client: MuxClient[SwitchRequest, SwitchReply],
+        keys: list[dict[str, Any]],
+        session: Connection,
+    ) -> None:
+        self.stack = stack
+        self.client = client
+        self._keys = keys
+        self._session = session
+
+    async def create(self, count: int = 1) -> list[IntentToCreate]:
+        """New intents of 24.99 USD."""
+        intents = [intent(MERCHANT_ID) for _ in range(count)]
+        await Intents(self._session, limits=self.stack.settings.ledger).create(intents)
+        return intents
+
+    def charge_of(
+        self, of: IntentToCreate, number: str = APPROVED, *, key: bytes | None = None
+    ) -> Charge:
+        """A charge with a card sealed for that intent."""
+        return Charge(
+            intent_id=of.intent_id,
+            merchant_id=MERCHANT_ID,
+            publishable_key=PUBLISHABLE_KEY,
+            live=False,
+            ciphertext=seal_card(
+                keys=self._keys,
+                mode="test",
+                publishable_key=PUBLISHABLE_KEY,
+                intent_id=public_id("pi", of.intent_id),
+                number=number,
+                exp_month=12,
+                exp_year=2030,
+                cvc="123",
+            ),
+            key_digest=key or os.urandom(16),
+            request_hash=bytes(16),
+            request_id=os.urandom(16),
+        )
+
+    async def pay(self, number: str = APPROVED) -> Done | Refused:
+        """Create an intent and charge it."""
+        (of,) = await self.create()
+        reply: Done | Refused = await self.client.call(self.charge_of(of, number))
+        return reply
+
+    async def attempt(self, charge: Charge) -> SwitchReply | None:
+        """Charge, or None where the switch went away meanwhile."""
+        try:
+            return await self.client.call(charge)
+        except MuxClosedError:
+            return None
+
+    async def until_done(self, charge: Charge, *, seconds: float = 10.0) -> Done:
+        """Repeat a charge under its key until the switch answers with its transaction."""
+        with trio.fail_after(seconds):
+            while not isinstance(reply := await self.attempt(charge), Done):
+                await trio.sleep(0.05)
+        return reply
+
+    async def restart(self, name: str) -> None:
+        """Drain one process and start it again; a restarted switch is connected to again."""
+        await trio.to_thread.run_sync(self.stack.stop, name)
+        await trio.to_thread.run_sync(self.stack.start, name)
+        with trio.fail_after(5):
+            while not self.client.connected:
+                await trio.sleep(0.01)
+
+    async def status(self, intent_id: bytes) -> str:
+        """The intent's status as the ledger has it."""
+        ((status, _),) = (await self._session.run(STATUS, [uuid_(intent_id)])).rows()
+        return str(status)
+
+    async def wait_for(self, intent_id: bytes, status: str, *, seconds: float = 5.0) -> None:
+        """Wait until the intent has a status."""
+        with trio.fail_after(seconds):
+            while await self.status(intent_id) != status:
+                await trio.sleep(0.02)
+
+    async def wait_for_count(
+        self, intents: list[IntentToCreate], status: str, count: int, *, seconds: float = 5.0
+    ) -> None:
+        """Wait until so many of the intents have a status at the same time."""
+        with trio.fail_after(seconds):
+            while [await self.status(of.intent_id) for of in intents].count(status) != count:
+                await trio.sleep(0.02)
+
+
+@asynccontextmanager
+async def open_switch_stack(
+    folder: Path, dsn: LedgerDSN, **changes: Any
+) -> AsyncIterator[Acquirer]:
+    """A running stack and the means to charge through it."""
+    stack = SwitchStack(folder, dsn, **changes)
+    try:
+        async with trio.open_nursery() as nursery:
+            for name in ("hsm", "vsim", "msim"):
+                nursery.start_soon(trio.to_thread.run_sync, stack.start, name)
+        admin = await Connection.open(dsn("turnout_admin"), connect_timeout_s=5)
+        await _merchant(admin)
+        await trio.to_thread.run_sync(stack.start, "switch")
+        session = await Connection.open(dsn("turnout_api"), connect_timeout_s=5)
+        async with trio.open_nursery() as nursery:
+            hsm: MuxClient[HSMRequest, HSMReply] = MuxClient(
+                request_type=HSMRequest,
+                reply_type=HSMReply,
+                limits=stack.settings.mux,
+                name="hsm",
+            )
+            await nursery.start(hsm.run, partial(dial_unix, str(folder / "hsm.sock")))
+            listed = await hsm.call(ListKeys())
+            assert isinstance(listed, KeysListed)
+            client: MuxClient[SwitchRequest, SwitchReply] = MuxClient(
+                request_type=SwitchRequest,
+                reply_type=SwitchReply,
+                limits=stack.settings.mux,
+                name="switch",
+            )
+            await nursery.start(client.run, partial(dial_unix, str(folder / "switch.sock")))
+            acquirer = Acquirer(stack, client, key_list(listed.keys), session)
+            await _links_up(acquirer)
+            yield acquirer
+            nursery.cancel_scope.cancel()
+        await session.aclose()
+        await admin.aclose()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(stack.close)
+
+
+async def _merchant(admin: Connection) -> None:
+    await create_merchant(
+        admin,
+        NewMerchant(
+            merchant_id=MERCHANT_ID,
+            name="Demo shop",
+            country="840",
+            settlement_currency="usd",
+            mcc="5999",
+            terminal_id="TERM0001",
+            card_acceptor_id="DEMOSHOP0000001",
+            name_location="Demo shop Springfield US",
+        ),
+    )
+
+
+async def _links_up(acquirer: Acquirer) -> None:
+    """Charge until both networks have taken one: their links come up after the switch is ready."""
+    with trio.fail_after(10):
+        for number in (APPROVED, SECOND_NETWORK):
+            while not isinstance(await acquirer.pay(number), Done):
+                await trio.sleep(0.05)
