@@ -1,0 +1,228 @@
+"""Which answer belongs to which message. Pure: time is an argument, nothing here waits.
+
+Theory of operation. One `Correlation` serves all links of one network, because an answer may come
+back on another connection than its question left on. A message is known here from the moment its
+bytes are handed to the wire, never before: an answer that overtakes its question is a stray.
+
+    in flight --answer--> answered          a further answer is a Duplicate
+        |
+        +--deadline, link lost--> unknown   the first answer is Late, a further one a Duplicate
+
+The key has five parts: what version, class and function a message and its answer share ("fold"),
+DE 11, DE 7, DE 32 and DE 37. The STAN alone wraps within minutes at rate, and a 0410 must never
+answer the 0100 of the same STAN (iso8583.md 3.1). The parts are joined into one string, which
+costs less memory than a tuple of them and is hashed once.
+
+Every table is in order of time, so that the oldest is found at once: deadlines run from the first
+byte written and are equal for all messages, so the order of sending is the order of expiry. The
+answered and unknown ones are remembered for a bounded time and number. What is remembered of an
+answered message is its key and DE 39; only the unknown ones, far fewer, keep their token.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from switch.iso8583.mti import fold
+from switch.link.events import (
+    Answered,
+    CorrelationKey,
+    Duplicate,
+    Fields,
+    Late,
+    LinkEvent,
+    Unknown,
+    Unmatched,
+)
+
+UNKNOWN_KEPT_MAX = 8_192  # messages whose token is kept for a late answer: a payment each
+ANSWERED_KEPT_MAX = 65_536  # money.md 6: these, or those of 120 s, whichever are fewer
+KEPT_S = 120.0
+
+_RESPONSE_FUNCTIONS = frozenset("13")  # third digit of an MTI: response, advice response
+_fold = lru_cache(maxsize=256)(fold)
+
+
+class DuplicateKeyError(Exception):
+    """A message has the key of one in flight or just settled: its answer could not be told."""
+
+
+class SlotError(Exception):
+    """A window slot was used twice or after its message was settled: a fault of ours."""
+
+
+def correlation_key(fields: Fields) -> CorrelationKey:
+    """The key that a message and its answer share; absent elements count as empty."""
+    get = fields.get
+    return f"{_fold(fields[0])}|{get(11, '')}|{get(7, '')}|{get(32, '')}|{get(37, '')}"
+
+
+class Window:
+    """How many messages one link has room for; slots are counted from reservation to outcome."""
+
+    __slots__ = ("in_flight", "link", "size")
+
+    def __init__(self, link: int, size: int) -> None:
+        self.link = link
+        self.size = size
+        self.in_flight = 0
+
+
+class Slot(Struct, gc=False, eq=False):
+    """One message's place in a window, reserved before commit 1 and free again with its outcome.
+
+    `token` is dropped as soon as the message is settled: the token may refer back to the slot, and
+    neither takes part in garbage collection.
+    """
+
+    window: Window | None  # None once free
+    key: CorrelationKey = ""
+    token: Any = None
+    frame: bytes = b""  # as it goes on the wire; dropped once it has
+    accepted_at: float = 0.0  # monotonic seconds
+    deadline: float = 0.0  # monotonic seconds, from the first byte written
+
+    def free(self) -> Any:
+        """Give the place back and return the token.
+
+        Raises:
+            SlotError: it was given back before.
+        """
+        window = self.window
+        if window is None:
+            raise SlotError("a window slot was given back twice")
+        window.in_flight -= 1
+        self.window = None
+        token = self.token
+        self.token = None
+        self.frame = b""
+        return token
+
+
+class Correlation:
+    """The messages of one network that were sent, and what became of them.
+
+    Args:
+        deadline_s: from the first byte written to `Unknown`, in seconds.
+        answered_max: answered messages remembered.
+        kept_s: how long answered and unknown ones are remembered, in seconds.
+        unknown_max: unknown ones remembered with their tokens; past it the oldest are forgotten
+            and their answers become `Unmatched`.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_answered_max",
+        "_deadline_s",
+        "_in_flight",
+        "_kept_s",
+        "_unknown",
+        "_unknown_max",
+    )
+
+    def __init__(
+        self,
+        deadline_s: float,
+        *,
+        answered_max: int = ANSWERED_KEPT_MAX,
+        kept_s: float = KEPT_S,
+        unknown_max: int = UNKNOWN_KEPT_MAX,
+    ) -> None:
+        self._deadline_s = deadline_s
+        self._answered_max = answered_max
+        self._kept_s = kept_s
+        self._unknown_max = unknown_max
+        self._in_flight: OrderedDict[CorrelationKey, Slot] = OrderedDict()
+        self._answered: OrderedDict[CorrelationKey, tuple[float, str]] = OrderedDict()
+        self._unknown: OrderedDict[CorrelationKey, tuple[float, Any]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Messages in flight."""
+        return len(self._in_flight)
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the next message becomes unknown, if it is not answered."""
+        if not self._in_flight:
+            return None
+        return next(iter(self._in_flight.values())).deadline
+
+    def sent(self, slot: Slot, now: float) -> None:
+        """The first byte of this message is about to be written.
+
+        Raises:
+            DuplicateKeyError: the answer could not be told from another's; nothing was noted.
+        """
+        key = slot.key
+        if key in self._in_flight or key in self._answered or key in self._unknown:
+            raise DuplicateKeyError("a message with this key was sent before")
+        slot.deadline = now + self._deadline_s
+        slot.frame = b""
+        self._in_flight[key] = slot
+
+    def answer(self, fields: Fields, now: float, link: int) -> LinkEvent:
+        """Take a message that came in on `link` and say what it is to us.
+
+        Anything that is no response by its MTI is `Unmatched`: a peer that sends our own message
+        back must not answer it.
+        """
+        key = correlation_key(fields)
+        if fields[0][2] not in _RESPONSE_FUNCTIONS:
+            return Unmatched(key, fields, link)
+        slot = self._in_flight.pop(key, None)
+        if slot is not None:
+            self._remember_answered(key, fields, now)
+            return Answered(slot.free(), fields, link)
+        kept = self._unknown.pop(key, None)
+        if kept is not None:
+            self._remember_answered(key, fields, now)
+            return Late(kept[1], key, fields, link)
+        first = self._answered.get(key)
+        if first is not None:
+            return Duplicate(key, fields, first[1], link)
+        return Unmatched(key, fields, link)
+
+    def expire(self, now: float) -> list[LinkEvent]:
+        """The messages whose deadline has passed, oldest first; also forgets what is too old."""
+        events: list[LinkEvent] = []
+        in_flight = self._in_flight
+        while in_flight:
+            slot = next(iter(in_flight.values()))
+            if slot.deadline > now:
+                break
+            del in_flight[slot.key]
+            events.append(self._becomes_unknown(slot, "timeout", now))
+        self._forget(now)
+        return events
+
+    def link_lost(self, window: Window, now: float) -> list[LinkEvent]:
+        """All messages in flight that were sent on the link of this window."""
+        lost = [slot for slot in self._in_flight.values() if slot.window is window]
+        for slot in lost:
+            del self._in_flight[slot.key]
+        return [self._becomes_unknown(slot, "link_lost", now) for slot in lost]
+
+    def _becomes_unknown(self, slot: Slot, reason: str, now: float) -> LinkEvent:
+        token = slot.free()
+        unknown = self._unknown
+        unknown[slot.key] = (now, token)
+        if len(unknown) > self._unknown_max:
+            unknown.popitem(last=False)
+        return Unknown(token, reason)
+
+    def _remember_answered(self, key: CorrelationKey, fields: Fields, now: float) -> None:
+        answered = self._answered
+        answered[key] = (now, fields.get(39, ""))
+        if len(answered) > self._answered_max:
+            answered.popitem(last=False)
+
+    def _forget(self, now: float) -> None:
+        """Drop what was settled more than `kept_s` ago."""
+        horizon = now - self._kept_s
+        for table in (self._answered, self._unknown):
+            while table and next(iter(table.values()))[0] < horizon:
+                table.popitem(last=False)

@@ -1,0 +1,311 @@
+"""One connection's session with a network: sign-on, echo, sign-off. Pure: time is an argument.
+
+Theory of operation. The states and their transitions are the table below and nowhere else
+(iso8583.md 3.14):
+
+    DOWN -> CONNECTING -> SIGN_ON_SENT -> UP -> DRAINING -> SIGNED_OFF -> DOWN
+
+CONNECTING covers TCP and TLS; which of them failed is in the reason. Financial messages leave in
+UP and DRAINING only, the latter for those already queued; answers are welcome in every state.
+SIGNED_OFF is reached by our own sign-off or by the network's; the link reads on for as long as
+answers may come and then closes.
+
+The shell tells the session what happened (`connected`, `receive`, `tick`, …) and does what it
+returns: sends messages, closes the connection with a reason, raises an alarm. Any frame received is
+life; silence is answered by echoes, and three unanswered ones end the connection (iso8583.md 3.15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum, unique
+from typing import Final
+
+from msgspec import Struct
+
+from chassis.settings.tree import Network
+from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, NETWORK_MANAGEMENT_RESPONSE
+
+Fields = dict[int, str]
+
+APPROVED: Final = "00"
+FORMAT_ERROR: Final = "30"
+FUNCTION_NOT_SUPPORTED: Final = "40"
+ALARM_AFTER_SIGN_ONS: Final = 3
+_ECHOED: Final = (7, 11, 32, 33, 70)  # what an 0810 repeats of its 0800
+_MANDATORY: Final = frozenset({7, 11, 70})
+
+
+@unique
+class State(Enum):
+    """How far the connection has come."""
+
+    DOWN = "down"
+    CONNECTING = "connecting"
+    SIGN_ON_SENT = "sign_on_sent"
+    UP = "up"
+    DRAINING = "draining"
+    SIGNED_OFF = "signed_off"
+
+
+@unique
+class Event(Enum):
+    """What moves a session from state to state."""
+
+    DIALED = "dialed"
+    CONNECTED = "connected"
+    SIGN_ON_ACCEPTED = "sign_on_accepted"
+    DRAIN_ASKED = "drain_asked"
+    SIGN_OFF_SENT = "sign_off_sent"
+    PEER_SIGNED_OFF = "peer_signed_off"
+    PEER_SIGNED_ON = "peer_signed_on"
+
+
+# Losing the connection leads from every state to DOWN and is not listed.
+TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
+    (State.DOWN, Event.DIALED): State.CONNECTING,
+    (State.CONNECTING, Event.CONNECTED): State.SIGN_ON_SENT,
+    (State.SIGN_ON_SENT, Event.SIGN_ON_ACCEPTED): State.UP,
+    (State.UP, Event.DRAIN_ASKED): State.DRAINING,
+    (State.UP, Event.PEER_SIGNED_OFF): State.SIGNED_OFF,
+    (State.DRAINING, Event.SIGN_OFF_SENT): State.SIGNED_OFF,
+    (State.DRAINING, Event.PEER_SIGNED_OFF): State.SIGNED_OFF,
+    (State.SIGNED_OFF, Event.PEER_SIGNED_ON): State.UP,
+}
+MAY_SEND: Final = frozenset({State.UP, State.DRAINING})
+
+
+class SessionError(Exception):
+    """The shell did something that the state does not allow: a fault of ours."""
+
+
+class Send(Struct, frozen=True):
+    """Send a network-management message before anything else."""
+
+    fields: Fields
+
+
+class Close(Struct, frozen=True):
+    """End the connection."""
+
+    reason: str
+
+
+class Alarm(Struct, frozen=True):
+    """A person should look at this link."""
+
+    reason: str
+
+
+Effect = Send | Close | Alarm
+
+
+class Session:
+    """The session of one link, over all its connections.
+
+    Args:
+        network: timers and limits.
+        functions: the dialect's values of DE 70: `sign_on`, `sign_off`, `echo`.
+        next_stan: gives DE 11 and DE 7 of a new message.
+
+    Attributes:
+        state: where the session stands.
+        sign_on_failures: in a row, since the last successful sign-on.
+        strays_total: network-management answers that answered nothing.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        functions: Mapping[str, str],
+        next_stan: Callable[[], tuple[str, str]],
+    ) -> None:
+        self._network = network
+        self._functions = functions
+        self._next_stan = next_stan
+        self.state = State.DOWN
+        self.sign_on_failures = 0
+        self.strays_total = 0
+        self._draining = False
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget what belongs to one connection."""
+        self._asked: dict[str, tuple[str, str]] = {}  # DE 70 to the DE 11 and DE 7 we sent
+        self._up_since: float | None = None
+        self._close_at: float | None = None  # sign-on or sign-off must be over by then
+        self._heard_at = 0.0
+        self._echo_due_by: float | None = None  # something must be heard by then
+        self._echo_misses = 0
+        self._quiet_since = 0.0
+        self._keep_alives = 0
+        self._keep_alives_since = 0.0
+
+    @property
+    def may_send(self) -> bool:
+        """Whether a financial message may leave now."""
+        return self.state in MAY_SEND
+
+    def dialing(self) -> None:
+        """A connection is being opened."""
+        self._move(Event.DIALED)
+
+    def connected(self, now: float) -> list[Effect]:
+        """TCP and TLS stand: sign on."""
+        self._move(Event.CONNECTED)
+        self._heard_at = self._quiet_since = now
+        self._close_at = now + self._network.sign_on_timeout_s
+        return [self._ask("sign_on")]
+
+    def lost(self, now: float) -> tuple[list[Effect], bool]:
+        """The connection is gone, or was never made.
+
+        Returns:
+            What to do, and whether the link was up long enough to start its back-off over.
+        """
+        effects: list[Effect] = []
+        if self.state is State.SIGN_ON_SENT:
+            effects = self._sign_on_failed()
+        proven = (
+            self._up_since is not None and now - self._up_since >= self._network.backoff_reset_s
+        )
+        self.state = State.DOWN
+        self._reset()
+        return effects, proven
+
+    def drain(self) -> list[Effect]:
+        """Take no new messages; a link that is not up closes at once."""
+        self._draining = True
+        if self.state is State.UP:
+            self._move(Event.DRAIN_ASKED)
+        elif self.state in (State.CONNECTING, State.SIGN_ON_SENT):
+            return [Close("stopping")]
+        return []
+
+    def sign_off(self, now: float) -> list[Effect]:
+        """Everything in flight is settled: say good-bye."""
+        if self.state is not State.DRAINING:
+            return []
+        self._move(Event.SIGN_OFF_SENT)
+        self._close_at = now + self._network.sign_on_timeout_s
+        return [self._ask("sign_off")]
+
+    def heard(self, now: float) -> None:
+        """Bytes came in: the peer lives."""
+        self._heard_at = self._quiet_since = now
+        self._echo_due_by = None
+        self._echo_misses = 0
+
+    def keep_alives(self, count: int, now: float) -> list[Effect]:
+        """Zero-length frames came in: never answered, and not wanted in any number."""
+        if now - self._keep_alives_since >= 60.0:
+            self._keep_alives_since = now
+            self._keep_alives = 0
+        self._keep_alives += count
+        allowed = self._network.keep_alives_per_minute_max
+        if self._keep_alives > allowed:
+            return [Close(f"more than {allowed} zero-length frames a minute")]
+        return []
+
+    def receive(self, fields: Fields, now: float) -> list[Effect]:
+        """Take a network-management message: an 0800 of the peer's or an answer to ours."""
+        if fields[0] == NETWORK_MANAGEMENT_REQUEST:
+            return self._answer(fields, now)
+        if fields[0] == NETWORK_MANAGEMENT_RESPONSE:
+            return self._answered(fields, now)
+        self.strays_total += 1
+        return []
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due; call a few times per shortest time-out."""
+        if self.state in (State.DOWN, State.CONNECTING):
+            return []
+        if self._close_at is not None and now >= self._close_at:
+            signing_on = self.state is State.SIGN_ON_SENT
+            return [Close("sign-on not answered" if signing_on else "signed off")]
+        if self._echo_due_by is not None:
+            return self._echo_overdue(now)
+        if self.state in MAY_SEND and now - self._quiet_since >= self._network.echo_idle_s:
+            self._echo_due_by = now + self._network.echo_timeout_s
+            return [self._ask("echo")]
+        return []
+
+    def _echo_overdue(self, now: float) -> list[Effect]:
+        if self._echo_due_by is None or now < self._echo_due_by:
+            return []
+        self._echo_due_by = None
+        self._quiet_since = now
+        self._echo_misses += 1
+        if self._echo_misses >= self._network.echo_misses_max:
+            return [Close(f"{self._echo_misses} echoes unanswered")]
+        return []
+
+    def _answer(self, request: Fields, now: float) -> list[Effect]:
+        """Answer the peer's 0800; an unknown function is refused and the session stays."""
+        response: Fields = {0: NETWORK_MANAGEMENT_RESPONSE, 39: self._judge(request)}
+        response |= {de: request[de] for de in _ECHOED if de in request}
+        if response[39] == APPROVED:
+            self._obey(request[70], now)
+        return [Send(response)]
+
+    def _judge(self, request: Fields) -> str:
+        if not request.keys() >= _MANDATORY:
+            return FORMAT_ERROR
+        known = [self._functions[name] for name in ("sign_on", "sign_off", "echo")]
+        return APPROVED if request[70] in known else FUNCTION_NOT_SUPPORTED
+
+    def _obey(self, function: str, now: float) -> None:
+        if function == self._functions["sign_off"] and self._can(Event.PEER_SIGNED_OFF):
+            self._move(Event.PEER_SIGNED_OFF)
+            # Whatever is in flight now is answered or unknown by then.
+            self._close_at = now + self._network.response_deadline_s
+        elif (
+            function == self._functions["sign_on"]
+            and self._can(Event.PEER_SIGNED_ON)
+            and not self._draining
+        ):
+            self._move(Event.PEER_SIGNED_ON)
+            self._close_at = None
+
+    def _answered(self, response: Fields, now: float) -> list[Effect]:
+        """Take an 0810: it must repeat DE 70, DE 11 and DE 7 of what we asked."""
+        function = response.get(70, "")
+        if self._asked.get(function) != (response.get(11), response.get(7)):
+            self.strays_total += 1
+            return []
+        del self._asked[function]
+        if function == self._functions["sign_on"]:
+            return self._sign_on_answered(response.get(39, ""), now)
+        if function == self._functions["sign_off"]:
+            return [Close("signed off")]
+        return []
+
+    def _sign_on_answered(self, code: str, now: float) -> list[Effect]:
+        if code != APPROVED:
+            return [Close(f"sign-on refused with {code}")]
+        self._move(Event.SIGN_ON_ACCEPTED)
+        self._close_at = None
+        self._up_since = now
+        self.sign_on_failures = 0
+        return []
+
+    def _sign_on_failed(self) -> list[Effect]:
+        self.sign_on_failures += 1
+        if self.sign_on_failures != ALARM_AFTER_SIGN_ONS:
+            return []
+        return [Alarm(f"{ALARM_AFTER_SIGN_ONS} sign-ons in a row have failed")]
+
+    def _ask(self, name: str) -> Send:
+        function = self._functions[name]
+        stan, de7 = self._next_stan()
+        self._asked[function] = (stan, de7)
+        return Send({0: NETWORK_MANAGEMENT_REQUEST, 7: de7, 11: stan, 70: function})
+
+    def _can(self, event: Event) -> bool:
+        return (self.state, event) in TRANSITIONS
+
+    def _move(self, event: Event) -> None:
+        try:
+            self.state = TRANSITIONS[self.state, event]
+        except KeyError:
+            raise SessionError(f"{event.value} while {self.state.value}") from None
