@@ -149,10 +149,10 @@ async def test_what_was_committed_survives_a_kill_and_the_server_starts_again(
         os.kill(killed, signal.SIGKILL)
         with trio.fail_after(5):
             assert await server.died() == -signal.SIGKILL
-        with pytest.raises(ConnectionLostError):
-            await connection.run(ONE)
         await server.start()
         assert server.process_id != killed
+        with pytest.raises(ConnectionLostError):
+            await connection.run(ONE)
         kept = Query("kept", "SELECT id FROM kept")
         assert await ask(server.superuser_dsn(), kept) == [(1,)]
 
