@@ -161,6 +161,7 @@ class Lifecycle:
             return  # it became ready while being stopped
         unit.state = UnitState.READY
         unit.ready_at_s = now_s
+        yield Say(Level.INFO, f"{event.key}: ready", event.key)
         yield from self._progress(unit, now_s)
 
     def _progress(self, unit: _Unit, now_s: float) -> Iterator[Effect]:
@@ -179,6 +180,7 @@ class Lifecycle:
             yield from self._stop_next_rank(now_s)
         elif unit.plan.once and event.well:
             unit.state = UnitState.DONE
+            yield Say(Level.INFO, f"{event.key}: done", event.key)
             yield from self._progress(unit, now_s)
         else:
             yield from self._on_failed(unit, event, now_s)

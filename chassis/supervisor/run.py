@@ -41,13 +41,20 @@ _STOP_REQUESTS = 2  # a third request to stop would change nothing
 _log = get_logger(__name__)
 
 
-async def supervise(units: Sequence[Unit], *, settings: Supervisor, publish: Publish) -> int:
+async def supervise(
+    units: Sequence[Unit],
+    *,
+    settings: Supervisor,
+    publish: Publish,
+    stop: trio.Event | None = None,
+) -> int:
     """Run a stack until it has stopped.
 
     Args:
         units: what to run; see `UnitPlan` for their order.
         settings: time-outs and limits.
         publish: called with the process ids when all are ready, and again after each restart.
+        stop: set by the caller to have the stack drained, as a first signal does.
 
     Returns:
         The exit status: 0 stopped as asked, 1 something had to be killed, 3 it could not start,
@@ -59,6 +66,8 @@ async def supervise(units: Sequence[Unit], *, settings: Supervisor, publish: Pub
     shell = _Shell(units, settings, publish)
     async with trio.open_nursery() as nursery:
         await nursery.start(shell.listen_for_signals)
+        if stop is not None:
+            nursery.start_soon(shell.listen_for_event, stop)
         await shell.drive(nursery)
         nursery.cancel_scope.cancel(reason="the stack has stopped")
     return shell.lifecycle.exit_code
@@ -69,7 +78,7 @@ class _Shell:
         self.lifecycle = Lifecycle([unit.plan for unit in units], settings)
         self._units = {unit.plan.key: unit for unit in units}
         self._publish = publish
-        capacity = _EVENTS_PER_UNIT * len(units) + _STOP_REQUESTS
+        capacity = _EVENTS_PER_UNIT * len(units) + _STOP_REQUESTS + 1  # the caller's own request
         self._report, self._reports = trio.open_memory_channel[Event](capacity)
 
     async def drive(self, nursery: trio.Nursery) -> None:
@@ -123,6 +132,12 @@ class _Shell:
                 if requests <= _STOP_REQUESTS:
                     _log.info("asked to stop", signal=signal.Signals(number).name)
                     self._report.send_nowait(StopAsked())
+
+    async def listen_for_event(self, stop: trio.Event) -> None:
+        """Turn the caller's event into a request to stop."""
+        await stop.wait()
+        if self.lifecycle.phase in (Phase.STARTING, Phase.RUNNING):
+            self._report.send_nowait(StopAsked())
 
 
 def _say(level: Level, text: str) -> None:

@@ -1,0 +1,164 @@
+"""The units of the stack: which processes there are, who needs whom, in which order they stop.
+
+    postgres ──▶ schema ──┐
+                          ├──▶ provision ─────────────┐
+    hsm-0 … hsm-n ────────┤                           ├──▶ api
+                          ├──▶ switch ────────────────┘
+    vsim, msim ───────────┘
+
+Independent units start together. Stopping goes the other way: the api closes the front door and
+hands on what it has accepted, the switch waits for the networks' answers, and Postgres goes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from chassis.settings import Settings
+from chassis.supervisor import (
+    Listener,
+    ProcessSpec,
+    ProcessUnit,
+    Resource,
+    ResourceUnit,
+    StepUnit,
+    Unit,
+    UnitPlan,
+)
+from ledger.roles import API, SWITCH
+from stack.context import Provision, StackContext
+from stack.database import prepare_schema
+from stack.layout import simulated_networks
+from stack.sockets import hsm_keys
+
+STOP_RANKS: Final = {"api": 1, "switch": 2, "network": 3, "hsm": 4, "postgres": 9}
+
+
+def compose(
+    context: StackContext,
+    *,
+    resource: Resource | None,
+    provision: Sequence[Provision] = (),
+    held_fds: tuple[int, ...] = (),
+) -> list[Unit]:
+    """Every unit of the stack.
+
+    Args:
+        context: the stack, its sockets bound.
+        resource: our own Postgres, if the ledger is in it.
+        provision: steps to take once schema and HSM are ready, in this order.
+        held_fds: files that every process inherits to keep them open: the lock.
+    """
+    processes = [_hsm(context, index) for index in range(context.settings.hsm.workers)]
+    processes += [_network(context, name) for name in simulated_networks(context.settings)]
+    processes += [_switch(context), _api(context)]
+    return [
+        *_ledger_units(context, resource),
+        StepUnit(
+            UnitPlan(key="provision", needs=("schema", *hsm_keys(context.settings)), once=True),
+            partial(_provision, context, provision),
+        ),
+        *(ProcessUnit(spec, held_fds=held_fds) for spec in processes),
+    ]
+
+
+def _ledger_units(context: StackContext, resource: Resource | None) -> list[Unit]:
+    prepare = partial(prepare_schema, context.database)
+    if resource is None:
+        return [StepUnit(UnitPlan(key="schema", once=True), prepare)]
+    rank = STOP_RANKS["postgres"]
+    plan = UnitPlan(key="postgres", stop_rank=rank, times_itself=True)
+    return [
+        ResourceUnit(plan, resource),
+        StepUnit(UnitPlan(key="schema", needs=("postgres",), once=True), prepare),
+    ]
+
+
+async def _provision(context: StackContext, steps: Sequence[Provision]) -> None:
+    for step in steps:
+        await step(context)
+
+
+def _hsm(context: StackContext, index: int) -> ProcessSpec:
+    key = hsm_keys(context.settings)[index]
+    return ProcessSpec(
+        plan=UnitPlan(key=key, stop_rank=STOP_RANKS["hsm"]),
+        name="hsm",
+        index=index,
+        settings=_without_secrets(context.settings),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, key, mux=context.sockets.hsm[index]),
+        allowed_uids=context.users.allowed("switch", "api"),
+        identity=context.users.identity("hsm"),
+    )
+
+
+def _network(context: StackContext, name: str) -> ProcessSpec:
+    return ProcessSpec(
+        plan=UnitPlan(key=name, stop_rank=STOP_RANKS["network"]),
+        name=name,
+        settings=_without_secrets(context.settings),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, name, network=context.sockets.networks[name]),
+        identity=context.users.identity(name),
+    )
+
+
+def _switch(context: StackContext) -> ProcessSpec:
+    settings = context.settings
+    workers = hsm_keys(settings)
+    return ProcessSpec(
+        plan=UnitPlan(
+            key="switch",
+            needs=("schema", *workers, *simulated_networks(settings)),
+            stop_rank=STOP_RANKS["switch"],
+        ),
+        name="switch",
+        settings=_without_secrets(settings),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, "switch", mux=context.sockets.switch),
+        endpoints={"hsm": context.hsm_sockets} | network_endpoints(context),
+        secrets={"database_dsn": context.database.dsn(SWITCH)},
+        allowed_uids=context.users.allowed("api"),
+        identity=context.users.identity("switch", connects_to=("hsm",)),
+    )
+
+
+def _api(context: StackContext) -> ProcessSpec:
+    return ProcessSpec(
+        plan=UnitPlan(key="api", needs=("switch", "provision"), stop_rank=STOP_RANKS["api"]),
+        name="api",
+        settings=_without_secrets(context.settings),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, "api", http=context.sockets.http),
+        endpoints={"hsm": context.hsm_sockets, "switch": [context.sockets.switch.address]},
+        secrets={"database_dsn": context.database.dsn(API)},
+        identity=context.users.identity("api", connects_to=("hsm", "switch")),
+    )
+
+
+def _listeners(context: StackContext, key: str, **roles: Listener) -> Mapping[str, Listener]:
+    return {**roles, "metrics": context.sockets.metrics[key]}
+
+
+def network_endpoints(context: StackContext) -> dict[str, list[str]]:
+    """host:port of every network: where ours listens, or where the real one is."""
+    return {
+        name: [
+            context.sockets.networks[name].address
+            if name in context.sockets.networks
+            else f"{network.host}:{network.port}"
+        ]
+        for name, network in context.settings.networks.items()
+    }
+
+
+def _without_secrets(settings: Settings) -> Settings:
+    """What a process may know: `ledger.url` is of a role that may do anything."""
+    return msgspec.structs.replace(
+        settings, ledger=msgspec.structs.replace(settings.ledger, url="")
+    )

@@ -1,0 +1,84 @@
+"""Where a running stack can be reached: `<data-dir>/run/endpoints.json` (contract 1).
+
+Written when every process is ready and again after each restart, removed at the end. A stack that
+was killed leaves the file behind, so readers check that its supervisor lives.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from chassis.supervisor import write_atomically
+
+FILE: Final = Path("run", "endpoints.json")
+FILE_BYTES_MAX: Final = 65_536
+
+
+class APIEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The merchant-facing API."""
+
+    url: str  # such as http://127.0.0.1:8080, no slash at its end
+
+
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """The addresses and process ids of one running stack."""
+
+    pid: int  # of the supervisor
+    api: APIEndpoint
+    metrics: dict[str, str]  # process key -> URL of its /metrics
+    networks: dict[str, str]  # network -> host:port
+    sockets: dict[str, list[str]]  # hsm, switch: Unix sockets; postgres: the folder of its socket
+    processes: dict[str, int]  # process key -> process id
+
+
+class NotRunningError(Exception):
+    """No stack runs on this data directory; says how to start one."""
+
+
+def write_endpoints(data_dir: Path, endpoints: Endpoints) -> None:
+    """Publish where the stack is; readable by everyone, it holds no secret.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    document = msgspec.json.format(msgspec.json.encode(endpoints), indent=2)
+    write_atomically(data_dir / FILE, document + b"\n", mode=0o644)
+
+
+def remove_endpoints(data_dir: Path) -> None:
+    """Take back what was published, by us or by a stack that was killed."""
+    (data_dir / FILE).unlink(missing_ok=True)
+
+
+def read_endpoints(data_dir: Path) -> Endpoints:
+    """Where the stack on this data directory is.
+
+    Raises:
+        NotRunningError: none runs there, or it is not ready yet.
+    """
+    path = data_dir / FILE
+    advice = f"no stack runs on {data_dir}; start one there with `turnout up`"
+    try:
+        with path.open("rb") as file:
+            endpoints = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Endpoints)
+    except FileNotFoundError:
+        raise NotRunningError(advice) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise NotRunningError(f"{path} cannot be read: {error}") from error
+    if not _is_alive(endpoints.pid):
+        raise NotRunningError(advice)
+    return endpoints
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

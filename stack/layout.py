@@ -1,0 +1,118 @@
+"""Who the processes of a stack are, and which folders of the data directory are whose.
+
+<data-dir>/              ours; others may pass through, not look around
+    run/                 endpoints.json, the lock, what only we may read
+    postgres*            Postgres' own (ledger.embedded)
+    hsm/                 the HSM's alone: keys and their audit log
+    pki/                 certificates for all, each key for its one process
+    networks/            one record per simulated network, each its own
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from chassis.pki import development_pki
+from chassis.settings import Network, Settings
+from chassis.supervisor import (
+    StartError,
+    Users,
+    assign_users,
+    find_closed_folder,
+    make_folder,
+)
+from chassis.tls import Role
+
+PASS_THROUGH: Final = 0o711
+# The order counts the uids from `supervisor.uid_base`; networks follow in the settings' order.
+ROLES: Final = ("postgres", "hsm", "switch", "api")
+
+
+def stack_users(settings: Settings, *, euid: int) -> Users:
+    """The uid of every role of the stack, networks included."""
+    return assign_users(settings.supervisor, (*ROLES, *settings.networks), euid=euid)
+
+
+def simulated_networks(settings: Settings) -> dict[str, Network]:
+    """The networks that the stack plays itself."""
+    return {name: network for name, network in settings.networks.items() if network.simulate}
+
+
+def make_run_folder(data_dir: Path) -> Path:
+    """Make the data directory and the folder of its lock, which comes before all else.
+
+    Raises:
+        StartError: they cannot be made.
+    """
+    make_folder(data_dir, mode=PASS_THROUGH)
+    make_folder(data_dir / "run", mode=0o755)
+    return data_dir / "run"
+
+
+def make_data_folders(settings: Settings, data_dir: Path, users: Users) -> None:
+    """Make every process's folder and hand it to its owner. The caller holds the lock.
+
+    Raises:
+        StartError: a folder cannot be made, or the processes' users could not reach it.
+    """
+    if users.separated and (closed := find_closed_folder(data_dir / "x")) is not None:
+        raise StartError(
+            f"{closed} is closed to other users, and as root every process has a user of its own; "
+            "choose another --data-dir, open that folder (chmod o+x), "
+            "or set supervisor.separate_uids = false"
+        )
+    make_folder(data_dir / "hsm", mode=0o700, owner=users.owner("hsm"))
+    make_folder(data_dir / "networks", mode=PASS_THROUGH)
+    for name in simulated_networks(settings):
+        _make_file(data_dir / "networks" / f"{name}.log", users.owner(name))
+
+
+def _make_file(path: Path, owner: tuple[int, int] | None) -> None:
+    """Make an empty file, or keep what it holds, and give it to its owner."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StartError(f"{path} cannot be set up: {error.strerror}") from error
+
+
+def make_certificates(settings: Settings, data_dir: Path, users: Users) -> None:
+    """Make the development certificates where a network is simulated; see that keys are private.
+
+    Raises:
+        StartError: they cannot be made, or files that a real network needs are missing.
+    """
+    folder = data_dir / "pki"
+    make_folder(folder, mode=PASS_THROUGH)
+    simulated = simulated_networks(settings)
+    names: dict[str, tuple[str, Role]] = {
+        name: (network.server_name, "server") for name, network in simulated.items()
+    }
+    if simulated:
+        first = next(iter(simulated.values()))
+        names["switch"] = (first.client_name, "client")
+    try:
+        if names:
+            development_pki(folder, names)
+        _protect(folder, {name: users.owner(name) for name in (*simulated, "switch")})
+    except (OSError, ValueError) as error:
+        raise StartError(f"the certificates in {folder} cannot be set up: {error}") from error
+
+
+def _protect(folder: Path, owners: Mapping[str, tuple[int, int] | None]) -> None:
+    """Open the certificates to all and each key to its process alone."""
+    folder.chmod(PASS_THROUGH)
+    (folder / "ca.pem").chmod(0o644)
+    for stem, owner in owners.items():
+        (folder / f"{stem}.pem").chmod(0o644)
+        key = folder / f"{stem}.key"
+        key.chmod(0o400)
+        if owner is not None:
+            os.chown(key, *owner, follow_symlinks=False)

@@ -1,0 +1,113 @@
+"""The options by which every command finds its settings and its data directory."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import click
+from attrs import frozen
+
+from chassis.settings import Settings, SettingsError, data_directory, load_settings
+
+EXIT_CANNOT_START: Final = 3
+# Every address is a setting and a flag (contract 1); `--set` reaches all other settings.
+PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "--api-port": "api.port",
+        "--vsim-port": "networks.vsim.port",
+        "--msim-port": "networks.msim.port",
+        "--metrics-api-port": "metrics.api",
+        "--metrics-switch-port": "metrics.switch",
+        "--metrics-hsm-port": "metrics.hsm",
+        "--metrics-networks-port": "metrics.networks",
+    }
+)
+
+
+@frozen
+class Place:
+    """The settings that a command works with, and where.
+
+    Attributes:
+        settings: the whole tree.
+        data_dir: absolute; need not exist.
+    """
+
+    settings: Settings
+    data_dir: Path
+
+
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--data-dir`, `--config`, `--set`; it receives them as `place`.
+
+    A setting that cannot be used ends the program with exit status 3 and names key and source.
+    """
+
+    @click.option("--data-dir", metavar="DIR", help="Where everything durable is kept.")
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Settings file (TOML).",
+    )
+    @click.option(
+        "--set",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Override one setting, such as hsm.workers=2. May be repeated.",
+    )
+    @functools.wraps(command)
+    def with_place(
+        *, data_dir: str | None, config: Path | None, assignments: tuple[str, ...], **rest: Any
+    ) -> None:
+        overrides = dict(map(_parse_assignment, assignments))
+        overrides |= rest.pop("port_overrides", {})
+        if data_dir is not None:
+            overrides["data_dir"] = data_dir
+        try:
+            settings = load_settings(config=config, environ=os.environ, overrides=overrides)
+        except SettingsError as error:
+            click.echo(f"turnout: {error}", err=True)
+            sys.exit(EXIT_CANNOT_START)
+        place = Place(settings, data_directory(settings, os.environ, os.geteuid()))
+        command(place=place, **rest)
+
+    return with_place
+
+
+def port_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one flag a port, and `--free-ports`; stands above `settings_options`."""
+
+    @click.option("--free-ports", is_flag=True, help="Any free port instead of every default.")
+    @functools.wraps(command)
+    def with_ports(*, free_ports: bool, **rest: Any) -> None:
+        overrides = dict.fromkeys(PORT_FLAGS.values(), "0") if free_ports else {}
+        for flag, key in PORT_FLAGS.items():
+            port = rest.pop(_parameter(flag))
+            if port is not None:
+                overrides[key] = str(port)
+        command(port_overrides=overrides, **rest)
+
+    decorated: Callable[..., None] = with_ports
+    for flag, key in reversed(tuple(PORT_FLAGS.items())):
+        decorated = click.option(
+            flag, type=click.IntRange(0, 65_535), help=f"Sets {key}; 0 = any free port."
+        )(decorated)
+    return decorated
+
+
+def _parameter(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _parse_assignment(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.BadParameter("must be KEY=VALUE", param_hint="--set")
+    return key, value

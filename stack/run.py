@@ -1,0 +1,205 @@
+"""Running a whole stack in this process's care, from the lock to the last socket file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import trio
+from attrs import define, field
+
+from chassis.log import get_logger
+from chassis.settings import Settings
+from chassis.supervisor import (
+    DirectoryLock,
+    Resource,
+    Unit,
+    make_runtime_folder,
+    supervise,
+)
+from stack.compose import compose, network_endpoints
+from stack.context import Provision, StackContext
+from stack.database import make_database, postgres_folder
+from stack.endpoints import APIEndpoint, Endpoints, remove_endpoints, write_endpoints
+from stack.layout import (
+    PASS_THROUGH,
+    make_certificates,
+    make_data_folders,
+    make_run_folder,
+    stack_users,
+)
+from stack.sockets import bind_sockets
+
+# Past a drain, a process ends by its own alarm; see chassis.service.run.
+ORPHANS_MARGIN_S = 10.0
+
+_log = get_logger(__name__)
+
+
+class StackFailedError(Exception):
+    """The stack ended before it was ready; it has said why.
+
+    Attributes:
+        exit_code: what the program should exit with.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the stack did not start (exit status {exit_code})")
+        self.exit_code = exit_code
+
+
+@define
+class RunningStack:
+    """A stack under its supervisor.
+
+    Attributes:
+        context: what it is made of.
+        endpoints: where it can be reached; process ids follow restarts.
+        ready: set when every process is.
+        stop: set it to have the stack drained.
+        stopped: set when it has stopped, whoever asked for that.
+        exit_code: the supervisor's, once stopped.
+        body: what is canceled when it has stopped.
+    """
+
+    context: StackContext
+    endpoints: Endpoints
+    ready: trio.Event = field(factory=trio.Event)
+    stop: trio.Event = field(factory=trio.Event)
+    stopped: trio.Event = field(factory=trio.Event)
+    exit_code: int = 0
+    body: trio.CancelScope = field(factory=trio.CancelScope)
+
+
+@asynccontextmanager
+async def running_stack(
+    settings: Settings,
+    *,
+    data_dir: Path,
+    environ: Mapping[str, str],
+    provision: Sequence[Provision] = (),
+) -> AsyncIterator[RunningStack]:
+    """Start a stack, have it ready in the body, stop it at the end of the body.
+
+    While it runs this process handles SIGINT, SIGTERM and SIGHUP: the first drains the stack and
+    cancels the body, which then ends without an error; `exit_code` tells the rest.
+
+    Args:
+        settings: the whole tree.
+        data_dir: absolute; made if missing.
+        environ: the process environment, for the place of the runtime folder.
+        provision: see `stack.compose`.
+
+    Raises:
+        StartError: something about this machine is in the way; says how to mend it.
+        StackFailedError: a process or a step failed while starting; it has said why.
+    """
+    with ExitStack() as held:
+        lock = DirectoryLock(make_run_folder(data_dir))
+        held.callback(lock.release)
+        await _acquire(lock, settings)
+        context, resource = _prepare(settings, data_dir, environ, held)
+        units = compose(context, resource=resource, provision=provision, held_fds=(lock.fileno(),))
+        stack = RunningStack(context, _endpoints(context, {}))
+        failure = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_supervise, stack, units)
+            try:
+                with stack.body:
+                    await stack.ready.wait()
+                    yield stack
+            except Exception as error:  # noqa: BLE001 - raised again below, unwrapped, after the drain
+                failure = error
+            finally:
+                stack.stop.set()
+        if failure is not None:
+            raise failure
+        if not stack.ready.is_set():
+            raise StackFailedError(stack.exit_code)
+
+
+async def _supervise(stack: RunningStack, units: Sequence[Unit]) -> None:
+    """Run the units to their orderly end, also when whoever wanted the stack is canceled."""
+
+    def publish(process_ids: Mapping[str, int]) -> None:
+        stack.endpoints = _endpoints(stack.context, process_ids)
+        _publish(stack.context.data_dir, stack.endpoints)
+        stack.ready.set()
+
+    with trio.CancelScope(shield=True):
+        settings = stack.context.settings.supervisor
+        stack.exit_code = await supervise(
+            units, settings=settings, publish=publish, stop=stack.stop
+        )
+    stack.stopped.set()
+    stack.body.cancel(reason="the stack has stopped")
+
+
+async def _acquire(lock: DirectoryLock, settings: Settings) -> None:
+    wait_s = settings.supervisor.drain_timeout_s + ORPHANS_MARGIN_S
+    if await lock.acquire(wait_s=wait_s):
+        _log.warning("an earlier stack was killed; its processes have drained now")
+
+
+def _prepare(
+    settings: Settings, data_dir: Path, environ: Mapping[str, str], held: ExitStack
+) -> tuple[StackContext, Resource | None]:
+    """Everything that can be done, and can fail, before a process starts."""
+    users = stack_users(settings, euid=os.geteuid())
+    if not users.separated:
+        _log.warning("trust zones not separated: every process runs as this user")
+    remove_endpoints(data_dir)
+    held.callback(remove_endpoints, data_dir)
+    make_data_folders(settings, data_dir, users)
+    make_certificates(settings, data_dir, users)
+    runtime_dir = _runtime_folder(data_dir, environ, held)
+    sockets = bind_sockets(settings, runtime_dir, users)
+    held.callback(sockets.close)
+    database, resource = make_database(settings, data_dir, runtime_dir, users)
+    context = StackContext(
+        settings=settings,
+        data_dir=data_dir,
+        runtime_dir=runtime_dir,
+        users=users,
+        sockets=sockets,
+        database=database,
+    )
+    return context, resource
+
+
+def _runtime_folder(data_dir: Path, environ: Mapping[str, str], held: ExitStack) -> Path:
+    # Postgres runs as another user whenever we are root, so root's folder lets users through.
+    mode = PASS_THROUGH if os.geteuid() == 0 else 0o700
+    runtime_dir = make_runtime_folder(data_dir, environ, mode=mode)
+    held.callback(shutil.rmtree, runtime_dir, ignore_errors=True)
+    return runtime_dir
+
+
+def _endpoints(context: StackContext, process_ids: Mapping[str, int]) -> Endpoints:
+    sockets = context.sockets
+    external = bool(context.settings.ledger.url)
+    return Endpoints(
+        pid=os.getpid(),
+        api=APIEndpoint(url=context.api_url),
+        metrics={
+            key: f"http://{listener.address}/metrics" for key, listener in sockets.metrics.items()
+        },
+        networks={name: hosts[0] for name, hosts in network_endpoints(context).items()},
+        sockets={
+            "hsm": context.hsm_sockets,
+            "switch": [sockets.switch.address],
+            "postgres": [] if external else [str(postgres_folder(context.runtime_dir))],
+        },
+        processes=dict(process_ids),
+    )
+
+
+def _publish(data_dir: Path, endpoints: Endpoints) -> None:
+    """Write the endpoints; a full disk must not take a running stack down."""
+    try:
+        write_endpoints(data_dir, endpoints)
+    except OSError as error:
+        _log.error("endpoints.json cannot be written", reason=error.strerror)

@@ -1,0 +1,94 @@
+"""Every listening socket of the stack, bound before any process starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from attrs import frozen
+
+from chassis.settings import Settings
+from chassis.supervisor import Listener, Users, bind_tcp, bind_unix
+from stack.layout import simulated_networks
+
+
+@frozen(kw_only=True)
+class Sockets:
+    """The listeners of one stack.
+
+    Attributes:
+        http: the API.
+        switch: its Unix socket.
+        hsm: one Unix socket a worker.
+        networks: one TCP listener a simulated network.
+        metrics: by process key.
+    """
+
+    http: Listener
+    switch: Listener
+    hsm: list[Listener]
+    networks: Mapping[str, Listener]
+    metrics: Mapping[str, Listener]
+
+    def close(self) -> None:
+        """Close our copies and remove the socket files; processes keep theirs."""
+        for listener in self._all():
+            listener.close()
+
+    def _all(self) -> Iterator[Listener]:
+        yield from (self.http, self.switch, *self.hsm)
+        yield from (*self.networks.values(), *self.metrics.values())
+
+
+def hsm_keys(settings: Settings) -> list[str]:
+    """The key of each HSM worker."""
+    return [f"hsm-{index}" for index in range(settings.hsm.workers)]
+
+
+def bind_sockets(settings: Settings, runtime_dir: Path, users: Users) -> Sockets:
+    """Bind everything, or nothing.
+
+    Raises:
+        StartError: an address is taken or not ours; names the setting that moves it.
+    """
+    with ExitStack() as bound:
+
+        def keep(listener: Listener) -> Listener:
+            bound.callback(listener.close)
+            return listener
+
+        def tcp(host: str, port: int, purpose: str, setting: str) -> Listener:
+            return keep(bind_tcp(host, port, purpose=purpose, setting=setting))
+
+        hsm_owner, switch_owner = users.owner("hsm"), users.owner("switch")
+        sockets = Sockets(
+            http=tcp(settings.api.host, settings.api.port, "the API", "api.port"),
+            switch=keep(bind_unix(runtime_dir / "switch", owner=switch_owner)),
+            hsm=[keep(bind_unix(runtime_dir / key, owner=hsm_owner)) for key in hsm_keys(settings)],
+            networks={
+                name: tcp(network.host, network.port, f"network {name}", f"networks.{name}.port")
+                for name, network in simulated_networks(settings).items()
+            },
+            metrics={
+                key: tcp(settings.metrics.host, port, f"metrics of {key}", setting)
+                for key, port, setting in metrics_ports(settings)
+            },
+        )
+        bound.pop_all()
+    return sockets
+
+
+def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
+    """(process key, port, setting) for each process.
+
+    Where one setting stands for several processes the first one gets its port and the others any
+    free one; `endpoints.json` tells which.
+    """
+    ports = settings.metrics
+    yield "api", ports.api, "metrics.api"
+    yield "switch", ports.switch, "metrics.switch"
+    for position, key in enumerate(hsm_keys(settings)):
+        yield key, 0 if position else ports.hsm, "metrics.hsm"
+    for position, name in enumerate(simulated_networks(settings)):
+        yield name, 0 if position else ports.networks, "metrics.networks"
