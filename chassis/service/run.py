@@ -1,10 +1,11 @@
 """The child's side of a process that the supervisor started.
 
 Theory of operation. A process is born with everything it needs open: its listening sockets, its
-launch document, a pipe to say "ready" on, and the lifeline. The lifeline is a pipe whose other
-end only the supervisor holds, and nothing is ever written to it. End of file on it means "drain":
-the supervisor closed it, or is gone, however that happened; the kernel sees to it. This is why no
-process needs to be told that its supervisor was killed, and why none outlives it for long. (A parent-death signal would not do: it fires when the *thread* that spawned us ends.)
+launch document, a pipe to say "ready" on, and the lifeline. The lifeline is a pipe whose other end
+only the supervisor holds, and nothing is ever written to it. End of file on it means "drain": the
+supervisor closed it, or is gone, however that happened; the kernel sees to it. This is why no
+process needs to be told that its supervisor was killed, and why none outlives it for long. (A
+parent-death signal would not do: it fires when the *thread* that spawned us ends.)
 
 `run_service` tightens the process step by step: limits first, then the files that only root may
 open (`prepare`), then the change of uid, then no inspection. Only then does Trio start and `serve`
