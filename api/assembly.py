@@ -187,8 +187,8 @@ def _payment_intents(settings: Settings, runner: Runner, charging: Charging) -> 
                 live=live,
                 limit=query.limit,
                 after=query.after,
-                created_from=query.created_from,
-                created_before=query.created_before,
+                created_from=query.lowest_id,
+                created_before=query.end_id,
                 statuses=query.statuses,
             )
             for merchant_id, live, query in questions

@@ -131,7 +131,7 @@ def _check_members_slowly(body: bytes) -> None:
 
 def _pointer(path: str | None) -> str:
     """A JSON pointer (RFC 6901) from msgspec's path; keys of dictionaries are not told by it."""
-    steps = _PATH_STEP.findall(path or "")
+    steps = _PATH_STEP.findall((path or "").replace("[...]", ""))
     return "".join("/" + _escape(name or index) for name, index in steps)
 
 

@@ -134,12 +134,17 @@ class PaymentIntents:
     def list_intents(self, call: Call) -> None:
         """`GET /payment-intents`."""
         merchant = _caller(call).merchant
-        question = (merchant.merchant_id, merchant.live, parse_list_query(call.query))
-        self.lists.submit(question, delivery(call.exchange, partial(self._listed, call)))
+        query = parse_list_query(call.query)
+        question = (merchant.merchant_id, merchant.live, query)
+        self.lists.submit(question, delivery(call.exchange, partial(self._listed, call, query)))
 
-    def _listed(self, call: Call, page: IntentPage) -> None:
+    def _listed(self, call: Call, query: ListQuery, page: IntentPage) -> None:
         document = PaymentIntentList(
-            data=[views.payment_intent(intent) for intent in page.intents],
+            data=[
+                views.payment_intent(intent)
+                for intent in page.intents
+                if query.covers(intent.created_at_us)
+            ],
             next_cursor=None if page.after is None else public_id("pi", page.after),
         )
         call.exchange.answer(Answer(OK, _encode(document)))

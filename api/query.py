@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -14,24 +14,47 @@ from ledger.lifecycle import INTENT_STATUSES
 
 PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
+ID_LEAD_US: Final = 60_000_000  # far above any queue before the ledger
 
 
 class ListQuery(Struct, frozen=True):
-    """What `GET /payment-intents` asks for; the bounds are intent ids, since ids are in time order.
+    """What `GET /payment-intents` asks for.
 
     Attributes:
         limit: intents on the page.
-        after: the cursor of the page before.
-        created_from: ids from this one on.
-        created_before: ids below this one.
+        after: the cursor of the page before, an id.
+        created_from_us: created at this instant or later, microseconds since 1970.
+        created_before_us: created before this instant.
         statuses: intents in one of these only.
     """
 
     limit: int = PAGE_DEFAULT
     after: bytes | None = None
-    created_from: bytes | None = None
-    created_before: bytes | None = None
+    created_from_us: int | None = None
+    created_before_us: int | None = None
     statuses: tuple[str, ...] = tuple(INTENT_STATUSES)
+
+    @property
+    def lowest_id(self) -> bytes | None:
+        """The lowest id that may have been created in time.
+
+        An id is drawn before its row is written, at most `ID_LEAD_US` before; so ids narrow the
+        search, and `covers` decides.
+        """
+        if self.created_from_us is None:
+            return None
+        return lowest_id_at(max(0, self.created_from_us - ID_LEAD_US))
+
+    @property
+    def end_id(self) -> bytes | None:
+        """The lowest id that was drawn too late."""
+        return None if self.created_before_us is None else lowest_id_at(self.created_before_us)
+
+    def covers(self, created_at_us: int) -> bool:
+        """Whether an intent was created in the time asked for."""
+        if self.created_from_us is not None and created_at_us < self.created_from_us:
+            return False
+        return self.created_before_us is None or created_at_us < self.created_before_us
 
 
 def parse_parameters(query: bytes) -> dict[str, str]:
@@ -70,13 +93,12 @@ def parse_list_query(query: bytes) -> ListQuery:
     parameters = parse_parameters(query)
     if parameters.keys() - _KNOWN:
         raise _invalid(f"a parameter is not known; known are {', '.join(sorted(_KNOWN))}")
-    created_after = parameters.get("createdAfter")
-    created_before = parameters.get("createdBefore")
+    after, before = parameters.get("createdAfter"), parameters.get("createdBefore")
     return ListQuery(
         limit=_limit(parameters.get("limit")),
         after=_cursor(parameters.get("after")),
-        created_from=None if created_after is None else _bound("createdAfter", created_after),
-        created_before=None if created_before is None else _bound("createdBefore", created_before),
+        created_from_us=None if after is None else _instant_us("createdAfter", after),
+        created_before_us=None if before is None else _instant_us("createdBefore", before),
         statuses=_statuses(parameters.get("status")),
     )
 
@@ -110,17 +132,14 @@ def _statuses(text: str | None) -> tuple[str, ...]:
     return statuses
 
 
-def _bound(name: str, text: str) -> bytes:
+def _instant_us(name: str, text: str) -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or not text.endswith("Z") or "T" not in text or at.year < 1970:
         raise _invalid(f"{name} must have the form 2026-01-02T03:04:05Z")
-    since_1970 = at - datetime(1970, 1, 1, tzinfo=UTC)
-    return lowest_id_at(
-        (since_1970.days * 86_400 + since_1970.seconds) * 1_000_000 + since_1970.microseconds
-    )
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _invalid(detail: str) -> ProblemError:

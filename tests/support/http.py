@@ -72,7 +72,7 @@ class WireClient:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what other tasks bring about."""
-    while not condition():  # noqa: ASYNC110  # what is awaited signals nothing to tests
+    while not condition():  # what is awaited signals nothing to tests
         await trio.sleep(0.001)
 
 
