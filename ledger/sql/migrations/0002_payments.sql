@@ -207,7 +207,7 @@ CREATE TABLE outcomes (
 COMMENT ON TABLE outcomes IS
     'Phase 1: the first result of an attempt. Phase 2: what an unknown one turned out to be';
 
-CREATE TABLE payment_intents_default PARTITION OF payment_intents DEFAULT WITH (fillfactor = 75);
+CREATE TABLE payment_intents_default PARTITION OF payment_intents DEFAULT WITH (fillfactor = 50);
 CREATE TABLE payment_intent_details_default PARTITION OF payment_intent_details DEFAULT;
 CREATE TABLE transactions_default PARTITION OF transactions DEFAULT;
 CREATE TABLE attempts_default PARTITION OF attempts DEFAULT;
