@@ -118,7 +118,7 @@ def test_a_request_is_written_as_it_was_signed() -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "caf\u00e9"])
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "sch\u00f6n"])
 def test_a_header_cannot_carry_another(value: str) -> None:
     """Line ends and characters beyond ASCII never reach the wire."""
     request = Request(method="GET", target="/", headers=(("X-A", value),), body=b"")
