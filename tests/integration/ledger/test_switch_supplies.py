@@ -1,0 +1,214 @@
+"""What a switch needs besides commits: leases, recovery, STAN blocks, partitions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from ledger.errors import RetryableError, RowError
+from ledger.ids import lowest_id_at
+from ledger.leases import LeaseLostError, begin_epoch, note_recovered
+from ledger.numbers import NoStanBlockError, prepare_stans, take_stans
+from ledger.partitions import PARTITIONED, ensure_partitions
+from ledger.records import Settled
+from ledger.recovery import newest_attempt, open_attempts, unknown_outcome
+from tests.support.ledger import IDS, NOW_US, charge, intent, outcome
+
+if TYPE_CHECKING:
+    from tests.support.ledger import LedgerHarness
+
+NOW_S = 1_800_000_000
+
+
+async def test_each_start_begins_a_higher_epoch(ledger: LedgerHarness) -> None:
+    """Epochs of one switch only grow; another switch has its own."""
+    session = await ledger.connect()
+    first = await begin_epoch(session, "switch-a", ttl_s=10)
+    second = await begin_epoch(session, "switch-a", ttl_s=10)
+    assert second.epoch == first.epoch + 1
+    assert first.recover_from == bytes(16)
+    assert (await begin_epoch(session, "switch-b", ttl_s=10)).epoch == first.epoch
+
+
+async def test_recovery_starts_where_it_ended(ledger: LedgerHarness) -> None:
+    """The mark moves up only, and only for the present epoch."""
+    session = await ledger.connect()
+    old = await begin_epoch(session, "switch-c", ttl_s=10)
+    lease = await begin_epoch(session, "switch-c", ttl_s=10)
+    mark = IDS.next()
+    await note_recovered(session, lease, mark)
+    with pytest.raises(LeaseLostError):
+        await note_recovered(session, old, IDS.next())
+    assert (await begin_epoch(session, "switch-c", ttl_s=10)).recover_from == mark
+
+
+async def test_a_takeover_waits_for_commits_and_a_heartbeat_does_not(
+    ledger: LedgerHarness,
+) -> None:
+    """FOR KEY SHARE lets an update of the row pass, and holds FOR UPDATE back."""
+    session = await ledger.connect()
+    lease = await begin_epoch(session, "switch-d", ttl_s=10)
+    commit = await ledger.session("superuser")
+    await commit.script("BEGIN; SELECT FROM switch_leases WHERE switch = 'switch-d' FOR KEY SHARE")
+    await note_recovered(session, lease, IDS.next())
+    with pytest.raises(RetryableError) as waiting:
+        await begin_epoch(session, "switch-d", ttl_s=10)
+    assert waiting.value.sqlstate == "55P03"
+    await commit.script("ROLLBACK")
+    assert (await begin_epoch(session, "switch-d", ttl_s=10)).epoch == lease.epoch + 1
+
+
+async def test_recovery_finds_attempts_without_outcome(ledger: LedgerHarness) -> None:
+    """Only this owner's, only those without any outcome, page by page; then each is unknown."""
+    rows = [charge(of, rrn=f"0RRN{n:08d}") for n, of in enumerate(await ledger.created(6))]
+    await ledger.charges.record(rows, lane="fast")
+    await ledger.outcomes.settle([outcome(rows[1]), outcome(rows[4], "unknown")])
+    session = await ledger.connect()
+    pages = []
+    above = bytes(16)
+    while page := await open_attempts(session, ledger.switch, above=above, limit=3):
+        pages.append(len(page))
+        above = page[-1].attempt_id
+    assert pages == [3, 1]
+    found = await open_attempts(session, ledger.switch)
+    left = [rows[0], rows[2], rows[3], rows[5]]
+    assert [(a.attempt_id, a.transaction_id, a.rrn, a.request_id) for a in found] == [
+        (row.attempt_id, row.transaction_id, row.rrn, row.request_id) for row in left
+    ]
+    assert (found[0].amount_minor, found[0].epoch) == (2499, ledger.lease.epoch)
+    assert await open_attempts(session, "somebody else") == []
+    settled = await ledger.outcomes.settle([unknown_outcome(a, at_us=NOW_US) for a in found])
+    assert settled == [Settled(True, 3, "pending_verification")] * 4
+    assert await open_attempts(session, ledger.switch) == []
+    assert await newest_attempt(session, ledger.switch) == (rows[5].attempt_id, rows[5].rrn)
+    assert await newest_attempt(session, "somebody else") is None
+
+
+async def test_a_recovered_attempt_s_own_answer_comes_as_its_resolution(
+    ledger: LedgerHarness,
+) -> None:
+    """Recovery by a new epoch, then the answer: adopted, not written over."""
+    [of] = await ledger.created()
+    row = charge(of)
+    await ledger.charges.record([row], lane="fast")
+    lease = await begin_epoch(await ledger.connect(), ledger.switch, ttl_s=10)
+    committer = ledger.outcome_committer(epoch=lease.epoch)
+    [found] = await open_attempts(await ledger.connect(), ledger.switch)
+    await committer.settle([unknown_outcome(found, at_us=NOW_US)])
+    settled = await committer.settle([outcome(row, "approved", phase=2)])
+    assert settled == [Settled(True, 4, "succeeded")]
+
+
+async def test_stan_blocks_cover_all_numbers_once(ledger: LedgerHarness) -> None:
+    """000001 to 999999, without a gap or overlap, whatever is asked for later."""
+    session = await ledger.connect()
+    await prepare_stans(session, "cover", "1", block_count=10_000)
+    await prepare_stans(session, "cover", "1", block_count=7_000)
+    taken = [await take_stans(session, "cover", "1", now_s=NOW_S) for _ in range(100)]
+    assert [block.first for block in taken] == [1 + 10_000 * n for n in range(100)]
+    assert all(low.first + low.count == high.first for low, high in pairwise(taken))
+    assert taken[-1].first + taken[-1].count == 1_000_000
+    assert {(block.floor_s, block.ceiling_s) for block in taken} == {(0, NOW_S + 60)}
+
+
+@pytest.mark.parametrize("step_s", [1, 0, -3_600, 100_000])
+async def test_no_block_meets_a_second_twice(ledger: LedgerHarness, step_s: int) -> None:
+    """With a clock that runs, stands, steps back or leaps, later uses lie above earlier ones."""
+    session = await ledger.connect()
+    network = f"clock{step_s}"
+    await prepare_stans(session, network, "1", block_count=333_333)
+    used: dict[int, int] = {}
+    now_s = NOW_S
+    for _ in range(12):
+        block = await take_stans(session, network, "1", now_s=now_s, use_s=5)
+        assert block.floor_s > used.get(block.first, -1)
+        assert block.ceiling_s >= max(now_s, block.floor_s) + 5
+        used[block.first] = block.ceiling_s
+        now_s += step_s
+
+
+async def test_switches_take_different_blocks_at_once(ledger: LedgerHarness) -> None:
+    """A block that somebody is taking is passed over, and networks do not mix."""
+    session = await ledger.connect()
+    await prepare_stans(session, "busy", "1", block_count=500_000)
+    other = await ledger.session("superuser")
+    await other.script(
+        "BEGIN; SELECT FROM stan_blocks WHERE network = 'busy' AND first_stan = 1 FOR UPDATE"
+    )
+    block = await take_stans(session, "busy", "1", now_s=NOW_S)
+    assert block.first == 500_001
+    await other.script("SELECT FROM stan_blocks WHERE network = 'busy' FOR UPDATE")
+    with pytest.raises(NoStanBlockError):
+        await take_stans(session, "busy", "1", now_s=NOW_S)
+    await other.script("ROLLBACK")
+    with pytest.raises(NoStanBlockError):
+        await take_stans(session, "busy", "never prepared", now_s=NOW_S)
+
+
+async def test_two_switches_cut_the_blocks_once(ledger: LedgerHarness) -> None:
+    """First starts at once, with different sizes, leave blocks of one size."""
+    sessions = [await ledger.connect() for _ in range(4)]
+    async with trio.open_nursery() as nursery:
+        for count, session in enumerate(sessions, start=1):
+
+            async def prepare(session: object = session, count: int = count) -> None:
+                await prepare_stans(session, "twice", "1", block_count=100_000 * count)  # type: ignore[arg-type]
+
+            nursery.start_soon(prepare)
+    [(total,)] = await ledger.rows(
+        "SELECT sum(stan_count)::bigint FROM stan_blocks WHERE network = 'twice'"
+    )
+    assert total == 999_999
+
+
+def _us(year: int, month: int) -> int:
+    return int(datetime(year, month, 15, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+async def test_months_are_made_ahead_and_once(ledger: LedgerHarness) -> None:
+    """Five tables a month; over the turn of a year; a second run makes nothing."""
+    session = await ledger.connect()
+    made = await ensure_partitions(session, now_us=_us(2040, 11), months_ahead=2)
+    assert made == 3 * len(PARTITIONED)
+    assert await ensure_partitions(session, now_us=_us(2040, 11), months_ahead=2) == 0
+    assert await ensure_partitions(session, now_us=_us(2041, 1), months_ahead=1) == 5
+    january = intent(ledger.merchant_id, intent_id=lowest_id_at(_us(2041, 1)))
+    await ledger.intents.create([january])
+    [(partition,)] = await ledger.rows(
+        "SELECT tableoid::regclass::text FROM payment_intents WHERE id = $1::uuid",
+        january.intent_id,
+    )
+    assert partition == "payment_intents_2041_01"
+
+
+async def test_bounds_of_months_meet_our_ids(ledger: LedgerHarness) -> None:
+    """The last id of a month and the first of the next lie in different partitions."""
+    session = await ledger.connect()
+    await ensure_partitions(session, now_us=_us(2042, 2), months_ahead=1)
+    turn_us = int(datetime(2042, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    ids = [lowest_id_at(turn_us - 1_000)[:6] + b"\x7f" + b"\xff" * 9, lowest_id_at(turn_us)]
+    await ledger.intents.create([intent(ledger.merchant_id, intent_id=id_) for id_ in ids])
+    found = await ledger.rows(
+        "SELECT tableoid::regclass::text FROM payment_intents"
+        " WHERE id BETWEEN $1::uuid AND $2::uuid ORDER BY id",
+        *ids,
+    )
+    assert found == [("payment_intents_2042_02",), ("payment_intents_2042_03",)]
+
+
+async def test_a_month_that_has_stray_rows_is_not_made(ledger: LedgerHarness) -> None:
+    """Rows in the DEFAULT partition stand in the way, and nothing is half made."""
+    session = await ledger.connect()
+    stray = intent(ledger.merchant_id, intent_id=lowest_id_at(_us(2050, 5)))
+    await ledger.intents.create([stray])
+    with pytest.raises(RowError) as refused:
+        await ensure_partitions(session, now_us=_us(2050, 5), months_ahead=0)
+    assert refused.value.sqlstate == "23514"
+    [(made,)] = await ledger.rows(
+        "SELECT count(*) FROM pg_class WHERE relname LIKE '%\\_2050\\_05'"
+    )
+    assert made == 0
