@@ -181,13 +181,7 @@ async def _sweep(pool: Pool, limit: int) -> int:
 async def _load_acceptors(pool: Pool, ids: list[bytes]) -> dict[bytes, Acceptor]:
     merchants = await get_merchants(pool, ids)
     return {
-        merchant_id: Acceptor(
-            terminal_id=f"{merchant.terminal_id:8}",
-            card_acceptor_id=f"{merchant.card_acceptor_id:15}",
-            name_location=f"{merchant.name_location:40}",
-            mcc=merchant.mcc,
-            country=merchant.country,
-        )
+        merchant_id: Acceptor.of(merchant)
         for merchant_id, merchant in merchants.items()
         if merchant.status == "active"
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ledger.merchants import Merchant
 from ledger.money import numeric_currency
 from switch.iso8583.private import encode as encode_private
 
@@ -25,6 +26,17 @@ class Acceptor(Struct, frozen=True, gc=False):
     name_location: str  # DE 43, 40
     mcc: str  # DE 18, 4
     country: str  # DE 19, 3 digits
+
+    @classmethod
+    def of(cls, merchant: Merchant) -> Acceptor:
+        """What networks are told about a merchant of the ledger."""
+        return cls(
+            terminal_id=f"{merchant.terminal_id:8}",
+            card_acceptor_id=f"{merchant.card_acceptor_id:15}",
+            name_location=f"{merchant.name_location:40}",
+            mcc=merchant.mcc,
+            country=merchant.country,
+        )
 
 
 def sale_request(
