@@ -8,6 +8,7 @@ is a wrong result, whatever the speed.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import attrs
@@ -77,10 +78,14 @@ def run(
         WrongResultsError: the three witnesses do not agree.
         UnrealStorageError: commits would not be durable where the data lies.
     """
-    return trio.run(_run, seconds, connections, rate, count, keep)
+    return trio.run(
+        partial(_run, seconds=seconds, connections=connections, rate=rate, count=count, keep=keep)
+    )
 
 
-async def _run(seconds: float, connections: int, rate: float, count: int, keep: bool) -> Document:
+async def _run(
+    *, seconds: float, connections: int, rate: float, count: int, keep: bool
+) -> Document:
     async with temporary_stack({"log.level": "warning"}, keep=keep) as stack:
         facts = await trio.to_thread.run_sync(durability, reader_dsn(stack), stack.data_dir)
         total = count or int(seconds * (rate or ASSUMED_PER_S))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import trio
 
 from benchmarks.report import Document, bench_document, progress
@@ -13,10 +15,10 @@ SETTLE_S = 5.0  # after the start: links up, checkpoints done, caches filled
 
 def run(*, seconds: float = 20.0, keep: bool = False) -> Document:
     """Measure an idle stack, the supervisor included; `cpu_percent` is of one core."""
-    return trio.run(_run, seconds, keep)
+    return trio.run(partial(_run, seconds=seconds, keep=keep))
 
 
-async def _run(seconds: float, keep: bool) -> Document:  # noqa: FBT001
+async def _run(*, seconds: float, keep: bool) -> Document:
     async with temporary_stack(keep=keep) as stack:
         processes = {**stack.endpoints.processes, "supervisor": stack.process_id}
         await trio.sleep(SETTLE_S)
