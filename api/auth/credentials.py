@@ -64,7 +64,7 @@ class CredentialReader:
     __slots__ = ("_last_timestamp", "_last_timestamp_s")
 
     def __init__(self) -> None:
-        self._last_timestamp = b""
+        self._last_timestamp: bytes | None = None
         self._last_timestamp_s = 0
 
     def read(self, request: Request) -> SignedCredential | BrowserCredential:
@@ -113,7 +113,7 @@ def parse_timestamp(timestamp: bytes) -> int:
     try:
         return int(datetime.fromisoformat(timestamp.decode()).timestamp())
     except ValueError:
-        raise _failed("X-Request-Timestamp is no date and time") from None
+        raise _failed("X-Request-Timestamp must be a date and time that exist") from None
 
 
 def read_idempotency_key(request: Request) -> bytes | None:

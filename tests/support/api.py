@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import trio
 from attrs import define, field
@@ -25,7 +25,7 @@ from attrs import define, field
 from api.assembly import Application, Outside, assemble
 from api.key_service import secret_context
 from chassis.mux import MuxClient, MuxPeer, MuxServer, dial_unix
-from chassis.settings import API, MuxLimits, Settings
+from chassis.settings import API, HSM, MuxLimits, Settings
 from hsm_sim import wire as hsm_wire
 from ledger.connection import Connection
 from ledger.ids import UUID7Source
@@ -213,8 +213,8 @@ class RunningAPI:
         created: dict[str, Any] = json.loads(response.body)
         return created
 
-    async def add_merchant(self, *, live: bool = False) -> Merchant:
-        """A merchant with one pair of keys."""
+    async def add_merchant(self, *, live: bool = False, with_key: bool = True) -> Merchant:
+        """A merchant with one pair of keys, or without the one that is returned."""
         mode = "live" if live else "test"
         merchant = Merchant(
             IDS.next(), f"pk_{mode}_{os.urandom(8).hex()}", f"sk_{mode}_{os.urandom(16).hex()}"
@@ -232,28 +232,36 @@ class RunningAPI:
                 name_location="SHOP",
             ),
         )
-        await self.add_key(merchant, live=live)
+        if with_key:
+            await self.add_key(merchant, live=live)
         return merchant
 
-    async def add_key(self, merchant: Merchant, *, live: bool = False) -> None:
-        """Give a merchant the pair that it carries."""
+    async def add_key(
+        self, merchant: Merchant, *, live: bool = False, sealed: bytes | None = None
+    ) -> None:
+        """Give a merchant the pair that it carries, or one with another sealed secret."""
         await add_api_key(
             self.superuser,
             merchant.merchant_id,
             live=live,
             publishable_key=merchant.publishable_key,
-            sealed_secret=merchant.sealed(),
+            sealed_secret=merchant.sealed() if sealed is None else sealed,
         )
 
 
 @asynccontextmanager
 async def running_api(
-    dsn: LedgerDSN, *, limits: API | None = None, mode: str = "test"
+    dsn: LedgerDSN,
+    *,
+    limits: API | None = None,
+    mode: Literal["test", "live"] = "test",
+    hsm_deadline_s: float = 2.0,
 ) -> AsyncIterator[RunningAPI]:
     """Run an api in this Trio loop until the block ends."""
     settings = Settings(
-        mode="live" if mode == "live" else "test",
+        mode=mode,
         api=limits or API(nonce_slots=4_096),
+        hsm=HSM(open_deadline_s=hsm_deadline_s),
         mux=QUICK,
     )
     draining = trio.Event()
