@@ -58,7 +58,7 @@ def make_data_folders(settings: Settings, data_dir: Path, users: Users) -> None:
     Raises:
         StartError: a folder cannot be made, or the processes' users could not reach it.
     """
-    if users.separated and (closed := find_closed_folder(data_dir / "x")) is not None:
+    if users.separated and (closed := find_closed_folder(data_dir)) is not None:
         raise StartError(
             f"{closed} is closed to other users, and as root every process has a user of its own; "
             "choose another --data-dir, open that folder (chmod o+x), "

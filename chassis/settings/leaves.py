@@ -69,8 +69,9 @@ def _unknown(path: Path, siblings: list[str]) -> str:
     near = twins or difflib.get_close_matches(path[-1], siblings, n=1)
     if not near:
         return "no such setting"
-    suggested = dotted((*path[:-1], near[0]))
-    return f"no such setting; did you mean {suggested} ({expected_at(near[0]) or 'its spelling'})?"
+    unit = expected_at(near[0])
+    suggested = dotted((*path[:-1], near[0])) + (f" ({unit})" if unit else "")
+    return f"no such setting; did you mean {suggested}?"
 
 
 def _split_unit(name: str) -> tuple[str, str]:

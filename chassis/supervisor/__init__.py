@@ -4,6 +4,7 @@ from chassis.supervisor.errors import StartError
 from chassis.supervisor.events import UnitPlan
 from chassis.supervisor.folders import (
     DirectoryLock,
+    choose_runtime_folder,
     make_folder,
     make_runtime_folder,
     write_atomically,
@@ -33,6 +34,7 @@ __all__ = [
     "assign_users",
     "bind_tcp",
     "bind_unix",
+    "choose_runtime_folder",
     "find_closed_folder",
     "make_folder",
     "make_runtime_folder",

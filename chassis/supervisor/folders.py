@@ -119,21 +119,30 @@ def _is_alive(process_id: int) -> bool:
 
 
 def make_runtime_folder(data_dir: Path, environ: Mapping[str, str], *, mode: int) -> Path:
-    """Make the private folder for a stack's Unix sockets: short, and the same at every start.
+    """Make the private folder for a stack's Unix sockets; see `choose_runtime_folder`.
+
+    Raises:
+        StartError: no place is short enough, or a stranger owns the name.
+    """
+    folder = choose_runtime_folder(data_dir, environ)
+    _claim(folder, mode)
+    return folder
+
+
+def choose_runtime_folder(data_dir: Path, environ: Mapping[str, str]) -> Path:
+    """Where a stack's Unix sockets go: a short path, the same at every start.
 
     Socket paths hold 107 bytes, so they cannot stand below a data directory of any length. The
     name carries a digest of the data directory.
 
     Raises:
-        StartError: no place is short enough, or a stranger owns the name.
+        StartError: no place is short enough, or none can be written to.
     """
     digest = hashlib.sha256(os.fsencode(data_dir.absolute())).hexdigest()[:12]
     for parent in _runtime_parents(environ):
         folder = parent / f"turnout-{os.geteuid()}-{digest}"
-        if len(os.fsencode(folder)) + _SOCKET_NAME_BYTES > SOCKET_PATH_BYTES_MAX:
-            continue
-        if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
-            _claim(folder, mode)
+        is_short = len(os.fsencode(folder)) + _SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES_MAX
+        if is_short and parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
             return folder
     raise StartError("no folder for Unix sockets: neither /run nor the temporary folder will do")
 

@@ -1,0 +1,215 @@
+"""The units of the stack: each process gets what it needs and nothing of another's."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import msgspec
+import pytest
+
+from chassis.settings import HSM, Settings
+from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, assign_users
+from chassis.supervisor.lifecycle import Lifecycle
+from ledger.roles import ROLES as DATABASE_ROLES
+from stack.compose import compose
+from stack.context import StackContext
+from stack.database import ExternalDatabase, load_passwords
+from stack.layout import ROLES, make_certificates, make_data_folders, stack_users
+from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports
+
+PASSWORDS = {role: f"password-of-{role}" for role in DATABASE_ROLES}
+URL = "postgresql://owner:hunter2@db.example/turnout"
+SETTINGS = msgspec.structs.replace(
+    Settings(),
+    hsm=HSM(workers=2),
+    ledger=msgspec.structs.replace(Settings().ledger, url=URL),
+)
+
+
+def _listener(address: str) -> Listener:
+    return Listener(socket.socket(), address)
+
+
+@pytest.fixture
+def context() -> Iterator[StackContext]:
+    """A stack on imagined addresses, its processes under uids of their own."""
+    sockets = Sockets(
+        http=_listener("127.0.0.1:8080"),
+        switch=_listener("/run/t/switch"),
+        hsm=[_listener("/run/t/hsm-0"), _listener("/run/t/hsm-1")],
+        networks={"vsim": _listener("127.0.0.1:1"), "msim": _listener("127.0.0.1:2")},
+        metrics={key: _listener("127.0.0.1:3") for key, _, _ in metrics_ports(SETTINGS)},
+    )
+    yield StackContext(
+        settings=SETTINGS,
+        data_dir=Path("/srv/turnout"),
+        runtime_dir=Path("/run/t"),
+        users=assign_users(SETTINGS.supervisor, (*ROLES, *SETTINGS.networks), euid=0),
+        sockets=sockets,
+        database=ExternalDatabase(URL, PASSWORDS),
+    )
+    for listener in sockets._all():
+        listener.socket.close()
+
+
+def _specs(context: StackContext) -> dict[str, ProcessSpec]:
+    units = compose(context, resource=None)
+    return {unit.plan.key: unit.spec for unit in units if isinstance(unit, ProcessUnit)}
+
+
+def test_there_is_a_process_for_every_service_worker_and_network(context: StackContext) -> None:
+    """HSM workers have one socket each; every process shows metrics."""
+    specs = _specs(context)
+    assert list(specs) == ["hsm-0", "hsm-1", "vsim", "msim", "switch", "api"]
+    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 0]
+    assert all("metrics" in spec.listeners for spec in specs.values())
+
+
+def test_the_machine_accepts_the_plans(context: StackContext) -> None:
+    """Keys are unique and needs name existing units without a circle."""
+    plans = [unit.plan for unit in compose(context, resource=None)]
+    Lifecycle(plans, SETTINGS.supervisor)
+    ranks = {plan.key: plan.stop_rank for plan in plans}
+    assert ranks["api"] < ranks["switch"] < ranks["vsim"] < ranks["hsm-0"]
+
+
+def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) -> None:
+    """The database's URL is for the supervisor; each process has its own role's."""
+    specs = _specs(context)
+    assert all(spec.settings.ledger.url == "" for spec in specs.values())
+    assert {key: dict(spec.secrets) for key, spec in specs.items() if spec.secrets} == {
+        "switch": {
+            "database_dsn": "user=turnout_switch password=password-of-turnout_switch "
+            "dbname=turnout host=db.example"
+        },
+        "api": {
+            "database_dsn": "user=turnout_api password=password-of-turnout_api "
+            "dbname=turnout host=db.example"
+        },
+    }
+    assert "hunter2" not in repr(specs)
+    assert "password-of" not in repr(specs)
+
+
+def test_processes_know_their_peers(context: StackContext) -> None:
+    """The switch reaches HSM and networks, the api reaches HSM and switch."""
+    specs = _specs(context)
+    workers = ["/run/t/hsm-0", "/run/t/hsm-1"]
+    assert specs["switch"].endpoints == {
+        "hsm": workers,
+        "vsim": ["127.0.0.1:1"],
+        "msim": ["127.0.0.1:2"],
+    }
+    assert specs["api"].endpoints == {"hsm": workers, "switch": ["/run/t/switch"]}
+
+
+def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContext) -> None:
+    """Groups open the sockets' files, and servers know whose uid each role has."""
+    specs = _specs(context)
+    hsm, switch, api = 52_001, 52_002, 52_003
+    identities = {key: spec.identity for key, spec in specs.items()}
+    assert {key: (who.uid, who.groups) for key, who in identities.items() if who} == {
+        "hsm-0": (hsm, ()),
+        "hsm-1": (hsm, ()),
+        "vsim": (52_004, ()),
+        "msim": (52_005, ()),
+        "switch": (switch, (hsm,)),
+        "api": (api, (hsm, switch)),
+    }
+    assert specs["hsm-0"].allowed_uids == {"switch": switch, "api": api, "admin": 0}
+    assert specs["switch"].allowed_uids == {"api": api, "admin": 0}
+
+
+def test_a_real_network_is_dialed_and_not_simulated(context: StackContext) -> None:
+    """With `simulate = false` there is no process, and the switch gets the real address."""
+    real = msgspec.structs.replace(
+        SETTINGS.networks["vsim"], simulate=False, host="network.example", port=8583
+    )
+    settings = msgspec.structs.replace(
+        SETTINGS, networks={"vsim": real, "msim": SETTINGS.networks["msim"]}
+    )
+    bound = {"msim": context.sockets.networks["msim"]}
+    changed = attrs.evolve(
+        context, settings=settings, sockets=attrs.evolve(context.sockets, networks=bound)
+    )
+    specs = _specs(changed)
+    assert "vsim" not in specs
+    assert specs["switch"].endpoints["vsim"] == ["network.example:8583"]
+    assert "vsim" not in specs["switch"].plan.needs
+
+
+def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
+    """A taken port gives back what was bound before it, socket files included."""
+    settings = msgspec.structs.replace(
+        Settings(),
+        api=msgspec.structs.replace(Settings().api, port=0),
+        networks={},
+        metrics=msgspec.structs.replace(Settings().metrics, api=0, switch=0, hsm=0, networks=0),
+    )
+    users = stack_users(settings, euid=1000)
+    sockets = bind_sockets(settings, tmp_path, users)
+    taken = int(sockets.http.address.rpartition(":")[2])
+    sockets.close()
+    with socket.create_server(("127.0.0.1", taken)):
+        late = msgspec.structs.replace(
+            settings, metrics=msgspec.structs.replace(settings.metrics, hsm=taken)
+        )
+        with pytest.raises(Exception, match=r"metrics of hsm-0, is taken.*set metrics\.hsm"):
+            bind_sockets(late, tmp_path, users)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_of_several_takes_a_shared_port() -> None:
+    """More workers and networks get any free port for their metrics."""
+    assert [port for _, port, _ in metrics_ports(SETTINGS)] == [9464, 9465, 9466, 0, 9468, 0]
+    assert hsm_keys(SETTINGS) == ["hsm-0", "hsm-1"]
+
+
+def test_passwords_are_drawn_once_and_kept_private(tmp_path: Path) -> None:
+    """Every role has its own; the next start finds the same; nobody else reads the file."""
+    first = load_passwords(tmp_path)
+    assert first.keys() == DATABASE_ROLES.keys()
+    assert len(set(first.values())) == len(first)
+    assert load_passwords(tmp_path) == first
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_broken_password_file_is_not_replaced(tmp_path: Path) -> None:
+    """New passwords would hide that the old ones are lost; the error does not quote the file."""
+    (tmp_path / "database-passwords.json").write_text('{"turnout_api": hunter2')
+    with pytest.raises(Exception, match="cannot be read") as refused:
+        load_passwords(tmp_path)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
+    """Keys belong to one process each, certificates to all, and a second start changes nothing."""
+    users = stack_users(Settings(), euid=os.geteuid())
+    for _ in range(2):
+        make_data_folders(Settings(), open_tmp_path, users)
+        make_certificates(Settings(), open_tmp_path, users)
+    modes = {
+        str(path.relative_to(open_tmp_path)): (path.stat().st_mode & 0o7777, path.stat().st_uid)
+        for path in open_tmp_path.rglob("*")
+    }
+    ours, uid = os.geteuid(), users.uid
+    assert modes == {
+        "hsm": (0o700, uid("hsm")),
+        "networks": (0o711, ours),
+        "networks/vsim.log": (0o600, uid("vsim")),
+        "networks/msim.log": (0o600, uid("msim")),
+        "pki": (0o711, ours),
+        "pki/ca.pem": (0o644, ours),
+        "pki/ca.key": (0o600, ours),
+        "pki/switch.pem": (0o644, ours),
+        "pki/switch.key": (0o400, uid("switch")),
+        "pki/vsim.pem": (0o644, ours),
+        "pki/vsim.key": (0o400, uid("vsim")),
+        "pki/msim.pem": (0o644, ours),
+        "pki/msim.key": (0o400, uid("msim")),
+    }

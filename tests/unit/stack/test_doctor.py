@@ -1,0 +1,151 @@
+"""The doctor finds what is wrong with a machine, and says how to mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from chassis.settings import Settings
+from stack import doctor
+from stack.commands.doctor import doctor as command
+from stack.commands.doctor import document, render
+from stack.doctor import Check
+
+FREE = msgspec.structs.replace(
+    Settings(),
+    api=msgspec.structs.replace(Settings().api, port=0),
+    networks={},
+    metrics=msgspec.structs.replace(Settings().metrics, api=0, switch=0, hsm=0, networks=0),
+)
+
+
+def test_a_taken_port_fails_with_its_remedy(tmp_path: Path) -> None:
+    """Who uses the port is not known, but which setting moves ours is."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        settings = msgspec.structs.replace(FREE, api=msgspec.structs.replace(FREE.api, port=port))
+        assert list(doctor.check_ports(settings, tmp_path)) == [
+            Check(
+                "ports",
+                "failed",
+                f"127.0.0.1 port {port}, for the API, is taken",
+                "stop what uses it, or set api.port (0 = any free port)",
+            )
+        ]
+    (check,) = doctor.check_ports(settings, tmp_path)
+    assert check.status == "ok"
+
+
+def test_free_ports_need_no_check(tmp_path: Path) -> None:
+    """Port 0 is free by definition."""
+    assert list(doctor.check_ports(FREE, tmp_path)) == []
+
+
+def test_too_little_disk_fails(tmp_path: Path) -> None:
+    """The need is the ledger's own watermark."""
+    hungry = msgspec.structs.replace(
+        FREE, ledger=msgspec.structs.replace(FREE.ledger, free_bytes_min=1 << 60)
+    )
+    check = next(iter(doctor.check_disk(hungry, tmp_path / "not" / "there" / "yet")))
+    assert (check.status, check.name) == ("failed", "disk")
+    assert "are needed" in check.remedy
+    assert next(iter(doctor.check_disk(FREE, tmp_path))).status == "ok"
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+tmpfs /dev/shm tmpfs rw 0 0
+/dev/vdb /srv/with\\040space xfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/x", "ext4"),
+        ("/dev/shm/x/y", "tmpfs"),
+        ("/dev/shmx", "ext4"),
+        ("/srv/with space/x", "xfs"),
+    ],
+)
+def test_the_nearest_mount_counts(path: str, kind: str) -> None:
+    """The kind of file system is that of the innermost mount point."""
+    assert doctor.file_system(Path(path), MOUNTS) == kind
+
+
+def test_too_few_files_fail() -> None:
+    """More connections than open files cannot be served."""
+    many = msgspec.structs.replace(
+        FREE, api=msgspec.structs.replace(FREE.api, connections_max=1 << 40)
+    )
+    (check,) = doctor.check_open_files(many)
+    assert check.status == "failed"
+    assert "api.connections_max" in check.remedy
+    (check,) = doctor.check_open_files(FREE)
+    assert check.status == "ok"
+
+
+def test_missing_postgres_fails(tmp_path: Path) -> None:
+    """A bindir without programs in it is named; the bundled one is found."""
+    wrong = msgspec.structs.replace(
+        FREE, ledger=msgspec.structs.replace(FREE.ledger, bindir=str(tmp_path))
+    )
+    (check,) = doctor.check_postgres(wrong)
+    assert (check.status, str(tmp_path) in check.detail) == ("failed", True)
+    (check,) = doctor.check_postgres(FREE)
+    assert (check.status, check.detail[:3]) == ("ok", "18.")
+
+
+def test_users_are_told_whether_zones_are_separated(open_tmp_path: Path) -> None:
+    """Unseparated zones are a warning; as root a closed folder on the way fails."""
+    together = msgspec.structs.replace(
+        FREE, supervisor=msgspec.structs.replace(FREE.supervisor, separate_uids=False)
+    )
+    (check,) = doctor.check_users(together, open_tmp_path)
+    assert check.status == "warning"
+    assert "not separated" in check.detail
+
+
+@pytest.mark.privileged
+def test_a_data_directory_out_of_reach_fails(open_tmp_path: Path) -> None:
+    """As root, below a closed folder, no process could reach its files."""
+    closed = open_tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (check,) = doctor.check_users(FREE, closed / "data")
+    assert (check.status, str(closed) in check.detail) == ("failed", True)
+    (check,) = doctor.check_users(FREE, open_tmp_path / "data")
+    assert check.status == "ok"
+
+
+def test_the_other_checks_pass_where_tests_run(tmp_path: Path) -> None:
+    """Python, system, sockets and clock are good enough to run this test."""
+    checks = [
+        *doctor.check_python(),
+        *doctor.check_sockets(tmp_path, os.environ),
+        *doctor.check_clock(),
+    ]
+    assert {check.name for check in checks} == {"python", "system", "sockets", "clock"}
+    assert [check for check in checks if check.status == "failed"] == []
+
+
+def test_the_document_is_ok_unless_something_failed() -> None:
+    """Warnings do not make a machine unfit."""
+    fine, warned = Check("a", "ok", "x"), Check("b", "warning", "y", "mend")
+    assert document([fine, warned])["ok"] is True
+    assert document([fine, Check("c", "failed", "z")])["ok"] is False
+    assert render(warned).splitlines()[1].strip() == "mend"
+
+
+def test_the_command_writes_one_document(open_tmp_path: Path) -> None:
+    """Standard output holds JSON only; the lines for people go to standard error."""
+    arguments = ["--free-ports", "--json", "--data-dir", str(open_tmp_path / "data")]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["ok"] is True
+    assert "postgres" in result.stderr

@@ -1,0 +1,73 @@
+"""What a running stack publishes, and what is left when it was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from stack.endpoints import (
+    FILE,
+    APIEndpoint,
+    Endpoints,
+    NotRunningError,
+    read_endpoints,
+    remove_endpoints,
+    write_endpoints,
+)
+
+ENDPOINTS = Endpoints(
+    pid=os.getpid(),
+    api=APIEndpoint(url="http://127.0.0.1:8080"),
+    metrics={"api": "http://127.0.0.1:9464/metrics"},
+    networks={"vsim": "127.0.0.1:8583"},
+    sockets={"hsm": ["/run/turnout/hsm-0"]},
+    processes={"api": 1},
+)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data directory with its run folder."""
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
+def test_what_was_written_is_read(data_dir: Path) -> None:
+    """The document survives, and holds the keys of contract 1."""
+    write_endpoints(data_dir, ENDPOINTS)
+    assert read_endpoints(data_dir) == ENDPOINTS
+    document = msgspec.json.decode((data_dir / FILE).read_bytes())
+    assert document["api"] == {"url": "http://127.0.0.1:8080"}
+    assert {"pid", "api", "metrics", "networks", "sockets"} <= document.keys()
+
+
+def test_without_a_stack_the_remedy_is_named(data_dir: Path) -> None:
+    """No file, or one that was taken back, means that nothing runs."""
+    with pytest.raises(NotRunningError, match="start one there with `turnout up`"):
+        read_endpoints(data_dir)
+    write_endpoints(data_dir, ENDPOINTS)
+    remove_endpoints(data_dir)
+    remove_endpoints(data_dir)
+    with pytest.raises(NotRunningError, match="no stack runs"):
+        read_endpoints(data_dir)
+
+
+def test_the_file_of_a_killed_stack_does_not_count(data_dir: Path) -> None:
+    """A supervisor that no longer lives has no endpoints."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    write_endpoints(data_dir, msgspec.structs.replace(ENDPOINTS, pid=gone.pid))
+    with pytest.raises(NotRunningError, match="no stack runs"):
+        read_endpoints(data_dir)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"pid":1}'])
+def test_a_broken_file_is_named(data_dir: Path, content: bytes) -> None:
+    """Half a document, or another one, is an error with the path."""
+    (data_dir / FILE).write_bytes(content)
+    with pytest.raises(NotRunningError, match=r"endpoints\.json cannot be read"):
+        read_endpoints(data_dir)

@@ -1,0 +1,70 @@
+"""Flags become settings, and mistakes become exit statuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from stack.options import PORT_FLAGS, Place, port_options, settings_options
+
+
+@click.command()
+@port_options
+@settings_options
+@click.option("--other", is_flag=True)
+def probe(place: Place, *, other: bool) -> None:
+    """Show what a command receives."""
+    click.echo(f"{place.settings.api.port} {place.settings.metrics.hsm} {place.data_dir} {other}")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings file or variable of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("TURNOUT_DATA_DIR", "/from/environment")
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(probe, arguments)
+
+
+def test_without_flags_the_environment_counts() -> None:
+    """Nothing given on the command line leaves defaults and environment."""
+    assert _run().output == "8080 9466 /from/environment False\n"
+
+
+def test_flags_win() -> None:
+    """Data directory, ports and any other setting can be given as flags."""
+    result = _run("--data-dir", "/flag", "--api-port", "1", "--set", "metrics.hsm=2", "--other")
+    assert result.output == "1 2 /flag True\n"
+
+
+def test_free_ports_frees_all_but_those_named() -> None:
+    """Every default becomes 0; a port given beside it stays."""
+    assert _run("--free-ports", "--metrics-hsm-port", "7").output.startswith("0 7 ")
+
+
+def test_every_port_has_a_flag_that_sets_it(tmp_path: Path) -> None:
+    """Each flag names a setting that exists."""
+    for flag, key in PORT_FLAGS.items():
+        assert _run(flag, "0").exit_code == 0, key
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (("--set", "api.prot=1"), 3, "api.prot (command line): no such setting"),
+        (("--config", "/missing.toml"), 3, "/missing.toml"),
+        (("--set", "api.port"), 2, "must be KEY=VALUE"),
+        (("--api-port", "65536"), 2, "not in the range"),
+        (("--unknown",), 2, "No such option"),
+    ],
+)
+def test_mistakes(arguments: tuple[str, ...], status: int, reason: str) -> None:
+    """A wrong flag is usage (2), a wrong setting keeps the program from starting (3)."""
+    result = _run(*arguments)
+    assert result.exit_code == status
+    assert reason in result.output
