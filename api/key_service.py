@@ -24,18 +24,11 @@ from hsm_sim.wire import (
     SecretsUnsealed,
     UnsealSecrets,
 )
+from ledger.merchants import secret_context
 
 RETRY_AFTER_S: Final = 1
 
 log = get_logger(__name__)
-
-
-def secret_context(publishable_key: str) -> bytes:
-    """What a merchant's secret key is bound to when it is sealed: its publishable half.
-
-    Whoever seals a secret key must give the same; a blob moved to another row does not open.
-    """
-    return publishable_key.encode("ascii")
 
 
 class KeyService:

@@ -23,13 +23,12 @@ import trio
 from attrs import define, field
 
 from api.assembly import Application, Outside, assemble
-from api.key_service import secret_context
 from chassis.mux import MuxClient, MuxPeer, MuxServer, dial_unix
 from chassis.settings import API, HSM, MuxLimits, Settings
 from hsm_sim import wire as hsm_wire
 from ledger.connection import Connection
 from ledger.ids import UUID7Source
-from ledger.merchants import NewMerchant, add_api_key, create_merchant
+from ledger.merchants import NewMerchant, add_api_key, create_merchant, secret_context
 from ledger.pool import Pool
 from switch.wire import Charge, Done, Refused, SwitchReply, SwitchRequest, TransactionState
 from tests.support.http import Response, WireClient, until
