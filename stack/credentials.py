@@ -85,9 +85,16 @@ def load_credentials(path: Path) -> Credentials:
 
 
 def save_credentials(path: Path, credentials: Credentials) -> None:
-    """Write a credentials file, readable by its owner only, as a whole or not at all."""
+    """Write a credentials file, readable by its owner only, as a whole or not at all.
+
+    Raises:
+        CredentialsError: the file cannot be written; names it.
+    """
     document = msgspec.json.format(msgspec.json.encode(credentials), indent=2)
-    write_atomically(path, document + b"\n", mode=0o600)
+    try:
+        write_atomically(path, document + b"\n", mode=0o600)
+    except OSError as error:
+        raise CredentialsError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def find_credentials(

@@ -25,6 +25,7 @@ from typing import Final
 from attrs import frozen
 
 from chassis.log import get_logger
+from ledger.connection import Connection
 from ledger.ids import IdError, UUID7Source, parse_id, public_id
 from ledger.merchants import (
     APIKey,
@@ -36,7 +37,8 @@ from ledger.merchants import (
     list_merchants,
 )
 from ledger.statements import Runner
-from stack.api_keys import Sealer, make_room, record_keys
+from stack.api_keys import HSMSealer, Sealer, make_room, record_keys
+from stack.context import StackContext
 from stack.credentials import (
     DEMO_FILE,
     Credentials,
@@ -100,7 +102,27 @@ def demo_shop(merchant_id: bytes) -> NewMerchant:
     )
 
 
-async def provision_demo_shop(
+async def provision_demo_shop(context: StackContext) -> None:
+    """Have a demo shop on a stack in test mode; on a live one there is none.
+
+    Raises:
+        LedgerError: the ledger refuses.
+        SealingError: the HSM does.
+        CredentialsError: the credentials file cannot be written.
+    """
+    if context.settings.mode != "test":
+        return
+    sealer = HSMSealer(context.hsm_sockets[0], context.settings)
+    runner = await Connection.open(
+        context.admin_dsn, connect_timeout_s=context.settings.ledger.connect_timeout_s
+    )
+    try:
+        await ensure_demo_shop(runner, sealer, data_dir=context.data_dir, api_url=context.api_url)
+    finally:
+        await runner.aclose()
+
+
+async def ensure_demo_shop(
     runner: Runner, sealer: Sealer, *, data_dir: Path, api_url: str
 ) -> Credentials:
     """See that the demo shop exists, has keys, and that the credentials file holds them.
@@ -114,7 +136,7 @@ async def provision_demo_shop(
     Raises:
         LedgerError: the ledger refuses.
         SealingError: the HSM does.
-        OSError: the file cannot be written.
+        CredentialsError: the file cannot be written.
     """
     path = data_dir / DEMO_FILE
     found = await _look(runner, path)

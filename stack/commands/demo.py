@@ -1,0 +1,32 @@
+"""`turnout demo`: start everything, run the stories, keep serving."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from stack.options import Place, port_options, settings_options
+
+
+@click.command()
+@click.option(
+    "--exit", "leave", is_flag=True, help="Stop after the stories; status 1 if one fails."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@port_options
+@settings_options
+def demo(place: Place, *, leave: bool, as_json: bool) -> None:
+    """Start everything, run the stories, keep serving until Ctrl-C.
+
+    Four payments, told event by event with the fields of their messages: approved, declined,
+    answered too late, never answered.
+    """
+    # Said before the imports that take a moment on a cold disk.
+    click.echo(
+        f"turnout demo: starting the ledger, the HSM, the card networks, the switch and the API "
+        f"on {place.data_dir}",
+        err=as_json,
+    )
+    sys.exit(import_module("stack.demo").demo_main(place, leave=leave, as_json=as_json))

@@ -1,0 +1,172 @@
+"""The demo: a whole stack, four payments on it, and what happened to each.
+
+It runs the stack by the same code as `turnout up`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+import trio
+from rich.console import Console
+
+from chassis.log import configure_logging
+from chassis.settings import Settings
+from chassis.supervisor import StartError
+from stack.credentials import DEMO_FILE, Credentials, load_credentials
+from stack.options import EXIT_CANNOT_START, Place
+from stack.provisioning import PROVISION
+from stack.run import RunningStack, StackFailedError, running_stack
+from stack.show import make_console, summary_box
+from stack.signing import sign_request
+from stack.stories import STORIES, Told
+from stack.telling import tell
+from turnout_client.sign import NONCE_BYTES
+
+EXIT_STORY: Final = 1
+EXIT_INTERRUPTED: Final = 130
+TRY_NEXT: Final = b'{"amountInCents":1234,"currency":"usd","description":"By hand"}'
+SHOWN_CARDS: Final = (
+    ("4242424242424242", "approved"),
+    ("4000000000000002", "declined"),
+    ("4000000000007809", "no answer, ever"),
+)
+
+
+def demo_main(place: Place, *, leave: bool, as_json: bool) -> int:
+    """Run the demo to its end.
+
+    Args:
+        place: the settings and the data directory.
+        leave: stop after the stories.
+        as_json: print the document on stdout and everything else on stderr.
+
+    Returns:
+        The exit status.
+    """
+    if place.settings.mode != "test":
+        click.echo('turnout demo: needs mode = "test"; there are no test cards in live', err=True)
+        return EXIT_CANNOT_START
+    settings = _quiet(place.settings)
+    configure_logging(settings.log, process="demo")
+    console = make_console(sys.stderr if as_json else sys.stdout)
+
+    def report(told: Sequence[Told]) -> None:
+        if as_json:
+            click.echo(json.dumps(demo_document(told), indent=2))
+
+    demo = partial(
+        run_demo, settings, data_dir=place.data_dir, console=console, leave=leave, report=report
+    )
+    try:
+        return trio.run(demo)
+    except StartError as error:
+        click.echo(f"turnout demo: {error}", err=True)
+        return EXIT_CANNOT_START
+    except StackFailedError as error:
+        return error.exit_code
+    except KeyboardInterrupt:  # before there was anything to drain
+        return EXIT_INTERRUPTED
+
+
+async def run_demo(
+    settings: Settings,
+    *,
+    data_dir: Path,
+    console: Console,
+    leave: bool,
+    report: Callable[[Sequence[Told]], None],
+) -> int:
+    """Start a stack, play the stories, print them, and serve on unless asked to leave.
+
+    Args:
+        settings: the whole tree; test mode.
+        data_dir: absolute.
+        console: where everything is printed.
+        leave: stop after the stories.
+        report: is given the stories when all are told.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        StartError: something about this machine is in the way.
+        StackFailedError: a process failed while starting.
+    """
+    told: list[Told] = []
+    async with running_stack(
+        settings, data_dir=data_dir, environ=os.environ, provision=PROVISION
+    ) as stack:
+        console.print(f"Everything runs; playing {len(STORIES)} payments at once ...")
+        merchant = load_credentials(data_dir / DEMO_FILE)
+        told += await tell(stack.context, merchant, console)
+        report(told)
+        if not leave:
+            show_box(stack, merchant, console)
+            await trio.sleep_forever()
+    failed = any(each.problem for each in told)
+    return EXIT_STORY if failed and leave else stack.exit_code
+
+
+def show_box(stack: RunningStack, merchant: Credentials, console: Console) -> None:
+    """Print what there is to try, and one signed request to paste."""
+    cards = [(f"card {number}", outcome) for number, outcome in SHOWN_CARDS]
+    console.print()
+    console.print(
+        summary_box(
+            "turnout",
+            [
+                ("API", merchant.api_url),
+                ("its reference", f"{merchant.api_url}/docs"),
+                ("metrics", " ".join(stack.endpoints.metrics.values())),
+                ("publishable key", merchant.publishable_key),
+                ("secret key", f"in {stack.context.data_dir / DEMO_FILE}"),
+                *cards,
+                ("Ctrl-C", "finishes what was accepted and stops everything"),
+            ],
+        )
+    )
+    request = sign_request(
+        merchant,
+        method="POST",
+        target="/payment-intents",
+        body=TRY_NEXT,
+        idempotency_key=os.urandom(8).hex(),
+        instant=datetime.now(UTC),
+        random=os.urandom(NONCE_BYTES),
+    )
+    console.print("\nA signed request to paste, good for five minutes and for one use:\n")
+    console.print(request.curl(), soft_wrap=True)
+    console.print("\nMore of them: turnout sign POST /payment-intents -d '...' --curl | sh")
+
+
+def demo_document(told: Sequence[Told]) -> dict[str, Any]:
+    """What `turnout demo --exit --json` prints (contract 1); a story not told has no payment."""
+    return {
+        "payments": [
+            {
+                "story": each.story.name,
+                **(
+                    each.payment.document()
+                    if each.payment is not None
+                    else {"intent": None, "status": None, "transactions": []}
+                ),
+            }
+            for each in told
+        ]
+    }
+
+
+def _quiet(settings: Settings) -> Settings:
+    """The settings with a log that tells of trouble only; the demo has its own words."""
+    log = msgspec.structs.replace(settings.log, level="warning")
+    return msgspec.structs.replace(settings, log=log)

@@ -1,0 +1,125 @@
+"""A payment as its merchant can see it: the intent and its timeline, read through the API.
+
+Pure. The timeline names every message exchange with a network; `transactions` gathers what its
+events say of each, and `document` is what the CLI's JSON shows (contract 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from turnout_client import PaymentIntent, TimelineEvent
+
+# The status of a transaction after an event of this type.
+_TRANSACTION_STATUSES: Final = {
+    "payment_intent.processing": "pending",
+    "payment_intent.succeeded": "succeeded",
+    "payment_intent.authorized": "succeeded",
+    "payment_intent.payment_failed": "failed",
+    "payment_intent.pending_verification": "pending_verification",
+}
+
+
+@define(kw_only=True)
+class Attempt:
+    """One message exchange with a network.
+
+    Attributes:
+        de7: transmission time, MMDDhhmmss.
+        amount_minor: DE 4 of the request.
+        outcome: the latest result, such as approved or unknown; empty while there is none.
+        response_code: DE 39 of the answer, empty without one.
+        approval_code: DE 38 of the answer, empty without one.
+    """
+
+    network: str
+    mti: str
+    stan: str
+    rrn: str
+    de7: str
+    amount_minor: int
+    currency: str
+    outcome: str = ""
+    response_code: str = ""
+    approval_code: str = ""
+
+
+@define
+class Transaction:
+    """One money movement with its attempts, in order."""
+
+    id: str
+    type: str
+    status: str = "pending"
+    attempts: list[Attempt] = field(factory=list)
+
+
+@frozen
+class Payment:
+    """An intent and its timeline, oldest event first."""
+
+    intent: PaymentIntent
+    events: Sequence[TimelineEvent]
+
+    def transactions(self) -> list[Transaction]:
+        """The transactions in the order they were begun."""
+        found: dict[str, Transaction] = {}
+        for event in self.events:
+            if event.transaction is None:
+                continue
+            transaction = found.setdefault(
+                event.transaction,
+                Transaction(event.transaction, event.data.get("transactionType", "charge")),
+            )
+            transaction.status = _TRANSACTION_STATUSES.get(event.type, transaction.status)
+            if event.data.get("rrn"):
+                _note(transaction.attempts, event.data)
+        return list(found.values())
+
+    def document(self) -> dict[str, Any]:
+        """The payment as the CLI's JSON shows it."""
+        return {
+            "intent": self.intent.id,
+            "status": self.intent.status,
+            "transactions": [
+                {
+                    "id": transaction.id,
+                    "type": transaction.type,
+                    "status": transaction.status,
+                    "attempts": [
+                        {
+                            "mti": attempt.mti,
+                            "stan": attempt.stan,
+                            "rrn": attempt.rrn,
+                            "outcome": attempt.outcome,
+                        }
+                        for attempt in transaction.attempts
+                    ],
+                }
+                for transaction in self.transactions()
+            ],
+        }
+
+
+def _note(attempts: list[Attempt], data: Mapping[str, Any]) -> None:
+    """Add what an event says of an attempt; MTI, STAN and DE 7 tell attempts apart."""
+    names = (data["mti"], data["stan"], data["de7"])
+    attempt = next((each for each in attempts if (each.mti, each.stan, each.de7) == names), None)
+    if attempt is None:
+        attempt = Attempt(
+            network=data["network"],
+            mti=data["mti"],
+            stan=data["stan"],
+            rrn=data["rrn"],
+            de7=data["de7"],
+            amount_minor=data["amountInCents"],
+            currency=data["currency"],
+        )
+        attempts.append(attempt)
+    if data.get("result"):
+        attempt.outcome = data["result"]
+        attempt.response_code = data.get("responseCode", "")
+        attempt.approval_code = data.get("approvalCode", "")

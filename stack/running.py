@@ -1,0 +1,64 @@
+"""What a command needs of the stack that runs on a data directory.
+
+Commands that act on a running stack are started by the same user with the same settings as
+`turnout up`, so they may read what only the supervisor may.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from chassis.settings import Settings
+from ledger.connection import Connection
+from ledger.roles import ADMIN
+from stack.api_keys import HSMSealer
+from stack.database import make_database
+from stack.endpoints import Endpoints, read_endpoints
+from stack.layout import stack_users
+
+
+@frozen(kw_only=True)
+class RunningStack:
+    """A stack seen from another process."""
+
+    settings: Settings
+    data_dir: Path
+    endpoints: Endpoints
+
+    @property
+    def sealer(self) -> HSMSealer:
+        """The HSM, which takes the supervisor's user for its admin."""
+        return HSMSealer(self.endpoints.sockets["hsm"][0], self.settings)
+
+    @asynccontextmanager
+    async def administration(self) -> AsyncIterator[Connection]:
+        """A session of the role that creates merchants.
+
+        Raises:
+            StartError: the database's passwords cannot be read.
+            LedgerError: the database cannot be reached.
+        """
+        runtime_dir = Path(self.endpoints.sockets["switch"][0]).parent
+        users = stack_users(self.settings, euid=os.geteuid())
+        database, _ = make_database(self.settings, self.data_dir, runtime_dir, users)
+        session = await Connection.open(
+            database.dsn(ADMIN), connect_timeout_s=self.settings.ledger.connect_timeout_s
+        )
+        try:
+            yield session
+        finally:
+            await session.aclose()
+
+
+def find_running(settings: Settings, data_dir: Path) -> RunningStack:
+    """The stack on this data directory.
+
+    Raises:
+        NotRunningError: none runs there.
+    """
+    return RunningStack(settings=settings, data_dir=data_dir, endpoints=read_endpoints(data_dir))

@@ -1,0 +1,94 @@
+"""Payments for people: timelines, the fields of messages, and the box with what to try next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from ledger.money import format_amount
+from stack.messages import Exchange, table_rows
+from stack.payments import Attempt, Payment
+from switch.iso8583 import Dialect
+from turnout_client import TimelineEvent
+
+PLAIN_WIDTH: Final = 110  # columns where there is no terminal to ask
+_RESULTS: Final = {
+    "approved": "approved",
+    "partial": "approved in part",
+    "declined": "declined",
+    "not_sent": "no message left",
+    "unknown": "no answer that decides it: the outcome is unknown",
+    "reversed": "reversed",
+    "manual": "decided by an operator",
+}
+
+
+def make_console(stream: TextIO | None = None) -> Console:
+    """A console on a stream, stdout unless given; lines never fold where programs read them."""
+    stream = stream or sys.stdout
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def timeline_lines(payment: Payment) -> Iterator[str]:
+    """Who did what and when, one line an event; times are UTC, with the seconds since the first."""
+    started_at = payment.events[0].at
+    for event in payment.events:
+        elapsed_s = (event.at - started_at).total_seconds()
+        status = event.type.partition(".")[2]
+        yield (
+            f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d}  +{elapsed_s:5.3f} s  "
+            f"{event.actor:<13}  {status:<20}  {describe(event)}".rstrip()
+        )
+
+
+def describe(event: TimelineEvent) -> str:
+    """One event in words."""
+    data = event.data
+    if result := data.get("result"):
+        return ", ".join(_outcome_parts(result, data))
+    if data.get("rrn"):
+        return f"{data['mti']} to {data['network']}, STAN {data['stan']}, RRN {data['rrn']}"
+    if "amountInCents" in data:
+        return format_amount(data["amountInCents"], data["currency"])
+    return ""
+
+
+def _outcome_parts(result: str, data: Mapping[str, Any]) -> Iterator[str]:
+    yield _RESULTS.get(result, result)
+    if code := data.get("responseCode"):
+        yield f"DE 39 = {code}"
+    if code := data.get("approvalCode"):
+        yield f"approval code {code}"
+    if decline := data.get("declineCode"):
+        advice = data.get("advice")
+        yield f"{decline} ({advice})" if advice else decline
+
+
+def message_table(attempt: Attempt, exchange: Exchange, dialect: Dialect) -> Table:
+    """The fields of a request and its answer side by side, masked."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("DE", justify="right")
+    table.add_column("element")
+    table.add_column(f"{exchange.request[0]} to {attempt.network}", no_wrap=True)
+    answered = exchange.answer is not None
+    table.add_column(f"answer of {attempt.network}" if answered else "no answer", no_wrap=True)
+    for row in table_rows(exchange, dialect):
+        table.add_row(*row)
+    return table
+
+
+def summary_box(title: str, rows: Sequence[tuple[str, str]]) -> Panel:
+    """Names and values in a box; values stand whole on their lines."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    for row in rows:
+        grid.add_row(*row)
+    return Panel(grid, title=title, title_align="left", expand=False)

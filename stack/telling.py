@@ -1,0 +1,140 @@
+"""Telling the demo's stories: what happened, message by message, with the networks as witnesses.
+
+The stories are told as a merchant can tell them, through the API. The messages are rebuilt from the
+ledger's record (`stack.messages`) and compared with the journals of the simulated networks, which
+wrote down what they received and know nothing of the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attrs import evolve, frozen
+from rich.console import Console
+
+from chassis.secrets import masked_pan
+from ledger.connection import Connection
+from ledger.ids import parse_id
+from ledger.merchants import get_merchants
+from network_sim.journal import NEVER_MS, Entry, JournalError, read_journal
+from stack.context import StackContext
+from stack.credentials import Credentials
+from stack.messages import Exchange, disagreements, rebuild
+from stack.payments import Attempt
+from stack.show import message_table, timeline_lines
+from stack.stories import Told, play_all
+from switch.core.messages import Acceptor
+from switch.iso8583 import load_dialect
+from turnout_client.on_trio import TrioTurnout
+
+
+@frozen(kw_only=True)
+class Witnesses:
+    """What else is known of the stories' messages than the API says.
+
+    Attributes:
+        acceptor: what networks are told about the demo shop.
+        journals: what each network wrote down, by RRN.
+    """
+
+    acceptor: Acceptor
+    journals: Mapping[str, Mapping[str, Entry]]
+
+
+async def tell(context: StackContext, merchant: Credentials, console: Console) -> list[Told]:
+    """Play every story, check it against the networks' journals, and print it."""
+    async with TrioTurnout(merchant.publishable_key, merchant.secret_key, context.api_url) as shop:
+        told = await play_all(shop)
+    witnesses = await gather_witnesses(context, merchant)
+    return [show_story(each, context, witnesses, console) for each in told]
+
+
+async def gather_witnesses(context: StackContext, merchant: Credentials) -> Witnesses:
+    """Read the shop's row and the journals of the simulated networks.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    merchant_id = parse_id("mer", merchant.merchant)
+    session = await Connection.open(
+        context.admin_dsn, connect_timeout_s=context.settings.ledger.connect_timeout_s
+    )
+    try:
+        shop = (await get_merchants(session, [merchant_id]))[merchant_id]
+    finally:
+        await session.aclose()
+    journals = {
+        name: _read_journal(context.data_dir / "networks" / f"{name}.log")
+        for name in context.sockets.networks
+    }
+    return Witnesses(acceptor=Acceptor.of(shop), journals=journals)
+
+
+def _read_journal(path: Path) -> Mapping[str, Entry]:
+    try:
+        return {entry.rrn: entry for entry in read_journal(path)}
+    except (OSError, JournalError):
+        return {}  # every message of this network will be missing, and each story says so
+
+
+def show_story(told: Told, context: StackContext, witnesses: Witnesses, console: Console) -> Told:
+    """Print one story, and return it with what the witnesses contradict."""
+    story = told.story
+    console.print()
+    console.rule(f"{story.name}: {story.about}", align="left", characters="-")
+    if told.payment is None:
+        console.print(told.problem, soft_wrap=True)
+        return told
+    payment = told.payment
+    console.print(f"{payment.intent.id}, card {masked_pan(story.card_number)}", soft_wrap=True)
+    for line in timeline_lines(payment):
+        console.print(line, soft_wrap=True)
+    problems = [told.problem] if told.problem else []
+    for transaction in payment.transactions():
+        for attempt in transaction.attempts:
+            problems += _show_attempt(told, attempt, context, witnesses, console)
+    verdict = "; ".join(problems)
+    console.print(f"WRONG: {verdict}" if verdict else f"ended as told: {payment.intent.status}")
+    return evolve(told, problem=verdict)
+
+
+def _show_attempt(
+    told: Told, attempt: Attempt, context: StackContext, witnesses: Witnesses, console: Console
+) -> list[str]:
+    network = context.settings.networks[attempt.network]
+    dialect = load_dialect(network.dialect)
+    exchange = rebuild(
+        attempt,
+        card=told.story.card,
+        acquirer_id=network.acquirer_id,
+        acceptor=witnesses.acceptor,
+        dialect=dialect,
+    )
+    console.print()
+    console.print(message_table(attempt, exchange, dialect))
+    entry = witnesses.journals.get(attempt.network, {}).get(attempt.rrn)
+    problems = _compare(attempt, exchange, entry)
+    if entry is not None:
+        console.print(f"{attempt.network}'s own journal: {_decision(entry)}", soft_wrap=True)
+    return problems
+
+
+def _compare(attempt: Attempt, exchange: Exchange, entry: Entry | None) -> list[str]:
+    if entry is None:
+        return [f"{attempt.network} has no record of RRN {attempt.rrn}"]
+    wrong = disagreements(exchange.request, entry)
+    return [f"{attempt.network} received another {', '.join(wrong)}"] if wrong else []
+
+
+def _decision(entry: Entry) -> str:
+    decided_at = datetime.fromtimestamp(entry.decided_at_us / 1_000_000, tz=UTC)
+    match entry.answer_delay_ms:
+        case 0:
+            sent = "answered at once"
+        case delay_ms if delay_ms == NEVER_MS:
+            sent = "never answered"
+        case delay_ms:
+            sent = f"answered {delay_ms} ms later"
+    return f"{entry.response_code} at {decided_at:%H:%M:%S.%f}"[:-3] + f", {sent}"
