@@ -51,7 +51,8 @@ class Moment(Struct, frozen=True, gc=False):
     @classmethod
     def at(cls, at_us: int) -> Moment:
         """From microseconds since 1970."""
-        return cls(at_us, datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%y%m"))
+        instant = datetime.fromtimestamp(at_us // 1_000_000, UTC)
+        return cls(at_us, f"{instant.year % 100:02d}{instant.month:02d}")
 
 
 class Decision(Struct, gc=False):
