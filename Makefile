@@ -12,14 +12,14 @@ PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
 install: $(STAMP)  ## create .venv/ and install the locked dependencies
 
-$(STAMP): pyproject.toml requirements/build.lock requirements/dev.lock
+$(STAMP): pyproject.toml clients/python/pyproject.toml requirements/build.lock requirements/dev.lock
 	@echo "turnout: installing the locked dependencies into $(VENV)/ ..." >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "turnout needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
 	@$(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements/build.lock >&2
 	@$(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements/dev.lock >&2
-	@$(BIN)/python -m pip install $(PIP_QUIET) --no-deps --no-build-isolation --editable . >&2
+	@$(BIN)/python -m pip install $(PIP_QUIET) --no-deps --no-build-isolation --editable . --editable clients/python >&2
 	@touch $@
 
 demo: install  ## start everything, run the stories, keep serving until Ctrl-C (DEMO_ARGS=--exit ends after them)
