@@ -19,7 +19,8 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml requirements/build.lock r
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
 	@$(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements/build.lock >&2
 	@$(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements/dev.lock >&2
-	@$(BIN)/python -m pip install $(PIP_QUIET) --no-deps --no-build-isolation --editable . --editable clients/python >&2
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_QUIET) --no-deps --no-build-isolation \
+	  --editable . --editable clients/python >&2
 	@touch $@
 
 demo: install  ## start everything, run the stories, keep serving until Ctrl-C (DEMO_ARGS=--exit ends after them)
