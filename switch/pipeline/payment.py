@@ -14,6 +14,7 @@ from switch.core.decide import Decision
 from switch.core.messages import Acceptor
 from switch.wire import Charge, SwitchReply
 
+CARD_ELEMENTS = (2, 14, 48)  # PAN, expiry, CVC
 APIPeer = MuxPeer[SwitchReply]
 Waiter = tuple[APIPeer, int]  # where a reply goes: the connection and its request id
 
@@ -37,13 +38,17 @@ class Payment(Struct, gc=False):
     decision: Decision | None = None
     resent: bool = False  # an unsent message goes to another link once
 
-    def forget_card(self) -> None:
-        """Drop the CVC and the PAN: after any result nothing here needs them."""
+    def forget_card(self, *, final: bool) -> None:
+        """Drop the CVC and the PAN: after any result nothing here needs them.
+
+        What else was sent is kept while a late answer may still have to be checked against it.
+        """
         self.card = None
-        request = self.request
-        if request is not None:
-            for de in (2, 14, 48):
-                request.pop(de, None)
+        if final:
+            self.request = None
+        elif self.request is not None:
+            for de in CARD_ELEMENTS:
+                self.request.pop(de, None)
 
     def __repr__(self) -> str:
         """Ids only."""

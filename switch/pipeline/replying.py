@@ -58,7 +58,7 @@ class Replies:
         charge = payment.charge
         if self.in_flight.pop(charge.key_digest, None) is None:
             return  # answered before: an outcome that arrived after the reply
-        payment.forget_card()
+        payment.card = None
         self._admission.leave(charge.merchant_id, payment.network)
         peer, request_id = payment.waiter
         peer.reply(request_id, reply)

@@ -101,7 +101,7 @@ class Settling:
 
     def _finish(self, settlement: Settlement, result: Settled, now_us: int) -> None:
         payment, decision = settlement.payment, settlement.decision
-        payment.forget_card()
+        payment.forget_card(final=decision.result != "unknown")
         if not result.advanced:
             # Somebody else has decided meanwhile; what stands is in the ledger.
             self._counts.not_advanced_total += 1
