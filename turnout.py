@@ -18,7 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pay": ("stack.commands.pay:pay", "Make one payment against the running stack."),
     "cards": ("network_sim.commands:cards", "List the test cards and what each one does."),
     "sign": ("stack.commands.sign:sign", "Sign one API request, as headers or as a curl command."),
-    "merchants": ("stack.commands.merchants:merchants", "Create merchants; list, roll, revoke keys."),
+    "merchants": (
+        "stack.commands.merchants:merchants",
+        "Create merchants; list, roll, revoke keys.",
+    ),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
 }
