@@ -23,6 +23,7 @@ from chassis.log import configure_logging
 from chassis.settings import Settings
 from chassis.supervisor import StartError
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
+from stack.endpoints import FILE as ENDPOINTS_FILE
 from stack.options import EXIT_CANNOT_START, Place
 from stack.provisioning import PROVISION
 from stack.run import RunningStack, StackFailedError, running_stack
@@ -127,7 +128,7 @@ def show_box(stack: RunningStack, merchant: Credentials, console: Console) -> No
             [
                 ("API", merchant.api_url),
                 ("its reference", f"{merchant.api_url}/docs"),
-                ("metrics", " ".join(stack.endpoints.metrics.values())),
+                ("all addresses", str(stack.context.data_dir / ENDPOINTS_FILE)),
                 ("publishable key", merchant.publishable_key),
                 ("secret key", f"in {stack.context.data_dir / DEMO_FILE}"),
                 *cards,

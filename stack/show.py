@@ -87,8 +87,8 @@ def message_table(attempt: Attempt, exchange: Exchange, dialect: Dialect) -> Tab
 def summary_box(title: str, rows: Sequence[tuple[str, str]]) -> Panel:
     """Names and values in a box; values stand whole on their lines."""
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, min_width=max(len(name) for name, _ in rows))
+    grid.add_column(overflow="fold")
     for row in rows:
         grid.add_row(*row)
     return Panel(grid, title=title, title_align="left", expand=False)

@@ -50,7 +50,7 @@ class SignedRequest:
         Raises:
             SigningError: the body holds bytes that cannot stand in a shell's argument.
         """
-        command = ["curl", "--silent", "--show-error"]
+        command = ["curl", "--silent", "--show-error", "--write-out", r"\n"]
         if any(character in "[]{}" for character in self.url):
             command.append("--globoff")
         if "/." in self.url:

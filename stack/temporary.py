@@ -87,7 +87,7 @@ async def temporary_stack(
     """
     folder = _make_folder(parent)
     try:
-        async with _running(folder, overrides) as stack:
+        async with stack_in(folder, overrides) as stack:
             yield stack
     finally:
         if not keep:
@@ -107,7 +107,18 @@ def _remove(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def _running(folder: Path, overrides: Mapping[str, str]) -> AsyncIterator[TemporaryStack]:
+async def stack_in(
+    folder: Path, overrides: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[TemporaryStack]:
+    """Run a stack on `<folder>/data`, which may hold an earlier one's, and leave it there.
+
+    Args:
+        folder: exists, and is open to other users; `up.log` is written there too.
+        overrides: settings by dotted key, as text.
+
+    Raises:
+        TemporaryStackError: it did not become ready.
+    """
     data_dir, log_file = folder / "data", folder / "up.log"
     with log_file.open("wb") as log:
         process = await trio.lowlevel.open_process(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,7 @@ import click
 import trio
 
 from ledger.connection import Connection
-from ledger.ids import IdError, UUID7Source, parse_id, public_id
+from ledger.ids import UUID7Source, public_id
 from ledger.merchants import (
     APIKey,
     Merchant,
@@ -31,49 +31,14 @@ from ledger.merchants import (
 from ledger.money import CURRENCIES
 from stack.api_keys import issue_keys
 from stack.commands.endings import told_in_one_line
+from stack.commands.parameters import MerchantId, Text
 from stack.credentials import Credentials, KeyPair, save_credentials
 from stack.options import Place, settings_options
 from stack.running import RunningStack, find_running
 
 PAGE: Final = 100
-_PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
+_LINE: Final = r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*"  # any script, no control characters
 T = TypeVar("T")
-
-
-class MerchantId(click.ParamType[bytes]):
-    """`mer_…`, converted to its sixteen bytes."""
-
-    name = "merchant"
-
-    def convert(
-        self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
-        """Check the form."""
-        if isinstance(value, bytes):
-            return value
-        try:
-            return parse_id("mer", value)
-        except IdError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Text(click.ParamType[str]):
-    """Printable ASCII of a bounded length, or of a given form."""
-
-    name = "text"
-
-    def __init__(self, length_max: int, form: str = "") -> None:
-        self._length_max = length_max
-        self._form = re.compile(form) if form else _PRINTABLE
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check it as the data element will be."""
-        if not self._form.fullmatch(value):
-            wanted = "printable ASCII" if self._form is _PRINTABLE else self._form.pattern
-            self.fail(f"must be {wanted}", param, ctx)
-        if len(value) > self._length_max:
-            self.fail(f"must have at most {self._length_max} characters", param, ctx)
-        return value
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -90,8 +55,13 @@ def merchants() -> None:
 
 
 @merchants.command("create")
-@click.option("--name", type=Text(100), required=True, help="For people.")
-@click.option("--country", type=Text(3, r"\d{3}"), default="840", help="ISO 3166-1 numeric, DE 19.")
+@click.option("--name", type=Text(100, _LINE, "one line"), required=True, help="For people.")
+@click.option(
+    "--country",
+    type=Text(3, "[0-9]{3}", "three digits"),
+    default="840",
+    help="ISO 3166-1 numeric, DE 19.",
+)
 @click.option(
     "--currency",
     type=click.Choice(sorted(CURRENCIES)),
@@ -99,7 +69,12 @@ def merchants() -> None:
     default="usd",
     help="Of settlement.",
 )
-@click.option("--mcc", type=Text(4, r"\d{4}"), default="5999", help="Category code, DE 18.")
+@click.option(
+    "--mcc",
+    type=Text(4, "[0-9]{4}", "four digits"),
+    default="5999",
+    help="Category code, DE 18.",
+)
 @click.option("--terminal-id", type=Text(8), default="00000001", help="DE 41.")
 @click.option("--card-acceptor-id", type=Text(15), help="DE 42; default: made from the id.")
 @click.option("--name-location", type=Text(40), help="DE 43; default: the name.")
@@ -110,7 +85,7 @@ def create(place: Place, *, save: Path | None, as_json: bool, currency: str, **a
     """Create a merchant with its first pair of keys. The secret key is shown once."""
     merchant_id = UUID7Source(lambda: time.time_ns() // 1_000, os.urandom).next()
     about["card_acceptor_id"] = about["card_acceptor_id"] or merchant_id.hex()[-15:].upper()
-    about["name_location"] = about["name_location"] or about["name"][:40].upper()
+    about["name_location"] = about["name_location"] or _ascii(about["name"])
     merchant = NewMerchant(merchant_id=merchant_id, settlement_currency=currency, **about)
 
     async def act(stack: RunningStack, session: Connection) -> KeyPair:
@@ -254,15 +229,24 @@ def _show_keys(
 
 
 def _lines(document: dict[str, Any]) -> str:
+    """A document for people: one line a member, one line a key."""
     width = max(map(len, document))
     lines = []
     for name, value in document.items():
-        for each in value if isinstance(value, list) else [value]:
-            shown = (
-                "  ".join(str(part) for part in each.values()) if isinstance(each, dict) else each
-            )
-            lines.append(f"{name:<{width}}  {shown}")
+        shown = [_key_line(key) for key in value] if name == "keys" else [value]
+        lines += [f"{name:<{width}}  {each}" for each in shown]
     return "\n".join(lines)
+
+
+def _key_line(key: dict[str, Any]) -> str:
+    mode = "live" if key["live"] else "test"
+    return f"{key['publishable_key']}  {mode}  {key['status']}"
+
+
+def _ascii(name: str) -> str:
+    """A name as DE 43 can carry it: accents go, what has no ASCII form goes too."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return plain.upper()[:40].strip() or "MERCHANT"
 
 
 def _instant(at_us: int) -> str:

@@ -12,6 +12,7 @@ import click
 
 from ledger.money import AMOUNT_MINOR_MAX, AMOUNT_MINOR_MIN, CURRENCIES, format_amount
 from stack.commands.endings import EXIT_FAULT, told_in_one_line
+from stack.commands.parameters import CardNumber
 from stack.credentials import ENVIRONMENT, Credentials, find_credentials
 from stack.options import Place, settings_options
 from stack.payments import Payment
@@ -22,19 +23,6 @@ from turnout_client import Card, PaymentIntent, Turnout, WaitTimeoutError
 EXP_MONTH: Final = 12
 EXP_YEAR: Final = 2030
 CVC: Final = "123"
-
-
-class CardNumber(click.ParamType[str]):
-    """12 to 19 digits; spaces between them do not count."""
-
-    name = "number"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the form; the message never repeats the number."""
-        digits = value.replace(" ", "")
-        if not (12 <= len(digits) <= 19 and digits.isascii() and digits.isdigit()):
-            self.fail("a card number has 12 to 19 digits", param, ctx)
-        return digits
 
 
 @click.command()

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from stack.commands.endings import told_in_one_line
+from stack.commands.parameters import Body
 from stack.credentials import find_credentials
 from stack.options import Place, settings_options
 from stack.signing import METHODS, SignedRequest, sign_request
 from turnout_client.sign import NONCE_BYTES
-
-
-class Body(click.ParamType[bytes]):
-    """The bytes of a body: the text itself, or `@FILE`, or `@-` for standard input."""
-
-    name = "body|@file"
-
-    def convert(
-        self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
-        """Read the body without changing a byte."""
-        if isinstance(value, bytes):
-            return value
-        if not value.startswith("@"):
-            return os.fsencode(value)
-        if value == "@-":
-            return sys.stdin.buffer.read()
-        try:
-            return Path(value[1:]).read_bytes()
-        except OSError as error:
-            self.fail(f"{value[1:]}: {error.strerror}", param, ctx)
 
 
 @click.command()
