@@ -110,7 +110,7 @@ class Committer(ABC, Generic[Row, Answer]):
     async def _decide(self, rows: Sequence[Row]) -> list[Answer | None]:
         """Answer every row, in their order; without None when patient."""
         batch = _Batch[Row, Answer](rows)
-        groups = deque([list(range(len(rows)))])
+        groups = deque([list(range(len(rows)))] if rows else [])
         while groups:
             places = groups.popleft()
             members = [rows[place] for place in places]

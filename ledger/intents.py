@@ -73,6 +73,8 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
 
     async def get_many(self, wanted: Sequence[tuple[bytes, bytes]]) -> list[IntentRow | None]:
         """Intents by (merchant id, intent id), in that order; None if absent or another's."""
+        if not wanted:
+            return []
         merchant_ids, intent_ids = zip(*wanted, strict=True)
         result = await self._runner.run(_GET, [uuid_array(merchant_ids), uuid_array(intent_ids)])
         found: list[IntentRow | None] = [None] * len(wanted)

@@ -85,7 +85,7 @@ PHASE_FROM: Final[Mapping[int, frozenset[str]]] = MappingProxyType(
     {1: frozenset({"pending"}), 2: frozenset({"pending_verification", "reversing"})}
 )
 
-ADVICES: Final = ("retry_later", "use_other_card", "do_not_retry", "authenticate")
+ADVICE_CODES: Final = ("retry_later", "use_other_card", "do_not_retry", "authenticate")
 
 # The intent statuses that admit each operation; `live_transaction_id` must be null as well.
 ADMITS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(

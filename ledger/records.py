@@ -103,7 +103,7 @@ class OutcomeToRecord(Struct, gc=False, frozen=True):
     request_id: bytes
     at_us: int
     decline_code: str = ""  # what the merchant is told, such as insufficient_funds
-    advice: str = ""  # lifecycle.ADVICES, or empty
+    advice: str = ""  # lifecycle.ADVICE_CODES, or empty
     approved_minor: int = 0  # of a partial approval; 0 = the whole amount
 
 

@@ -23,6 +23,8 @@ async def find_replays(
     Raises:
         DatabaseError: or one of its children; nothing is changed by a look-up.
     """
+    if not batch:
+        return []
     merchant_ids, digests, hashes = zip(*batch, strict=True)
     result = await runner.run(_FIND, [uuid_array(merchant_ids), uuid_array(digests)])
     answers: list[Replay | Lost | None] = [None] * len(batch)

@@ -250,6 +250,15 @@ async def test_a_batch_with_an_intent_or_key_twice_is_our_fault(ledger: LedgerHa
     assert await ledger.status(one) == "created"
 
 
+async def test_empty_batches_are_answered_without_asking(ledger: LedgerHarness) -> None:
+    """Nothing in, nothing out, for everything that takes batches."""
+    assert await ledger.charges.record([], lane="fast") == []
+    assert await ledger.outcomes.settle([]) == []
+    assert await ledger.intents.create([]) == []
+    assert await ledger.intents.get_many([]) == []
+    assert await find_replays(await ledger.connect(), []) == []
+
+
 async def test_keys_are_looked_up_in_one_query(ledger: LedgerHarness) -> None:
     """Known keys give a replay or a refusal, unknown ones nothing; merchants do not mix."""
     one, two, three = await ledger.created(3)

@@ -13,7 +13,7 @@ from ledger.dsn import hot_settings
 from ledger.errors import DatabaseError, RowError
 from ledger.lifecycle import (
     ADMITS,
-    ADVICES,
+    ADVICE_CODES,
     ATTEMPT_RESULTS,
     EXPIRES,
     INTENT_STATUSES,
@@ -58,7 +58,7 @@ def _words(text: str) -> set[str]:
         ("transactions_type", TRANSACTION_TYPES),
         ("outcomes_phase_1", {*ATTEMPT_RESULTS[1], *PHASE_FROM[1]}),
         ("outcomes_phase_2", {*ATTEMPT_RESULTS[2], *PHASE_FROM[2]}),
-        ("outcomes_advice", {"", *ADVICES}),
+        ("outcomes_advice", {"", *ADVICE_CODES}),
     ],
 )
 async def test_constraints_and_tables_name_the_same_words(

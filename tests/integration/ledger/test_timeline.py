@@ -82,7 +82,7 @@ async def test_declines_and_second_tries_show(ledger: LedgerHarness) -> None:
 
 
 async def test_an_expired_intent_s_story_ends_with_the_sweeper(ledger: LedgerHarness) -> None:
-    """The last event is the cancelation, by expiry."""
+    """The last event is that it was canceled, by expiry."""
     [of] = await ledger.created(expires_at_us=1_000_000)
     await sweep_expired(await ledger.connect(), now_us=2_000_000, limit=100)
     events = await read_timeline(ledger.api, of.merchant_id, of.intent_id)

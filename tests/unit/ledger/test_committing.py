@@ -72,8 +72,10 @@ async def test_a_batch_without_faults_is_one_run(patient: bool) -> None:  # noqa
 
 
 async def test_an_empty_batch_is_no_fault() -> None:
-    """Nothing in, nothing out."""
-    assert await Scripted(patient=True).decide() == []
+    """Nothing in, nothing out, and nothing is run."""
+    committer = Scripted(patient=True)
+    assert await committer.decide() == []
+    assert committer.runs == []
 
 
 @pytest.mark.parametrize("patient", [True, False])
