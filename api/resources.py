@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ledger.lifecycle import ADVICES, INTENT_STATUSES, TRANSACTION_STATUSES, TRANSACTION_TYPES
+from ledger.lifecycle import ADVICE_CODES, INTENT_STATUSES, TRANSACTION_STATUSES, TRANSACTION_TYPES
 
 
 def _one_of(*values: str) -> Meta:
@@ -23,7 +23,7 @@ IntentStatus = Annotated[str, _one_of(*INTENT_STATUSES)]
 TransactionStatus = Annotated[str, _one_of(*TRANSACTION_STATUSES)]
 TransactionType = Annotated[str, _one_of(*TRANSACTION_TYPES)]
 CaptureMethod = Annotated[str, _one_of("automatic", "manual")]
-Advice = Annotated[str, _one_of(*ADVICES)]
+Advice = Annotated[str, _one_of(*ADVICE_CODES)]
 
 
 class Resource(Struct, frozen=True, rename="camel"):

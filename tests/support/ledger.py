@@ -205,7 +205,7 @@ class LedgerHarness:
             " AND usename = 'turnout_switch' AND wait_event_type = 'Lock' ORDER BY pid"
         )
         with trio.fail_after(5):
-            while len(found := await self.rows(sql)) < count:  # noqa: ASYNC110  no event to await
+            while len(found := await self.rows(sql)) < count:
                 await trio.sleep(0.005)
         return [pid for (pid,) in found]
 

@@ -220,7 +220,7 @@ async def test_a_killed_backend_is_replaced(ledger: LedgerHarness) -> None:
         nursery.start_soon(record)
         [killed] = await ledger.waiting_backends()
         await ledger.superuser.script(f"SELECT pg_terminate_backend({killed})")
-        while killed in (waiting := await ledger.waiting_backends()):  # noqa: ASYNC110
+        while killed in (waiting := await ledger.waiting_backends()):
             await trio.sleep(0.005)
         assert waiting != [killed]
     assert await ledger.count("transactions", of) == 1

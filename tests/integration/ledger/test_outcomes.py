@@ -184,7 +184,7 @@ async def test_commit_2_waits_for_locks(ledger: LedgerHarness) -> None:
     async with trio.open_nursery() as nursery, ledger.held(intents[1]):
         nursery.start_soon(settle)
         with trio.fail_after(5):
-            while await ledger.status(rows[2]) != "succeeded":  # noqa: ASYNC110
+            while await ledger.status(rows[2]) != "succeeded":
                 await trio.sleep(0.005)
         assert not settled, "the locked row's fate is open, so nothing is reported"
         await trio.sleep(0.2)  # longer than several lock time-outs
