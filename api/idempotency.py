@@ -1,4 +1,8 @@
-"""Digests that stand for an idempotency key and for the request made under it."""
+"""Digests that stand for an idempotency key and for the request made under it.
+
+BLAKE2b-128 over the parts, each of varying length with its length before it, so that none can run
+over into the next.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ from hashlib import blake2b
 from typing import Final
 
 DIGEST_BYTES: Final = 16
-_SERVER, _BROWSER = b"\x00", b"\x01"
+_SERVER, _BROWSER = b"s", b"b"  # one byte each, so they need no length before them
+_TEST, _LIVE = b"t", b"l"
 
 
 def key_digest(merchant_id: bytes, *, live: bool, intent_id: bytes = b"", key: bytes) -> bytes:
@@ -19,16 +24,26 @@ def key_digest(merchant_id: bytes, *, live: bool, intent_id: bytes = b"", key: b
         key: the Idempotency-Key as sent.
     """
     credential_class = _BROWSER if intent_id else _SERVER
-    return _digest(merchant_id, b"\x01" if live else b"\x00", credential_class, intent_id, key)
+    mode = _LIVE if live else _TEST
+    return _digest(
+        b"%d:%b%b%b%d:%b%d:%b"
+        % (
+            len(merchant_id),
+            merchant_id,
+            mode,
+            credential_class,
+            len(intent_id),
+            intent_id,
+            len(key),
+            key,
+        )
+    )
 
 
 def request_hash(method: bytes, target: bytes, body: bytes) -> bytes:
     """What makes two requests under one key the same request."""
-    return _digest(method, target, body)
+    return _digest(b"%d:%b%d:%b%d:%b" % (len(method), method, len(target), target, len(body), body))
 
 
-def _digest(*parts: bytes) -> bytes:
-    """BLAKE2b-128 over the parts, each with its length before it, so that none can run over."""
-    return blake2b(
-        b"".join([b"%d:%b" % (len(part), part) for part in parts]), digest_size=DIGEST_BYTES
-    ).digest()
+def _digest(parts: bytes) -> bytes:
+    return blake2b(parts, digest_size=DIGEST_BYTES).digest()
