@@ -10,7 +10,12 @@ from typing import Any, Final, Literal, TypedDict
 from urllib.parse import quote, urlencode
 
 from turnout_client.card import Card
-from turnout_client.errors import APIError, ConnectionLostError, WaitTimeoutError
+from turnout_client.errors import (
+    APIError,
+    ConnectionLostError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
 from turnout_client.models import PaymentIntent, PaymentIntentPage, TimelineEvent, Transaction
 from turnout_client.protocol import (
     Address,
@@ -34,6 +39,7 @@ from turnout_client.sign import (
 
 KEYS_CACHED_S: Final = 300.0  # as long as the server allows
 IDEMPOTENCY_KEY_BYTES: Final = 16
+WINDOW_S: Final = 300.0  # how far the server lets our clock be from its own
 POLL_FIRST_S: Final = 0.1
 POLL_MAX_S: Final = 2.0
 _JSON: Final = "application/json"
@@ -214,7 +220,8 @@ class Core:
                 raise AssertionError("a request was not sent")
             tries += 1
             jitter = int.from_bytes(self.random(4), "big") / 2**32
-            pause_s = self.policy.pause_s(tries, answer, jitter)
+            outdated = not isinstance(answer, Lost) and self._is_outdated(answer)
+            pause_s = self.policy.pause_s(tries, answer, jitter, outdated=outdated)
             if pause_s is None:
                 break
             yield Sleep(pause_s)
@@ -256,6 +263,22 @@ class Core:
                 "X-Signature": signature(self.secret_key, canonical),
             }
         return Request(method=method, target=target, headers=tuple(headers.items()), body=body)
+
+    def _is_outdated(self, answer: Answer) -> bool:
+        """Whether a time stamp was refused although our clock is right.
+
+        A server that has restarted refuses what was signed before, for it cannot know whether it
+        has seen the nonce; signed again, the same request is good.
+        """
+        if answer.status != 401:
+            return False
+        try:
+            problem = read_object(answer)
+            server_time = datetime.fromisoformat(str(problem.get("serverTime")))
+            distance_s = abs((server_time - self.now()).total_seconds())
+        except (UnexpectedAnswerError, ValueError, TypeError):
+            return False
+        return problem.get("code") == "timestamp_outside_window" and distance_s < WINDOW_S
 
     def _idempotency_key(self, given: str | None) -> str:
         if given is None:

@@ -103,15 +103,18 @@ class RetryPolicy:
     backoff_max_s: float = 5.0
     retry_after_max_s: float = 30.0
 
-    def pause_s(self, tries: int, answer: Answer | Lost, jitter: float) -> float | None:
+    def pause_s(
+        self, tries: int, answer: Answer | Lost, jitter: float, *, outdated: bool = False
+    ) -> float | None:
         """How long to wait before sending again; None = do not.
 
         Args:
             tries: so far, at least 1.
             answer: to the latest.
             jitter: 0 to 1, drawn by the caller, so that clients do not come back all at once.
+            outdated: the request was refused only for when it was signed.
         """
-        retried = isinstance(answer, Lost) or answer.status in RETRIED_STATUSES
+        retried = isinstance(answer, Lost) or answer.status in RETRIED_STATUSES or outdated
         if not retried or tries >= self.tries_max:
             return None
         asked_s = 0.0 if isinstance(answer, Lost) else retry_after_s(answer)

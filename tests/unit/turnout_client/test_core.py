@@ -16,6 +16,7 @@ from tests.support.client_answers import EVENT, INTENT, INTENT_ID, KEYS, TRANSAC
 from turnout_client.card import Card
 from turnout_client.core import Core
 from turnout_client.errors import (
+    AuthenticationError,
     ConflictError,
     ConnectionLostError,
     InvalidRequestError,
@@ -343,3 +344,37 @@ def test_waiting_ends_in_time(stage: Stage) -> None:
         stage.play(stage.core.wait(INTENT_ID, 1.0), [pending] * 6)
     assert raised.value.status == "pending_verification"
     assert stage.elapsed_s == pytest.approx(1.0)
+
+
+def refused_time(server_time: str) -> Answer:
+    """A refusal of the time stamp, as in test mode."""
+    body = {"code": "timestamp_outside_window", "serverTime": server_time}
+    return Answer(status=401, headers={}, body=json.dumps(body).encode())
+
+
+def test_a_request_signed_before_a_restart_is_signed_again(stage: Stage) -> None:
+    """The clocks agree, so the server has restarted meanwhile: the same request, a new time."""
+    answers = [refused_time("2026-01-02T03:04:06Z"), ok(INTENT, 201)]
+    stage.play(stage.core.create_payment_intent(1, "usd", {}, "k"), answers)
+    first, second = map(_headers, stage.requests)
+    assert first["Idempotency-Key"] == second["Idempotency-Key"] == "k"
+    assert first["X-Request-Nonce"] != second["X-Request-Nonce"]
+    _assert_signed(stage.requests[1])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refused_time("2026-01-02T03:10:00Z"),
+        refused_time("2026-01-02T02:59:00Z"),
+        refused_time("noon"),
+        refused_time("2026-01-02T03:04:06"),
+        problem(401, "timestamp_outside_window"),
+        problem(401, "signature_mismatch"),
+        Answer(status=401, headers={}, body=b"<html>"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_not_tried_again(stage: Stage, answer: Answer) -> None:
+    """Signing again would bring the same refusal."""
+    with pytest.raises(AuthenticationError):
+        stage.play(stage.core.create_payment_intent(1, "usd", {}, None), [answer])
