@@ -132,9 +132,10 @@ class NonceTable:
         """Begin a generation; after a long silence both old ones are over."""
         self.peak = max(self.peak, self._used)
         self._replace_oldest()
-        if now >= self._rotate_at + self._retention_s:
+        self._rotate_at += self._retention_s
+        if now >= self._rotate_at:
             self._replace_oldest()
-        self._rotate_at = now + self._retention_s
+            self._rotate_at = now + self._retention_s
 
     def _replace_oldest(self) -> None:
         self.forgotten_until_s = max(self.forgotten_until_s, self._previous_newest_s)
