@@ -1,23 +1,24 @@
 """One signed request, made ready to be sent by something else: as headers or as a curl command.
 
-Pure: the instant and the nonce are arguments. The string that is signed is the client's
-(`turnout_client.sign`), so what is printed here is what a merchant's server would send.
+`sign_request` is pure: the instant and the nonce are arguments. The string that is signed is the
+client's (`turnout_client.sign`), so what is printed is what a merchant's server would send.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from stack.credentials import Credentials
-from turnout_client.sign import canonical_string, nonce_of, signature, timestamp_of
+from stack.credentials import Credentials, find_credentials
+from turnout_client.sign import NONCE_BYTES, canonical_string, nonce_of, signature, timestamp_of
 
-METHODS: Final = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE")
 _JSON: Final = "application/json"
 
 
@@ -62,6 +63,45 @@ class SignedRequest:
             lines.append(["--data-raw", _shell_text(self.body)])
         return " \\\n  ".join(shlex.join(line) for line in lines)
 
+    def document(self) -> dict[str, Any]:
+        """What `turnout sign --json` prints; the body as text, None where it is not UTF-8."""
+        try:
+            body: str | None = self.body.decode()
+        except UnicodeDecodeError:
+            body = None
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": dict(self.headers),
+            "body": body,
+        }
+
+
+def sign_now(
+    *,
+    file: Path | None,
+    data_dir: Path,
+    method: str,
+    target: str,
+    body: bytes,
+    idempotency_key: str,
+) -> SignedRequest:
+    """Sign a request now, with the credentials that `find_credentials` finds.
+
+    Raises:
+        CredentialsError: there are none.
+        SigningError: a part cannot stand in a request.
+    """
+    return sign_request(
+        find_credentials(file=file, environ=os.environ, data_dir=data_dir),
+        method=method,
+        target=target,
+        body=body,
+        idempotency_key=idempotency_key,
+        instant=datetime.now(UTC),
+        random=os.urandom(NONCE_BYTES),
+    )
+
 
 def sign_request(
     credentials: Credentials,
@@ -87,8 +127,6 @@ def sign_request(
     Raises:
         SigningError: a part cannot stand in a request.
     """
-    if method not in METHODS:
-        raise SigningError(f"the method must be one of {', '.join(METHODS)}")
     if not _is_target(target):
         raise SigningError(
             "the target must begin with / and hold no space, # or non-ASCII: use %20"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 import click
 
@@ -23,10 +22,11 @@ def demo(place: Place, *, leave: bool, as_json: bool) -> None:
     Four payments, told event by event with the fields of their messages: approved, declined,
     answered too late, never answered.
     """
-    # Said before the imports that take a moment on a cold disk.
     click.echo(
         f"turnout demo: starting the ledger, the HSM, the card networks, the switch and the API "
         f"on {place.data_dir}",
         err=as_json,
     )
-    sys.exit(import_module("stack.demo").demo_main(place, leave=leave, as_json=as_json))
+    from stack.demo import demo_main  # noqa: PLC0415  takes a moment on a cold disk
+
+    sys.exit(demo_main(place, leave=leave, as_json=as_json))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 
-from stack.commands.endings import told_in_one_line
 from stack.commands.parameters import Body
-from stack.credentials import find_credentials
 from stack.options import Place, settings_options
-from stack.signing import METHODS, SignedRequest, sign_request
-from turnout_client.sign import NONCE_BYTES
+
+METHODS: Final = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE")
 
 
 @click.command()
@@ -48,35 +46,23 @@ def sign(
     TARGET is path and query exactly as they will be sent. The signature is good for one request
     within 300 seconds. Needs no running stack.
     """
+    from stack.endings import told_in_one_line  # noqa: PLC0415  --help must not wait for it
+    from stack.signing import sign_now  # noqa: PLC0415
+
     method = method.upper()
     if idempotency_key is None:
         idempotency_key = os.urandom(16).hex() if method == "POST" else ""
     with told_in_one_line("sign"):
-        request = sign_request(
-            find_credentials(file=credentials, environ=os.environ, data_dir=place.data_dir),
+        request = sign_now(
+            file=credentials,
+            data_dir=place.data_dir,
             method=method,
             target=target,
             body=body,
             idempotency_key=idempotency_key,
-            instant=datetime.now(UTC),
-            random=os.urandom(NONCE_BYTES),
         )
         if as_json:
-            text = json.dumps(sign_document(request), indent=2)
+            text = json.dumps(request.document(), indent=2)
         else:
             text = request.curl() if as_curl else request.header_lines()
     click.echo(text)
-
-
-def sign_document(request: SignedRequest) -> dict[str, object]:
-    """What `turnout sign --json` prints; the body as text, None where it is not UTF-8."""
-    try:
-        body: str | None = request.body.decode()
-    except UnicodeDecodeError:
-        body = None
-    return {
-        "method": request.method,
-        "url": request.url,
-        "headers": dict(request.headers),
-        "body": body,
-    }

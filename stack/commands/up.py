@@ -33,6 +33,7 @@ def up(place: Place, *, stop_on_eof: bool) -> None:
     with status 0; a second one kills everything (130).
     """
     configure_logging(place.settings.log, process="up")
+    click.echo(f"turnout is starting on {place.data_dir}", err=True)
     try:
         exit_code = trio.run(_up, place, stop_on_eof)
     except StartError as error:
