@@ -1,0 +1,38 @@
+"""What the links of one network count: plain integers, per batch, read by the metrics collector."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from switch.link.events import LinkEvent
+
+
+class LinkCounters:
+    """Totals since the process started, over all links of a group."""
+
+    __slots__ = (
+        "alarms_total",
+        "bytes_received_total",
+        "bytes_sent_total",
+        "chunks_total",
+        "connections_total",
+        "events",
+        "keep_alives_total",
+        "lost_total",
+        "received_total",
+        "sign_ons_total",
+        "undecodable_total",
+    )
+
+    def __init__(self) -> None:
+        self.alarms_total = 0
+        self.bytes_received_total = 0
+        self.bytes_sent_total = 0
+        self.chunks_total = 0  # send_all calls
+        self.connections_total = 0  # TLS stood
+        self.events: Counter[type[LinkEvent]] = Counter()  # by kind
+        self.keep_alives_total = 0
+        self.lost_total = 0  # connections that ended, or could not be made
+        self.received_total = 0  # frames
+        self.sign_ons_total = 0  # accepted ones
+        self.undecodable_total = 0

@@ -1,0 +1,244 @@
+"""All links to one network as one: windows, matching, deadlines, drain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import trio
+
+from chassis.bell import Bell
+from chassis.framing import FrameError, LengthFramer
+from chassis.settings.tree import Network
+from switch.iso8583 import Dialect
+from switch.link.correlation import (
+    ANSWERED_KEPT_MAX,
+    KEPT_S,
+    Correlation,
+    Slot,
+    SlotError,
+)
+from switch.link.counters import LinkCounters
+from switch.link.events import CorrelationKey, LinkEvent, NotSent
+from switch.link.runner import Link, LinkContext
+
+DEADLINE_GRAIN_S: Final = 0.01  # time-outs are told of in batches, at most this much late
+DRAIN_MARGIN_S: Final = 1.0
+
+
+class LinkGroup:
+    """The connections to one network.
+
+    Args:
+        name: the network's name, for logs.
+        network: its settings.
+        dialect: encodes network management, decodes everything.
+        connect: makes one connection, TLS handshake and check of the peer's name included; may
+            raise OSError or trio.BrokenResourceError. Bounded by `network.connect_timeout_s`.
+        on_events: gets what one receive or one tick brought, synchronously, in order. It must be
+            quick and must not raise; it may call `reserve` and `send`.
+        next_stan: DE 11 and DE 7 for a network-management message.
+        answered_max: answered messages remembered to recognize duplicates.
+        kept_s: how long settled messages are remembered, in seconds.
+
+    Attributes:
+        counters: totals over all links.
+        links: one for each of `network.connections`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: Network,
+        dialect: Dialect,
+        connect: Callable[[], Awaitable[trio.abc.Stream]],
+        *,
+        on_events: Callable[[list[LinkEvent]], None],
+        next_stan: Callable[[], tuple[str, str]],
+        answered_max: int = ANSWERED_KEPT_MAX,
+        kept_s: float = KEPT_S,
+    ) -> None:
+        self.name = name
+        self.counters = LinkCounters()
+        self._network = network
+        self._on_events = on_events
+        self._correlation = Correlation(
+            network.response_deadline_s, answered_max=answered_max, kept_s=kept_s
+        )
+        self._wrap = LengthFramer(
+            dialect.framing.header_bytes, network.frame_bytes_max, frame_bytes_min=1
+        ).wrap
+        self._refused: list[LinkEvent] = []
+        self._timer = Bell()
+        self._changes = trio.lowlevel.ParkingLot()
+        self._draining = False
+        self._ended = trio.Event()
+        context = LinkContext(
+            name=name,
+            network=network,
+            dialect=dialect,
+            connect=connect,
+            next_stan=next_stan,
+            correlation=self._correlation,
+            counters=self.counters,
+            deliver=self._deliver,
+            deadlines=self._timer,
+            changed=self._changes.unpark_all,
+        )
+        self.links = tuple(Link(index, context) for index in range(network.connections))
+
+    @property
+    def up_count(self) -> int:
+        """Links that take messages now."""
+        return sum(link.up for link in self.links)
+
+    @property
+    def in_flight(self) -> int:
+        """Window slots taken, from reservation to outcome."""
+        return sum(link.window.in_flight for link in self.links)
+
+    @property
+    def sent_total(self) -> int:
+        """Financial messages sent so far."""
+        return sum(link.sent_total for link in self.links)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep all links up until they were drained; started at once, links come up later."""
+        task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_time)
+                async with trio.open_nursery() as links:
+                    for link in self.links:
+                        links.start_soon(link.run)
+                nursery.cancel_scope.cancel()
+            self._deliver_due()
+        finally:
+            self._ended.set()
+
+    async def wait_up(self, count: int = 1) -> None:
+        """Wait until so many links take messages."""
+        while self.up_count < count:
+            await self._changes.park()
+
+    def reserve(self) -> Slot | None:
+        """Take a window slot on the link with the fewest messages in flight; None = no room."""
+        if self._draining:
+            return None
+        window = self._least_loaded()
+        if window is None:
+            return None
+        window.in_flight += 1
+        return Slot(window)
+
+    def release(self, slot: Slot) -> None:
+        """Give back a slot whose message was not handed to `send`.
+
+        Raises:
+            SlotError: it was given back before.
+        """
+        slot.free()
+        if self._draining:
+            self._changes.unpark_all()
+
+    def send(
+        self, slot: Slot, key: CorrelationKey, frame: bytes, token: Any, accepted_at: float
+    ) -> None:
+        """Queue a message on its slot's link, or on another that is up; never blocks.
+
+        The slot is given back by the group, with the message's first event: exactly one of
+        Answered, Unknown and NotSent follows for each call, never from within it.
+
+        Args:
+            slot: as reserved; used once.
+            key: `correlation_key` of the message.
+            frame: the encoded message, without length.
+            token: comes back with the events. It is kept until the outcome, and for up to two
+                minutes after an unknown one.
+            accepted_at: when the payment came in, on Trio's clock; a message older than
+                `network.max_send_age_s` is not sent.
+
+        Raises:
+            SlotError: the slot is not, or no longer, reserved.
+        """
+        window = slot.window
+        if window is None or slot.key:
+            raise SlotError("a window slot carries one message")
+        slot.key = key
+        slot.token = token
+        slot.accepted_at = accepted_at
+        try:
+            slot.frame = self._wrap(frame)
+        except FrameError:
+            self._refuse(slot, "frame_too_large")
+            return
+        link = self.links[window.link]
+        if not link.may_send:
+            other = self._least_loaded()
+            if other is None:
+                self._refuse(slot, "no_link")
+                return
+            window.in_flight -= 1
+            other.in_flight += 1
+            slot.window = other
+            link = self.links[other.link]
+        if not link.enqueue(slot):
+            self._refuse(slot, "outbox_full")
+
+    async def drain(self) -> None:
+        """Take nothing new, wait for what is in flight, sign off, close; then `run` returns.
+
+        Bounded: a message in flight becomes unknown at its deadline.
+        """
+        self._draining = True
+        for link in self.links:
+            link.drain()
+        network = self._network
+        limit_s = network.max_send_age_s + network.response_deadline_s + DRAIN_MARGIN_S
+        with trio.move_on_after(limit_s):
+            while self.in_flight:
+                await self._changes.park()
+        for link in self.links:
+            link.sign_off()
+        await self._ended.wait()
+
+    def _least_loaded(self) -> Any:
+        best = None
+        least = math.inf
+        for link in self.links:
+            window = link.window
+            if link.up and window.in_flight < least and window.in_flight < window.size:
+                best = window
+                least = window.in_flight
+        return best
+
+    def _refuse(self, slot: Slot, reason: str) -> None:
+        """Report a message as not sent in the next tick: its sender is still in `send`."""
+        self._refused.append(NotSent(slot.free(), reason))
+        self._timer.ring()
+
+    def _deliver(self, events: list[LinkEvent]) -> None:
+        self.counters.events.update(map(type, events))
+        self._on_events(events)
+        if self._draining:
+            self._changes.unpark_all()
+
+    async def _keep_time(self) -> None:
+        """One timer for all deadlines of the group; asleep while nothing is in flight."""
+        while True:
+            deadline = self._correlation.next_deadline
+            wake_at = math.inf
+            if deadline is not None:
+                wake_at = max(deadline, trio.current_time() + DEADLINE_GRAIN_S)
+            if not self._refused:
+                with trio.move_on_at(wake_at):
+                    await self._timer.wait()
+            self._deliver_due()
+
+    def _deliver_due(self) -> None:
+        events = self._refused
+        self._refused = []
+        events += self._correlation.expire(trio.current_time())
+        if events:
+            self._deliver(events)
