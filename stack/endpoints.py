@@ -6,13 +6,12 @@ was killed leaves the file behind, so readers check that its supervisor lives.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from chassis.supervisor import write_atomically
+from chassis.supervisor import process_is_alive, write_atomically
 
 FILE: Final = Path("run", "endpoints.json")
 FILE_BYTES_MAX: Final = 65_536
@@ -69,16 +68,6 @@ def read_endpoints(data_dir: Path) -> Endpoints:
         raise NotRunningError(advice) from None
     except (OSError, msgspec.DecodeError) as error:
         raise NotRunningError(f"{path} cannot be read: {error}") from error
-    if not _is_alive(endpoints.pid):
+    if not process_is_alive(endpoints.pid):
         raise NotRunningError(advice)
     return endpoints
-
-
-def _is_alive(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

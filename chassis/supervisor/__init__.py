@@ -7,6 +7,7 @@ from chassis.supervisor.folders import (
     choose_runtime_folder,
     make_folder,
     make_runtime_folder,
+    process_is_alive,
     write_atomically,
 )
 from chassis.supervisor.listeners import Listener, bind_tcp, bind_unix
@@ -38,6 +39,7 @@ __all__ = [
     "find_closed_folder",
     "make_folder",
     "make_runtime_folder",
+    "process_is_alive",
     "supervise",
     "write_atomically",
 ]

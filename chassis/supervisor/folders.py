@@ -101,14 +101,28 @@ class DirectoryLock:
 
     def _refuse_a_living_holder(self) -> None:
         text = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
-        if text.isdigit() and _is_alive(int(text)):
+        if text.isdigit() and process_is_alive(int(text)):
             raise StartError(
                 f"another stack (process {text}) runs on {self._path.parent.parent}; "
                 "stop it, or choose another folder with --data-dir"
             )
 
 
-def _is_alive(process_id: int) -> bool:
+def process_is_alive(process_id: int) -> bool:
+    """Whether a process runs, whoever owns it; one that has ended and waits to be reaped does not.
+
+    Where there is no /proc to tell the two apart, an unreaped process counts as alive.
+    """
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text(errors="replace")
+    except FileNotFoundError:
+        return not Path("/proc/self/stat").exists() and _can_be_signaled(process_id)
+    except ProcessLookupError:  # it ended while we read
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def _can_be_signaled(process_id: int) -> bool:
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

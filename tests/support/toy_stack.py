@@ -152,15 +152,6 @@ def _tolerating_absence() -> Iterator[None]:
         return
 
 
-def is_alive(process_id: int) -> bool:
-    """Whether a process runs; a zombie that nobody has reaped does not."""
-    try:
-        status = Path(f"/proc/{process_id}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
 def _unit(toy: dict[str, Any], folder: Path, settings: Settings, held_fd: int) -> ProcessUnit:
     listeners = {}
     if toy["listens"]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.toy_stack import Toy, ToyStack, is_alive
+from chassis.supervisor import process_is_alive
+from tests.support.toy_stack import Toy, ToyStack
 
 PAIR = [
     Toy(key="back", stop_rank=2, behavior="slow"),
@@ -38,7 +39,7 @@ def test_a_killed_process_comes_back_on_the_same_socket(open_tmp_path: Path) -> 
         assert "front: signal 9 (SIGKILL); starting it again in 0.05 s" in stack.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_one_signal_drains_in_order(open_tmp_path: Path, number: signal.Signals) -> None:
     """Units start by need and drain by rank, each after the one before; the exit status is 0."""
     with ToyStack(open_tmp_path / "data", PAIR) as stack:
@@ -66,7 +67,7 @@ def test_the_second_signal_kills_at_once(open_tmp_path: Path) -> None:
         began = time.monotonic()
         assert stack.wait() == 130
         assert time.monotonic() - began < 2
-        assert not any(map(is_alive, process_ids.values()))
+        assert not any(map(process_is_alive, process_ids.values()))
         assert "back" not in stack.events("draining")
 
 
@@ -108,11 +109,10 @@ def test_processes_end_by_themselves_when_their_supervisor_is_killed(
     with ToyStack(folder, PAIR) as first:
         process_ids = first.process_ids()
         first.process.kill()
-        first.process.wait()
         (folder / "published.json").unlink()
         with ToyStack(folder, PAIR) as second:
             second.process_ids()
-            assert not any(map(is_alive, process_ids.values()))
+            assert not any(map(process_is_alive, process_ids.values()))
             order = [line.split()[1] for line in second.notes()]
             assert sorted(order[2:6]) == ["draining", "draining", "ended", "ended"]
             assert order[6:] == ["started", "started"]
@@ -126,4 +126,4 @@ def test_a_second_stack_on_the_same_folder_is_refused(open_tmp_path: Path) -> No
         with ToyStack(folder, [Toy(key="only")]) as second:
             assert second.wait() == 3
             assert f"another stack (process {first.process.pid}) runs on {folder}" in second.stderr
-            assert is_alive(process_ids["only"])
+            assert process_is_alive(process_ids["only"])

@@ -1,0 +1,147 @@
+"""The whole stack as `turnout up` runs it, with everything in it killed once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from chassis.supervisor import process_is_alive
+from stack.endpoints import Endpoints
+from stack.temporary import TemporaryStack, stack_in, temporary_stack
+
+BACK_WITHIN_S = 30.0
+PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch", "api"}
+
+
+def _turnout_up(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "turnout", "up", "--free-ports"]
+    command += ["--data-dir", str(data_dir), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False
+    )
+
+
+def _is_ready(metrics_url: str) -> bool:
+    try:
+        with urllib.request.urlopen(metrics_url.replace("/metrics", "/readyz"), timeout=5):
+            return True
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+async def _until_all_ready(endpoints: Endpoints) -> None:
+    with trio.fail_after(BACK_WITHIN_S):
+        for url in endpoints.metrics.values():
+            while not await trio.to_thread.run_sync(_is_ready, url):
+                await trio.sleep(0.05)
+
+
+async def _until_replaced(stack: TemporaryStack, before: dict[str, int]) -> None:
+    """Wait until every process has another process id than before."""
+    with trio.fail_after(BACK_WITHIN_S):
+        while any(stack.refresh().processes[key] == before[key] for key in before):
+            await trio.sleep(0.05)
+
+
+async def test_a_stack_in_a_deep_folder_survives_the_death_of_each_process(
+    open_tmp_path: Path,
+) -> None:
+    """Every process, Postgres too, comes back after kill -9, and the end is orderly."""
+    parent = open_tmp_path / ("deep" * 38)
+    parent.mkdir(mode=0o711)
+    async with temporary_stack(parent=parent) as stack:
+        assert len(str(stack.data_dir)) > 150
+        before = dict(stack.endpoints.processes)
+        assert before.keys() == PROCESSES
+        await _until_all_ready(stack.endpoints)
+        second = await trio.to_thread.run_sync(_turnout_up, stack.data_dir)
+        assert (second.returncode, second.stdout) == (3, "")
+        assert f"another stack (process {stack.process_id}) runs on" in second.stderr
+        for process_id in before.values():
+            os.kill(process_id, signal.SIGKILL)
+        await _until_replaced(stack, before)
+        await _until_all_ready(stack.endpoints)
+        runtime_dir = Path(stack.endpoints.sockets["switch"][0]).parent
+        processes = stack.endpoints.processes
+    assert stack.exit_code == 0
+    assert not any(map(process_is_alive, processes.values()))
+    assert not runtime_dir.exists()
+    assert list(parent.iterdir()) == []
+
+
+async def test_a_stack_starts_again_where_one_was_killed(open_tmp_path: Path) -> None:
+    """After kill -9 of the supervisor nothing is left for long, and the data is taken over."""
+    async with stack_in(open_tmp_path) as first:
+        credentials = first.credentials()
+        orphans = dict(first.endpoints.processes)
+        postgres = orphans.pop("postgres")
+        os.kill(first.process_id, signal.SIGKILL)
+    assert first.exit_code == -signal.SIGKILL
+    async with stack_in(open_tmp_path) as second:
+        assert not any(map(process_is_alive, [postgres, *orphans.values()]))
+        again = second.credentials()
+        assert msgspec.structs.replace(again, api_url="") == msgspec.structs.replace(
+            credentials, api_url=""
+        )
+    assert second.exit_code == 0
+
+
+def test_a_taken_port_keeps_the_stack_from_starting(open_tmp_path: Path) -> None:
+    """The port and the setting that moves it are named, and nothing is started."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        result = _turnout_up(open_tmp_path / "data", "--vsim-port", str(port))
+    assert (result.returncode, result.stdout) == (3, "")
+    assert (
+        f"turnout up: 127.0.0.1 port {port}, for network vsim, is taken; "
+        "stop what uses it, or set networks.vsim.port (0 = any free port)" in result.stderr
+    )
+    assert not (open_tmp_path / "data" / "postgres").exists()
+
+
+def _uids(process_id: int) -> set[int]:
+    """Real, effective, saved and file-system uid of a process."""
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return {int(uid) for line in lines if line.startswith("Uid:") for uid in line.split()[1:]}
+
+
+def _read_as(uid: int, path: Path) -> bytes:
+    """What a process of this uid is told when it reads a file."""
+    done = subprocess.run(
+        ["cat", str(path)], user=uid, extra_groups=[], capture_output=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.privileged
+async def test_as_root_every_process_is_another_user(open_tmp_path: Path) -> None:
+    """No two kinds of process share a uid, none is root, and none reads another's keys."""
+    async with stack_in(open_tmp_path) as stack:
+        uids = {key: _uids(pid) for key, pid in stack.endpoints.processes.items()}
+        owners = {key: uid for key, (uid,) in uids.items()}
+        assert len(set(owners.values())) == len(PROCESSES)
+        assert 0 not in owners.values()
+        master_key = stack.data_dir / "hsm" / "lmk"
+        assert len(_read_as(owners["hsm-0"], master_key)) == 32
+        for stranger in PROCESSES - {"hsm-0"}:
+            assert b"Permission denied" in _read_as(owners[stranger], master_key)
+
+
+@pytest.mark.privileged
+def test_a_data_directory_in_roots_home_is_refused(open_tmp_path: Path) -> None:
+    """Below a 0700 home no process could reach its files: said before anything starts."""
+    home = open_tmp_path / "root"
+    home.mkdir(mode=0o700)
+    result = _turnout_up(home / "data")
+    assert result.returncode == 3
+    assert f"turnout up: {home} is closed to other users" in result.stderr
