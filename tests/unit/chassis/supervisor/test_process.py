@@ -92,7 +92,7 @@ async def test_a_process_ends_in_its_own_way(command: tuple[str, ...], ending: E
 
 async def test_a_kill_before_the_process_is_there_holds(nursery: trio.Nursery) -> None:
     """A unit that is killed between its start and its first step does not live on."""
-    unit = _unit("/bin/sleep", "60")
+    unit = _unit("/bin/sh", "-c", "sleep 60", "sh")
     unit.kill()
     with trio.fail_after(5):
         assert await unit.run(pytest.fail) == Ending("signal 9 (SIGKILL)")
