@@ -6,7 +6,6 @@ Commands that act on a running stack are started by the same user with the same 
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,9 +16,8 @@ from chassis.settings import Settings
 from ledger.connection import Connection
 from ledger.roles import ADMIN
 from stack.api_keys import HSMSealer
-from stack.database import make_database
+from stack.database import dsn_of_running
 from stack.endpoints import Endpoints, read_endpoints
-from stack.layout import stack_users
 
 
 @frozen(kw_only=True)
@@ -43,11 +41,9 @@ class RunningStack:
             StartError: the database's passwords cannot be read.
             LedgerError: the database cannot be reached.
         """
-        runtime_dir = Path(self.endpoints.sockets["switch"][0]).parent
-        users = stack_users(self.settings, euid=os.geteuid())
-        database, _ = make_database(self.settings, self.data_dir, runtime_dir, users)
         session = await Connection.open(
-            database.dsn(ADMIN), connect_timeout_s=self.settings.ledger.connect_timeout_s
+            dsn_of_running(self.settings, self.data_dir, self.endpoints, ADMIN),
+            connect_timeout_s=self.settings.ledger.connect_timeout_s,
         )
         try:
             yield session
