@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
-.PHONY: install demo test test-privileged check format bench clean help
+.PHONY: install demo test test-chaos test-privileged check format bench clean help
 
 install: $(STAMP)  ## create .venv/ and install the locked dependencies
 
@@ -27,7 +27,10 @@ demo: install  ## start everything, run the stories, keep serving until Ctrl-C (
 	@$(BIN)/turnout demo $(DEMO_ARGS)
 
 test: install  ## every test that needs Python and make only
-	@$(BIN)/python -m pytest tests -m "not privileged" $(TEST_ARGS)
+	@$(BIN)/python -m pytest tests -m "not privileged and not chaos" $(TEST_ARGS)
+
+test-chaos: install  ## the longer runs of a whole stack with processes killed under load
+	@$(BIN)/python -m pytest tests/chaos -m "chaos and not privileged" $(TEST_ARGS)
 
 test-privileged: install  ## tests that need root and namespaces of their own
 	@test "$$(id -u)" = 0 || { echo "make test-privileged must run as root" >&2; exit 1; }

@@ -1,0 +1,62 @@
+"""Each process killed under load: it comes back, and every payment is exactly one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import trio
+
+from stack.temporary import TemporaryStack
+from tests.support.whole_stack import WholeStack, merchant_of, running_in_thread
+
+pytestmark = pytest.mark.chaos
+RATE_PER_S = 200.0
+BEFORE_S = 1.2  # longer than the slow card takes, so that the load is level
+AFTER_S = 0.5
+SERVES_AGAIN_WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[TemporaryStack]:
+    """One stack for every kill: it heals."""
+    with running_in_thread() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def whole(stack: TemporaryStack) -> AsyncIterator[WholeStack]:
+    """The stack with a merchant of this test."""
+    async with merchant_of(stack) as whole:
+        await whole.pay_well(within_s=20)
+        yield whole
+
+
+@pytest.mark.parametrize(
+    ("name", "doubtful"),
+    [
+        ("api", set()),  # the switch goes on, and the repeated request finds the answer
+        ("hsm-0", set()),  # nothing is recorded before a card is open
+        ("postgres", set()),  # both commits are repeated until they are decided
+        ("switch", {"vsim", "msim"}),  # what was at a network becomes unknown at the next start
+        ("vsim", {"vsim"}),  # what was there is unknown; the other network is not touched
+    ],
+)
+async def test_a_kill_under_load_loses_and_doubles_nothing(
+    whole: WholeStack, name: str, doubtful: set[str]
+) -> None:
+    """With charges in flight a process dies; all are answered once, and new ones within seconds."""
+    async with whole.load(RATE_PER_S) as load:
+        await trio.sleep(BEFORE_S)
+        in_flight = load.charging
+        killed = whole.kill(name)
+        await whole.back(name, instead_of=killed)
+        await whole.pay_well(within_s=SERVES_AGAIN_WITHIN_S)
+        await trio.sleep(AFTER_S)
+    assert in_flight > 0
+    assert len(load.told) == load.started
+    await whole.prove()
+    doubts = await whole.doubts(load)
+    assert doubts.keys() <= doubtful
+    assert bool(doubts) == bool(doubtful)  # the kill hit payments between the commits
+    assert load.statuses()["pending_verification"] >= doubts.total()

@@ -1,0 +1,274 @@
+"""A whole stack under faults: a merchant's load through HTTP, processes killed or stopped, proof.
+
+The load is what a merchant's server does: it creates an intent, seals a card, charges, and repeats
+under the same idempotency key until it is answered. Nothing of it knows of the fault. A test ends
+with `WholeStack.prove`, which compares what the merchant was told, what the ledger holds and what
+the networks recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from types import MappingProxyType
+from typing import Any, Final
+
+import psycopg
+import trio
+from attrs import define, field
+
+from benchmarks.agreement import Agreement, Told, agree
+from benchmarks.witnesses import attempts_held, network_decisions
+from benchmarks.workplace import reader_dsn
+from ledger.ids import public_id
+from stack.temporary import TemporaryStack, temporary_stack
+from turnout_client import Card, RetryPolicy, Transaction
+from turnout_client.on_trio import TrioTurnout
+
+QUIET: Final[Mapping[str, str]] = MappingProxyType({"log.level": "warning"})
+PATIENT: Final = RetryPolicy(tries_max=1_000, backoff_s=0.2, backoff_max_s=0.5)
+SLOW: Final = "4000000000009805"  # approved after a second
+ANSWERED_WITHIN_S: Final = 30.0  # by every payment, whatever was killed meanwhile
+RESTED_WITHIN_S: Final = 20.0  # recovery and every network timer
+BACK_WITHIN_S: Final = 20.0  # a killed process, on a busy machine
+_POLL_S: Final = 0.02
+
+UNDECIDED_SQL = """
+SELECT count(*) FROM attempts AS a
+WHERE NOT EXISTS (
+    SELECT FROM outcomes WHERE intent_id = a.intent_id AND attempt_id = a.id
+)
+"""
+# Attempts whose outcome is unknown and has not been resolved, with their networks.
+DOUBTS_SQL = """
+SELECT a.intent_id, a.network
+FROM attempts AS a
+JOIN outcomes AS o ON o.intent_id = a.intent_id AND o.attempt_id = a.id
+GROUP BY a.intent_id, a.network, a.id
+HAVING bool_or(o.result = 'unknown') AND NOT bool_or(o.phase = 2)
+"""
+TWICE_SQL = "SELECT intent_id FROM transactions GROUP BY intent_id HAVING count(*) > 1"
+
+
+def everyday_card(number: int) -> str:
+    """The PAN of the n-th payment: both networks, some declined, a tenth slow to be approved."""
+    if number % 10 == 0:
+        return SLOW
+    prefix = ("42424200", "55555500")[number % 2]
+    if number % 20 == 7:
+        prefix = ("42424205", "55555505")[number % 2]
+    return f"{prefix}{number:08d}"
+
+
+@define
+class Load:
+    """Payments under way and answered.
+
+    Attributes:
+        told: the answers to the charges, in their order of arrival.
+        started: payments begun so far.
+        charging: payments whose charge has been sent and not been answered.
+    """
+
+    told: list[Told] = field(factory=list)
+    started: int = 0
+    charging: int = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Payments begun and not answered yet."""
+        return self.started - len(self.told)
+
+    def statuses(self) -> Counter[str]:
+        """How many payments were told what."""
+        return Counter(answer.status for answer in self.told)
+
+
+@define
+class WholeStack:
+    """A running stack and a merchant that charges through it.
+
+    Attributes:
+        stack: as `stack.temporary` runs it.
+        shop: the client of the demo shop; never gives up.
+        told: what it was told so far, by all loads.
+    """
+
+    stack: TemporaryStack
+    shop: TrioTurnout
+    told: list[Told] = field(factory=list)
+    _numbers: Iterator[int] = field(factory=lambda: count(1))
+
+    # ---------------------------------------------------------------------------------- payments
+
+    async def pay(self, pan: str, load: Load | None = None) -> Transaction:
+        """Create an intent and charge it, again and again until both are answered."""
+        load = Load() if load is None else load
+        load.started += 1
+        intent = await self.shop.create_payment_intent(2_499, "usd")
+        card = Card(number=pan, exp_month=12, exp_year=2030, cvc="123")
+        ciphertext = await self.shop.seal(intent, card)
+        load.charging += 1
+        transaction = await self.shop.charge(intent, ciphertext)
+        load.charging -= 1
+        answer = Told(transaction.payment_intent, transaction.id, transaction.status)
+        load.told.append(answer)
+        self.told.append(answer)
+        return transaction
+
+    async def pay_well(self, *, within_s: float) -> None:
+        """Pay once on each network, both approved, within so long."""
+        with trio.fail_after(within_s):
+            for place in (0, 1):
+                number = 2 * next(self._numbers) + place
+                prefix = ("42424200", "55555500")[place]
+                while (await self.pay(f"{prefix}{number:08d}")).status != "succeeded":
+                    await trio.sleep(_POLL_S)
+
+    @asynccontextmanager
+    async def load(
+        self, per_s: float, pan: Callable[[int], str] = everyday_card
+    ) -> AsyncIterator[Load]:
+        """Begin so many payments a second during the block; all are answered at its end.
+
+        The rate is kept whatever becomes of the payments before: an open loop.
+        """
+        load = Load()
+        async with trio.open_nursery() as payments:
+            async with trio.open_nursery() as source:
+                source.start_soon(self._begin_payments, load, per_s, pan, payments)
+                yield load
+                source.cancel_scope.cancel()
+            with trio.fail_after(ANSWERED_WITHIN_S):
+                while load.unanswered:
+                    await trio.sleep(_POLL_S)
+
+    async def _begin_payments(
+        self, load: Load, per_s: float, pan: Callable[[int], str], payments: trio.Nursery
+    ) -> None:
+        began = trio.current_time()
+        for number in count():
+            await trio.sleep_until(began + number / per_s)
+            payments.start_soon(self.pay, pan(next(self._numbers)), load)
+
+    # ------------------------------------------------------------------------------------ faults
+
+    def process_id(self, name: str) -> int:
+        """Of one process, now."""
+        return self.stack.refresh().processes[name]
+
+    def kill(self, name: str) -> int:
+        """End one process as a crash would; returns its process id."""
+        process_id = self.process_id(name)
+        os.kill(process_id, signal.SIGKILL)
+        return process_id
+
+    async def back(self, name: str, *, instead_of: int) -> None:
+        """Wait until the supervisor runs another process in the place of a killed one."""
+        with trio.fail_after(BACK_WITHIN_S):
+            while self.stack.refresh().processes.get(name) in {None, instead_of}:
+                await trio.sleep(_POLL_S)
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Keep one process from running (SIGSTOP) during the block."""
+        process_id = self.process_id(name)
+        os.kill(process_id, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process_id, signal.SIGCONT)
+
+    # ------------------------------------------------------------------------------------- proof
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the ledger, read over a session of their own."""
+        with psycopg.connect(reader_dsn(self.stack)) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+    async def rest(self) -> None:
+        """Wait until every attempt has an outcome."""
+        with trio.fail_after(RESTED_WITHIN_S):
+            while await trio.to_thread.run_sync(self.query, UNDECIDED_SQL) != [(0,)]:
+                await trio.sleep(_POLL_S)
+
+    async def doubts(self, load: Load) -> Counter[str]:
+        """How many payments of a load are still in doubt, by network."""
+        intents = {answer.intent for answer in load.told}
+        rows = await trio.to_thread.run_sync(self.query, DOUBTS_SQL)
+        return Counter(
+            network for intent, network in rows if public_id("pi", intent.bytes) in intents
+        )
+
+    async def prove(self) -> Agreement:
+        """Wait for rest; every payment is one transaction, and the three witnesses agree."""
+        await self.rest()
+        assert await trio.to_thread.run_sync(self.query, TWICE_SQL) == []
+        assert len({answer.intent for answer in self.told}) == len(self.told)
+        agreement = await trio.to_thread.run_sync(self._compare)
+        assert agreement.holds, agreement
+        return agreement
+
+    def _compare(self) -> Agreement:
+        held = attempts_held(reader_dsn(self.stack))
+        carried = network_decisions(self.stack.data_dir, sorted(self.stack.endpoints.networks))
+        return agree(len(self.told), self.told, held, carried)
+
+
+@asynccontextmanager
+async def merchant_of(stack: TemporaryStack) -> AsyncIterator[WholeStack]:
+    """The demo shop at work on a running stack."""
+    credentials = stack.credentials()
+    async with TrioTurnout(
+        credentials.publishable_key,
+        credentials.secret_key,
+        stack.endpoints.api.url,
+        policy=PATIENT,
+        connections_max=4_096,
+    ) as shop:
+        yield WholeStack(stack, shop)
+
+
+@contextmanager
+def running_in_thread(overrides: Mapping[str, str] = QUIET) -> Iterator[TemporaryStack]:
+    """A stack for more than one test: it outlives the event loops of single ones."""
+    ready, ended = threading.Event(), threading.Event()
+    found: list[TemporaryStack] = []
+    stop: list[Callable[[], None]] = []
+    failure: list[BaseException] = []
+
+    async def hold() -> None:
+        stopped = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        async with temporary_stack(overrides) as stack:
+            found.append(stack)
+            stop.append(lambda: token.run_sync_soon(stopped.set))
+            ready.set()
+            await stopped.wait()
+
+    def run() -> None:
+        try:
+            trio.run(hold)
+        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+            failure.append(error)
+        finally:
+            ready.set()
+            ended.set()
+
+    threading.Thread(target=run, name="stack").start()
+    ready.wait()
+    try:
+        if found:
+            yield found[0]
+    finally:
+        if stop:
+            stop[0]()
+        ended.wait()
+    if failure:
+        raise failure[0]
+    assert found[0].exit_code == 0, found[0].log_file
