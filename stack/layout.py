@@ -44,10 +44,12 @@ def simulated_networks(settings: Settings) -> dict[str, Network]:
 def make_run_folder(data_dir: Path) -> Path:
     """Make the data directory and the folder of its lock, which comes before all else.
 
+    As root other users pass through it: Postgres always runs as one. Otherwise it is ours alone.
+
     Raises:
         StartError: they cannot be made.
     """
-    make_folder(data_dir, mode=PASS_THROUGH)
+    make_folder(data_dir, mode=PASS_THROUGH if os.geteuid() == 0 else 0o700)
     make_folder(data_dir / "run", mode=0o755)
     return data_dir / "run"
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -108,13 +108,17 @@ def _remove(folder: Path) -> None:
 
 @asynccontextmanager
 async def stack_in(
-    folder: Path, overrides: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    overrides: Mapping[str, str] = MappingProxyType({}),
+    *,
+    under: Sequence[str] = (),
 ) -> AsyncIterator[TemporaryStack]:
     """Run a stack on `<folder>/data`, which may hold an earlier one's, and leave it there.
 
     Args:
         folder: exists, and is open to other users; `up.log` is written there too.
         overrides: settings by dotted key, as text.
+        under: a program and its arguments to become the stack by exec, such as `unshare --user`.
 
     Raises:
         TemporaryStackError: it did not become ready.
@@ -122,7 +126,7 @@ async def stack_in(
     data_dir, log_file = folder / "data", folder / "up.log"
     with log_file.open("wb") as log:
         process = await trio.lowlevel.open_process(
-            [*_command(data_dir, overrides)],
+            [*under, *_command(data_dir, overrides)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,

@@ -145,3 +145,16 @@ def test_a_data_directory_in_roots_home_is_refused(open_tmp_path: Path) -> None:
     result = _turnout_up(home / "data")
     assert result.returncode == 3
     assert f"turnout up: {home} is closed to other users" in result.stderr
+
+
+@pytest.mark.privileged
+async def test_an_ordinary_user_runs_a_stack(open_tmp_path: Path) -> None:
+    """Without root all processes share the user, which is said once, and nothing else differs."""
+    async with stack_in(
+        open_tmp_path, under=("unshare", "--user", "--map-user=1", "--map-group=1")
+    ) as stack:
+        assert stack.endpoints.processes.keys() == PROCESSES
+        await _until_all_ready(stack.endpoints)
+        assert stack.data_dir.stat().st_mode & 0o777 == 0o700
+    assert stack.exit_code == 0
+    assert stack.log_file.read_text().count("trust zones not separated") == 1
