@@ -28,7 +28,7 @@ _AMOUNT: Final = "amountInCents"
 _COMMON_MEMBERS: Final = frozenset(
     {"amountInCents", "card", "ciphertext", "currency", "description", "metadata", "type"}
 )
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`(?: - at `\$(.*)`)?", re.DOTALL)
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$(.*)`)?", re.DOTALL)
 _MISSING_FIELD = re.compile(r"Object missing required field `(.*?)`(?: - at `\$(.*)`)?", re.DOTALL)
 _WRONG = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 _PATH_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
