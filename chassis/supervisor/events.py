@@ -105,8 +105,8 @@ class Say:
 
 
 @frozen
-class AllReady:
+class StackReady:
     """Every unit is ready, for the first time or again after a restart."""
 
 
-Effect = Start | Drain | Kill | Say | AllReady
+Effect = Start | Drain | Kill | Say | StackReady

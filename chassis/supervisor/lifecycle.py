@@ -34,7 +34,6 @@ import attrs
 from chassis.backoff import Backoff
 from chassis.settings.tree import Supervisor
 from chassis.supervisor.events import (
-    AllReady,
     Begin,
     Drain,
     Effect,
@@ -42,6 +41,7 @@ from chassis.supervisor.events import (
     Kill,
     Level,
     Say,
+    StackReady,
     Start,
     StopAsked,
     TimePassed,
@@ -170,7 +170,7 @@ class Lifecycle:
         yield from self._start_satisfied(now_s)
         if all(other.state in SATISFIED for other in self._units.values()):
             self.phase = Phase.RUNNING
-            yield AllReady()
+            yield StackReady()
 
     def _on_ended(self, event: UnitEnded, now_s: float) -> Iterator[Effect]:
         unit = self._units[event.key]

@@ -15,7 +15,6 @@ import trio
 from chassis.log import get_logger
 from chassis.settings.tree import Supervisor
 from chassis.supervisor.events import (
-    AllReady,
     Begin,
     Drain,
     Effect,
@@ -23,6 +22,7 @@ from chassis.supervisor.events import (
     Kill,
     Level,
     Say,
+    StackReady,
     Start,
     StopAsked,
     TimePassed,
@@ -103,7 +103,7 @@ class _Shell:
                 self._units[key].kill()
             case Say(level, text, _):
                 _say(level, text)
-            case AllReady():
+            case StackReady():
                 self._publish(
                     {
                         key: unit.process_id

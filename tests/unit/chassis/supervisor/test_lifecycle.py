@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from chassis.settings import Supervisor
 from chassis.supervisor.events import (
-    AllReady,
     Begin,
     Drain,
     Effect,
@@ -18,6 +17,7 @@ from chassis.supervisor.events import (
     Kill,
     Level,
     Say,
+    StackReady,
     Start,
     StopAsked,
     TimePassed,
@@ -75,7 +75,7 @@ class Run:
             UnitReady("switch"),
             UnitReady("api"),
         )
-        assert effects[-1] == AllReady()
+        assert effects[-1] == StackReady()
         assert self.lifecycle.phase is Phase.RUNNING
 
 
@@ -87,7 +87,7 @@ def test_units_start_when_what_they_need_is_ready() -> None:
     assert run.tell(UnitReady("postgres")) == [Start("migrate")]
     assert run.tell(UnitEnded("migrate", "done", well=True)) == [Start("switch")]
     assert run.tell(UnitReady("switch")) == [Start("api")]
-    assert run.tell(UnitReady("api")) == [AllReady()]
+    assert run.tell(UnitReady("api")) == [StackReady()]
 
 
 def test_a_killed_process_is_started_again_after_a_growing_delay() -> None:
@@ -101,7 +101,7 @@ def test_a_killed_process_is_started_again_after_a_growing_delay() -> None:
         )
         assert run.wait(delay_s - 0.01) == []
         assert run.wait(0.01) == [Start("api")]
-        assert run.tell(UnitReady("api")) == [AllReady()]
+        assert run.tell(UnitReady("api")) == [StackReady()]
 
 
 def test_a_process_that_stayed_up_earns_the_first_delay_again() -> None:
@@ -122,7 +122,7 @@ def test_a_restart_leaves_the_others_alone() -> None:
     run.bring_up()
     assert run.tell(UnitEnded("postgres", "exit status 2")) == []
     assert run.wait(0.5) == [Start("postgres")]
-    assert run.tell(UnitReady("postgres")) == [AllReady()]
+    assert run.tell(UnitReady("postgres")) == [StackReady()]
     assert run.lifecycle.state("migrate") is UnitState.DONE
 
 
