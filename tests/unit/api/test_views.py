@@ -1,0 +1,169 @@
+"""Rows and replies as resources."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from api import views
+from ledger.records import IntentRow, TimelineEvent, TransactionRow
+
+AT_US = 1_767_323_045_000_001
+
+
+def transaction_row(**changes: Any) -> TransactionRow:
+    """An approved charge."""
+    fields: dict[str, Any] = {
+        "transaction_id": bytes(16),
+        "intent_id": bytes(16),
+        "type": "charge",
+        "status": "succeeded",
+        "amount_minor": 500,
+        "currency": "jpy",
+        "response_code": "00",
+        "approval_code": "A1B2C3",
+        "decline_code": "",
+        "advice": "",
+        "card_brand": "visa",
+        "card_last4": "4242",
+        "card_exp_month": 12,
+        "card_exp_year": 2030,
+        "created_at_us": AT_US,
+        "updated_at_us": AT_US,
+    }
+    return TransactionRow(**fields | changes)
+
+
+def intent_row(**changes: Any) -> IntentRow:
+    """A fresh intent."""
+    fields: dict[str, Any] = {
+        "intent_id": bytes(16),
+        "merchant_id": bytes(16),
+        "live": False,
+        "amount_minor": 500,
+        "currency": "jpy",
+        "status": "created",
+        "capture_method": "automatic",
+        "allow_partial": False,
+        "capturable_minor": 0,
+        "captured_minor": 0,
+        "refunded_minor": 0,
+        "disputed_minor": 0,
+        "cancel_requested": False,
+        "capture_before_us": None,
+        "version": 1,
+        "created_at_us": AT_US,
+        "updated_at_us": AT_US,
+        "client_secret_hash": bytes(32),
+        "description": None,
+        "metadata": None,
+        "merchant_reference": None,
+        "latest_transaction": None,
+    }
+    return IntentRow(**fields | changes)
+
+
+def shown(resource: Any) -> dict[str, Any]:
+    """A resource as its JSON."""
+    document: dict[str, Any] = json.loads(msgspec.json.encode(resource))
+    return document
+
+
+def test_instants_are_exact_to_the_microsecond() -> None:
+    """No float comes between."""
+    assert views.instant(AT_US) == datetime(2026, 1, 2, 3, 4, 5, 1, tzinfo=UTC)
+    assert shown(views.payment_intent(intent_row()))["createdAt"] == "2026-01-02T03:04:05.000001Z"
+
+
+def test_the_client_secret_shows_only_when_it_is_given() -> None:
+    """Reading an intent has no such member at all."""
+    assert "clientSecret" not in shown(views.payment_intent(intent_row()))
+    assert shown(views.payment_intent(intent_row(), "s"))["clientSecret"] == "s"
+
+
+def test_metadata_is_what_was_sent() -> None:
+    """JSON in the ledger, an object outside; nothing is an empty one."""
+    row = intent_row(metadata='{"a":"ü"}'.encode())
+    assert shown(views.payment_intent(row))["metadata"] == {"a": "ü"}
+    assert shown(views.payment_intent(intent_row()))["metadata"] == {}
+
+
+def test_the_latest_transaction_is_shown_whole() -> None:
+    """With the intent's own id."""
+    intent = shown(views.payment_intent(intent_row(latest_transaction=transaction_row())))
+    transaction = intent["latestTransaction"]
+    assert transaction["paymentIntent"] == intent["id"]
+    assert transaction["card"] == {
+        "brand": "visa",
+        "last4": "4242",
+        "expMonth": 12,
+        "expYear": 2030,
+    }
+    assert (transaction["declineCode"], transaction["advice"]) == (None, None)
+    assert intent["lastError"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "decline_code"),
+    [
+        (
+            {"status": "failed", "response_code": "51", "decline_code": "insufficient_funds"},
+            "card_declined",
+            "insufficient_funds",
+        ),
+        (
+            {"status": "failed", "response_code": "", "decline_code": "network_unavailable"},
+            "processing_error",
+            "network_unavailable",
+        ),
+        ({"status": "reversed"}, "payment_reversed", None),
+    ],
+)
+def test_the_last_error_says_why(
+    changes: dict[str, Any], code: str, decline_code: str | None
+) -> None:
+    """A decline, a message that never left and a reversal are told apart."""
+    error = views.last_error(transaction_row(**changes))
+    assert error is not None
+    assert (error.code, error.decline_code) == (code, decline_code)
+    assert error.detail
+
+
+@pytest.mark.parametrize("status", ["pending", "pending_verification", "reversing", "succeeded"])
+def test_what_may_still_succeed_is_no_error(status: str) -> None:
+    """UNKNOWN is never told as declined."""
+    assert views.last_error(transaction_row(status=status)) is None
+    assert views.last_error(None) is None
+
+
+def test_the_reduced_view_holds_nothing_of_the_merchants() -> None:
+    """Reference, metadata, amounts behind the scenes and card stay inside."""
+    row = intent_row(merchant_reference="r", metadata=b"{}", latest_transaction=transaction_row())
+    assert list(shown(views.reduced_payment_intent(row))) == [
+        "id",
+        "amountInCents",
+        "currency",
+        "description",
+        "status",
+        "lastError",
+    ]
+
+
+def test_timeline_events_speak_the_apis_names() -> None:
+    """What the ledger knows comes out in camelCase."""
+    event = TimelineEvent(
+        id=bytes(16),
+        sequence=2,
+        type="payment_intent.succeeded",
+        actor="network:vsim",
+        at_us=AT_US,
+        transaction_id=bytes(16),
+        data={"amount_minor": 500, "response_code": "00", "stan": "000001"},
+    )
+    document = shown(views.timeline_event(event))
+    assert document["data"] == {"amountInCents": 500, "responseCode": "00", "stan": "000001"}
+    assert document["transaction"] == "txn_" + "0" * 22
