@@ -20,7 +20,7 @@ import trio
 from rich.console import Console
 
 from chassis.log import configure_logging
-from chassis.settings import Settings
+from chassis.settings import Log, Settings
 from chassis.supervisor import StartError
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
 from stack.endpoints import FILE as ENDPOINTS_FILE
@@ -114,8 +114,12 @@ async def run_demo(
         if not leave:
             show_box(stack, merchant, console)
             await trio.sleep_forever()
-    failed = any(each.problem for each in told)
-    return EXIT_STORY if failed and leave else stack.exit_code
+    return exit_status(told if leave else (), stack.exit_code)
+
+
+def exit_status(told: Sequence[Told], stack_exit_code: int) -> int:
+    """The program's: trouble while stopping comes before a story that ended otherwise."""
+    return stack_exit_code or (EXIT_STORY if any(each.problem for each in told) else 0)
 
 
 def show_box(stack: RunningStack, merchant: Credentials, console: Console) -> None:
@@ -168,6 +172,8 @@ def demo_document(told: Sequence[Told]) -> dict[str, Any]:
 
 
 def _quiet(settings: Settings) -> Settings:
-    """The settings with a log that tells of trouble only; the demo has its own words."""
+    """The settings with a log that tells of trouble only: the demo has its own words."""
+    if settings.log.level != Log().level:
+        return settings
     log = msgspec.structs.replace(settings.log, level="warning")
     return msgspec.structs.replace(settings, log=log)

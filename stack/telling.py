@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from attrs import evolve, frozen
 from rich.console import Console
@@ -28,6 +29,11 @@ from stack.stories import Told, play_all
 from switch.core.messages import Acceptor
 from switch.iso8583 import load_dialect
 from turnout_client.on_trio import TrioTurnout
+
+ABOUT_MESSAGES: Final = (
+    "The bytes on the wire held a card and are kept nowhere. The messages below are rebuilt from "
+    "the ledger's record, masked, and compared with what the networks wrote down for themselves."
+)
 
 
 @frozen(kw_only=True)
@@ -48,6 +54,7 @@ async def tell(context: StackContext, merchant: Credentials, console: Console) -
     async with TrioTurnout(merchant.publishable_key, merchant.secret_key, context.api_url) as shop:
         told = await play_all(shop)
     witnesses = await gather_witnesses(context, merchant)
+    console.print(ABOUT_MESSAGES)
     return [show_story(each, context, witnesses, console) for each in told]
 
 
@@ -117,7 +124,7 @@ def _show_attempt(
     entry = witnesses.journals.get(attempt.network, {}).get(attempt.rrn)
     problems = _compare(attempt, exchange, entry)
     if entry is not None:
-        console.print(f"{attempt.network}'s own journal: {_decision(entry)}", soft_wrap=True)
+        console.print(f"{attempt.network}'s own journal: decided {_decision(entry)}")
     return problems
 
 
