@@ -8,7 +8,9 @@ is a wrong result, whatever the speed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,10 +20,12 @@ import trio
 from benchmarks.agreement import Agreement, agree
 from benchmarks.driving import LoadResult, drive
 from benchmarks.latency import percentiles
-from benchmarks.prepared import Signer, charge_requests, create_requests
+from benchmarks.prepared import DECLINED_SHARE, Signer, charge_requests, create_requests
 from benchmarks.report import Document, WrongResultsError, bench_document, progress
+from benchmarks.sweep import charges_needed, draw, sweep
 from benchmarks.witnesses import attempts_held, network_decisions, told
 from benchmarks.workplace import address, cpu_by_group, durability, reader_dsn, resident_bytes
+from chassis.settings import Settings
 from stack.temporary import TemporaryStack, temporary_stack
 
 BUDGET_US = {  # design 3: each process's share at 10,000 charges/s on two cores
@@ -34,9 +38,33 @@ BUDGET_US = {  # design 3: each process's share at 10,000 charges/s on two cores
 WARM_UP_CHARGES = 2_000  # plans compiled, statements prepared, pages touched; not counted
 ASSUMED_PER_S = 9_000  # how many charges to prepare for each second of a closed loop
 CREATE_CONNECTIONS = 64
+EARLY_CHARGES = 50_000  # a run of four times as many shows whether memory grows
 SEED = 8_583
 ACCEPTED = frozenset({200, 202})
 SHED = frozenset({429, 503})
+WHOLE_S = 3_600.0  # as long as it takes: the requests are what ends the drive
+SETTINGS = Settings()  # the stack runs on the defaults
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What to send, and how."""
+
+    seconds: float
+    connections: int
+    rate: float
+    count: int
+    png: str
+
+    @property
+    def counted(self) -> int:
+        """Charges of the counted drive at most."""
+        return self.count or int(self.seconds * (self.rate or ASSUMED_PER_S))
+
+    @property
+    def charges_needed(self) -> int:
+        """Charges to prepare."""
+        return self.counted + (charges_needed(ASSUMED_PER_S) if self.png else 0)
 
 
 @attrs.frozen(kw_only=True)
@@ -50,11 +78,13 @@ class Prepared:
 
 @attrs.frozen(kw_only=True)
 class Drive:
-    """One counted drive: what came back, what it cost, what is left resident."""
+    """The counted drive: what came back, what it cost, what is resident afterwards."""
 
     result: LoadResult
+    swept: list[LoadResult]  # of the open-loop runs for the picture
     cpu_s: dict[str, float]
     resident_bytes: dict[str, int]
+    resident_early_bytes: dict[str, int]  # after EARLY_CHARGES of a long run; empty otherwise
 
 
 def run(
@@ -63,6 +93,7 @@ def run(
     connections: int = 256,
     rate: float = 0.0,
     count: int = 0,
+    png: str = "",
     keep: bool = False,
 ) -> Document:
     """Measure charges through the whole stack.
@@ -71,40 +102,41 @@ def run(
         seconds: how long to send at most.
         connections: sockets of the load generator.
         rate: charges a second, open loop; 0 = closed loop.
-        count: charges to send; 0 = as many as `seconds` allow.
+        count: charges to send; 0 = as many as `seconds` allow. From 200,000 on, memory after the
+            first 50,000 is reported too.
+        png: where to draw latency against rate, from open-loop runs of their own.
         keep: leave the data directory behind.
 
     Raises:
         WrongResultsError: the three witnesses do not agree.
         UnrealStorageError: commits would not be durable where the data lies.
     """
-    return trio.run(
-        partial(_run, seconds=seconds, connections=connections, rate=rate, count=count, keep=keep)
-    )
+    plan = Plan(seconds=seconds, connections=connections, rate=rate, count=count, png=png)
+    return trio.run(partial(_run, plan, keep=keep))
 
 
-async def _run(
-    *, seconds: float, connections: int, rate: float, count: int, keep: bool
-) -> Document:
+async def _run(plan: Plan, *, keep: bool) -> Document:
     async with temporary_stack({"log.level": "warning"}, keep=keep) as stack:
         facts = await trio.to_thread.run_sync(durability, reader_dsn(stack), stack.data_dir)
-        total = count or int(seconds * (rate or ASSUMED_PER_S))
-        prepared = await trio.to_thread.run_sync(prepare, stack, total)
-        driven = await trio.to_thread.run_sync(
-            _drive, stack, prepared, connections, seconds if not count else 3_600.0, rate
-        )
+        prepared = await trio.to_thread.run_sync(prepare, stack, plan.charges_needed)
+        driven = await trio.to_thread.run_sync(_drive, stack, prepared, plan)
         progress("comparing answers, ledger and networks ...")
-        agreement = await _agreement(stack, driven.result, len(prepared.warm_up))
+        agreement = await _agreement(stack, [driven.result, *driven.swept], len(prepared.warm_up))
     parameters = {
-        "connections": connections,
-        "loop": "open" if rate else "closed",
-        "rate_per_s": rate,
+        "connections": plan.connections,
+        "loop": "open" if plan.rate else "closed",
+        "rate_per_s": plan.rate,
         "seconds": driven.result.seconds,
-        "declined_share": 0.05,
+        "declined_share": DECLINED_SHARE,
         "networks": sorted(stack.endpoints.networks),
         "relay": "absent",
         "mac": "none",
         "codec": "compiled",
+        "batch_sizes": {
+            "commit_1": SETTINGS.switch.commit_batch_max,
+            "commit_2": SETTINGS.switch.settle_batch_max,
+            "hsm": SETTINGS.hsm.batch_cards_max,
+        },
         **facts,
     }
     return _document(parameters, prepared, driven, agreement)
@@ -122,7 +154,7 @@ def prepare(stack: TemporaryStack, total: int) -> Prepared:
         port,
         create_requests(signer, wanted),
         connections=CREATE_CONNECTIONS,
-        seconds=3_600.0,
+        seconds=WHOLE_S,
     )
     bodies = [
         body
@@ -145,32 +177,48 @@ def prepare(stack: TemporaryStack, total: int) -> Prepared:
     )
 
 
-def _drive(
-    stack: TemporaryStack, prepared: Prepared, connections: int, seconds: float, rate: float
-) -> Drive:
+def _drive(stack: TemporaryStack, prepared: Prepared, plan: Plan) -> Drive:
     host, port = address(stack)
     processes = stack.endpoints.processes
-    warm_up = drive(host, port, prepared.warm_up, connections=connections, seconds=60.0)
+    send = partial(drive, host, port, connections=plan.connections)
+    warm_up = send(prepared.warm_up, seconds=60.0)
     if set(warm_up.outcome.status) - ACCEPTED:
         raise WrongResultsError(f"the warm-up was answered {sorted(set(warm_up.outcome.status))}")
-    progress(f"charging over {connections} connections ...")
+    counted, spare = prepared.charges[: plan.counted], prepared.charges[plan.counted :]
+    early: list[LoadResult] = []
+    resident_early: dict[str, int] = {}
+    if plan.count >= 4 * EARLY_CHARGES:
+        progress(f"charging {EARLY_CHARGES:,} times, then looking at memory ...")
+        early = [send(counted[:EARLY_CHARGES], seconds=WHOLE_S)]
+        counted = counted[EARLY_CHARGES:]
+        resident_early = resident_bytes(processes)
+    progress(f"charging over {plan.connections} connections ...")
     before = cpu_by_group(processes)
-    result = drive(
-        host, port, prepared.charges, connections=connections, seconds=seconds, rate=rate
-    )
+    result = send(counted, seconds=WHOLE_S if plan.count else plan.seconds, rate=plan.rate)
     after = cpu_by_group(processes)
+    swept: list[LoadResult] = []
+    if plan.png:
+        points, swept = sweep(
+            spare, result.per_s, lambda piece, rate: send(piece, seconds=WHOLE_S, rate=rate)
+        )
+        draw(points, Path(plan.png))
     return Drive(
         result=result,
+        swept=early + swept,
         cpu_s={group: after[group] - before[group] for group in after},
         resident_bytes=resident_bytes(processes),
+        resident_early_bytes=resident_early,
     )
 
 
-async def _agreement(stack: TemporaryStack, result: LoadResult, warm_up: int) -> Agreement:
+async def _agreement(
+    stack: TemporaryStack, results: Sequence[LoadResult], warm_up: int
+) -> Agreement:
     """Compare the witnesses once every payment has come to rest."""
     held = await trio.to_thread.run_sync(attempts_held, reader_dsn(stack))
     decisions = network_decisions(stack.data_dir, sorted(stack.endpoints.networks))
-    return agree(result.outcome.sent + warm_up, told(result.outcome), held, decisions)
+    heard = [answer for result in results for answer in told(result.outcome)]
+    return agree(sum(result.outcome.sent for result in results) + warm_up, heard, held, decisions)
 
 
 def _document(
@@ -195,6 +243,7 @@ def _document(
         "load_cpu_us": driven.result.load_cpu_us,
         "budget_us": BUDGET_US,
         "resident_bytes": driven.resident_bytes,
+        "resident_early_bytes": driven.resident_early_bytes,
     }
     if not agreement.holds or other or unanswered > 0 or accepted + shed != outcome.sent:
         raise WrongResultsError(

@@ -92,9 +92,15 @@ def show(document: Document, *, as_json: bool) -> None:
     table = Table(title=f"turnout bench {document['name']}", title_justify="left")
     table.add_column("")
     table.add_column("figure", justify="right")
+    budgets = document["results"].get("budget_us", {})
+    if budgets:
+        table.add_column("budget", justify="right")
     for section in ("results", "cpu_us_per_op", "peers", "parameters"):
         for key, value in document[section].items():
-            table.add_row(f"{section}.{key}", _figure(value))
+            if key == "budget_us":
+                continue
+            budget = _figure(budgets[key]) if section == "cpu_us_per_op" and key in budgets else ""
+            table.add_row(f"{section}.{key}", _figure(value), *([budget] if budgets else []))
         table.add_section()
     about = document["machine"]
     table.caption = f"{about['cpu']}, {about['cores']} cores, Python {about['python']}"

@@ -14,7 +14,17 @@ from benchmarks.report import process_cpu_s
 from chassis.settings import Settings
 from ledger.roles import READER
 from stack.database import dsn_of_running
-from stack.temporary import TemporaryStack
+from stack.temporary import TemporaryStack, TemporaryStackError
+
+__all__ = [
+    "TemporaryStackError",
+    "UnrealStorageError",
+    "address",
+    "cpu_by_group",
+    "durability",
+    "reader_dsn",
+    "resident_bytes",
+]
 
 OURS: Final = frozenset({"hsm", "api", "switch", "postgres", "supervisor"})
 UNREAL_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "overlay"})
