@@ -2,9 +2,9 @@
 
 Beyond syntax, three things are refused before a body's types are looked at: members that stand
 twice (readers differ on which one counts), nesting that no route needs, and raw card data.
-Members are counted in the text, where a name ends with `"` and a colon, and compared with the members
-decoded. A text that begins with a colon makes the count too high, and a backslash makes it
-meaningless; then a second, slower reading decides.
+Members are counted in the text, where a name ends with `"` and a colon, and compared with the
+members decoded. A string that begins with a colon makes the count too high, and a backslash makes
+it meaningless; then a second, slower reading decides.
 """
 
 from __future__ import annotations
