@@ -198,11 +198,11 @@ class LedgerHarness:
             if not session.closed:
                 await session.script("ROLLBACK")
 
-    async def waiting_backends(self, count: int = 1) -> list[int]:
-        """The server processes of this switch's sessions once so many of them wait for a lock."""
+    async def waiting_backends(self, count: int = 1, *, role: str = "turnout_switch") -> list[int]:
+        """The server processes of a role's sessions once so many of them wait for a lock."""
         sql = (
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-            " AND usename = 'turnout_switch' AND wait_event_type = 'Lock' ORDER BY pid"
+            f" AND usename = '{role}' AND wait_event_type = 'Lock' ORDER BY pid"
         )
         with trio.fail_after(5):
             while len(found := await self.rows(sql)) < count:

@@ -208,6 +208,36 @@ async def test_the_verdict_outlasts_a_backend_that_goes_on_alone(
     await committer.aclose()
 
 
+async def test_a_charge_in_doubt_is_not_given_up(
+    ledger: LedgerHarness, proxy: CuttingProxy
+) -> None:
+    """The old backend outwaits every lock time-out of the repeat: still no refusal, then won."""
+    warm, of = await ledger.created(2)
+    lock_timeouts = iter(["5s"])
+
+    async def connect() -> Connection:
+        impatient = hot_settings(LIMITS)
+        settings = impatient | {"lock_timeout": next(lock_timeouts, impatient["lock_timeout"])}
+        return await Connection.open(proxy.dsn, role_settings=settings, connect_timeout_s=10)
+
+    committer = ledger.charge_committer(connect=connect)
+    await committer.record([charge(warm)], lane="slow")
+    verdicts: list[Verdict | None] = []
+
+    async def record() -> None:
+        verdicts.extend(await committer.record([charge(of)], lane="slow"))
+
+    async with trio.open_nursery() as nursery, ledger.held(of):
+        proxy.mode = "hang_up"
+        nursery.start_soon(record)
+        await ledger.waiting_backends(2)
+        await trio.sleep(LIMITS.lock_timeout_ms / 1_000 * (LIMITS.lock_waits_max + 5))
+        assert not verdicts
+    assert kinds(verdicts) == ["Won"]
+    assert await ledger.count("transactions", of) == 1
+    await committer.aclose()
+
+
 async def test_a_killed_backend_is_replaced(ledger: LedgerHarness) -> None:
     """Terminated while it waits for a lock, the session is opened anew and the charge won."""
     [of] = await ledger.created()

@@ -82,6 +82,20 @@ async def test_busy_intents_are_put_off(
     assert await _due(ledger, of) == [LATER_US + PUT_OFF_US]
 
 
+async def test_a_verification_under_way_puts_expiry_off(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """The intent is still created, but its mutex is taken."""
+    [of] = await ledger.created(expires_at_us=DUE_US)
+    await ledger.rows(
+        "UPDATE payment_intents SET live_transaction_id = gen_random_uuid()"
+        " WHERE id = $1::uuid RETURNING id",
+        of.intent_id,
+    )
+    assert await sweep_expired(switch, now_us=LATER_US, limit=10) == Swept(0, 0, 1)
+    assert await ledger.status(of) == "created"
+
+
 async def test_a_succeeded_intent_s_timer_is_over(
     ledger: LedgerHarness, switch: Connection
 ) -> None:

@@ -136,25 +136,31 @@ async def test_keys_roll_with_two_active_at_most(ledger: LedgerHarness, admin: C
 async def test_two_operators_rolling_at_once_add_one_pair(
     ledger: LedgerHarness, admin: Connection
 ) -> None:
-    """The count is taken behind the merchant's lock."""
+    """The count is taken behind the merchant's lock, so it sees the pair added meanwhile."""
     merchant_id = (new := _merchant()).merchant_id
     await create_merchant(admin, new)
     await add_api_key(admin, merchant_id, live=False, publishable_key=_key(), sealed_secret=b"1")
-    refused = []
+    second = await ledger.session("turnout_admin", lock_timeout="5s")
+    refused: list[MerchantError] = []
 
-    async def roll(session: Connection) -> None:
-        try:
+    async def roll() -> None:
+        with pytest.raises(MerchantError, match="revoke the old one") as caught:
             await add_api_key(
-                session, merchant_id, live=False, publishable_key=_key(), sealed_secret=b"2"
+                second, merchant_id, live=False, publishable_key=_key(), sealed_secret=b"3"
             )
-        except MerchantError as error:
-            refused.append(error)
+        refused.append(caught.value)
 
-    sessions = [await ledger.session("turnout_admin") for _ in range(4)]
+    first = await ledger.session("superuser")
     async with trio.open_nursery() as nursery:
-        for session in sessions:
-            nursery.start_soon(roll, session)
-    assert len(refused) == 3
+        await first.script(
+            f"BEGIN; SELECT FROM merchants WHERE id = '{merchant_id.hex()}' FOR UPDATE;"
+            " INSERT INTO api_keys (publishable_key, merchant_id, live, sealed_secret)"
+            f" VALUES ('{_key()}', '{merchant_id.hex()}', false, '2')"
+        )
+        nursery.start_soon(roll)
+        await ledger.waiting_backends(role="turnout_admin")
+        await first.script("COMMIT")
+    assert len(refused) == 1
     assert len(await list_api_keys(admin, merchant_id)) == 2
 
 
