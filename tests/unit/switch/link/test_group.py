@@ -10,6 +10,7 @@ import trio.testing
 from chassis.framing import LengthFramer
 from switch.link.correlation import SlotError, correlation_key
 from switch.link.events import Answered, Duplicate, Late, NotSent, Unknown, Unmatched
+from switch.link.group import RUN_MESSAGES
 from switch.link.outbox import CHUNK_BYTES_MAX
 from switch.link.session import State
 from tests.support.link import DIALECT, Host, Peer, answer, request
@@ -196,13 +197,16 @@ async def test_the_window_bounds_what_is_in_flight(make_host: MakeHost) -> None:
 
 
 async def test_the_least_loaded_link_is_chosen(make_host: MakeHost) -> None:
-    """Two links share the load evenly."""
+    """Two links share the load evenly, in runs of messages that leave together."""
     host = make_host(connections=2)
     for number in range(2):
         await (await host.peer(number)).accept_sign_on()
-    for number in range(10):
+    for number in range(RUN_MESSAGES):
         host.send(number)
-    assert [link.window.in_flight for link in host.group.links] == [5, 5]
+    assert sorted(link.window.in_flight for link in host.group.links) == [0, RUN_MESSAGES]
+    for number in range(RUN_MESSAGES, 4 * RUN_MESSAGES):
+        host.send(number)
+    assert [link.window.in_flight for link in host.group.links] == [2 * RUN_MESSAGES] * 2
 
 
 async def test_a_slot_of_a_lost_link_moves_to_another(
