@@ -16,8 +16,11 @@ import pytest
 import trio
 
 from chassis.supervisor import process_is_alive
+from ledger.roles import ROLES
+from stack.database import PASSWORDS_FILE
 from stack.endpoints import Endpoints
 from stack.temporary import TemporaryStack, stack_in, temporary_stack
+from tests.support.postgres import LedgerDSN, password_of
 
 BACK_WITHIN_S = 30.0
 PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch", "api"}
@@ -94,6 +97,21 @@ async def test_a_stack_starts_again_where_one_was_killed(open_tmp_path: Path) ->
             credentials, api_url=""
         )
     assert second.exit_code == 0
+
+
+async def test_a_ledger_elsewhere_is_used(open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN) -> None:
+    """With `ledger.url` no Postgres of ours runs, and nobody but us sees that URL."""
+    data_dir = open_tmp_path / "data"
+    data_dir.mkdir()
+    # Roles belong to the whole server, which other tests use: keep their passwords.
+    passwords = {role: password_of(role) for role in ROLES}
+    (data_dir / PASSWORDS_FILE).write_bytes(msgspec.json.encode(passwords))
+    async with stack_in(open_tmp_path, {"ledger.url": fresh_ledger_dsn.superuser}) as stack:
+        assert stack.endpoints.processes.keys() == PROCESSES - {"postgres"}
+        assert stack.endpoints.sockets["postgres"] == []
+        await _until_all_ready(stack.endpoints)
+    assert stack.exit_code == 0
+    assert not (data_dir / "postgres").exists()
 
 
 def test_a_taken_port_keeps_the_stack_from_starting(open_tmp_path: Path) -> None:
