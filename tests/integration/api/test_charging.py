@@ -108,6 +108,25 @@ async def test_refusals_of_the_switch(api: RunningAPI, code: str, status: int) -
     assert problem(response)["code"] == (code if status != 500 else "internal_error")
 
 
+@pytest.mark.parametrize("code", ["card_undecryptable", "card_key_expired"])
+async def test_an_absent_intent_comes_before_a_bad_card(api: RunningAPI, code: str) -> None:
+    """A card that does not open is 404 where the intent is nobody's or another merchant's."""
+    api.switch.decide = refuse(code)
+    created = await api.create()
+    stranger = await api.add_merchant()
+    target = f"/payment-intents/{created['id']}/transactions"
+    for request in (
+        api.shop.request(
+            "POST", "/payment-intents/pi_" + "0" * 22 + "/transactions", SEALED_CHARGE
+        ),
+        stranger.request("POST", target, SEALED_CHARGE),
+    ):
+        response = await api.ask(request)
+        assert (response.status, problem(response)["code"]) == (404, "not_found")
+    response = await charge(api, created["id"])
+    assert (response.status, problem(response)["code"]) == (422, code)
+
+
 async def test_an_overloaded_switch_says_when_to_come_again(api: RunningAPI) -> None:
     """429 and 503 carry Retry-After."""
     created = await api.create()
