@@ -37,6 +37,7 @@ OK: Final = prepare_head(200, JSON)
 CREATED: Final = prepare_head(201, JSON)
 ACCEPTED: Final = prepare_head(202, JSON, ("Retry-After", "1"))
 REPLAYED: Final = b"Idempotent-Replayed: true\r\n"
+CARD_REFUSALS: Final = frozenset({"card_undecryptable", "card_key_expired"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -182,7 +183,32 @@ class PaymentIntents:
             request_hash=request_hash(request.method, request.target, request.body),
             request_id=call.exchange.request_id,
         )
-        self.charging.submit(charge, delivery(call.exchange, partial(self._charged, call)))
+        deliver = delivery(call.exchange, partial(self._charged, call))
+
+        def hear(result: Done | Problem) -> None:
+            if isinstance(result, Problem) and result.code in CARD_REFUSALS:
+                self._refuse_card(call, charge, result)
+            else:
+                deliver(result)
+
+        self.charging.submit(charge, hear)
+
+    def _refuse_card(self, call: Call, charge: Charge, refusal: Problem) -> None:
+        """Answer that a card did not open, or that there is no such intent, which comes first.
+
+        Cards are opened before intents are read, so the switch cannot tell; only here, where a
+        charge is refused anyway, is another query worth it.
+        """
+
+        def read(intent: IntentRow | None) -> None:
+            is_there = intent is not None and intent.live is charge.live
+            call.exchange.problem(refusal if is_there else Problem("not_found"))
+
+        try:
+            question = (charge.merchant_id, charge.intent_id)
+            self.intents.submit(question, delivery(call.exchange, read))
+        except ProblemError as error:
+            call.exchange.problem(error.problem)
 
     def _charged(self, call: Call, done: Done) -> None:
         state = done.transaction
