@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 import trio
 
-from stack.temporary import TemporaryStack
-from tests.support.whole_stack import WholeStack, merchant_of, running_in_thread
+from tests.support.whole_stack import WholeStack
 
 pytestmark = pytest.mark.chaos
 RATE_PER_S = 200.0
 BEFORE_S = 1.2  # longer than the slow card takes, so that the load is level
 AFTER_S = 0.5
 SERVES_AGAIN_WITHIN_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[TemporaryStack]:
-    """One stack for every kill: it heals."""
-    with running_in_thread() as stack:
-        yield stack
-
-
-@pytest.fixture
-async def whole(stack: TemporaryStack) -> AsyncIterator[WholeStack]:
-    """The stack with a merchant of this test."""
-    async with merchant_of(stack) as whole:
-        await whole.pay_well(within_s=20)
-        yield whole
 
 
 @pytest.mark.parametrize(

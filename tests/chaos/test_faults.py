@@ -1,0 +1,116 @@
+"""Faults short of death: sessions cut inside a commit, an HSM that stalls, a silent network."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from tests.support.whole_stack import SLOW, WholeStack
+from turnout_client import Card, PaymentIntent, RetryPolicy, UnavailableError
+from turnout_client.on_trio import TrioTurnout
+
+WAITERS_SQL = """
+SELECT count(pg_terminate_backend(pid))
+FROM (SELECT DISTINCT pid FROM pg_locks WHERE relation = %s::regclass AND NOT granted) AS waiting
+"""
+CARD = Card(number="4242424242424242", exp_month=12, exp_year=2030, cvc="123")
+HSM_ANSWERS_WITHIN_S = 2.0 + 1.0  # hsm.open_deadline_s, and the way there and back
+RESPONSE_DEADLINE_S = 2.0  # of the sandbox networks
+
+
+def _cut_inside(whole: WholeStack, table: str, times: int) -> int:
+    """Hold up inserts into a table, and end the sessions that wait there; how many."""
+    cut = 0
+    with whole.superuser() as session:
+        for _ in range(times):
+            with session.transaction():
+                session.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
+                found = 0
+                while not found:
+                    row = session.execute(WAITERS_SQL, [table]).fetchone()
+                    assert row is not None
+                    (found,) = row
+            cut += found
+    return cut
+
+
+@pytest.mark.parametrize("table", ["attempts", "outcomes"])
+async def test_sessions_cut_inside_a_commit(whole: WholeStack, table: str) -> None:
+    """Commit 1 writes attempts, commit 2 outcomes: cut there, they are repeated and stand once."""
+    async with whole.load(100.0) as load:
+        await trio.sleep(0.3)
+        with trio.fail_after(20):
+            cut = await trio.to_thread.run_sync(_cut_inside, whole, table, 5)
+    assert cut >= 5
+    assert load.statuses().keys() == {"succeeded", "failed"}
+    await whole.prove()
+    assert not await whole.doubts(load)
+
+
+async def test_a_stalled_hsm_costs_a_503_and_nothing_else(whole: WholeStack) -> None:
+    """New cards are refused in time and unrecorded, known keys answered; then all goes on."""
+    paid = await whole.shop.create_payment_intent(2_499, "usd")
+    sealed = await whole.shop.seal(paid, CARD)
+    first = await whole.shop.charge(paid, sealed, idempotency_key="paid before the stall")
+    intents = [await whole.shop.create_payment_intent(2_499, "usd") for _ in range(20)]
+    refused: list[float] = []
+    async with _impatient(whole) as hasty:
+
+        async def be_refused(intent: PaymentIntent) -> None:
+            ciphertext = await whole.shop.seal(intent, CARD)
+            began = trio.current_time()
+            with pytest.raises(UnavailableError) as caught:
+                await hasty.charge(intent, ciphertext)
+            refused.append(trio.current_time() - began)
+            assert (caught.value.code, caught.value.retry_after_s) == ("hsm_unavailable", 1.0)
+
+        async with whole.load(50.0) as load:
+            await trio.sleep(0.2)
+            with whole.stopped("hsm-0"):
+                async with trio.open_nursery() as nursery:
+                    for intent in intents:
+                        nursery.start_soon(be_refused, intent)
+                again = await hasty.charge(paid, sealed, idempotency_key="paid before the stall")
+                for intent in intents:
+                    assert (await whole.shop.retrieve(intent)).status == "created"
+            await whole.pay_well(within_s=5)
+    assert (again.id, again.status) == (first.id, "succeeded")
+    assert max(refused) < HSM_ANSWERS_WITHIN_S
+    assert load.statuses().keys() == {"succeeded", "failed"}
+    await whole.prove()
+    assert not await whole.doubts(load)
+
+
+async def test_a_silent_network_does_not_hold_up_the_other(whole: WholeStack) -> None:
+    """One network's charges become pending and are adopted once it speaks; the other's go on."""
+    waits: list[float] = []
+
+    async def pay_by_the_other(number: int) -> None:
+        began = trio.current_time()
+        assert (await whole.pay(f"55555500{number:08d}")).status == "succeeded"
+        waits.append(trio.current_time() - began)
+
+    with whole.stopped("vsim"):
+        async with trio.open_nursery() as others, whole.load(20.0, lambda _: SLOW) as load:
+            for number in range(100):
+                others.start_soon(pay_by_the_other, 90_000_000 + number)
+                await trio.sleep(0.02)
+        assert load.statuses().keys() == {"pending_verification"}
+    assert max(waits) < RESPONSE_DEADLINE_S / 2
+    with trio.fail_after(10):
+        while await whole.doubts(load):
+            await trio.sleep(0.05)
+    for answer in load.told:
+        assert (await whole.shop.retrieve(answer.intent)).status == "succeeded"
+    await whole.prove()
+
+
+def _impatient(whole: WholeStack) -> TrioTurnout:
+    """The same merchant, who asks only once."""
+    credentials = whole.stack.credentials()
+    return TrioTurnout(
+        credentials.publishable_key,
+        credentials.secret_key,
+        whole.stack.endpoints.api.url,
+        policy=RetryPolicy(tries_max=1),
+    )
