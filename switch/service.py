@@ -29,6 +29,7 @@ from ledger.leases import Lease
 from ledger.merchants import get_merchants
 from ledger.numbers import prepare_stans, take_stans
 from ledger.outcomes import OutcomeCommitter
+from ledger.partitions import ensure_partitions, stray_rows
 from ledger.pool import Pool
 from ledger.recovery import newest_attempt
 from ledger.replays import find_replays
@@ -164,6 +165,10 @@ def _start_supplies(
     )
     background.start_soon(supplies.refresh_acceptors, pipeline.lookup.forget_acceptors)
     background.start_soon(supplies.sweep_expired, partial(_sweep, pool), settings)
+    ahead = service.settings.ledger.months_ahead
+    background.start_soon(
+        supplies.keep_partitions, partial(_ensure_months, pool, ahead), partial(stray_rows, pool)
+    )
 
 
 async def _take_block(pool: Pool, network: str, acquirer_id: str) -> StanBlock:
@@ -176,6 +181,10 @@ async def _take_block(pool: Pool, network: str, acquirer_id: str) -> StanBlock:
 async def _sweep(pool: Pool, limit: int) -> int:
     swept = await sweep_once(pool, now_us=now_us(), limit=limit)
     return swept.finished + swept.put_off
+
+
+async def _ensure_months(pool: Pool, months_ahead: int) -> int:
+    return await ensure_partitions(pool, now_us=now_us(), months_ahead=months_ahead)
 
 
 async def _load_acceptors(pool: Pool, ids: list[bytes]) -> dict[bytes, Acceptor]:

@@ -1,4 +1,7 @@
-"""What the switch keeps at hand and does on timers: STAN blocks, acceptor data, expired intents."""
+"""What the switch keeps at hand and does on timers.
+
+STAN blocks, acceptor data, expired intents, the months of the payment tables.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from switch.core.numbers import StanBlock
 
 log = get_logger(__name__)
 STAN_TICK_S = 0.1  # 1,000 STANs at 10,000 charges/s: a tenth of the block kept in reserve
+PARTITIONS_S = 6 * 3_600.0  # months are made two ahead: many chances before one is needed
 ACCEPTORS_S = 60.0  # how soon a merchant's changed acceptor data is used
 
 ReserveBlock = Callable[[str, str], Awaitable[StanBlock]]  # network, acquirer id
@@ -61,3 +65,21 @@ async def sweep_expired(sweep: Callable[[int], Awaitable[int]], settings: Switch
                 swept = await sweep(settings.sweep_batch_max)
         except LedgerError as error:
             log.warning("sweep_failed", error=type(error).__name__)
+
+
+async def keep_partitions(
+    ensure: Callable[[], Awaitable[int]], strays: Callable[[], Awaitable[list[str]]]
+) -> Never:
+    """Make the months to come before they are needed; raise the alarm for rows outside any month.
+
+    The first round runs at once: a switch may start after a long pause.
+    """
+    while True:
+        try:
+            if made := await ensure():
+                log.info("partitions_made", tables=made)
+            if tables := await strays():
+                log.critical("rows_outside_partitions", tables=tables)
+        except LedgerError as error:
+            log.warning("partitions_not_made", error=type(error).__name__)
+        await trio.sleep(PARTITIONS_S)

@@ -27,7 +27,7 @@ from ledger.connection import Connection
 from ledger.ids import public_id
 from ledger.intents import Intents
 from ledger.merchants import NewMerchant, create_merchant
-from ledger.pgtypes import uuid_
+from ledger.pgtypes import text_, uuid_
 from ledger.queries import Query
 from ledger.records import IntentToCreate
 from switch.wire import Charge, Done, Refused, SwitchReply, SwitchRequest
@@ -46,6 +46,10 @@ SLOW = "4000000000009805"
 SECOND_NETWORK = "5555555555554444"
 MERCHANT_ID = IDS.next()
 STATUS = Query("status", "SELECT status, version FROM payment_intents WHERE id = $1::uuid")
+
+PARTITIONS = Query(
+    "partitions", "SELECT count(*) FROM pg_inherits WHERE inhparent = $1::text::regclass"
+)
 
 
 class SwitchStack:
@@ -227,6 +231,12 @@ class Acquirer:
         """Wait until so many of the intents have a status at the same time."""
         with trio.fail_after(seconds):
             while [await self.status(of.intent_id) for of in intents].count(status) != count:
+                await trio.sleep(0.02)
+
+    async def wait_for_partitions(self, table: str, count: int, *, seconds: float = 5.0) -> None:
+        """Wait until a table has at least so many partitions."""
+        with trio.fail_after(seconds):
+            while (await self._session.run(PARTITIONS, [text_(table)])).column(0)[0] < count:
                 await trio.sleep(0.02)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from chassis.settings import Switch
+from chassis.settings import Ledger, Switch
 from switch.wire import Charge, Done, Refused, SwitchReply
 from tests.support.postgres import LedgerDSN
 from tests.support.switch_stack import (
@@ -184,3 +184,12 @@ async def test_draining_answers_every_charge(acquirer: Acquirer) -> None:
         await acquirer.wait_for(charges[-1].intent_id, "processing")
         await trio.to_thread.run_sync(acquirer.stack.stop, "switch")
     assert [type(reply) for reply in replies] == [Done] * 30
+
+
+async def test_months_to_come_are_made_at_the_start(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """The switch makes the partitions that `months_ahead` asks for: more than the migration did."""
+    settings = Ledger(months_ahead=5)
+    async with open_switch_stack(open_tmp_path, fresh_ledger_dsn, ledger=settings) as acquirer:
+        await acquirer.wait_for_partitions("attempts", 1 + 5 + 1)  # this month, five more, DEFAULT
