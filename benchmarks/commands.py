@@ -51,7 +51,7 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
     (
         "link",
         "Round trips over mutual TLS, both ends ours.",
-        (_SECONDS, _ROUNDS),
+        (_SECONDS, _ROUNDS, _number("in-flight", "Messages under way.")),
     ),
     (
         "hsm",

@@ -43,7 +43,7 @@ def timeline_lines(payment: Payment) -> Iterator[str]:
         elapsed_s = (event.at - started_at).total_seconds()
         status = event.type.partition(".")[2]
         yield (
-            f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d}  +{elapsed_s:5.3f} s  "
+            f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d} {elapsed_s:+8.3f} s  "
             f"{event.actor:<13}  {status:<20}  {describe(event)}".rstrip()
         )
 

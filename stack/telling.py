@@ -73,17 +73,18 @@ async def gather_witnesses(context: StackContext, merchant: Credentials) -> Witn
     finally:
         await session.aclose()
     journals = {
-        name: _read_journal(context.data_dir / "networks" / f"{name}.log")
+        name: read_by_rrn(context.data_dir / "networks" / f"{name}.log")
         for name in context.sockets.networks
     }
     return Witnesses(acceptor=Acceptor.of(shop), journals=journals)
 
 
-def _read_journal(path: Path) -> Mapping[str, Entry]:
+def read_by_rrn(path: Path) -> Mapping[str, Entry]:
+    """A network's journal by RRN; what cannot be read holds nothing, and each story will say so."""
     try:
         return {entry.rrn: entry for entry in read_journal(path)}
     except (OSError, JournalError):
-        return {}  # every message of this network will be missing, and each story says so
+        return {}
 
 
 def show_story(told: Told, context: StackContext, witnesses: Witnesses, console: Console) -> Told:
@@ -124,7 +125,7 @@ def _show_attempt(
     entry = witnesses.journals.get(attempt.network, {}).get(attempt.rrn)
     problems = _compare(attempt, exchange, entry)
     if entry is not None:
-        console.print(f"{attempt.network}'s own journal: decided {_decision(entry)}")
+        console.print(f"{attempt.network}'s own journal: decided {say_decision(entry)}")
     return problems
 
 
@@ -135,7 +136,8 @@ def _compare(attempt: Attempt, exchange: Exchange, entry: Entry | None) -> list[
     return [f"{attempt.network} received another {', '.join(wrong)}"] if wrong else []
 
 
-def _decision(entry: Entry) -> str:
+def say_decision(entry: Entry) -> str:
+    """What a network decided, when (UTC), and when it answered."""
     decided_at = datetime.fromtimestamp(entry.decided_at_us / 1_000_000, tz=UTC)
     match entry.answer_delay_ms:
         case 0:

@@ -1,0 +1,78 @@
+"""The commands that act on a running stack, where none runs or the input is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from stack.commands.merchants import merchants
+from stack.commands.pay import pay
+from stack.credentials import ENVIRONMENT
+
+
+def _invoke(command: click.Command, tmp_path: Path, *words: str) -> Result:
+    environ = dict.fromkeys(ENVIRONMENT) | {"XDG_CONFIG_HOME": str(tmp_path)}
+    return CliRunner().invoke(command, [*words, "--data-dir", str(tmp_path)], env=environ)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (pay, ()),
+        (merchants, ("list",)),
+        (merchants, ("create", "--name", "Shop")),
+        (merchants, ("show", "mer_0000000000000000000001")),
+        (merchants, ("roll", "mer_0000000000000000000001")),
+        (merchants, ("revoke", "pk_test_x")),
+    ],
+)
+def test_without_a_stack_it_says_how_to_start_one(
+    tmp_path: Path, command: click.Command, words: tuple[str, ...]
+) -> None:
+    """Exit status 3, the data directory by name, and the command that mends it."""
+    result = _invoke(command, tmp_path, *words)
+    assert result.exit_code == 3
+    assert str(tmp_path) in result.stderr
+    assert "turnout up" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "reason"),
+    [
+        (pay, ("--amount", "0"), "--amount"),
+        (pay, ("--amount", "1.5"), "--amount"),
+        (pay, ("--amount", "1000000000000"), "--amount"),
+        (pay, ("--currency", "dollar"), "--currency"),
+        (pay, ("--card", "4242"), "--card"),
+        (pay, ("--card", "4242-4242-4242-4242"), "--card"),
+        (pay, ("--card", "42424242424242424242"), "--card"),
+        (pay, ("--card", "\u0664" * 16), "--card"),
+        (merchants, ("show", "mer_1"), "22 characters"),
+        (merchants, ("show", "pi_0000000000000000000001"), "mer_"),
+        (merchants, ("create",), "--name"),
+        (merchants, ("create", "--name", " "), "--name"),
+        (merchants, ("create", "--name", "two\nlines"), "--name"),
+        (merchants, ("create", "--name", "x" * 101), "--name"),
+        (merchants, ("create", "--name", "x", "--country", "US"), "--country"),
+        (merchants, ("create", "--name", "x", "--mcc", "59999"), "--mcc"),
+        (merchants, ("create", "--name", "x", "--name-location", "Zürich"), "--name-location"),
+        (merchants, ("create", "--name", "x", "--card-acceptor-id", "x" * 16), "at most 15"),
+    ],
+)
+def test_wrong_input_is_a_usage_error(
+    tmp_path: Path, command: click.Command, words: tuple[str, ...], reason: str
+) -> None:
+    """It is refused before anything is looked for, and names the option."""
+    result = _invoke(command, tmp_path, *words)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+
+
+def test_a_wrong_card_number_is_not_repeated(tmp_path: Path) -> None:
+    """What was meant to be a card number does not come back on the screen."""
+    result = _invoke(pay, tmp_path, "--card", "4242424242424242x")
+    assert result.exit_code == 2
+    assert "42424242" not in result.output

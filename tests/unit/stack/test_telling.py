@@ -1,0 +1,58 @@
+"""What the networks' journals say beside the ledger's record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from network_sim.journal import NEVER_MS, Entry
+from stack.telling import read_by_rrn, say_decision
+
+ENTRY = Entry(
+    decided_at_us=1_767_323_045_123_456,
+    acquirer_id="400001",
+    stan="000123",
+    de7="0102030405",
+    rrn="00253HVJ6Z4C",
+    card_acceptor_id="DEMOSHOP0000001",
+    mti="0200",
+    processing_code="000000",
+    amount="000000002499",
+    currency="840",
+    masked_pan="424242******4242",
+    response_code="00",
+    approval_code="321000",
+    answer_delay_ms=0,
+    original="",
+)
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "sent"),
+    [(0, "answered at once"), (2750, "answered 2750 ms later"), (NEVER_MS, "never answered")],
+)
+def test_a_decision_says_when_and_whether_it_was_answered(delay_ms: int, sent: str) -> None:
+    """The code, the time of day in UTC, and what became of the answer."""
+    entry = msgspec.structs.replace(ENTRY, answer_delay_ms=delay_ms)
+    assert say_decision(entry) == f"00 at 03:04:05.123, {sent}"
+
+
+def test_a_journal_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    """A network without a record contradicts every story instead of ending the demo."""
+    assert read_by_rrn(tmp_path / "vsim.log") == {}
+
+
+def test_a_journal_that_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
+    """The same for a file that is no journal."""
+    path = tmp_path / "vsim.log"
+    path.write_text("not\ta\tjournal\n")
+    assert read_by_rrn(path) == {}
+
+
+def test_a_journal_is_read_by_rrn(tmp_path: Path) -> None:
+    """The control: an entry is found under its RRN."""
+    path = tmp_path / "vsim.log"
+    path.write_text("\t".join(str(column) for column in msgspec.structs.astuple(ENTRY)) + "\n")
+    assert read_by_rrn(path) == {ENTRY.rrn: ENTRY}

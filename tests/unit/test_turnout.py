@@ -1,0 +1,72 @@
+"""The front door."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from turnout import COMMANDS, HIDDEN, main
+
+# What takes its time to import, and no help text needs.
+HEAVY = (
+    "trio",
+    "cryptography",
+    "psycopg",
+    "structlog",
+    "rich",
+    "prometheus_client",
+)
+FRONT_DOOR_ONLY = """
+import sys
+from click.testing import CliRunner
+from turnout import main
+result = CliRunner().invoke(main, sys.argv[1:])
+assert result.exit_code == 0, result.output
+print(*(name for name in {heavy!r} if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *HIDDEN])
+def test_every_command_in_the_table_can_be_called(name: str) -> None:
+    """The module is there, and what the table names in it is a command with that help."""
+    command = main.get_command(click.Context(main), name)
+    assert isinstance(command, click.Command)
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert name in COMMANDS or command.hidden
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_tables_help_is_the_commands_own(name: str) -> None:
+    """The list of commands does not drift from what each one says of itself."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    said = command.get_short_help_str(limit=200)
+    assert said.rstrip(".").split()[:2] == COMMANDS[name][1].rstrip(".").split()[:2]
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    """It exits with 2 and says what it did not know."""
+    result = CliRunner().invoke(main, ["teleport"])
+    assert result.exit_code == 2
+    assert "teleport" in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("sign",), ("pay",), ("merchants",), ("merchants", "create"), ("demo",), ("bench",)],
+    ids=lambda words: " ".join(words) or "turnout",
+)
+def test_help_imports_nothing_that_takes_time(words: tuple[str, ...]) -> None:
+    """`--help` answers within 300 ms because what is slow to import is not imported."""
+    imported = subprocess.run(
+        [sys.executable, "-c", FRONT_DOOR_ONLY.format(heavy=HEAVY), *words, "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert imported.split() == []
