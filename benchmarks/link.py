@@ -190,7 +190,8 @@ class Load:
         self._until = began_at + seconds
         for _ in range(in_flight):
             self._send()
-        await self._idle.wait()
+        if not self._wrong:
+            await self._idle.wait()
         if self._wrong:
             raise WrongResultsError(self._wrong)
         return Round(
@@ -205,7 +206,6 @@ class Load:
         slot = self.group.reserve()
         if slot is None:
             self._wrong = "no window slot"
-            self._idle.set()
             return
         serial = next(self._serials)
         stan = f"{serial % STANS:06d}"
@@ -226,7 +226,7 @@ class Load:
                 self._wrong = f"a message ended as {type(event).__name__}"
             elif event.token in self._sent_at:
                 self._latencies_s.append(now - self._sent_at.pop(event.token))
-            if going_on:
+            if going_on and not self._wrong:
                 self._send()
         self._answered += len(events)
         if self._wrong or not (going_on or self.group.in_flight):
