@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from api.errors import CATALOGUE, Problem, ProblemError
+from api.errors import CATALOG, Problem, ProblemError
 from chassis.log import get_logger
 from chassis.mux import MuxClient, MuxClosedError, MuxError, MuxOverloadError
 from switch.wire import Charge, Done, SwitchReply, SwitchRequest
@@ -46,7 +46,7 @@ def understand(reply: SwitchReply | MuxError) -> Done | Problem:
         return reply
     if isinstance(reply, MuxError):
         return Problem("switch_unavailable", retry_after_s=RETRY_AFTER_S)
-    if reply.code not in CATALOGUE:
+    if reply.code not in CATALOG:
         log.error("the switch refused with a code that has no page", code=reply.code)
         return Problem("internal_error")
     return Problem(reply.code, retry_after_s=reply.retry_after_s)

@@ -1,6 +1,6 @@
-"""Errors as the API tells them: `application/problem+json` (RFC 9457) from one catalogue.
+"""Errors as the API tells them: `application/problem+json` (RFC 9457) from one catalog.
 
-Every code stands once in `error_catalogue.toml` with its status and its page. A `Problem` is a
+Every code stands once in `error_catalog.toml` with its status and its page. A `Problem` is a
 value that a handler answers with; `ProblemError` carries one out of nested pure code. Neither
 ever holds what the caller sent: only names of places and the rule that was broken.
 """
@@ -19,7 +19,7 @@ PROBLEM_TYPE_PREFIX: Final = "/docs/errors/"
 
 
 class ErrorDefinition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of the catalogue."""
+    """One entry of the catalog."""
 
     status: int
     title: str
@@ -27,12 +27,12 @@ class ErrorDefinition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     action: str
 
 
-def _load_catalogue() -> Mapping[str, ErrorDefinition]:
-    text = (resources.files("api") / "error_catalogue.toml").read_text(encoding="utf-8")
+def _load_catalog() -> Mapping[str, ErrorDefinition]:
+    text = (resources.files("api") / "error_catalog.toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, ErrorDefinition])
 
 
-CATALOGUE: Final = _load_catalogue()
+CATALOG: Final = _load_catalog()
 
 
 class FieldProblem(Struct, frozen=True):
@@ -47,8 +47,8 @@ class Problem(Struct, frozen=True):
     """What went wrong with one request, before it is written out.
 
     Attributes:
-        code: a key of `CATALOGUE`.
-        detail: one sentence for this occurrence; the catalogue's meaning where it is empty.
+        code: a key of `CATALOG`.
+        detail: one sentence for this occurrence; the catalog's meaning where it is empty.
         errors: the faults of the body, where there are any.
         retry_after_s: for `Retry-After`; 0 leaves the header out.
         canonical_string: test mode only, the ten lines as the server sees them.
@@ -69,7 +69,7 @@ class Problem(Struct, frozen=True):
     @property
     def status(self) -> int:
         """The HTTP status of the code."""
-        return CATALOGUE[self.code].status
+        return CATALOG[self.code].status
 
 
 class ProblemError(Exception):
@@ -99,7 +99,7 @@ _encode = msgspec.json.Encoder().encode
 
 def document(problem: Problem, request_id: str) -> bytes:
     """The JSON body of a problem."""
-    definition = CATALOGUE[problem.code]
+    definition = CATALOG[problem.code]
     return _encode(
         ProblemDocument(
             type=PROBLEM_TYPE_PREFIX + problem.code,
@@ -116,7 +116,7 @@ def document(problem: Problem, request_id: str) -> bytes:
 
 
 def markdown() -> str:
-    """The whole catalogue as one page, `docs/errors/README.md`."""
+    """The whole catalog as one page, `docs/errors/README.md`."""
     fault = FieldProblem("/amountInCents", "amount_out_of_range", "…")
     example = document(Problem("amount_out_of_range", "…", errors=(fault,)), "…").decode()
     lines = [
@@ -135,7 +135,7 @@ def markdown() -> str:
         "This page is generated: `python -m api.errors > docs/errors/README.md`.",
     ]
     status = 0
-    for code, definition in sorted(CATALOGUE.items(), key=lambda item: item[1].status):
+    for code, definition in sorted(CATALOG.items(), key=lambda item: item[1].status):
         if definition.status != status:
             status = definition.status
             lines += ["", f"## {status}"]

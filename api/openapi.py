@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api.errors import CATALOGUE, ProblemDocument
+from api.errors import CATALOG, ProblemDocument
 from api.http.answer import JSON, PROBLEM_JSON
 from api.routes import ROUTES, Access, Route
 
@@ -101,7 +101,7 @@ def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
         codes += _WITH_BODY
     by_status: dict[int, list[str]] = {}
     for code in codes:
-        by_status.setdefault(CATALOGUE[code].status, []).append(code)
+        by_status.setdefault(CATALOG[code].status, []).append(code)
     return {
         str(status): {
             "description": "; ".join(f"`{code}`" for code in sorted(by_status[status])),

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from api import openapi
 from api.capture_keys import CaptureKeyDirectory
-from api.errors import CATALOGUE, ErrorDefinition, Problem, ProblemError
+from api.errors import CATALOG, ErrorDefinition, Problem, ProblemError
 from api.gate import Call, delivery
 from api.http.answer import JSON, Answer, Head, prepare_head
 from api.query import refuse_parameters
@@ -66,7 +66,7 @@ class Pages:
 
     def error_docs(self, call: Call) -> None:
         """`GET /docs/errors/{code}`."""
-        definition = CATALOGUE.get(call.parameter)
+        definition = CATALOG.get(call.parameter)
         if definition is None:
             raise ProblemError(Problem("not_found", "there is no such error code"))
         _answer(call, _PAGE, error_page(call.parameter, definition).encode())
@@ -93,7 +93,7 @@ def docs_page() -> str:
     codes = "".join(
         f'<tr><td>{definition.status}<td><a href="/docs/errors/{code}"><code>{code}</code></a>'
         f"<td>{escape(definition.title)}"
-        for code, definition in sorted(CATALOGUE.items(), key=lambda item: item[1].status)
+        for code, definition in sorted(CATALOG.items(), key=lambda item: item[1].status)
     )
     return _page(
         "Turnout API",

@@ -24,7 +24,7 @@ class AuthenticationError(Exception):
     """The request does not prove who sent it.
 
     Attributes:
-        code: what is wrong, for test mode and for metrics; a key of the error catalogue.
+        code: what is wrong, for test mode and for metrics; a key of the error catalog.
         detail: names the header and the rule.
     """
 

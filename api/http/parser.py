@@ -66,7 +66,7 @@ class Request(Struct, gc=False):
 class Rejection(Struct, frozen=True):
     """What arrived is no request that could be answered; the connection ends with this answer."""
 
-    code: str  # of the error catalogue
+    code: str  # of the error catalog
     detail: str  # names the rule, never the bytes
 
 

@@ -1,4 +1,4 @@
-"""The error catalogue, and the documents made of it."""
+"""The error catalog, and the documents made of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.errors import CATALOGUE, FieldProblem, Problem, document, markdown
+from api.errors import CATALOG, FieldProblem, Problem, document, markdown
 from api.http.answer import REASONS
 from ledger import money
 
@@ -41,10 +41,10 @@ def test_a_problem_without_detail_says_what_its_code_means() -> None:
     assert json.loads(document(Problem("overloaded"), ""))["detail"]
 
 
-@pytest.mark.parametrize("code", CATALOGUE)
+@pytest.mark.parametrize("code", CATALOG)
 def test_every_code_is_explained(code: str) -> None:
     """A status that can be written, a title, a meaning, and what to do."""
-    definition = CATALOGUE[code]
+    definition = CATALOG[code]
     assert definition.status in REASONS
     assert definition.status >= 400
     assert re.fullmatch(r"[a-z][a-z0-9_]+", code)
@@ -64,11 +64,11 @@ def test_the_codes_of_the_contract_are_there() -> None:
         card_key_expired amount_out_of_range amount_exceeds_capturable amount_exceeds_refundable
         capture_method_unavailable unknown_currency idempotency_key_required
     """
-    assert set(promised.split()) - CATALOGUE.keys() == set()
+    assert set(promised.split()) - CATALOG.keys() == set()
 
 
 def test_every_code_that_is_raised_has_a_page() -> None:
-    """Each literal code given to a problem in the sources stands in the catalogue."""
+    """Each literal code given to a problem in the sources stands in the catalog."""
     raised: set[str] = set()
     for path in (ROOT / "api").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -80,15 +80,15 @@ def test_every_code_that_is_raised_has_a_page() -> None:
                 ):
                     raised.add(first.value)
     assert len(raised) > 20
-    assert raised - CATALOGUE.keys() == set()
+    assert raised - CATALOG.keys() == set()
 
 
 def test_what_the_ledger_calls_wrong_money_has_a_page() -> None:
-    """The ledger names its refusals by codes of the catalogue."""
+    """The ledger names its refusals by codes of the catalog."""
     for error in (money.AmountOutOfRangeError, money.UnknownCurrencyError):
-        assert error.code in CATALOGUE
+        assert error.code in CATALOG
 
 
-def test_the_page_in_the_documents_is_the_catalogue() -> None:
+def test_the_page_in_the_documents_is_the_catalog() -> None:
     """`python -m api.errors > docs/errors/README.md` was run after the last change."""
     assert (ROOT / "docs" / "errors" / "README.md").read_text(encoding="utf-8") == markdown()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api import assembly, openapi, routes
-from api.errors import CATALOGUE, ProblemError
+from api.errors import CATALOG, ProblemError
 from api.http.answer import REASONS
 from api.routes import ROUTES, Access, Router
 
@@ -76,7 +76,7 @@ def test_operations_tell_their_answers() -> None:
         statuses = {int(status) for status in operation["responses"]}
         assert set(route.answers) <= statuses <= set(REASONS)
         for code in route.problems:
-            assert CATALOGUE[code].status in statuses
+            assert CATALOG[code].status in statuses
         assert bool(operation["security"]) == (route.access is not Access.OPEN)
         assert (401 in statuses) == (route.access is not Access.OPEN)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from api.errors import CATALOGUE, Problem
+from api.errors import CATALOG, Problem
 from api.http.answer import (
     JSON,
     REASONS,
@@ -55,11 +55,11 @@ def test_the_last_answer_says_so_and_head_has_no_body() -> None:
     assert body == b""
 
 
-@pytest.mark.parametrize("code", CATALOGUE)
+@pytest.mark.parametrize("code", CATALOG)
 def test_every_problem_can_be_answered(code: str) -> None:
     """Status, reason and body belong together; only 401 carries a challenge."""
     head, body = wire(problem_answer(Problem(code), "id"))
-    status = CATALOGUE[code].status
+    status = CATALOG[code].status
     assert head.startswith(f"HTTP/1.1 {status} {REASONS[status]}\r\n")
     assert json.loads(body)["code"] == code
     assert ("WWW-Authenticate: Bearer" in head) == (status == 401)
