@@ -9,6 +9,7 @@ import outcome
 import trio
 
 from chassis.backoff import Backoff
+from chassis.log import get_logger
 from chassis.mux.codec import BatchDecoder, MessageEncoder
 from chassis.mux.connection import STREAM_ERRORS, Connection, MuxCounters
 from chassis.mux.errors import MuxClosedError, MuxError, MuxOverloadError, MuxProtocolError
@@ -17,6 +18,8 @@ from chassis.settings.tree import MuxLimits
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
+
+log = get_logger(__name__)
 
 
 class MuxClient(Generic[Request, Reply]):
@@ -29,14 +32,16 @@ class MuxClient(Generic[Request, Reply]):
         name: the peer's name, for errors and logs.
 
     Attributes:
-        last_failure: why the last connection or dial ended, for the log and for doctor.
+        request_type: as given; callers' types are checked statically, the peer checks the bytes.
+        last_failure: why the last connection or dial ended.
     """
 
     def __init__(self, *, request_type: Any, reply_type: Any, limits: MuxLimits, name: str) -> None:
         self.name = name
         self.counters = MuxCounters()
         self.last_failure = ""
-        self._request_type = request_type
+        self._was_connected = False
+        self.request_type = request_type
         self._reply_type = reply_type
         self._limits = limits
         self._encode = MessageEncoder(limits).encode
@@ -120,19 +125,29 @@ class MuxClient(Generic[Request, Reply]):
                 with trio.fail_after(self._limits.connect_timeout_s):
                     stream = await dial()
             except (*STREAM_ERRORS, trio.TooSlowError) as error:
-                self.last_failure = f"connecting failed: {type(error).__name__}: {error}"
+                self._failed(f"connecting failed: {type(error).__name__}: {error}")
             else:
                 received_before = self.counters.received_total
-                await self._converse(stream, task_status)
+                self._failed(await self._converse(stream, task_status))
                 task_status = trio.TASK_STATUS_IGNORED
                 if self.counters.received_total > received_before:
                     backoff.reset()
             await trio.sleep(backoff.next_delay_s())
 
-    async def _converse(self, stream: trio.abc.Stream, task_status: trio.TaskStatus[None]) -> None:
+    def _failed(self, reason: str) -> None:
+        """Say why there is no connection, once for as long as the reason stays."""
+        if reason != self.last_failure or self._was_connected:
+            log.warning("mux_down", peer=self.name, reason=reason)
+        self._was_connected = False
+        self.last_failure = reason
+
+    async def _converse(self, stream: trio.abc.Stream, task_status: trio.TaskStatus[None]) -> str:
+        """Use one connection until it ends; return why it ended."""
         outbox = Outbox(self._limits)
         connection = Connection(stream, outbox)
         self._outbox = outbox
+        self._was_connected = True
+        log.info("mux_up", peer=self.name)
         task_status.started()
         try:
             await connection.run(
@@ -143,8 +158,9 @@ class MuxClient(Generic[Request, Reply]):
             )
         finally:
             self._outbox = None
-            self.last_failure = connection.ended or "stopped"
-            self._fail_waiters(f"{self.name}: {self.last_failure}")
+            reason = connection.ended or "stopped"
+            self._fail_waiters(f"{self.name}: {reason}")
+        return reason
 
     def _on_replies(self, replies: list[tuple[int, Reply]]) -> None:
         waiters = self._waiters

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from chassis.log import get_logger
 from chassis.mux.codec import BatchDecoder, MessageEncoder
 from chassis.mux.connection import Connection, MuxCounters
 from chassis.mux.dial import peer_uid
@@ -18,6 +19,8 @@ from chassis.settings.tree import MuxLimits
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
+
+log = get_logger(__name__)
 
 
 class MuxPeer(Generic[Reply]):
@@ -82,7 +85,7 @@ class MuxServer(Generic[Request, Reply]):
         on_close: gets each peer once, after its connection has ended.
 
     Attributes:
-        last_failure: why the last connection ended, for the log.
+        last_failure: why the last connection ended.
     """
 
     def __init__(
@@ -136,7 +139,7 @@ class MuxServer(Generic[Request, Reply]):
         uid = peer_uid(stream.socket)
         if allowed_uids is not None and uid not in allowed_uids:
             self.counters.refused_total += 1
-            self.last_failure = f"user {uid} was refused"
+            self._refused(f"user {uid} was refused")
             await trio.aclose_forcefully(stream)
             return
         await self.serve_stream(stream, uid=uid)
@@ -145,7 +148,7 @@ class MuxServer(Generic[Request, Reply]):
         """Serve one connection, TLS or memory for instance, until it ends; then close it."""
         if len(self.peers) >= self._limits.connections_max:
             self.counters.overload_total += 1
-            self.last_failure = f"more than {self._limits.connections_max} connections"
+            self._refused(f"more than {self._limits.connections_max} connections")
             await trio.aclose_forcefully(stream)
             return
         connection = Connection(stream, Outbox(self._limits))
@@ -162,8 +165,13 @@ class MuxServer(Generic[Request, Reply]):
             self.peers.discard(peer)
             peer.closed = True
             self.last_failure = connection.ended or "stopped"
+            log.info("mux_peer_gone", reason=self.last_failure)
             if self._on_close is not None:
                 self._on_close(peer)
+
+    def _refused(self, reason: str) -> None:
+        log.warning("mux_peer_refused", reason=reason)
+        self.last_failure = reason
 
     def _on_requests(self, peer: MuxPeer[Reply], requests: list[tuple[int, Request]]) -> None:
         self.counters.received_total += len(requests)

@@ -53,7 +53,7 @@ def _client(limits: MuxLimits = LIMITS) -> MuxClient[Ask, Told]:
 async def _eventually(condition: Callable[[], bool]) -> None:
     """Wait, within bounds, for what sockets bring about in their own time."""
     with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 - sockets set no event
+        while not condition():
             await trio.sleep(0.001)
 
 

@@ -160,7 +160,7 @@ async def test_a_lost_connection_is_dialed_again(client: Client, peer: FakePeer)
     await trio.testing.wait_all_tasks_blocked()
     assert not client.connected
     with trio.fail_after(2):
-        while not client.connected:  # noqa: ASYNC110 - the comeback sets no event
+        while not client.connected:
             await trio.sleep(0.002)
     delivered: list[Told | MuxError] = []
     second = client.submit(Ask("b"), delivered.append)
