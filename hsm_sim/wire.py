@@ -6,11 +6,35 @@ serves up to `hsm.batch_cards_max` cards. Clear card data appears in `OpenedCard
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from msgspec import Meta, Struct
 
 Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+
+class Masked(Struct, array_like=True, gc=False, frozen=True):
+    """A record of secrets: it travels, and is never printed, pickled or copied."""
+
+    def __repr__(self) -> str:
+        """The type alone."""
+        return f"{type(self).__name__}(<masked>)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """No fields for rich, which lists them instead of asking `repr`."""
+        return []
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled."""
+        raise TypeError(f"{type(self).__name__} holds secrets: it is not pickled or copied")
+
+    def __copy__(self) -> NoReturn:
+        """Refuse to be copied."""
+        self.__reduce__()
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        """Refuse to be copied."""
+        self.__reduce__()
 
 
 class CardToOpen(Struct, array_like=True, gc=False, frozen=True):
@@ -24,7 +48,7 @@ class CardToOpen(Struct, array_like=True, gc=False, frozen=True):
     merchant_id: Id16
 
 
-class OpenedCard(Struct, array_like=True, gc=False, tag="opened"):
+class OpenedCard(Masked, frozen=True, tag="opened"):
     """A card in the clear, for the switch's memory only; `sealed` is for the ledger."""
 
     pan: str  # 12-19 digits
@@ -32,15 +56,7 @@ class OpenedCard(Struct, array_like=True, gc=False, tag="opened"):
     cvc: str  # 3-4 digits, or empty
     name: str
     sealed: bytes  # PAN and expiry under AES-256-GCM, a sub-key per day
-    fingerprint: bytes  # 16 bytes, keyed: equal cards are equal here and nowhere else
-
-    def __repr__(self) -> str:
-        """Never the card."""
-        return "OpenedCard(<masked>)"
-
-    def __reduce__(self) -> NoReturn:
-        """A card is never pickled or copied."""
-        raise TypeError("OpenedCard holds card data and cannot be pickled")
+    fingerprint: Id16  # keyed: equal cards are equal here and nowhere else
 
 
 class CardRefused(Struct, array_like=True, gc=False, frozen=True, tag="refused"):
@@ -81,15 +97,11 @@ class KeysListed(Struct, array_like=True, gc=False, frozen=True, tag="keys_liste
     keys: list[CaptureKey]
 
 
-class SealSecrets(Struct, array_like=True, gc=False, frozen=True, tag="seal_secrets"):
+class SealSecrets(Masked, frozen=True, tag="seal_secrets"):
     """Seal merchant secrets (role: admin); `contexts` are bound as AAD."""
 
     secrets: list[bytes]
     contexts: list[bytes]
-
-    def __repr__(self) -> str:
-        """Never the secrets."""
-        return "SealSecrets(<masked>)"
 
 
 class SecretsSealed(Struct, array_like=True, gc=False, frozen=True, tag="secrets_sealed"):
@@ -105,14 +117,10 @@ class UnsealSecrets(Struct, array_like=True, gc=False, frozen=True, tag="unseal_
     contexts: list[bytes]
 
 
-class SecretsUnsealed(Struct, array_like=True, gc=False, frozen=True, tag="secrets_unsealed"):
+class SecretsUnsealed(Masked, frozen=True, tag="secrets_unsealed"):
     """One entry per blob; empty bytes where a blob did not open."""
 
     secrets: list[bytes]
-
-    def __repr__(self) -> str:
-        """Never the secrets."""
-        return "SecretsUnsealed(<masked>)"
 
 
 class Refused(Struct, array_like=True, gc=False, frozen=True, tag="hsm_refused"):
