@@ -120,6 +120,7 @@ class Correlation:
         "_deadline_s",
         "_in_flight",
         "_kept_s",
+        "_stamp",
         "_unknown",
         "_unknown_max",
     )
@@ -136,6 +137,7 @@ class Correlation:
         self._answered_max = answered_max
         self._kept_s = kept_s
         self._unknown_max = unknown_max
+        self._stamp = (0.0, "")
         self._in_flight: OrderedDict[CorrelationKey, Slot] = OrderedDict()
         self._answered: OrderedDict[CorrelationKey, tuple[float, str]] = OrderedDict()
         self._unknown: OrderedDict[CorrelationKey, tuple[float, Any]] = OrderedDict()
@@ -216,7 +218,12 @@ class Correlation:
 
     def _remember_answered(self, key: CorrelationKey, fields: Fields, now: float) -> None:
         answered = self._answered
-        answered[key] = (now, fields.get(39, ""))
+        stamp = self._stamp
+        code = fields.get(39, "")
+        # Most answers of one receive say the same: sharing the pair halves what is remembered.
+        if stamp[0] != now or stamp[1] != code:
+            stamp = self._stamp = (now, code)
+        answered[key] = stamp
         if len(answered) > self._answered_max:
             answered.popitem(last=False)
 

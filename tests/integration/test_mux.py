@@ -19,7 +19,9 @@ from chassis.mux import (
     MuxServer,
     dial_unix,
 )
+from chassis.pki import development_pki
 from chassis.settings.tree import MuxLimits
+from chassis.tls import Role, accept_tls, client_context, connect_tls, server_context
 
 
 class Ask(Struct, array_like=True, frozen=True, tag="ask"):
@@ -127,6 +129,35 @@ async def test_the_same_over_tcp(nursery: trio.Nursery) -> None:
     await nursery.start(_server().serve, listener)
     await nursery.start(client.run, partial(trio.open_tcp_stream, "127.0.0.1", port))
     assert await client.call(Ask("tcp")) == Told("TCP")
+
+
+async def test_the_same_over_mutual_tls(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Between machines the stream is TLS, and the peer's certificate its passport."""
+    names: dict[str, tuple[str, Role]] = {
+        "server": ("switch.turnout.test", "server"),
+        "client": ("api.turnout.test", "client"),
+    }
+    development_pki(tmp_path, names)
+    near, far = (
+        make(
+            ca=tmp_path / "ca.pem",
+            certificate=tmp_path / f"{stem}.pem",
+            key=tmp_path / f"{stem}.key",
+        )
+        for make, stem in ((client_context, "client"), (server_context, "server"))
+    )
+    server, client = _server(), _client()
+
+    async def accept(transport: trio.SocketStream) -> None:
+        stream = await accept_tls(transport, far, client_names={"api.turnout.test"})
+        await server.serve_stream(stream)
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, accept, [listener])
+    port = listener.socket.getsockname()[1]
+    dial = partial(connect_tls, "127.0.0.1", port, near, server_name="switch.turnout.test")
+    await nursery.start(client.run, dial)
+    assert await client.call(Ask("tls")) == Told("TLS")
 
 
 async def test_the_server_dies_and_comes_back(path: str, nursery: trio.Nursery) -> None:
