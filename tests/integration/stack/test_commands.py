@@ -1,0 +1,284 @@
+"""Every command against one running demo, as a user types them.
+
+The module starts one `turnout demo --json` and keeps it serving; its document is the first test,
+the commands act on it, and the last test interrupts it as Ctrl-C does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from tests.support.postgres import open_folder
+
+DEADLINE_S: Final = 90.0  # on a busy machine; alone it takes ten seconds
+TURNOUT: Final = (sys.executable, "-P", "-m", "turnout")
+BODY: Final = '{"amountInCents":1234,"currency":"usd","description":"it\'s by hand"}'
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TURNOUT_")}
+    return kept | {"XDG_CONFIG_HOME": "/nonexistent"}
+
+
+@attrs.frozen
+class Demo:
+    """A demo that is serving."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    document: dict[str, Any]
+    first_line_s: float
+
+    @property
+    def data_dir(self) -> Path:
+        """Its data directory."""
+        return self.folder / "data"
+
+    @property
+    def said(self) -> str:
+        """What it has printed on stderr, which is everything but the document."""
+        return (self.folder / "stderr").read_text()
+
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `turnout WORDS` on its data directory."""
+        return subprocess.run(
+            [*TURNOUT, *words, "--data-dir", str(self.data_dir)],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            input=stdin,
+            env=_environment(),
+        )
+
+    def json(self, *words: str, status: int = 0) -> Any:
+        """The document that a command prints."""
+        done = self.run(*words, "--json")
+        assert done.returncode == status, done.stderr
+        return json.loads(done.stdout)
+
+
+def _read_document(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Read stdout until it holds one whole document; the demo then goes on serving."""
+    assert process.stdout is not None
+    text = b""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if select.select([process.stdout], [], [], 0.1)[0]:
+            piece = os.read(process.stdout.fileno(), 65_536)
+            assert piece, "the demo ended early"
+            text += piece
+            try:
+                document: dict[str, Any] = json.loads(text)
+            except ValueError:
+                continue
+            return document
+    raise AssertionError("the demo printed no document in time")
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    """A demo on a fresh data directory that goes on serving after its stories."""
+    with open_folder() as folder, (folder / "stderr").open("w") as stderr:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [*TURNOUT, "demo", "--json", "--free-ports", "--data-dir", str(folder / "data")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+            env=_environment(),
+        )
+        try:
+            while not (folder / "stderr").stat().st_size:
+                time.sleep(0.005)
+            first_line_s = time.monotonic() - began
+            document = _read_document(process)
+            while "turnout sign" not in (folder / "stderr").read_text():
+                time.sleep(0.01)
+            yield Demo(process, folder, document, first_line_s)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(DEADLINE_S)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def test_every_story_ends_as_it_is_named(demo: Demo) -> None:
+    """The document of the contract: four payments, one charge and one attempt each."""
+    told = {payment["story"]: payment for payment in demo.document["payments"]}
+    assert {story: payment["status"] for story, payment in told.items()} == {
+        "approved": "succeeded",
+        "declined": "failed",
+        "late": "succeeded",
+        "silent": "pending_verification",
+    }
+    outcomes = {}
+    for story, payment in told.items():
+        assert set(payment) == {"story", "intent", "status", "transactions"}
+        (transaction,) = payment["transactions"]
+        assert set(transaction) == {"id", "type", "status", "attempts"}
+        assert transaction["status"] == payment["status"]
+        (attempt,) = transaction["attempts"]
+        assert (attempt["mti"], len(attempt["stan"]), len(attempt["rrn"])) == ("0200", 6, 12)
+        outcomes[story] = attempt["outcome"]
+    assert outcomes == {
+        "approved": "approved",
+        "declined": "declined",
+        "late": "approved",
+        "silent": "unknown",
+    }
+
+
+def test_the_first_line_comes_within_a_second(demo: Demo) -> None:
+    """It is said before anything slow is imported."""
+    assert demo.first_line_s < 1.0
+
+
+def test_the_stories_are_told_with_their_messages(demo: Demo) -> None:
+    """Timelines, masked fields of both messages, the networks' own word; nothing of a card."""
+    said = demo.said
+    for payment in demo.document["payments"]:
+        assert payment["intent"] in said
+        (attempt,) = payment["transactions"][0]["attempts"]
+        assert f"STAN {attempt['stan']}, RRN {attempt['rrn']}" in said
+    assert said.count("vsim's own journal: decided") == 4
+    assert "answered 2750 ms later" in said
+    assert said.count("never answered") == 1
+    assert "[hidden]" in said
+    stories, _, box = said.partition("─ turnout ─")
+    assert not re.search(r"\d{13,}", stories)
+    assert "4242424242424242" in box
+
+
+def test_the_curl_in_the_box_works_once(demo: Demo) -> None:
+    """Pasted into a shell it creates an intent; pasted again it is a replay of the same nonce."""
+    command = re.search(r"^curl .*?(?<!\\)$", demo.said, re.DOTALL | re.MULTILINE)
+    assert command is not None
+    answers = [
+        json.loads(subprocess.check_output(["sh", "-c", command[0]], text=True)) for _ in range(2)
+    ]
+    assert answers[0]["amountInCents"] == 1234
+    assert answers[1]["code"] == "nonce_reused"
+
+
+def test_credentials_are_the_owners_alone(demo: Demo) -> None:
+    """Mode 0600, the four members, the URL where the API listens."""
+    path = demo.data_dir / "demo-credentials.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    credentials = json.loads(path.read_text())
+    assert set(credentials) == {"merchant", "publishableKey", "secretKey", "apiUrl"}
+    endpoints = json.loads((demo.data_dir / "run" / "endpoints.json").read_text())
+    assert credentials["apiUrl"] == endpoints["api"]["url"]
+    assert credentials["secretKey"] not in demo.said
+
+
+def test_a_second_demo_on_the_same_data_is_refused(demo: Demo) -> None:
+    """Exit status 3, the reason and the way out; nothing on stdout."""
+    done = demo.run("demo", "--exit", "--json", "--free-ports")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"another stack (process {demo.process.pid}) runs on {demo.data_dir}" in done.stderr
+    assert "--data-dir" in done.stderr
+
+
+def test_a_payment_is_approved(demo: Demo) -> None:
+    """A timeline on stdout, exit status 0."""
+    done = demo.run("pay", "--amount", "500", "--currency", "JPY", "--card", "5555 5555 5555 4444")
+    assert done.returncode == 0
+    assert "500 JPY  succeeded" in done.stdout
+    assert "0200 to msim" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_declined_payment_is_a_fault(demo: Demo) -> None:
+    """Exit status 1, with the reason for the merchant."""
+    document = demo.json("pay", "--card", "4000000000009995", status=1)
+    assert (document["status"], document["decline_code"]) == ("failed", "insufficient_funds")
+    assert document["advice"] == "retry_later"
+
+
+def test_payments_without_a_timely_answer_are_no_faults(demo: Demo) -> None:
+    """Pending exits with 0, --wait that ends undecided with 1, a late approval waited for with 0."""
+    silent, late = ("pay", "--card", "4000000000007809"), ("pay", "--card", "4000000000008807")
+    with ThreadPoolExecutor() as at_once:
+        pending = at_once.submit(demo.json, *silent)
+        undecided = at_once.submit(demo.run, *silent, "--wait", "--wait-timeout", "0.2")
+        adopted = at_once.submit(demo.json, *late, "--wait")
+    assert pending.result()["status"] == "pending_verification"
+    assert undecided.result().returncode == 1
+    assert "still pending_verification" in undecided.result().stderr
+    assert "the outcome is unknown" in undecided.result().stdout
+    assert adopted.result()["status"] == "succeeded"
+    assert [event["type"].partition(".")[2] for event in adopted.result()["timeline"]] == [
+        "created",
+        "processing",
+        "pending_verification",
+        "succeeded",
+    ]
+
+
+def test_a_signed_curl_reaches_the_api(demo: Demo) -> None:
+    """What sign prints is accepted as it is, quotes in the body and all."""
+    done = demo.run("sign", "POST", "/payment-intents", "-d", BODY, "--curl")
+    created = json.loads(subprocess.check_output(["sh", "-c", done.stdout], text=True))
+    assert created["description"] == "it's by hand"
+    done = demo.run("sign", "GET", f"/payment-intents/{created['id']}", "--curl")
+    read = json.loads(subprocess.check_output(["sh", "-c", done.stdout], text=True))
+    assert read["id"] == created["id"]
+
+
+def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
+    """Created, paying, rolled with both keys active, a third refused, the old one revoked."""
+    saved = demo.folder / "shop.json"
+    done = demo.run("merchants", "create", "--name", "Zoë's", "--save", str(saved), "--json")
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert demo.run("pay", "--credentials", str(saved)).returncode == 0
+    shown = demo.json("merchants", "show", first["merchant"])
+    assert (shown["name"], shown["name_location"]) == ("Zoë's", "ZOE'S")
+    assert first["secret_key"] not in json.dumps(shown)
+
+    second = demo.json("merchants", "roll", first["merchant"])
+    keys = demo.json("merchants", "show", first["merchant"])["keys"]
+    assert {key["publishable_key"]: key["status"] for key in keys} == {
+        first["publishable_key"]: "active",
+        second["publishable_key"]: "active",
+    }
+    third = demo.run("merchants", "roll", first["merchant"])
+    assert (third.returncode, third.stdout) == (1, "")
+    assert "revoke the old one" in third.stderr
+
+    revoked = demo.json("merchants", "revoke", first["publishable_key"])
+    assert revoked == {"publishable_key": first["publishable_key"], "status": "revoked"}
+    again = demo.run("merchants", "revoke", first["publishable_key"])
+    assert (again.returncode, again.stdout) == (1, "")
+    listed = demo.json("merchants", "list")["merchants"]
+    assert [merchant["name"] for merchant in listed] == ["Demo shop", "Zoë's"]
+
+
+def test_ctrl_c_ends_it_well(demo: Demo) -> None:
+    """The first interrupt drains and exits 0; nothing is left to connect to."""
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(DEADLINE_S) == 0
+    assert not (demo.data_dir / "run" / "endpoints.json").exists()
+    done = demo.run("pay")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no stack runs" in done.stderr
