@@ -1,7 +1,7 @@
 """Length-prefixed frames on a byte stream: cutting and wrapping, without I/O.
 
 Theory of operation. A frame is a big-endian length of 2 or 4 bytes that counts the frame without
-itself (the "2 B BE" and "4 B BE" rows of the framing catalogue; jPOS PostChannel and RawChannel),
+itself (the "2 B BE" and "4 B BE" rows of the framing catalog; jPOS PostChannel and RawChannel),
 then the frame. `LengthFramer.feed` takes whatever a read returned, from one byte to hundreds of
 merged frames, and returns the whole frames in order. The usual read ends on a frame boundary and
 is cut straight out of the received bytes; only a cut frame is kept, in a buffer that grows without
@@ -41,8 +41,8 @@ class LengthFramer:
     Args:
         header_bytes: size of the length prefix.
         frame_bytes_max: the longest frame accepted or wrapped; at most what the prefix can say.
-        frame_bytes_min: the shortest; 0 lets empty frames through, which some hosts send as
-            keep-alives and which the caller must never echo.
+        frame_bytes_min: the shortest; 0 lets empty frames through, which some hosts send to
+            keep a connection alive and which the caller must never echo.
 
     Attributes:
         frames_total: whole frames cut so far.

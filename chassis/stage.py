@@ -98,7 +98,7 @@ class Inbox(Generic[T]):
 
         An empty list means closed and empty: there will never be more. One checkpoint is always
         passed first, so that all that other tasks put in this tick is in the batch, and so that
-        a stage which never waits otherwise cannot starve the process. Cancelling loses nothing.
+        a stage which never waits otherwise cannot starve the process. Canceling loses nothing.
         """
         await trio.lowlevel.checkpoint()
         items = self._items

@@ -47,7 +47,7 @@ def test_random_frames_cut_at_random_places(frames: list[bytes], cuts: list[int]
 
 
 def test_the_length_is_big_endian_and_counts_the_frame_alone() -> None:
-    """The bytes on the wire are the ones of the framing catalogue."""
+    """The bytes on the wire are the ones of the framing catalog."""
     assert LengthFramer(2, 4096).wrap(b"x" * 258)[:3] == b"\x01\x02x"
     assert LengthFramer(4, 4096).wrap(b"x" * 258)[:5] == b"\x00\x00\x01\x02x"
 

@@ -322,7 +322,7 @@ async def test_an_undecodable_message_is_counted_and_the_connection_kept(
         pytest.param(b"0140ASCII length", 0.0, id="another framing"),
         pytest.param(b"\x00", 6.0, id="half a header"),
         pytest.param(b"\x00\x50half a body", 6.0, id="half a body"),
-        pytest.param(b"\x00\x00" * 200, 0.0, id="flood of keep-alives"),
+        pytest.param(b"\x00\x00" * 200, 0.0, id="flood of empty frames"),
     ],
 )
 async def test_a_peer_that_breaks_the_framing_loses_the_connection(

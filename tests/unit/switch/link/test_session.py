@@ -290,7 +290,7 @@ def test_keep_alives_are_tolerated_but_not_in_floods() -> None:
 
 
 def test_a_stray_message_of_class_8_is_counted() -> None:
-    """Advices of network management are not ours to act on."""
+    """An advice of network management is not ours to act on."""
     session = _up()
     assert session.receive({0: "0820", 70: "002"}, 1.0) == []
     assert (session.strays_total, session.state) == (1, State.UP)
