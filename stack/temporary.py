@@ -7,6 +7,7 @@ read end of a pipe: if the caller dies, however that happens, the stack drains a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -86,10 +87,13 @@ async def temporary_stack(
         TemporaryStackError: it did not become ready.
     """
     folder = _make_folder(parent)
+    stack = None
     try:
         async with stack_in(folder, overrides) as stack:
             yield stack
     finally:
+        if stack is not None and stack.exit_code != 0:
+            _clear_orphans(stack)
         if not keep:
             # In a thread: the ledger of a long run is many files.
             with trio.CancelScope(shield=True):
@@ -100,6 +104,14 @@ def _make_folder(parent: Path | None) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="turnout-", dir=parent))
     folder.chmod(0o711)  # other users pass through to what is theirs
     return folder
+
+
+def _clear_orphans(stack: TemporaryStack) -> None:
+    """End and remove what a killed supervisor has left: nobody will start a stack there again."""
+    for process_id in stack.endpoints.processes.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
+    _remove(Path(stack.endpoints.sockets["switch"][0]).parent)
 
 
 def _remove(folder: Path) -> None:
@@ -175,13 +187,10 @@ async def _until_ready(process: trio.Process, data_dir: Path, log_file: Path) ->
 
 
 async def _stop(process: trio.Process) -> int:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        with trio.move_on_after(STOP_TIMEOUT_S):
-            await process.wait()
-        if process.poll() is None:
-            process.kill()
-    status = await process.wait()
+    """Ask it to stop by the end of its input; kill it if it does not in time."""
     assert process.stdin is not None
     await process.stdin.aclose()
-    return status
+    with trio.move_on_after(STOP_TIMEOUT_S):
+        return await process.wait()
+    process.kill()
+    return await process.wait()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import signal
 from pathlib import Path
 
 import pytest
+import trio
 
+from chassis.supervisor import process_is_alive
 from stack.temporary import TemporaryStackError, temporary_stack
 
 
@@ -32,17 +34,13 @@ async def test_what_was_asked_to_be_kept_is_kept(open_tmp_path: Path) -> None:
     assert "api.prot" in (folder / "up.log").read_text()
 
 
-def test_the_end_of_input_stops_a_stack(open_tmp_path: Path) -> None:
-    """Whoever started a stack with `--stop-on-eof` takes it along, however it dies."""
-    command = [sys.executable, "-P", "-m", "turnout", "up", "--free-ports", "--stop-on-eof"]
-    done = subprocess.run(
-        [*command, "--data-dir", str(open_tmp_path / "data")],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "turnout is ready: API http://127.0.0.1:" in done.stderr
-    assert not (open_tmp_path / "data" / "run" / "endpoints.json").exists()
+async def test_a_killed_stack_leaves_no_process(open_tmp_path: Path) -> None:
+    """Not even its Postgres and its sockets, which a stack's next start would have cleared."""
+    async with temporary_stack(parent=open_tmp_path) as stack:
+        os.kill(stack.process_id, signal.SIGKILL)
+    assert stack.exit_code == -signal.SIGKILL
+    with trio.fail_after(5):
+        while any(map(process_is_alive, stack.endpoints.processes.values())):
+            await trio.sleep(0.01)
+    assert _left_in(open_tmp_path) == []
+    assert not Path(stack.endpoints.sockets["switch"][0]).parent.exists()

@@ -101,6 +101,8 @@ async def test_a_ledger_elsewhere_is_used(open_tmp_path: Path, fresh_ledger_dsn:
         await _until_all_ready(stack.endpoints)
     assert stack.exit_code == 0
     assert not (data_dir / "postgres").exists()
+    assert not (data_dir / "run" / "endpoints.json").exists()
+    assert f"turnout is ready: API {stack.endpoints.api.url}" in stack.log_file.read_text()
 
 
 def test_a_taken_port_keeps_the_stack_from_starting(open_tmp_path: Path) -> None:
