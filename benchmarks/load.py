@@ -24,6 +24,7 @@ from msgspec import Struct
 
 RECEIVE_BYTES = 65_536
 LENGTH_HEADER = b"content-length:"
+CLOSE_HEADER = b"connection: close"
 CONNECT_TIMEOUT_S = 10.0
 POLL_S = 0.05
 
@@ -145,7 +146,10 @@ class Generator:
         self._next += 1
         self._busy += 1
         # A request is far smaller than the socket's send buffer, which is empty: one at a time.
-        connection.socket.send(self._requests[connection.index])
+        try:
+            connection.socket.send(self._requests[connection.index])
+        except ConnectionError:  # the server has closed it meanwhile
+            self._drop(connection.socket.fileno(), connection)
 
     def _receive(self, timeout_s: float) -> list[_Connection]:
         """Read what has arrived; the connections whose answer is complete."""
@@ -167,10 +171,13 @@ class Generator:
                 connection.buffer = answer
                 continue
             connection.buffer = b""
-            head, length = end
+            head, length, is_last = end
             body = answer[head : head + length]
             self._note(connection, int(answer[9:12]), body, time.monotonic())
-            done.append(connection)
+            if is_last:
+                self._drop(fileno, connection)
+            else:
+                done.append(connection)
         return done
 
     def _drop(self, fileno: int, connection: _Connection) -> None:
@@ -192,16 +199,18 @@ class Generator:
         self._busy -= 1
 
 
-def _complete(answer: bytes) -> tuple[int, int] | None:
-    """(start of the body, its length) once all of it is here."""
-    head = answer.find(b"\r\n\r\n")
-    if head < 0:
+def _complete(answer: bytes) -> tuple[int, int, bool] | None:
+    """(start of the body, its length, whether the connection ends) once all of it is here."""
+    end = answer.find(b"\r\n\r\n")
+    if end < 0:
         return None
-    at = answer[:head].lower().find(LENGTH_HEADER)
-    if at < 0:
-        return head + 4, 0
-    length = int(answer[at + len(LENGTH_HEADER) : answer.index(b"\r\n", at)])
-    return (head + 4, length) if len(answer) >= head + 4 + length else None
+    head = answer[:end].lower()
+    at = head.find(LENGTH_HEADER)
+    start = end + 4
+    length = 0
+    if at >= 0:
+        length = int(answer[at + len(LENGTH_HEADER) : answer.index(b"\r\n", at)])
+    return (start, length, CLOSE_HEADER in head) if len(answer) >= start + length else None
 
 
 def main(spec_path: str) -> None:
