@@ -51,22 +51,37 @@ class Replies:
 
     def refuse(self, payment: Payment, code: str, retry_after_s: int = 0) -> None:
         """Answer that nothing was recorded for this payment."""
-        self._counts.refused_total += 1
-        self._answer(payment, Refused(code, retry_after_s))
+        if self._answer(payment, Refused(code, retry_after_s)):
+            self._counts.refused_total += 1
 
-    def _answer(self, payment: Payment, reply: SwitchReply) -> None:
+    def forget_cards(self, *, accepted_before: float) -> None:
+        """Drop the cards of payments that came in before; their messages can no longer be sent.
+
+        Called on a timer: a payment that waits for a database that does not answer must not keep
+        its CVC for as long.
+        """
+        for payment in self.in_flight.values():
+            if payment.accepted_at >= accepted_before:
+                break  # in order of intake
+            payment.card = None
+
+    def _answer(self, payment: Payment, reply: SwitchReply) -> bool:
+        """Answer once: whether this was the time."""
         charge = payment.charge
-        if self.in_flight.pop(charge.key_digest, None) is None:
-            return  # answered before: an outcome that arrived after the reply
+        if self.in_flight.get(charge.key_digest) is not payment:
+            return False
+        del self.in_flight[charge.key_digest]
         payment.card = None
         self._admission.leave(charge.merchant_id, payment.network)
         peer, request_id = payment.waiter
         peer.reply(request_id, reply)
-        if payment.joined is not None:
+        joined, payment.joined = payment.joined, None
+        if joined is not None:
             if isinstance(reply, Done):
                 reply = Done(reply.transaction, replayed=True)
-            for peer, request_id in payment.joined:
+            for peer, request_id in joined:
                 peer.reply(request_id, reply)
+        return True
 
 
 def state_of_row(row: TransactionRow) -> TransactionState:

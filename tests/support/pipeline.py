@@ -1,13 +1,40 @@
-"""What pipeline tests share: charges, a peer that keeps its replies, a worker under control."""
+"""What pipeline tests share: charges, and the pipeline's neighbors under the test's control.
+
+Each neighbor keeps what it was told and checks what the real one would: slots are given back once,
+requests are answered once, a batch holds no intent twice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chassis.mux import MuxClosedError
-from hsm_sim.wire import OpenCards
+from hsm_sim.wire import OpenCards, OpenedCard
+from ledger.records import (
+    ChargeToRecord,
+    Lost,
+    OutcomeToRecord,
+    Replay,
+    Settled,
+    TransactionRow,
+    Verdict,
+    Won,
+)
+from switch.core.messages import Acceptor
+from switch.link.correlation import CorrelationKey, Slot, Window
+from switch.pipeline.payment import Payment
 from switch.wire import Charge
+
+PAN = "4242424242424242"
+NOW_US = 1_800_000_000_000_000
+ACCEPTOR = Acceptor(
+    terminal_id="TERM0001",
+    card_acceptor_id="DEMOSHOP0000001",
+    name_location=f"{'Demo shop Springfield US':40}",
+    mcc="5999",
+    country="840",
+)
 
 
 class Peer:
@@ -42,6 +69,116 @@ class Worker:
         self.forgotten.append(request_id)
 
 
+class Group:
+    """A network's links: what was sent on them, and real window slots."""
+
+    def __init__(self, *, slots: int = 8) -> None:
+        self.window = Window(0, slots)
+        self.sent: list[tuple[CorrelationKey, bytes, Payment]] = []
+
+    def reserve(self) -> Slot | None:
+        """Take a slot, if there is one."""
+        if self.window.in_flight >= self.window.size:
+            return None
+        self.window.in_flight += 1
+        return Slot(self.window)
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot back; twice is an error, as with the real one."""
+        slot.free()
+
+    def send(
+        self,
+        slot: Slot,
+        key: CorrelationKey,
+        frame: bytes,
+        token: Payment,
+        accepted_at: float,
+    ) -> None:
+        """Keep the message; its slot is free once the test calls `settle`."""
+        assert slot.window is self.window, "a message needs a slot of its own"
+        assert accepted_at == token.accepted_at
+        slot.key, slot.token = key, token
+        self.sent.append((key, frame, token))
+
+    def settle(self, payment: Payment) -> None:
+        """Free the slot of a message, as the group does before it tells of an outcome."""
+        assert payment.slot.free() is payment
+
+
+class Charges:
+    """Commit 1 as the test decides it; wins by default."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, list[ChargeToRecord]]] = []
+        self.verdicts: dict[int, Verdict | None] = {}  # by intent number, used up by one commit
+        self.error: Exception | None = None
+
+    async def record(self, batch: Sequence[ChargeToRecord], *, lane: str) -> list[Verdict | None]:
+        """Keep the batch and answer it."""
+        if self.error is not None:
+            raise self.error
+        assert len({row.intent_id for row in batch}) == len(batch)
+        assert len({(row.merchant_id, row.key_digest) for row in batch}) == len(batch)
+        self.batches.append((lane, list(batch)))
+        return [
+            self.verdicts.pop(int.from_bytes(row.intent_id), Won(2499, "usd", NOW_US, 2))
+            for row in batch
+        ]
+
+    @property
+    def lanes(self) -> list[tuple[str, list[int]]]:
+        """Lane and intent numbers of every commit so far."""
+        return [
+            (lane, [int.from_bytes(row.intent_id) for row in rows]) for lane, rows in self.batches
+        ]
+
+
+class Outcomes:
+    """Commit 2 as the test decides it; advances by default."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[OutcomeToRecord]] = []
+        self.moved_on: set[int] = set()  # intents that somebody else has decided
+        self.error: Exception | None = None
+
+    async def settle(self, batch: Sequence[OutcomeToRecord]) -> list[Settled]:
+        """Keep the batch and answer it."""
+        if self.error is not None:
+            raise self.error
+        assert len({row.intent_id for row in batch}) == len(batch)
+        self.batches.append(list(batch))
+        return [
+            Settled(
+                advanced=int.from_bytes(row.intent_id) not in self.moved_on,
+                version=3,
+                intent_status=row.intent_to,
+            )
+            for row in batch
+        ]
+
+    @property
+    def rows(self) -> list[OutcomeToRecord]:
+        """Every row so far, in order."""
+        return [row for batch in self.batches for row in batch]
+
+
+class Replays:
+    """Keys that the ledger knows, by digest; `errors` are raised first, one a look-up."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, Replay | Lost] = {}
+        self.errors: list[Exception] = []
+        self.asked = 0
+
+    async def find(self, batch: Sequence[tuple[bytes, bytes, bytes]]) -> list[Replay | Lost | None]:
+        """Look a batch up."""
+        self.asked += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return [self.known.get(digest) for _, digest, _ in batch]
+
+
 def charge(number: int, *, key: int | None = None, request: int = 0) -> Charge:
     """A charge of intent `number` under idempotency key `key`."""
     return Charge(
@@ -54,3 +191,64 @@ def charge(number: int, *, key: int | None = None, request: int = 0) -> Charge:
         request_hash=request.to_bytes(16),
         request_id=bytes(16),
     )
+
+
+def opened_card(pan: str = PAN) -> OpenedCard:
+    """A card in the clear."""
+    return OpenedCard(pan, "3012", "123", "A CARDHOLDER", b"sealed", b"f" * 16)
+
+
+def transaction_row(number: int, status: str = "succeeded") -> TransactionRow:
+    """A charge of 24.99 as the ledger has it."""
+    return TransactionRow(
+        transaction_id=b"t" * 15 + bytes([number]),
+        intent_id=number.to_bytes(16),
+        type="charge",
+        status=status,
+        amount_minor=2499,
+        currency="usd",
+        response_code="00",
+        approval_code="A1B2C3",
+        decline_code="",
+        advice="",
+        card_brand="visa",
+        card_last4="4242",
+        card_exp_month=12,
+        card_exp_year=2030,
+        created_at_us=NOW_US,
+        updated_at_us=NOW_US + 5,
+    )
+
+
+def recorded(payment: Payment, *, stan: int = 17, network: str = "vsim") -> Payment:
+    """A payment after commit 1 has won, and before it is sent."""
+    of = payment.charge
+    payment.network = network
+    payment.acceptor = ACCEPTOR
+    payment.card = opened_card()
+    payment.amount_minor, payment.currency, payment.created_at_us = 2499, "usd", NOW_US
+    payment.record = ChargeToRecord(
+        intent_id=of.intent_id,
+        merchant_id=of.merchant_id,
+        transaction_id=b"T" * 16,
+        attempt_id=b"A" * 15 + of.intent_id[-1:],
+        key_digest=of.key_digest,
+        request_hash=of.request_hash,
+        request_id=of.request_id,
+        card_digest=b"d" * 16,
+        sealed_card=b"sealed",
+        fingerprint=b"f" * 16,
+        card_brand="visa",
+        card_last4="4242",
+        card_exp_month=12,
+        card_exp_year=2030,
+        network=network,
+        acquirer_id="400001",
+        mti="0200",
+        stan=f"{stan:06d}",
+        rrn="0ABCDEFGHIJK",
+        de7="0115080000",
+        deadline_at_us=NOW_US + 4_000_000,
+        live=False,
+    )
+    return payment
