@@ -31,6 +31,7 @@ from chassis.supervisor.units import Ending, Ready
 _ENVIRONMENT = ("LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 _ENVIRONMENT_PREFIXES = ("LC_", "PYTHON")
 _READY = b"\x01"
+_STDERR = 2
 
 
 @frozen(kw_only=True)
@@ -154,7 +155,7 @@ class ProcessUnit:
                 [*self.spec.command, "--launch-fd", str(launch_fd)],
                 pass_fds=(launch_fd, lifeline_fd, ready_fd, *sockets, *self.held_fds),
                 stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),  # our own stdout is for one JSON document
+                stdout=_STDERR,  # our own stdout is for one JSON document
                 start_new_session=True,
                 env=child_environment(self.environ, self.spec.data_dir),
             )
