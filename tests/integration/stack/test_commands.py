@@ -22,8 +22,10 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from click.testing import CliRunner, Result
 
 from tests.support.postgres import open_folder
+from turnout import main
 
 DEADLINE_S: Final = 90.0  # on a busy machine; alone it takes ten seconds
 TURNOUT: Final = (sys.executable, "-P", "-m", "turnout")
@@ -54,23 +56,29 @@ class Demo:
         """What it has printed on stderr, which is everything but the document."""
         return (self.folder / "stderr").read_text()
 
-    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run `turnout WORDS` on its data directory."""
+    def run(self, *words: str) -> Result:
+        """Run `turnout WORDS` on its data directory, in this process."""
+        environ: dict[str, str | None] = {"XDG_CONFIG_HOME": "/nonexistent"}
+        environ |= dict.fromkeys(name for name in os.environ if name.startswith("TURNOUT_"))
+        return CliRunner().invoke(main, [*words, "--data-dir", str(self.data_dir)], env=environ)
+
+    def json(self, *words: str) -> Any:
+        """The document that a command prints."""
+        done = self.run(*words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    def run_apart(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `turnout WORDS` on its data directory, in a process of its own."""
         return subprocess.run(
             [*TURNOUT, *words, "--data-dir", str(self.data_dir)],
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,
             check=False,
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             env=_environment(),
         )
-
-    def json(self, *words: str, status: int = 0) -> Any:
-        """The document that a command prints."""
-        done = self.run(*words, "--json")
-        assert done.returncode == status, done.stderr
-        return json.loads(done.stdout)
 
 
 def _read_document(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -192,7 +200,7 @@ def test_credentials_are_the_owners_alone(demo: Demo) -> None:
 
 def test_a_second_demo_on_the_same_data_is_refused(demo: Demo) -> None:
     """Exit status 3, the reason and the way out; nothing on stdout."""
-    done = demo.run("demo", "--exit", "--json", "--free-ports")
+    done = demo.run_apart("demo", "--exit", "--json", "--free-ports")
     assert (done.returncode, done.stdout) == (3, "")
     assert f"another stack (process {demo.process.pid}) runs on {demo.data_dir}" in done.stderr
     assert "--data-dir" in done.stderr
@@ -200,7 +208,9 @@ def test_a_second_demo_on_the_same_data_is_refused(demo: Demo) -> None:
 
 def test_a_payment_is_approved(demo: Demo) -> None:
     """A timeline on stdout, exit status 0."""
-    done = demo.run("pay", "--amount", "500", "--currency", "JPY", "--card", "5555 5555 5555 4444")
+    done = demo.run_apart(
+        "pay", "--amount", "500", "--currency", "JPY", "--card", "5555 5555 5555 4444"
+    )
     assert done.returncode == 0
     assert "500 JPY  succeeded" in done.stdout
     assert "0200 to msim" in done.stdout
@@ -209,24 +219,30 @@ def test_a_payment_is_approved(demo: Demo) -> None:
 
 def test_a_declined_payment_is_a_fault(demo: Demo) -> None:
     """Exit status 1, with the reason for the merchant."""
-    document = demo.json("pay", "--card", "4000000000009995", status=1)
+    done = demo.run("pay", "--card", "4000000000009995", "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
     assert (document["status"], document["decline_code"]) == ("failed", "insufficient_funds")
     assert document["advice"] == "retry_later"
 
 
 def test_payments_without_a_timely_answer_are_no_faults(demo: Demo) -> None:
-    """Pending exits with 0, --wait that ends undecided with 1, a late approval waited for with 0."""
+    """Pending exits with 0, waiting in vain with 1, waiting for a late approval with 0."""
     silent, late = ("pay", "--card", "4000000000007809"), ("pay", "--card", "4000000000008807")
     with ThreadPoolExecutor() as at_once:
-        pending = at_once.submit(demo.json, *silent)
-        undecided = at_once.submit(demo.run, *silent, "--wait", "--wait-timeout", "0.2")
-        adopted = at_once.submit(demo.json, *late, "--wait")
-    assert pending.result()["status"] == "pending_verification"
-    assert undecided.result().returncode == 1
-    assert "still pending_verification" in undecided.result().stderr
-    assert "the outcome is unknown" in undecided.result().stdout
-    assert adopted.result()["status"] == "succeeded"
-    assert [event["type"].partition(".")[2] for event in adopted.result()["timeline"]] == [
+        commands = (
+            (*silent, "--json"),
+            (*silent, "--wait", "--wait-timeout", "0.2"),
+            (*late, "--wait", "--json"),
+        )
+        pending, undecided, adopted = at_once.map(lambda words: demo.run_apart(*words), commands)
+    assert [done.returncode for done in (pending, undecided, adopted)] == [0, 1, 0]
+    assert json.loads(pending.stdout)["status"] == "pending_verification"
+    assert "still pending_verification" in undecided.stderr
+    assert "the outcome is unknown" in undecided.stdout
+    document = json.loads(adopted.stdout)
+    assert document["status"] == "succeeded"
+    assert [event["type"].partition(".")[2] for event in document["timeline"]] == [
         "created",
         "processing",
         "pending_verification",
@@ -248,10 +264,10 @@ def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
     """Created, paying, rolled with both keys active, a third refused, the old one revoked."""
     saved = demo.folder / "shop.json"
     done = demo.run("merchants", "create", "--name", "Zoë's", "--save", str(saved), "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     first = json.loads(done.stdout)
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
-    assert demo.run("pay", "--credentials", str(saved)).returncode == 0
+    assert demo.run("pay", "--credentials", str(saved)).exit_code == 0
     shown = demo.json("merchants", "show", first["merchant"])
     assert (shown["name"], shown["name_location"]) == ("Zoë's", "ZOE'S")
     assert first["secret_key"] not in json.dumps(shown)
@@ -263,13 +279,13 @@ def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
         second["publishable_key"]: "active",
     }
     third = demo.run("merchants", "roll", first["merchant"])
-    assert (third.returncode, third.stdout) == (1, "")
+    assert (third.exit_code, third.stdout) == (1, "")
     assert "revoke the old one" in third.stderr
 
     revoked = demo.json("merchants", "revoke", first["publishable_key"])
     assert revoked == {"publishable_key": first["publishable_key"], "status": "revoked"}
     again = demo.run("merchants", "revoke", first["publishable_key"])
-    assert (again.returncode, again.stdout) == (1, "")
+    assert (again.exit_code, again.stdout) == (1, "")
     listed = demo.json("merchants", "list")["merchants"]
     assert [merchant["name"] for merchant in listed] == ["Demo shop", "Zoë's"]
 
@@ -280,5 +296,5 @@ def test_ctrl_c_ends_it_well(demo: Demo) -> None:
     assert demo.process.wait(DEADLINE_S) == 0
     assert not (demo.data_dir / "run" / "endpoints.json").exists()
     done = demo.run("pay")
-    assert (done.returncode, done.stdout) == (3, "")
+    assert (done.exit_code, done.stdout) == (3, "")
     assert "no stack runs" in done.stderr
