@@ -142,5 +142,7 @@ class StepUnit:
         self._scope.cancel(reason="kill")
 
 
-def _failed(error: Exception) -> Ending:
+def _failed(error: BaseException) -> Ending:
+    while isinstance(error, BaseExceptionGroup):  # a nursery's; the first of them says why
+        error = error.exceptions[0]
     return Ending(f"{type(error).__name__}: {error}")

@@ -141,6 +141,19 @@ async def test_a_failing_step_says_why() -> None:
     assert await StepUnit(PLAN, fail).run(pytest.fail) == Ending("ValueError: 0007 is altered")
 
 
+async def test_a_failure_inside_a_nursery_says_why() -> None:
+    """The group that a nursery makes of it would say nothing."""
+
+    async def fail() -> None:
+        raise OSError("no room")
+
+    async def act() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+
+    assert await StepUnit(PLAN, act).run(pytest.fail) == Ending("OSError: no room")
+
+
 @pytest.mark.parametrize("end", ["drain", "kill"])
 async def test_a_step_can_be_ended(nursery: trio.Nursery, end: str) -> None:
     """Draining and killing both cancel what it does."""
