@@ -6,20 +6,24 @@ transaction as it stands durably, or a refusal that recorded nothing.
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 
 
 class Charge(Struct, array_like=True, gc=False, frozen=True, tag="charge"):
     """Charge one intent with one sealed card."""
 
-    intent_id: bytes  # 16 bytes
-    merchant_id: bytes  # 16 bytes, of the authenticated key
+    intent_id: Id16
+    merchant_id: Id16  # of the authenticated key
     publishable_key: str
     live: bool
     ciphertext: str
-    key_digest: bytes  # 16 bytes: merchant, mode, credential class (intent), idempotency key
-    request_hash: bytes  # 16 bytes: method, target, body
-    request_id: bytes  # 16 bytes: the X-Request-Id, kept on the outcome
+    key_digest: Id16  # merchant, mode, credential class (intent), idempotency key
+    request_hash: Id16  # method, target, body
+    request_id: Id16  # the X-Request-Id, kept on the outcome
 
 
 class TransactionState(Struct, array_like=True, gc=False, frozen=True):
