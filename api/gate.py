@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-import trio
 from attrs import define, field
 from msgspec import Struct
 
@@ -136,7 +135,7 @@ class Gate:
         except AuthenticationError as error:
             self._refuse(call, error)
             return
-        now = trio.current_time()
+        now = call.exchange.arrived_at
         entry = self.merchants.recall(credential.publishable_key, now)
         if entry is not None:
             self._authenticate(call, entry.merchant)
@@ -156,7 +155,9 @@ class Gate:
             if isinstance(credential, BrowserCredential):
                 self._authenticate_browser(call, credential, merchant)
                 return
-            self.verifier.verify(credential, merchant, call.exchange.request, trio.current_time())
+            self.verifier.verify(
+                credential, merchant, call.exchange.request, call.exchange.arrived_at
+            )
         except AuthenticationError as error:
             self._refuse(call, error)
         except NonceTableFullError as error:

@@ -193,7 +193,8 @@ class Connection:
         if arrived:
             self._backlog.extend(arrived)
             self._begin_requests()
-        self._answer_expectation()
+        if parser.continue_awaited:
+            self._answer_expectation()
 
     def _begin_requests(self) -> None:
         """Hand waiting requests to the handler, as many as the pipeline takes."""
@@ -224,7 +225,7 @@ class Connection:
 
     def _answer_expectation(self) -> None:
         """Invite a body that waits for `100 Continue`, when its turn has come."""
-        if self._parser.continue_awaited and not self._exchanges and not self._ending:
+        if not self._exchanges and not self._ending:
             self._parser.continue_awaited = False
             self._send(CONTINUE)
 
@@ -270,7 +271,8 @@ class Connection:
             self._shut_down_sending()
         if self._progress is not None:
             self._progress.set()
-        self._answer_expectation()
+        if self._parser.continue_awaited:
+            self._answer_expectation()
 
     def _send(self, data: bytes) -> None:
         self._send_raw(data if self._tls is None else self._tls.protect(data))
