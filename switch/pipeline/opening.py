@@ -78,7 +78,14 @@ class Opening:
                 break
             self._free = trio.Event()
             await self._free.wait()
-        flight = _Batch(batch, worker, 0, trio.current_time() + self._settings.open_deadline_s)
+        # The deadline runs from intake: waiting for a stalled worker is part of the wait.
+        begun_after = trio.current_time() - self._settings.open_deadline_s
+        self._refuse([payment for payment in batch if payment.accepted_at <= begun_after])
+        batch = [payment for payment in batch if payment.accepted_at > begun_after]
+        if not batch:
+            return
+        oldest = min(payment.accepted_at for payment in batch)
+        flight = _Batch(batch, worker, 0, oldest + self._settings.open_deadline_s)
         request = OpenCards(
             [
                 CardToOpen(

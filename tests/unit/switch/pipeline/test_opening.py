@@ -23,6 +23,18 @@ UNAVAILABLE = Refused("hsm_unavailable", 1)
 
 
 @pytest.fixture
+def admit(admit: Callable[[int], Payment]) -> Callable[[int], Payment]:
+    """Admit a payment now, by the event loop's clock."""
+
+    def make(number: int) -> Payment:
+        payment = admit(number)
+        payment.accepted_at = trio.current_time()
+        return payment
+
+    return make
+
+
+@pytest.fixture
 def recording() -> Inbox[Payment]:
     """Where opened cards go."""
     return Inbox(8, name="recording")
@@ -121,3 +133,24 @@ async def test_without_a_worker_payments_are_refused_at_once(
         worker.connected = False
     await opening.handle([admit(1)])
     assert peer.replies == {1: UNAVAILABLE}
+
+
+async def test_the_deadline_runs_from_intake(
+    opening: Opening,
+    workers: list[Worker],
+    admit: Callable[[int], Payment],
+    peer: Peer,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Cards that wait behind a stalled worker are refused when theirs is over, not anew."""
+    workers[1].connected = False
+    start = trio.current_time()
+    second = admit(2)
+    await opening.handle([admit(1)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(opening.expire)
+        await opening.handle([second])
+        nursery.cancel_scope.cancel()
+    assert peer.replies == {1: UNAVAILABLE, 2: UNAVAILABLE}
+    assert trio.current_time() - start < 2.2
+    assert len(workers[0].asked) == 1
