@@ -75,6 +75,7 @@ class Application:
         coalescers: every kind of query.
         key_service: the HSM.
         charging: the switch.
+        payment_intents: their endpoints.
     """
 
     server: Server
@@ -84,6 +85,7 @@ class Application:
     coalescers: list[Coalescer[Any, Any]]
     key_service: KeyService
     charging: Charging
+    payment_intents: PaymentIntents
     _capture_keys: CaptureKeyDirectory
     _parallel: list[Coalescer[Any, Any]]
 
@@ -93,6 +95,10 @@ class Application:
             for _ in range(LIST_TASKS if coalescer in self._parallel else 1):
                 nursery.start_soon(coalescer.run)
         nursery.start_soon(self._capture_keys.run)
+
+    def heed_storage(self, is_full: bool) -> None:  # noqa: FBT001  told by whoever watches
+        """Create nothing while the disks are full; reading goes on."""
+        self.payment_intents.storage_is_full = is_full
 
     def close(self) -> None:
         """Ask nothing more; call when the last connection is gone."""
@@ -162,6 +168,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         ],
         key_service=key_service,
         charging=charging,
+        payment_intents=payment_intents,
         capture_keys=capture_keys,
         parallel=[payment_intents.lists, payment_intents.timelines],
     )

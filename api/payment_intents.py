@@ -36,6 +36,7 @@ from switch.wire import Charge, Done
 OK: Final = prepare_head(200, JSON)
 CREATED: Final = prepare_head(201, JSON)
 ACCEPTED: Final = prepare_head(202, JSON, ("Retry-After", "1"))
+STORAGE_RETRY_AFTER_S: Final = 5  # somebody has to make room first
 REPLAYED: Final = b"Idempotent-Replayed: true\r\n"
 CARD_REFUSALS: Final = frozenset({"card_undecryptable", "card_key_expired"})
 
@@ -59,6 +60,7 @@ class PaymentIntents:
         ids: new intents' ids.
         now_us: microseconds since 1970.
         expiry_us: after which an intent that was not paid is canceled.
+        storage_is_full: whether nothing new may be recorded.
     """
 
     intents: IntentLookup
@@ -69,10 +71,13 @@ class PaymentIntents:
     ids: UUID7Source
     now_us: Callable[[], int]
     expiry_us: int
+    storage_is_full: bool = False
 
     def create_intent(self, call: Call) -> None:
         """`POST /payment-intents`."""
         refuse_parameters(call.query)
+        if self.storage_is_full:
+            raise ProblemError(Problem("insufficient_storage", retry_after_s=STORAGE_RETRY_AFTER_S))
         request, merchant = call.exchange.request, _caller(call).merchant
         posting = read_posting(request)
         body = read_create_intent(posting.value)

@@ -63,6 +63,7 @@ CREATE_INTENT: Final = Route(
         "unknown_currency",
         "capture_method_unavailable",
         "merchant_reference_in_use",
+        "insufficient_storage",
     ),
 )
 LIST_INTENTS: Final = Route(
@@ -113,6 +114,7 @@ CREATE_TRANSACTION: Final = Route(
         "switch_unavailable",
         "hsm_unavailable",
         "network_unavailable",
+        "insufficient_storage",
     ),
 )
 GET_TIMELINE: Final = Route(

@@ -20,6 +20,7 @@ from chassis.mux import MuxClient, dial_unix
 from chassis.service import Service
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.pool import Pool
+from ledger.storage import watched_storage
 from switch.wire import SwitchReply, SwitchRequest
 
 
@@ -50,6 +51,9 @@ async def serve(service: Service) -> None:
         service.checks["ledger"] = pool.check
         service.checks["hsm"] = lambda: application.key_service.connected
         service.checks["switch"] = lambda: application.charging.connected
+        storage = watched_storage(service.data_dir, settings.ledger)
+        service.checks["storage"] = lambda: not storage.scarce
+        background.start_soon(storage.watch, application.heed_storage)
         application.start(background)
         await trio.sleep(max(0.0, math.floor(started_s) + 1 - time.time()))
         async with trio.open_nursery() as serving:

@@ -33,6 +33,7 @@ from ledger.partitions import ensure_partitions, stray_rows
 from ledger.pool import Pool
 from ledger.recovery import newest_attempt
 from ledger.replays import find_replays
+from ledger.storage import watched_storage
 from switch import supplies
 from switch.carriers import Carrier, make_carriers
 from switch.core.messages import Acceptor
@@ -80,6 +81,9 @@ async def serve(service: Service) -> None:
         for carrier in carriers.values():
             background.start_soon(carrier.group.run)
         _start_supplies(background, service, pool, pipeline, carriers)
+        storage = watched_storage(service.data_dir, settings.ledger)
+        service.checks["storage"] = lambda: not storage.scarce
+        background.start_soon(storage.watch, pipeline.admission.heed_storage)
         await background.start(
             partial(
                 server.serve,

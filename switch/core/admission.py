@@ -17,6 +17,7 @@ class Admission:
         "_by_network",
         "_merchant_max",
         "_network_max",
+        "_storage_is_full",
         "closed",
         "credits_max",
         "inside",
@@ -32,11 +33,18 @@ class Admission:
         self.inside = 0
         self.peak = 0
         self.closed = False
+        self._storage_is_full = False
+
+    def heed_storage(self, is_full: bool) -> None:  # noqa: FBT001  told by whoever watches
+        """Admit nothing while the disks are full; what is inside has its room (`FreeSpace`)."""
+        self._storage_is_full = is_full
 
     def enter(self, merchant_id: bytes) -> str:
         """Take a credit: "" when admitted, otherwise the error code of the refusal."""
         if self.closed or self.inside >= self.credits_max:
             return "overloaded"
+        if self._storage_is_full:
+            return "insufficient_storage"
         held = self._by_merchant.get(merchant_id, 0)
         if held >= self._merchant_max:
             return "rate_limited"

@@ -42,3 +42,15 @@ def test_closed_means_closed() -> None:
     admission = Admission(SMALL)
     admission.closed = True
     assert admission.enter(ALICE) == "overloaded"
+
+
+def test_full_disks_admit_nothing_and_let_the_rest_leave() -> None:
+    """What is inside has its room; when there is room again, it goes on."""
+    admission = Admission(SMALL)
+    assert admission.enter(ALICE) == ""
+    admission.heed_storage(is_full=True)
+    assert admission.enter(ALICE) == "insufficient_storage"
+    admission.leave(ALICE)
+    admission.heed_storage(is_full=False)
+    assert admission.enter(ALICE) == ""
+    assert admission.inside == 1
