@@ -29,7 +29,7 @@ from api.auth.credentials import (
 from api.auth.verify import Merchant, Verifier, canonical_of
 from api.coalescing import Coalescer
 from api.errors import Problem, ProblemError
-from api.http.connection import Exchange
+from api.http.exchange import Exchange
 from api.merchants import MerchantDirectory
 from api.nonces import NonceTableFullError
 from api.routes import Access, Route, Router

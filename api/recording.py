@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from api.http.connection import Exchange
+from api.http.exchange import Exchange
 from api.routes import ROUTES
 from chassis.metrics import Histogram, Metrics
 

@@ -16,7 +16,7 @@ from multiprocessing.synchronize import Event
 import trio
 
 from api.http.answer import JSON, Answer, prepare_head
-from api.http.connection import Exchange
+from api.http.exchange import Exchange
 from api.http.server import Server
 from benchmarks.driving import drive
 from benchmarks.prepared import Signer

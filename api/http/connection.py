@@ -30,7 +30,8 @@ from typing import Final, Protocol
 import trio
 
 from api.errors import Problem
-from api.http.answer import CONTINUE, Answer, answer_bytes, problem_answer
+from api.http.answer import CONTINUE, Answer, answer_bytes
+from api.http.exchange import Exchange
 from api.http.parser import RECEIVE_BYTES, Phase, Rejection, Request, RequestParser
 from api.http.tls import TLSFilter
 from chassis.settings import API
@@ -62,41 +63,6 @@ class Host(Protocol):
 
     def start_writer(self, connection: Connection) -> None:
         """Run `write_unsent` in a task of its own."""
-
-
-class Exchange:
-    """One request and the answer it gets.
-
-    Attributes:
-        request: as parsed.
-        request_id: 16 bytes; `X-Request-Id` is their hexadecimal form.
-        arrived_at: monotonic seconds.
-        route: label of the matched route, for metrics.
-        wire: the answer as bytes, once there is one.
-    """
-
-    __slots__ = ("_connection", "arrived_at", "last", "request", "request_id", "route", "wire")
-
-    def __init__(
-        self, connection: Connection, request: Request, request_id: bytes, arrived_at: float
-    ) -> None:
-        self._connection = connection
-        self.request = request
-        self.request_id = request_id
-        self.arrived_at = arrived_at
-        self.route = ""
-        self.wire: bytes | None = None
-        self.last = not request.keep_alive
-
-    def answer(self, answer: Answer) -> bool:
-        """Give the answer; False if one was given before or the connection is gone."""
-        if self.wire is not None:
-            return False
-        return self._connection.answered(self, answer)
-
-    def problem(self, problem: Problem) -> bool:
-        """Answer with a problem."""
-        return self.answer(problem_answer(problem, self.request_id.hex()))
 
 
 class Connection:

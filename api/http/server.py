@@ -18,7 +18,8 @@ from attrs import define
 
 from api.errors import Problem
 from api.http.answer import DateLine, RequestIds, answer_bytes, problem_answer
-from api.http.connection import Connection, Exchange
+from api.http.connection import Connection
+from api.http.exchange import Exchange
 from api.http.parser import Request
 from chassis.log import get_logger
 from chassis.settings import API

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import define, field
 
-from api.http.connection import Exchange
+from api.http.exchange import Exchange
 from api.http.server import Server
 from chassis.settings import API
 

@@ -12,7 +12,7 @@ import trio
 import trustme
 
 from api.http.answer import JSON, Answer, prepare_head
-from api.http.connection import Exchange
+from api.http.exchange import Exchange
 from api.http.tls import server_context
 from chassis.settings import API
 from tests.support.http import WireClient, running_server, until
