@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
-.PHONY: install demo test test-chaos test-privileged check format bench clean help
+.PHONY: install demo test test-chaos test-privileged check format bench proof clean help
 
 install: $(STAMP)  ## create .venv/ and install the locked dependencies
 
@@ -49,6 +49,9 @@ format: install  ## rewrite the sources in the house format
 
 bench: install  ## every benchmark, one after the other
 	@for name in codec link hsm ledger api charges idle; do $(BIN)/turnout bench $$name; done
+
+proof: install  ## the figures that the documents quote, five runs each, kept in docs/evidence/
+	@$(BIN)/python -m benchmarks.proof $(PROOF_ARGS)
 
 clean:  ## remove what was built here
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
