@@ -1,4 +1,4 @@
-"""Latency against rate, as a picture: open-loop runs at growing shares of what a closed loop did."""
+"""Latency against rate, as a picture: open-loop runs at growing shares of a closed loop's rate."""
 
 from __future__ import annotations
 
