@@ -112,6 +112,7 @@ async def test_the_process_serves_and_drains(ledger_dsn: LedgerDSN, folder: Path
                 "ledger": True,
                 "hsm": False,
                 "switch": False,
+                "storage": True,
             }
             await run_peers(folder, peers, stack)
             while (await ask(port, "/readyz"))[0] != 200:
