@@ -11,6 +11,7 @@ import trio.testing
 
 from chassis.framing import LengthFramer
 from chassis.settings.tree import Network
+from switch.core.numbers import NumbersExhaustedError
 from switch.iso8583 import Dialect, load_dialect
 from switch.link.correlation import correlation_key
 from switch.link.events import Fields, LinkEvent
@@ -104,15 +105,21 @@ class Host:
         self.pair: Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]] = (
             trio.testing.memory_stream_pair
         )
-        numbers = count(900_000)
+        self.out_of_numbers = False
+        self._numbers = count(900_000)
         self.group = LinkGroup(
             "vsim",
             settings,
             DIALECT,
             self._connect,
             on_events=self._on_events,
-            next_stan=lambda: (f"{next(numbers):06d}", "0102030405"),
+            next_stan=self._next_stan,
         )
+
+    def _next_stan(self) -> tuple[str, str]:
+        if self.out_of_numbers:
+            raise NumbersExhaustedError
+        return f"{next(self._numbers):06d}", "0102030405"
 
     def _on_events(self, events: list[LinkEvent]) -> None:
         self.batches.append(events)

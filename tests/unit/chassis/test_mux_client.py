@@ -314,3 +314,30 @@ async def test_stopping_the_client_fails_its_waiters(peer: FakePeer) -> None:
         nursery.cancel_scope.cancel()
     assert [type(one) for one in outcomes] == [MuxClosedError]
     assert not client.connected
+
+
+async def test_a_peer_that_answered_is_dialed_again_quickly(
+    autojump_clock: trio.testing.MockClock, peer: FakePeer, nursery: trio.Nursery
+) -> None:
+    """One answer makes up for any number of failures before it."""
+    limits = MuxLimits(reconnect_min_s=0.001, reconnect_max_s=1e6)
+    client: Client = MuxClient(request_type=Ask, reply_type=Told, limits=limits, name="peer")
+    failures = 25
+
+    async def dial() -> trio.abc.Stream:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ConnectionRefusedError
+        return await peer.dial()
+
+    await nursery.start(client.run, dial)
+    request_id = client.submit(Ask("a"), lambda _: None)
+    await peer.requests()
+    await peer.answer((request_id, Told("A")))
+    await trio.testing.wait_all_tasks_blocked()
+    before = trio.current_time()
+    await peer.hang_up()
+    while peer.dials < 2:
+        await trio.sleep(0.01)
+    assert trio.current_time() - before < 0.1

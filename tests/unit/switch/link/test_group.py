@@ -11,7 +11,7 @@ from chassis.framing import LengthFramer
 from switch.link.correlation import SlotError, correlation_key
 from switch.link.events import Answered, Duplicate, Late, NotSent, Unknown, Unmatched
 from switch.link.group import RUN_MESSAGES
-from switch.link.outbox import CHUNK_BYTES_MAX
+from switch.link.outbox import CHUNK_BYTES_MAX, CONTROL_FRAMES_MAX
 from switch.link.session import State
 from tests.support.link import DIALECT, Host, Peer, answer, request
 
@@ -334,6 +334,8 @@ async def test_a_peer_that_breaks_the_framing_loses_the_connection(
     await peer.receive()
     await peer.send_raw(data)
     await trio.sleep(wait_s)
+    await trio.testing.wait_all_tasks_blocked()
+    assert host.group.counters.lost_total == 1
     assert await peer.eof()
     await trio.testing.wait_all_tasks_blocked()
     assert host.events == [Unknown(1, "link_lost" if wait_s == 0 else "timeout")]
@@ -521,6 +523,21 @@ async def test_drain_sends_what_was_reserved_before_it(
     await peer.send(answer(await peer.receive()))
 
 
+async def test_drain_goes_on_when_a_slot_is_given_back(
+    autojump_clock: Clock, signed_on: SignedOn, nursery: trio.Nursery
+) -> None:
+    """A payment that was refused after its reservation holds nothing up."""
+    host, peer = signed_on
+    slot = host.group.reserve()
+    assert slot is not None
+    before = trio.current_time()
+    nursery.start_soon(host.group.drain)
+    await trio.testing.wait_all_tasks_blocked()
+    host.group.release(slot)
+    assert (await peer.receive())[70] == "002"
+    assert trio.current_time() == before
+
+
 async def test_drain_of_a_group_that_never_came_up(
     autojump_clock: Clock, make_host: MakeHost
 ) -> None:
@@ -554,3 +571,75 @@ async def test_an_unsent_message_may_be_sent_again_from_within_its_event(
     await trio.testing.wait_all_tasks_blocked()
     assert told == [NotSent(1, "too_old")]
     assert host.group.sent_total == 1
+
+
+async def test_without_a_stan_a_link_does_not_sign_on(
+    autojump_clock: Clock, make_host: MakeHost
+) -> None:
+    """No number is made up: the link closes and tries again until there are numbers."""
+    host = make_host()
+    host.out_of_numbers = True
+    assert await (await host.peer(1)).eof()
+    assert host.group.up_count == 0
+    host.out_of_numbers = False
+    await (await host.peer(len(host.peers))).accept_sign_on()
+    assert host.group.up_count == 1
+
+
+async def test_a_peer_that_asks_without_reading_is_left(
+    autojump_clock: Clock, make_host: MakeHost
+) -> None:
+    """Answers owed to it are bounded."""
+    host = make_host()
+    host.pair = trio.testing.lockstep_stream_pair
+    peer = await host.peer()
+    await peer.accept_sign_on()
+    echo = {0: "0800", 7: "0102030405", 11: "000007", 70: "301"}
+    await peer.send(*[echo] * CONTROL_FRAMES_MAX)
+    await trio.testing.wait_all_tasks_blocked()
+    assert host.group.up_count == 1
+    # The first answers are stuck in a send; there is room for as many again, and no more.
+    await peer.send(*[echo] * CONTROL_FRAMES_MAX)
+    await trio.testing.wait_all_tasks_blocked()
+    assert host.group.up_count == 1
+    await peer.send(echo)
+    await trio.testing.wait_all_tasks_blocked()
+    assert host.group.up_count == 0
+
+
+async def test_an_answer_owed_to_a_dead_connection_is_not_sent_on_the_next(
+    autojump_clock: Clock, make_host: MakeHost
+) -> None:
+    """A new connection begins with its own sign-on and nothing else."""
+    host = make_host()
+    host.pair = trio.testing.lockstep_stream_pair
+    peer = await host.peer()
+    await peer.accept_sign_on()
+    echo = {0: "0800", 7: "0102030405", 11: "000007", 70: "301"}
+    for _ in range(3):
+        await peer.send(echo)
+        await trio.testing.wait_all_tasks_blocked()
+    host.pair = trio.testing.memory_stream_pair
+    await peer.stream.aclose()
+    again = await host.peer(1)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (await again.receive())[0] == "0800"
+    await trio.testing.wait_all_tasks_blocked()
+    assert host.group.counters.bytes_sent_total == 2 * (2 + len(DIALECT.encode(echo)))
+
+
+async def test_a_link_that_proved_itself_is_dialed_again_quickly(
+    autojump_clock: Clock, make_host: MakeHost
+) -> None:
+    """A minute of session makes up for any number of failures before it."""
+    host = make_host(reconnect_min_s=0.001, reconnect_max_s=1e6, echo_idle_s=1e9)
+    host.failures += [ConnectionRefusedError()] * 25
+    with trio.fail_after(1e9):
+        while not host.peers:
+            await trio.sleep(1)
+    await host.peers[0].accept_sign_on()
+    await trio.sleep(60)
+    before = trio.current_time()
+    await host.peers[0].stream.aclose()
+    await host.peer(1)
+    assert trio.current_time() - before < 0.1
