@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from chassis.log import configure_logging
 from ledger.connection import Connection
 from ledger.ids import UUID7Source, public_id
 from ledger.merchants import (
@@ -33,7 +34,7 @@ from ledger.merchants import (
 from stack.api_keys import issue_keys
 from stack.credentials import Credentials, KeyPair, save_credentials
 from stack.endings import told_in_one_line
-from stack.options import Place
+from stack.options import Place, quiet_log
 from stack.running import RunningStack, find_running
 
 PAGE: Final = 100
@@ -52,6 +53,7 @@ def act(name: str, place: Place, action: Action[T]) -> T:
     """
     with told_in_one_line(f"merchants {name}"):
         stack = find_running(place.settings, place.data_dir)
+        configure_logging(quiet_log(place.settings.log), process="merchants")
         return trio.run(partial(_with_session, stack, action))
 
 

@@ -20,11 +20,11 @@ import trio
 from rich.console import Console
 
 from chassis.log import configure_logging
-from chassis.settings import Log, Settings
+from chassis.settings import Settings
 from chassis.supervisor import StartError
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
 from stack.endpoints import FILE as ENDPOINTS_FILE
-from stack.options import EXIT_CANNOT_START, Place
+from stack.options import EXIT_CANNOT_START, Place, quiet_log
 from stack.provisioning import PROVISION
 from stack.run import RunningStack, StackFailedError, running_stack
 from stack.show import make_console, summary_box
@@ -57,7 +57,7 @@ def demo_main(place: Place, *, leave: bool, as_json: bool) -> int:
     if place.settings.mode != "test":
         click.echo('turnout demo: needs mode = "test"; there are no test cards in live', err=True)
         return EXIT_CANNOT_START
-    settings = _quiet(place.settings)
+    settings = msgspec.structs.replace(place.settings, log=quiet_log(place.settings.log))
     configure_logging(settings.log, process="demo")
     console = make_console(sys.stderr if as_json else sys.stdout)
 
@@ -169,11 +169,3 @@ def demo_document(told: Sequence[Told]) -> dict[str, Any]:
             for each in told
         ]
     }
-
-
-def _quiet(settings: Settings) -> Settings:
-    """The settings with a log that tells of trouble only: the demo has its own words."""
-    if settings.log.level != Log().level:
-        return settings
-    log = msgspec.structs.replace(settings.log, level="warning")
-    return msgspec.structs.replace(settings, log=log)

@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import click
+import msgspec
 from attrs import frozen
 
-from chassis.settings import Settings, SettingsError, data_directory, load_settings
+from chassis.settings import Log, Settings, SettingsError, data_directory, load_settings
 
 EXIT_CANNOT_START: Final = 3
 # Every address is a setting and a flag (contract 1); `--set` reaches all other settings.
@@ -41,6 +42,11 @@ class Place:
 
     settings: Settings
     data_dir: Path
+
+
+def quiet_log(log: Log) -> Log:
+    """For commands with words of their own: only trouble is logged, unless a level was set."""
+    return msgspec.structs.replace(log, level="warning") if log.level == Log().level else log
 
 
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:

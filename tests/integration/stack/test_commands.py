@@ -24,6 +24,7 @@ import attrs
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.logs import logging_restored
 from tests.support.postgres import open_folder
 from turnout import main
 
@@ -60,7 +61,8 @@ class Demo:
         """Run `turnout WORDS` on its data directory, in this process."""
         environ: dict[str, str | None] = {"XDG_CONFIG_HOME": "/nonexistent"}
         environ |= dict.fromkeys(name for name in os.environ if name.startswith("TURNOUT_"))
-        return CliRunner().invoke(main, [*words, "--data-dir", str(self.data_dir)], env=environ)
+        with logging_restored():
+            return CliRunner().invoke(main, [*words, "--data-dir", str(self.data_dir)], env=environ)
 
     def json(self, *words: str) -> Any:
         """The document that a command prints."""
@@ -265,6 +267,9 @@ def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
     saved = demo.folder / "shop.json"
     done = demo.run("merchants", "create", "--name", "Zoë's", "--save", str(saved), "--json")
     assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines() == [
+        "The secret key is shown this once; keep it where only your server reads."
+    ]
     first = json.loads(done.stdout)
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert demo.run("pay", "--credentials", str(saved)).exit_code == 0

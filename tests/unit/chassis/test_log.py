@@ -13,30 +13,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
 
 from chassis.log import WITHHELD, configure_logging, get_logger, statistics
 from chassis.secrets import Key, Pan
 from chassis.settings import Log
+from tests.support.logs import logging_restored
 
 NUMBER = "4242424242424242"
 
 
 @pytest.fixture(autouse=True)
-def _restore_hooks() -> Iterator[None]:
-    """Logging is set up once per process: put back what these tests change."""
-    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
-    root = logging.getLogger()
-    handlers, level, show = root.handlers[:], root.level, warnings.showwarning
-    yield
-    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
-    logging.captureWarnings(capture=False)
-    warnings.showwarning = show
-    root.handlers[:], logging.raiseExceptions = handlers, True
-    root.setLevel(level)
-    structlog.reset_defaults()
-    configure = sys.modules["chassis.log"]._configure_structlog
-    configure(Log(), "turnout", None)
+def _restore_logging() -> Iterator[None]:
+    """What these tests set up is put back."""
+    with logging_restored():
+        yield
 
 
 @pytest.fixture
