@@ -27,7 +27,7 @@ _VARIABLE: Final = (
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}"), "TIME"),
     (re.compile(r"\+\d+\.\d{3} s"), "ELAPSED"),
     (re.compile(r"STAN \d{6}|\"stan\": \"\d{6}\""), "STAN"),
-    (re.compile(r"RRN [0-9A-Z]{12}|\"rrn\": \"[0-9A-Z]{12}\""), "RRN"),
+    (re.compile(r"(?:RRN|rrn) +[0-9A-Z]{12}|\"rrn\": \"[0-9A-Z]{12}\""), "RRN"),
     (re.compile(r"\"de7\": \"\d{10}\""), "DE7"),
     (re.compile(r"approval code \d{6}|\"approvalCode\": ?\"\d{6}\""), "APPROVAL"),
     (re.compile(r"sha256=[0-9a-f]{64}"), "SIGNATURE"),
