@@ -6,8 +6,7 @@ import pytest
 import trio
 
 from tests.support.whole_stack import SLOW, WholeStack
-from turnout_client import Card, PaymentIntent, RetryPolicy, UnavailableError
-from turnout_client.on_trio import TrioTurnout
+from turnout_client import Card, PaymentIntent, UnavailableError
 
 WAITERS_SQL = """
 SELECT count(pg_terminate_backend(pid))
@@ -54,7 +53,7 @@ async def test_a_stalled_hsm_costs_a_503_and_nothing_else(whole: WholeStack) -> 
     first = await whole.shop.charge(paid, sealed, idempotency_key="paid before the stall")
     intents = [await whole.shop.create_payment_intent(2_499, "usd") for _ in range(20)]
     refused: list[float] = []
-    async with _impatient(whole) as hasty:
+    async with whole.impatient() as hasty:
 
         async def be_refused(intent: PaymentIntent) -> None:
             ciphertext = await whole.shop.seal(intent, CARD)
@@ -103,14 +102,3 @@ async def test_a_silent_network_does_not_hold_up_the_other(whole: WholeStack) ->
     for answer in load.told:
         assert (await whole.shop.retrieve(answer.intent)).status == "succeeded"
     await whole.prove()
-
-
-def _impatient(whole: WholeStack) -> TrioTurnout:
-    """The same merchant, who asks only once."""
-    credentials = whole.stack.credentials()
-    return TrioTurnout(
-        credentials.publishable_key,
-        credentials.secret_key,
-        whole.stack.endpoints.api.url,
-        policy=RetryPolicy(tries_max=1),
-    )

@@ -130,6 +130,10 @@ class WholeStack:
                 while (await self.pay(f"{prefix}{number:08d}")).status != "succeeded":
                     await trio.sleep(_POLL_S)
 
+    def impatient(self) -> TrioTurnout:
+        """The same merchant, who asks only once."""
+        return _client(self.stack, RetryPolicy(tries_max=1))
+
     @asynccontextmanager
     async def load(
         self, per_s: float, pan: Callable[[int], str] = everyday_card
@@ -231,15 +235,19 @@ class WholeStack:
 @asynccontextmanager
 async def merchant_of(stack: TemporaryStack) -> AsyncIterator[WholeStack]:
     """The demo shop at work on a running stack."""
+    async with _client(stack, PATIENT) as shop:
+        yield WholeStack(stack, shop)
+
+
+def _client(stack: TemporaryStack, policy: RetryPolicy) -> TrioTurnout:
     credentials = stack.credentials()
-    async with TrioTurnout(
+    return TrioTurnout(
         credentials.publishable_key,
         credentials.secret_key,
         stack.endpoints.api.url,
-        policy=PATIENT,
+        policy=policy,
         connections_max=4_096,
-    ) as shop:
-        yield WholeStack(stack, shop)
+    )
 
 
 @contextmanager
