@@ -18,7 +18,9 @@ from typing import Any, Final, TypeVar
 import trio
 
 from chassis.log import configure_logging
+from chassis.supervisor import StartError
 from ledger.connection import Connection
+from ledger.errors import ConnectionLostError, LedgerError
 from ledger.ids import UUID7Source, public_id
 from ledger.merchants import (
     APIKey,
@@ -31,13 +33,22 @@ from ledger.merchants import (
     list_merchants,
     revoke_api_key,
 )
-from stack.api_keys import issue_keys
-from stack.credentials import Credentials, KeyPair, save_credentials
-from stack.endings import told_in_one_line
-from stack.options import Place, quiet_log
+from stack.api_keys import SealingError, issue_keys, save_credentials
+from stack.credentials import Credentials, CredentialsError, KeyPair
+from stack.endings import EXIT_FAULT, told_in_one_line
+from stack.endpoints import NotRunningError
+from stack.options import EXIT_CANNOT_START, Place, quiet_log
 from stack.running import RunningStack, find_running
 
 PAGE: Final = 100
+EXITS: Final = {
+    NotRunningError: EXIT_CANNOT_START,
+    StartError: EXIT_CANNOT_START,  # the database's passwords are the supervisor's
+    ConnectionLostError: EXIT_CANNOT_START,
+    LedgerError: EXIT_FAULT,
+    SealingError: EXIT_FAULT,
+    CredentialsError: EXIT_FAULT,  # the file to write, once the keys are shown
+}
 DE_42_MAX: Final = 15
 DE_43_MAX: Final = 40
 
@@ -51,7 +62,7 @@ def act(name: str, place: Place, action: Action[T]) -> T:
 
     What a user can mend is told in one line, and ends the program.
     """
-    with told_in_one_line(f"merchants {name}"):
+    with told_in_one_line(f"merchants {name}", EXITS):
         stack = find_running(place.settings, place.data_dir)
         configure_logging(quiet_log(place.settings.log), process="merchants")
         return trio.run(partial(_with_session, stack, action))
@@ -127,7 +138,7 @@ async def revoke(_stack: RunningStack, session: Connection, publishable_key: str
 
 def save_keys(place: Place, keys: Document, path: Path) -> None:
     """Write new keys as a credentials file; failures as in `act`."""
-    with told_in_one_line("merchants"):
+    with told_in_one_line("merchants", EXITS):
         stack = find_running(place.settings, place.data_dir)
         save_credentials(path, Credentials(api_url=stack.endpoints.api.url, **keys))
 

@@ -1,16 +1,22 @@
-"""Issuing API keys: the secret half is sealed by the HSM before the ledger sees it."""
+"""Issuing API keys: sealed by the HSM, recorded in the ledger, written to a credentials file.
+
+The ledger sees the secret half sealed only; the file, readable by its owner, holds it in the clear.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import trio
 from attrs import frozen
 
 from chassis.mux import MuxClient, MuxError, dial_unix
 from chassis.settings import Settings
+from chassis.supervisor import write_atomically
 from hsm_sim.wire import HSMReply, HSMRequest, Refused, SealSecrets, SecretsSealed
 from ledger.merchants import (
     ACTIVE_KEYS_MAX,
@@ -20,7 +26,7 @@ from ledger.merchants import (
     secret_context,
 )
 from ledger.statements import Runner
-from stack.credentials import KeyPair, new_key_pair
+from stack.credentials import Credentials, CredentialsError, KeyPair, new_key_pair
 
 
 class SealingError(Exception):
@@ -109,3 +115,16 @@ async def make_room(runner: Runner, merchant_id: bytes, *, live: bool) -> None:
     ]
     if len(active) >= ACTIVE_KEYS_MAX:
         await revoke_api_key(runner, active[0].publishable_key)
+
+
+def save_credentials(path: Path, credentials: Credentials) -> None:
+    """Write a credentials file, readable by its owner only, as a whole or not at all.
+
+    Raises:
+        CredentialsError: the file cannot be written; names it.
+    """
+    document = msgspec.json.format(msgspec.json.encode(credentials), indent=2)
+    try:
+        write_atomically(path, document + b"\n", mode=0o600)
+    except OSError as error:
+        raise CredentialsError(f"{path}: cannot be written: {error.strerror}") from error

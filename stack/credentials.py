@@ -13,8 +13,6 @@ from typing import Final
 import msgspec
 from attrs import field, frozen
 
-from chassis.supervisor import write_atomically
-
 DEMO_FILE: Final = "demo-credentials.json"
 FILE_BYTES_MAX: Final = 4_096
 KEY_BYTES: Final = 32  # of randomness in each half of a pair
@@ -82,19 +80,6 @@ def load_credentials(path: Path) -> Credentials:
         return msgspec.json.decode(data, type=Credentials)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CredentialsError(f"{path}: is no credentials file: {error}") from None
-
-
-def save_credentials(path: Path, credentials: Credentials) -> None:
-    """Write a credentials file, readable by its owner only, as a whole or not at all.
-
-    Raises:
-        CredentialsError: the file cannot be written; names it.
-    """
-    document = msgspec.json.format(msgspec.json.encode(credentials), indent=2)
-    try:
-        write_atomically(path, document + b"\n", mode=0o600)
-    except OSError as error:
-        raise CredentialsError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def find_credentials(

@@ -37,7 +37,7 @@ from ledger.merchants import (
     list_merchants,
 )
 from ledger.statements import Runner
-from stack.api_keys import HSMSealer, Sealer, make_room, record_keys
+from stack.api_keys import HSMSealer, Sealer, make_room, record_keys, save_credentials
 from stack.context import StackContext
 from stack.credentials import (
     DEMO_FILE,
@@ -46,7 +46,6 @@ from stack.credentials import (
     KeyPair,
     load_credentials,
     new_key_pair,
-    save_credentials,
 )
 
 DEMO_SHOP: Final = "Demo shop"

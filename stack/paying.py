@@ -10,17 +10,33 @@ from typing import Any, Final
 import click
 
 from ledger.money import format_amount
-from stack.credentials import ENVIRONMENT, Credentials, find_credentials
-from stack.endings import EXIT_FAULT, told_in_one_line
-from stack.options import Place
+from stack.credentials import ENVIRONMENT, Credentials, CredentialsError, find_credentials
+from stack.endings import EXIT_FAULT, EXIT_USAGE, told_in_one_line
+from stack.endpoints import NotRunningError
+from stack.options import EXIT_CANNOT_START, Place
 from stack.payments import Payment
 from stack.running import find_running
 from stack.show import make_console, timeline_lines
-from turnout_client import Card, PaymentIntent, Turnout, WaitTimeoutError
+from turnout_client import (
+    Card,
+    ConnectionLostError,
+    PaymentIntent,
+    SealError,
+    Turnout,
+    TurnoutError,
+    WaitTimeoutError,
+)
 
 EXP_MONTH: Final = 12
 EXP_YEAR: Final = 2030
 CVC: Final = "123"
+EXITS: Final = {
+    NotRunningError: EXIT_CANNOT_START,
+    CredentialsError: EXIT_CANNOT_START,
+    ConnectionLostError: EXIT_CANNOT_START,
+    SealError: EXIT_USAGE,
+    TurnoutError: EXIT_FAULT,
+}
 
 
 def pay_main(
@@ -47,7 +63,7 @@ def pay_main(
     Returns:
         The exit status: 1 when declined, or when waiting ended without a final outcome.
     """
-    with told_in_one_line("pay"):
+    with told_in_one_line("pay", EXITS):
         payment = make_payment(
             _merchant(place, credentials),
             amount=amount,

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from stack.credentials import Credentials, find_credentials
+from stack.credentials import Credentials, CredentialsError, find_credentials
+from stack.endings import EXIT_USAGE
+from stack.options import EXIT_CANNOT_START
 from turnout_client.sign import NONCE_BYTES, canonical_string, nonce_of, signature, timestamp_of
 
 _JSON: Final = "application/json"
@@ -24,6 +26,9 @@ _JSON: Final = "application/json"
 
 class SigningError(ValueError):
     """What was asked for cannot be signed; says which part and why."""
+
+
+EXITS: Final = {CredentialsError: EXIT_CANNOT_START, SigningError: EXIT_USAGE}
 
 
 @frozen(kw_only=True)

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from stack.commands.parameters import Body
+from stack.endings import told_in_one_line
 from stack.options import Place, settings_options
 
 METHODS: Final = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE")
@@ -46,13 +47,12 @@ def sign(
     TARGET is path and query exactly as they will be sent. The signature is good for one request
     within 300 seconds. Needs no running stack.
     """
-    from stack.endings import told_in_one_line  # noqa: PLC0415  --help must not wait for it
-    from stack.signing import sign_now  # noqa: PLC0415
+    from stack.signing import EXITS, sign_now  # noqa: PLC0415  --help must not wait for it
 
     method = method.upper()
     if idempotency_key is None:
         idempotency_key = os.urandom(16).hex() if method == "POST" else ""
-    with told_in_one_line("sign"):
+    with told_in_one_line("sign", EXITS):
         request = sign_now(
             file=credentials,
             data_dir=place.data_dir,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stack.api_keys import save_credentials
 from stack.credentials import (
     DEMO_FILE,
     FILE_BYTES_MAX,
@@ -18,7 +19,6 @@ from stack.credentials import (
     find_credentials,
     load_credentials,
     new_key_pair,
-    save_credentials,
 )
 
 SHOP = Credentials(

@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from chassis.supervisor import StartError
 from ledger.errors import ConnectionLostError as LedgerLostError
 from ledger.errors import LedgerError
 from ledger.merchants import MerchantError
+from stack import administration, paying, signing
 from stack.api_keys import SealingError
 from stack.credentials import CredentialsError
 from stack.endings import told_in_one_line
 from stack.endpoints import NotRunningError
-from stack.signing import SigningError
 from turnout_client import ConnectionLostError, SealError
 from turnout_client.errors import NotFoundError
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("exits", "error", "status"),
     [
-        (NotRunningError("no stack"), 3),
-        (CredentialsError("no keys"), 3),
-        (StartError("no folder"), 3),
-        (LedgerLostError("no database"), 3),
-        (ConnectionLostError("no api"), 3),
-        (SigningError("no target"), 2),
-        (SealError("no card"), 2),
-        (SealingError("no hsm"), 1),
-        (LedgerError("no row"), 1),
-        (MerchantError("no merchant"), 1),
-        (NotFoundError(status=404, code="not_found", detail="no", request_id="r"), 1),
+        (signing.EXITS, CredentialsError("no keys"), 3),
+        (signing.EXITS, signing.SigningError("no target"), 2),
+        (paying.EXITS, NotRunningError("no stack"), 3),
+        (paying.EXITS, CredentialsError("no keys"), 3),
+        (paying.EXITS, ConnectionLostError("no api"), 3),
+        (paying.EXITS, SealError("no card"), 2),
+        (
+            paying.EXITS,
+            NotFoundError(status=404, code="not_found", detail="no", request_id="r"),
+            1,
+        ),
+        (administration.EXITS, NotRunningError("no stack"), 3),
+        (administration.EXITS, StartError("no passwords"), 3),
+        (administration.EXITS, LedgerLostError("no database"), 3),
+        (administration.EXITS, LedgerError("no row"), 1),
+        (administration.EXITS, MerchantError("no merchant"), 1),
+        (administration.EXITS, SealingError("no hsm"), 1),
+        (administration.EXITS, CredentialsError("no folder"), 1),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(
-    capsys: pytest.CaptureFixture[str], error: Exception, status: int
+    capsys: pytest.CaptureFixture[str],
+    exits: Mapping[type[Exception], int],
+    error: Exception,
+    status: int,
 ) -> None:
     """The command's name and the error, on stderr, and the status that the contract names."""
-    with pytest.raises(SystemExit) as ended, told_in_one_line("pay"):
+    with pytest.raises(SystemExit) as ended, told_in_one_line("pay", exits):
         raise error
     assert ended.value.code == status
     said = capsys.readouterr()
@@ -45,7 +57,8 @@ def test_what_a_user_can_mend_is_one_line(
     assert said.out == ""
 
 
-def test_what_nobody_foresaw_keeps_its_traceback() -> None:
+@pytest.mark.parametrize("exits", [signing.EXITS, paying.EXITS, administration.EXITS])
+def test_what_nobody_foresaw_keeps_its_traceback(exits: Mapping[type[Exception], int]) -> None:
     """A bug is not dressed up as an operator's mistake."""
-    with pytest.raises(ZeroDivisionError), told_in_one_line("pay"):
+    with pytest.raises(ZeroDivisionError), told_in_one_line("pay", exits):
         raise ZeroDivisionError

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from stack.api_keys import save_credentials
 from stack.commands.sign import sign
-from stack.credentials import ENVIRONMENT, Credentials, save_credentials
+from stack.credentials import ENVIRONMENT, Credentials
 
 SHOP = Credentials(
     merchant="mer_docs",
