@@ -6,13 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import click
 
-from stack.doctor import Check, examine
 from stack.options import Place, port_options, settings_options
+
+if TYPE_CHECKING:  # --help must not wait for what the checks import
+    from stack.doctor import Check
 
 EXIT_FAULT_FOUND: Final = 1
 _COLORS: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -27,6 +29,8 @@ def doctor(place: Place, *, as_json: bool) -> None:
 
     Exit status 1 if something would keep the stack from running.
     """
+    from stack.doctor import examine  # noqa: PLC0415  when called: --help must not wait for it
+
     checks = examine(place.settings, place.data_dir, os.environ)
     for check in checks:
         click.echo(render(check), err=True)

@@ -1,0 +1,68 @@
+"""What `turnout up` does: one stack in this process's care until somebody asks it to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+import click
+import trio
+
+from chassis.log import configure_logging
+from chassis.supervisor import StartError
+from stack.endpoints import Endpoints
+from stack.options import EXIT_CANNOT_START, Place
+from stack.provisioning import PROVISION
+from stack.run import StackFailedError, running_stack
+
+EXIT_INTERRUPTED: Final = 130
+
+
+def up_main(place: Place, *, stop_on_eof: bool) -> int:
+    """Run a stack to its end.
+
+    Args:
+        place: the settings and the data directory.
+        stop_on_eof: drain also when standard input ends.
+
+    Returns:
+        The exit status.
+    """
+    configure_logging(place.settings.log, process="up")
+    try:
+        return trio.run(_up, place, stop_on_eof)
+    except StartError as error:
+        click.echo(f"turnout up: {error}", err=True)
+        return EXIT_CANNOT_START
+    except StackFailedError as error:
+        return error.exit_code
+    except KeyboardInterrupt:  # before there was anything to drain
+        return EXIT_INTERRUPTED
+
+
+async def _up(place: Place, stop_on_eof: bool) -> int:  # noqa: FBT001 - trio.run passes by position
+    async with running_stack(
+        place.settings, data_dir=place.data_dir, environ=os.environ, provision=PROVISION
+    ) as stack:
+        click.echo(ready_line(stack.endpoints, place), err=True)
+        if stop_on_eof:
+            await _until_end_of_input()
+        else:
+            await trio.sleep_forever()
+    return stack.exit_code
+
+
+def ready_line(endpoints: Endpoints, place: Place) -> str:
+    """What an operator wants to know once everything runs, on one line."""
+    networks = " ".join(f"{name} {address}" for name, address in endpoints.networks.items())
+    return (
+        f"turnout is ready: API {endpoints.api.url} · {networks} · "
+        f"metrics {endpoints.metrics['api']} · data {place.data_dir} · Ctrl-C stops"
+    )
+
+
+async def _until_end_of_input() -> None:
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as standard_input:
+        async for _ in standard_input:
+            continue
