@@ -21,12 +21,12 @@ from rich.console import Console
 
 from chassis.log import configure_logging
 from chassis.settings import Settings
-from chassis.supervisor import StartError
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
 from stack.endpoints import FILE as ENDPOINTS_FILE
+from stack.foreground import run_in_foreground
 from stack.options import EXIT_CANNOT_START, Place, quiet_log
 from stack.provisioning import PROVISION
-from stack.run import RunningStack, StackFailedError, running_stack
+from stack.run import RunningStack, running_stack
 from stack.show import make_console, summary_box
 from stack.signing import sign_request
 from stack.stories import STORIES, Told
@@ -34,7 +34,6 @@ from stack.telling import tell
 from turnout_client.sign import NONCE_BYTES
 
 EXIT_STORY: Final = 1
-EXIT_INTERRUPTED: Final = 130
 TRY_NEXT: Final = b'{"amountInCents":1234,"currency":"usd","description":"By hand"}'
 SHOWN_CARDS: Final = (
     ("4242424242424242", "approved"),
@@ -68,15 +67,7 @@ def demo_main(place: Place, *, leave: bool, as_json: bool) -> int:
     demo = partial(
         run_demo, settings, data_dir=place.data_dir, console=console, leave=leave, report=report
     )
-    try:
-        return trio.run(demo)
-    except StartError as error:
-        click.echo(f"turnout demo: {error}", err=True)
-        return EXIT_CANNOT_START
-    except StackFailedError as error:
-        return error.exit_code
-    except KeyboardInterrupt:  # before there was anything to drain
-        return EXIT_INTERRUPTED
+    return run_in_foreground("demo", demo)
 
 
 async def run_demo(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from functools import partial
 
 import click
 import trio
 
 from chassis.log import configure_logging
-from chassis.supervisor import StartError
 from stack.endpoints import Endpoints
-from stack.options import EXIT_CANNOT_START, Place
+from stack.foreground import run_in_foreground
+from stack.options import Place
 from stack.provisioning import PROVISION
-from stack.run import StackFailedError, running_stack
-
-EXIT_INTERRUPTED: Final = 130
+from stack.run import running_stack
 
 
 def up_main(place: Place, *, stop_on_eof: bool) -> int:
@@ -30,18 +28,10 @@ def up_main(place: Place, *, stop_on_eof: bool) -> int:
         The exit status.
     """
     configure_logging(place.settings.log, process="up")
-    try:
-        return trio.run(_up, place, stop_on_eof)
-    except StartError as error:
-        click.echo(f"turnout up: {error}", err=True)
-        return EXIT_CANNOT_START
-    except StackFailedError as error:
-        return error.exit_code
-    except KeyboardInterrupt:  # before there was anything to drain
-        return EXIT_INTERRUPTED
+    return run_in_foreground("up", partial(_up, place, stop_on_eof=stop_on_eof))
 
 
-async def _up(place: Place, stop_on_eof: bool) -> int:  # noqa: FBT001 - trio.run passes by position
+async def _up(place: Place, *, stop_on_eof: bool) -> int:
     async with running_stack(
         place.settings, data_dir=place.data_dir, environ=os.environ, provision=PROVISION
     ) as stack:

@@ -58,7 +58,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [(), *((name,) for name in COMMANDS), ("merchants", "create")],
+    [(), *((name,) for name in COMMANDS), ("merchants", "create"), ("bench", "charges")],
     ids=lambda words: " ".join(words) or "turnout",
 )
 def test_help_imports_nothing_that_takes_time(words: tuple[str, ...]) -> None:
