@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import trio
 
 from chassis.supervisor import process_is_alive
 from stack.temporary import TemporaryStack
-from tests.support.small_disk import filled, free_bytes, stack_on_small_disk
-from tests.support.whole_stack import QUIET, WholeStack, merchant_of
+from tests.support.namespaces import filled, free_bytes, mount_memory, stack_with_mounts
+from tests.support.whole_stack import WholeStack, merchant_of
 from turnout_client import Card, UnavailableError
 
 pytestmark = pytest.mark.privileged
 MIB = 1_048_576
+DISK_BYTES = 512 * MIB
 FREE_BYTES_MIN = 96 * MIB
 RATE_PER_S = 100.0
 CARD = Card(number="4242424242424242", exp_month=12, exp_year=2030, cvc="123")
@@ -28,13 +30,18 @@ SEGMENTS_MAX = 64  # more WAL than max_wal_size leaves on the disk
 def _stack(
     folder: Path, *, free_bytes_min: int = FREE_BYTES_MIN
 ) -> AbstractAsyncContextManager[TemporaryStack]:
-    settings = {
-        **QUIET,
-        "ledger.free_bytes_min": str(free_bytes_min),
-        "ledger.max_wal_size": "128MB",
-        "ledger.shared_buffers": "64MB",
-    }
-    return stack_on_small_disk(folder, 512 * MIB, settings)
+    data_dir = folder / "data"
+    data_dir.mkdir()
+    command = [sys.executable, "-P", "-m", "turnout", "up", "--free-ports"]
+    command += ["--data-dir", str(data_dir), "--set", "log.level=warning"]
+    command += ["--set", f"ledger.free_bytes_min={free_bytes_min}"]
+    command += ["--set", "ledger.max_wal_size=128MB", "--set", "ledger.shared_buffers=64MB"]
+    return stack_with_mounts(
+        [mount_memory(data_dir, f"size={DISK_BYTES},mode=0711")],
+        command,
+        data_dir=data_dir,
+        log_file=folder / "up.log",
+    )
 
 
 async def test_below_the_watermark_nothing_new_is_taken(open_tmp_path: Path) -> None:
