@@ -109,6 +109,7 @@ CREATE_TRANSACTION: Final = Route(
         "card_ciphertext_reused",
         "card_undecryptable",
         "card_key_expired",
+        "card_refused",
         "transaction_type_unavailable",
         "rate_limited",
         "switch_unavailable",

@@ -19,6 +19,7 @@ from switch.core.admission import Admission
 from switch.core.numbers import RRNSource
 from switch.core.response_codes import ResponseCodes
 from switch.core.routing import RoutingTable
+from switch.core.sandbox_cards import refused_pans
 from switch.link.events import LinkEvent
 from switch.pipeline.intake import Intake
 from switch.pipeline.lookup import FindReplays, LoadAcceptors, Lookup
@@ -89,6 +90,7 @@ class Pipeline:
             settings=settings.hsm,
             recording=self._records,
             replies=self.replies,
+            refused_pans=refused_pans(settings.mode),
         )
         self.settling = Settling(
             committer=outside.outcomes,

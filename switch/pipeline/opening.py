@@ -8,7 +8,7 @@ recorded, since nothing was sent.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 import trio
@@ -37,7 +37,15 @@ class _Batch(Struct, gc=False):
 
 
 class Opening:
-    """The stage in front of the HSM workers."""
+    """The stage in front of the HSM workers.
+
+    Args:
+        workers: clients of the HSM.
+        settings: batches and deadlines.
+        recording: where opened cards go.
+        replies: answers what goes no further.
+        refused_pans: card numbers that are not charged in this mode.
+    """
 
     def __init__(
         self,
@@ -46,8 +54,10 @@ class Opening:
         settings: HSM,
         recording: Inbox[Payment],
         replies: Replies,
+        refused_pans: Collection[str],
     ) -> None:
         self._workers = workers
+        self._refused_pans = refused_pans
         self._loads = [0] * len(workers)
         self._settings = settings
         self._recording = recording
@@ -142,11 +152,13 @@ class Opening:
             return
         opened: list[Payment] = []
         for payment, card in zip(flight.payments, reply.cards, strict=True):
-            if isinstance(card, OpenedCard):
+            if not isinstance(card, OpenedCard):
+                self._replies.refuse(payment, card.code)
+            elif card.pan in self._refused_pans:
+                self._replies.refuse(payment, "card_refused")
+            else:
                 payment.card = card
                 opened.append(payment)
-            else:
-                self._replies.refuse(payment, card.code)
         self._recording.put_many(opened)
 
     def _close(self, flight: _Batch) -> None:

@@ -12,6 +12,7 @@ from chassis.mux import MuxClosedError
 from chassis.settings import HSM
 from chassis.stage import Inbox
 from hsm_sim.wire import CardRefused, CardsOpened, OpenedCard
+from switch.core.sandbox_cards import refused_pans
 from switch.pipeline.opening import Opening
 from switch.pipeline.payment import Payment
 from switch.pipeline.replying import Replies
@@ -54,6 +55,7 @@ def opening(workers: list[Worker], recording: Inbox[Payment], replies: Replies) 
         settings=HSM(batches_in_flight_max=1, open_deadline_s=2.0),
         recording=recording,
         replies=replies,
+        refused_pans=refused_pans("test"),
     )
 
 
@@ -71,6 +73,29 @@ async def test_opened_cards_go_on_and_refused_ones_are_answered(
     assert payment.card is CARD
     assert peer.replies == {2: Refused("card_undecryptable")}
     assert opening.idle
+
+
+async def test_live_mode_refuses_the_known_test_cards(
+    workers: list[Worker],
+    recording: Inbox[Payment],
+    replies: Replies,
+    admit: Callable[[int], Payment],
+    peer: Peer,
+) -> None:
+    """A number that everybody knows is not charged with real money; others are."""
+    live = Opening(
+        workers=workers,
+        settings=HSM(),
+        recording=recording,
+        replies=replies,
+        refused_pans=refused_pans("live"),
+    )
+    await live.handle([admit(1), admit(2)])
+    other = OpenedCard("4242420000000000", "3012", "123", "", b"sealed", b"g" * 16)
+    workers[0].asked[0][1](CardsOpened([CARD, other]))
+    (payment,) = await recording.take(8)
+    assert payment.card is other
+    assert peer.replies == {1: Refused("card_refused")}
 
 
 async def test_the_least_loaded_worker_is_asked_and_a_third_batch_waits(
