@@ -78,7 +78,35 @@ def test_published_keys_are_consistent(key: dict[str, Any]) -> None:
     assert envelope.key_id(key["suite"], public) == key["kid"]
 
 
-@pytest.mark.parametrize("vector", VECTORS["opens"], ids=_name)
+@pytest.mark.parametrize("vector", VECTORS["seals"], ids=_name)
+def test_published_steps_of_sealing_are_right(vector: dict[str, Any]) -> None:
+    """Each value on the way from the ephemeral key to the text is the one that opening sees."""
+    suite = SUITES[vector["suite"]]
+    ephemeral, recipient = (
+        bytes.fromhex(vector[name]) for name in ("ephemeralPrivateKey", "publicKey")
+    )
+    enc = public_key(suite.number, ephemeral)
+    backend = NativeBackend()
+    backend.load("ephemeral", suite.number, ephemeral)
+    dh = backend.dh("ephemeral", recipient)
+    shared_secret = suite.shared_secret(dh, enc, recipient)
+    schedule = suite.key_schedule(shared_secret, bytes.fromhex(vector["info"]))
+    found = {
+        "enc": enc,
+        "dh": dh,
+        "sharedSecret": shared_secret,
+        "keyScheduleContext": schedule.key_schedule_context,
+        "secret": schedule.secret,
+        "key": schedule.key,
+        "baseNonce": schedule.base_nonce,
+        "plaintext": _plaintext(*(text.encode() for text in vector["card"].values())),
+    }
+    assert {name: value.hex() for name, value in found.items()} == {
+        name: vector[name] for name in found
+    }
+
+
+@pytest.mark.parametrize("vector", VECTORS["seals"] + VECTORS["opens"], ids=_name)
 def test_published_cards_open(vector: dict[str, Any]) -> None:
     """Every positive vector opens to its card, under the info the file prints."""
     context, card = vector["context"], vector["card"]
