@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
-.PHONY: install demo test test-chaos test-privileged check format bench proof clean help
+.PHONY: install demo test test-chaos test-privileged test-node check format bench proof clean help
 
 install: $(STAMP)  ## create .venv/ and install the locked dependencies
 
@@ -27,7 +27,7 @@ demo: install  ## start everything, run the stories, keep serving until Ctrl-C (
 	@$(BIN)/turnout demo $(DEMO_ARGS)
 
 test: install  ## every test that needs Python and make only
-	@$(BIN)/python -m pytest tests -m "not privileged and not chaos" $(TEST_ARGS)
+	@$(BIN)/python -m pytest tests -m "not privileged and not chaos and not node" $(TEST_ARGS)
 
 test-chaos: install  ## the longer runs of a whole stack with processes killed under load
 	@$(BIN)/python -m pytest tests/chaos -m "chaos and not privileged" $(TEST_ARGS)
@@ -35,6 +35,11 @@ test-chaos: install  ## the longer runs of a whole stack with processes killed u
 test-privileged: install  ## tests that need root and namespaces of their own
 	@test "$$(id -u)" = 0 || { echo "make test-privileged must run as root" >&2; exit 1; }
 	@$(BIN)/python -m pytest tests -m privileged $(TEST_ARGS)
+
+test-node: install  ## a client in Node, written from the documents alone, pays
+	@node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' \
+	  || { echo "make test-node needs Node 18 or newer as \`node\`" >&2; exit 1; }
+	@$(BIN)/python -m pytest tests/node $(TEST_ARGS)
 
 check: install  ## format, lint, types, imports, spelling, architecture
 	@$(BIN)/ruff format --check .
