@@ -131,7 +131,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         limits.nonce_slots,
         retention_s=2 * limits.timestamp_window_s + NONCE_MARGIN_S,
         forgotten_until_s=int(started_s),
-        now=trio.current_time(),
+        now=time.monotonic(),
         key=secrets.token_bytes(NONCE_KEY_BYTES),
     )
     charging = Charging(outside.switch)

@@ -16,7 +16,8 @@ from api.errors import Problem, ProblemError
 from api.gate import Call, Caller, IntentLookup, delivery
 from api.http.answer import JSON, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
-from api.posting import read_posting
+from api.json_body import read_object
+from api.posting import posting_key
 from api.query import ListQuery, parse_list_query, refuse_parameters
 from api.requests import read_charge, read_create_intent
 from api.resources import PaymentIntentList, Timeline
@@ -79,8 +80,8 @@ class PaymentIntents:
         if self.storage_is_full:
             raise ProblemError(Problem("insufficient_storage", retry_after_s=STORAGE_RETRY_AFTER_S))
         request, merchant = call.exchange.request, _caller(call).merchant
-        posting = read_posting(request)
-        body = read_create_intent(posting.value)
+        key = posting_key(request)
+        body = read_create_intent(read_object(request.body))
         intent_id = self.ids.next()
         client_secret = client_secrets.derive(
             merchant.secrets[0], intent_id, public_id("pi", intent_id)
@@ -98,7 +99,7 @@ class PaymentIntents:
             description=body.description or "",
             metadata=_encode(body.metadata) if body.metadata else b"",
             merchant_reference=body.merchant_reference or "",
-            key_digest=key_digest(merchant.merchant_id, live=merchant.live, key=posting.key),
+            key_digest=key_digest(merchant.merchant_id, live=merchant.live, key=key),
             request_hash=request_hash(request.method, request.target, request.body),
             expires_at_us=self.now_us() + self.expiry_us,
         )
@@ -172,18 +173,18 @@ class PaymentIntents:
         refuse_parameters(call.query)
         request, caller = call.exchange.request, _caller(call)
         intent_id = _intent_id(call)
-        posting = read_posting(request)
+        key = posting_key(request)
         charge = Charge(
             intent_id=intent_id,
             merchant_id=caller.merchant.merchant_id,
             publishable_key=caller.merchant.publishable_key.decode("ascii"),
             live=caller.merchant.live,
-            ciphertext=read_charge(posting.value),
+            ciphertext=read_charge(request.body),
             key_digest=key_digest(
                 caller.merchant.merchant_id,
                 live=caller.merchant.live,
                 intent_id=b"" if caller.intent is None else intent_id,
-                key=posting.key,
+                key=key,
             ),
             request_hash=request_hash(request.method, request.target, request.body),
             request_id=call.exchange.request_id,

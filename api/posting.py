@@ -1,45 +1,32 @@
-"""What every POST must bring: JSON, said to be JSON, under an idempotency key."""
+"""What every POST must bring beside its body: that it is JSON, and an idempotency key."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from msgspec import Struct
+from typing import Final
 
 from api.auth.credentials import read_idempotency_key
 from api.errors import Problem, ProblemError
 from api.http.parser import Request
-from api.json_body import read_object
+
+_JSON: Final = b"application/json"
+_UTF_8: Final = frozenset({b"", b"charset=utf-8", b'charset="utf-8"'})
 
 
-class Posting(Struct, frozen=True, gc=False):
-    """The idempotency key and the body, still untyped."""
-
-    key: bytes
-    value: dict[str, Any]
-
-
-def read_posting(request: Request) -> Posting:
-    """Read a POST.
+def posting_key(request: Request) -> bytes:
+    """The idempotency key of a POST that says its body is JSON.
 
     Raises:
-        ProblemError: `unsupported_media_type`, `idempotency_key_required`,
-            `idempotency_key_invalid`, or what `read_object` raises.
+        ProblemError: `unsupported_media_type`, `idempotency_key_required` or
+            `idempotency_key_invalid`.
     """
     media_type = request.headers.get(b"content-type", b"")
-    if media_type != b"application/json":
+    if media_type != _JSON:
         media_type, _, parameters = media_type.partition(b";")
-        if (
-            media_type.strip().lower() != b"application/json"
-            or parameters.strip().lower() not in _UTF_8
-        ):
+        if media_type.strip().lower() != _JSON or parameters.strip().lower() not in _UTF_8:
             raise ProblemError(Problem("unsupported_media_type"))
     key = read_idempotency_key(request)
     if key is None:
         raise ProblemError(Problem("idempotency_key_invalid"))
     if not key:
         raise ProblemError(Problem("idempotency_key_required"))
-    return Posting(key, read_object(request.body))
-
-
-_UTF_8 = frozenset({b"", b"charset=utf-8", b'charset="utf-8"'})
+    return key

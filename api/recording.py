@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Final
-
-import trio
 
 from api.http.exchange import Exchange
 from api.routes import ROUTES
@@ -39,7 +38,7 @@ class RequestMetrics:
         self.answers[route or NO_ROUTE][status // 100] += 1
         seconds = self.seconds.get(route)
         if seconds is not None:
-            seconds.observe(trio.current_time() - exchange.arrived_at)
+            seconds.observe(monotonic() - exchange.arrived_at)
 
 
 def register(metrics: Metrics, application: Application) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.errors import FieldProblem, Problem, ProblemError
-from api.json_body import convert
+from api.json_body import convert, read_object
 from ledger.money import AMOUNT_MINOR_MAX, AMOUNT_MINOR_MIN, CURRENCIES
 
 DESCRIPTION_CHARS_MAX: Final = 500
@@ -102,13 +102,45 @@ def read_create_intent(value: dict[str, Any]) -> CreateIntent:
     return body
 
 
-def read_charge(value: dict[str, Any]) -> str:
+def read_charge(body: bytes) -> str:
     """The ciphertext of a charge.
 
     Raises:
-        ProblemError: `transaction_type_unavailable` for the types of later releases, or a rule
-            broken.
+        ProblemError: `transaction_type_unavailable` for the types of later releases, a rule
+            broken, or what `read_object` raises.
     """
+    return _read_plain_charge(body) or _read_any_charge(read_object(body))
+
+
+def _read_plain_charge(body: bytes) -> str:
+    """Read the one form that nearly all charges have, in a third of the time; or give up.
+
+    The text must hold ten quotation marks and no backslash: those of three names and two values,
+    which are then all that is in it, so no member stands twice.
+    """
+    try:
+        charge = _decode_charge(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    if charge.type != "charge" or charge.card is UNSET:
+        return ""
+    ciphertext = charge.card.ciphertext
+    if (
+        ciphertext[:3] == "v1."
+        and len(ciphertext) <= CIPHERTEXT_CHARS_MAX
+        and ciphertext.isascii()
+        and body.count(b'"') == _PLAIN_CHARGE_QUOTES
+        and b"\\" not in body
+    ):
+        return ciphertext
+    return ""
+
+
+_decode_charge = msgspec.json.Decoder(ChargeIntent).decode
+_PLAIN_CHARGE_QUOTES: Final = 10
+
+
+def _read_any_charge(value: dict[str, Any]) -> str:
     kind = value.get("type")
     if kind != "charge":
         _refuse_type(kind)

@@ -43,7 +43,7 @@ _REVERSED: Final = "The payment could not be confirmed and was reversed; nothing
 
 def instant(at_us: int) -> datetime:
     """An instant of the ledger, microseconds since 1970, exactly."""
-    return _EPOCH + timedelta(microseconds=at_us)
+    return _EPOCH + timedelta(0, 0, at_us)
 
 
 def transaction(state: TransactionState, payment_intent: str) -> Transaction:

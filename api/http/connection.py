@@ -25,6 +25,7 @@ import socket
 import ssl
 from collections import deque
 from contextlib import suppress
+from time import monotonic
 from typing import Final, Protocol
 
 import trio
@@ -91,7 +92,7 @@ class Connection:
         self._socket = sock
         self._tls = TLSFilter(context) if context is not None else None
         self._parser = RequestParser(host.limits)
-        self._phase_since = trio.current_time()
+        self._phase_since = monotonic()
         self._requests = 0
         self._backlog: deque[Request | Rejection] = deque()  # parsed, not yet begun
         self._exchanges: deque[Exchange] = deque()  # begun, not yet written
@@ -155,7 +156,7 @@ class Connection:
         phase, begun = parser.phase, parser.messages_begun
         arrived = parser.feed(data)
         if parser.phase is not phase or parser.messages_begun != begun:
-            self._phase_since = trio.current_time()
+            self._phase_since = monotonic()
         if arrived:
             self._backlog.extend(arrived)
             self._begin_requests()
@@ -229,7 +230,7 @@ class Connection:
             if exchanges.popleft().last:
                 exchanges.clear()
                 self._backlog.clear()
-                self._lingering_since = trio.current_time()
+                self._lingering_since = monotonic()
         if not ready:
             return
         self._send(ready[0] if len(ready) == 1 else b"".join(ready))
@@ -258,7 +259,7 @@ class Connection:
             return
         if sent < len(data):
             self._unsent = data[sent:]
-            self._unsent_since = trio.current_time()
+            self._unsent_since = monotonic()
             self._host.start_writer(self)
 
     async def write_unsent(self) -> None:

@@ -11,6 +11,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Final
 
 import trio
@@ -165,7 +166,7 @@ class Server:
         interval_s = min(SWEEP_INTERVAL_MAX_S, shortest_s / SWEEPS_PER_TIMEOUT)
         while True:
             await trio.sleep(interval_s)
-            now = trio.current_time()
+            now = monotonic()
             for connection in list(self._connections):
                 connection.check(now)
 
@@ -182,7 +183,7 @@ class Server:
 
     def begin(self, connection: Connection, request: Request) -> Exchange:
         """A new exchange with its request id."""
-        return Exchange(connection, request, self._request_ids.next(), trio.current_time())
+        return Exchange(connection, request, self._request_ids.next(), monotonic())
 
     def handle(self, exchange: Exchange) -> None:
         """Have it answered; what the handler raises becomes a 500, counted and logged."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from api.errors import ProblemError
 from api.requests import CreateIntent, read_charge, read_create_intent
 
+encode = msgspec.json.encode
 GOOD: dict[str, Any] = {"amountInCents": 2499, "currency": "usd"}
 
 
@@ -81,7 +83,56 @@ def test_both_forms_of_a_card() -> None:
     """The short form and the long one give the same ciphertext."""
     short = {"type": "charge", "card": {"ciphertext": "v1.k.c"}}
     long = {"type": "charge", "paymentMethod": {"type": "card", "ciphertext": "v1.k.c"}}
-    assert read_charge(short) == read_charge(long) == "v1.k.c"
+    assert read_charge(encode(short)) == read_charge(encode(long)) == "v1.k.c"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type":"charge","card":{"ciphertext":"v1.k.c"}}',
+        b' { "card" : { "ciphertext" : "v1.k.c" } ,\n"type" : "charge" } ',
+        b'{"type":"charge","card":{"ciphertext":"v1.k\\u002ec"}}',
+        b'{"typ\\u0065":"charge","card":{"ciphertext":"v1.k.c"}}',
+    ],
+)
+def test_a_charge_is_read_however_it_is_written(body: bytes) -> None:
+    """White space, order and escapes change nothing."""
+    assert read_charge(body) == "v1.k.c"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"type":"charge","type":"charge","card":{"ciphertext":"v1.k.c"}}', "malformed_json"),
+        (
+            b'{"type":"charge","card":{"ciphertext":"v1.k.c"},"card":{"ciphertext":"v1.k.c"}}',
+            "malformed_json",
+        ),
+        (
+            b'{"type":"charge","card":{"ciphertext":"v1.x.y","ciphertext":"v1.k.c"}}',
+            "malformed_json",
+        ),
+        (
+            b'{"type":"charge","card":{"\\u0063iphertext":"v1.x.y","ciphertext":"v1.k.c"}}',
+            "malformed_json",
+        ),
+        (b'{"type":"charge","card":{"ciphertext":"v1.k.c"}', "malformed_json"),
+        (b'{"type":"charge","card":{"ciphertext":"v1.\xff"}}', "malformed_json"),
+        (
+            b'{"type":"charge","card":{"ciphertext":"4242424242424242"}}',
+            "raw_card_data_refused",
+        ),
+        (
+            b'{"type":"charge","card":{"ciphertext":"v1.k.c","cvc":"123"}}',
+            "raw_card_data_refused",
+        ),
+    ],
+)
+def test_the_quick_way_lets_nothing_through(body: bytes, code: str) -> None:
+    """A charge that is not plain is read by the strict way."""
+    with pytest.raises(ProblemError) as caught:
+        read_charge(body)
+    assert caught.value.problem.code == code
 
 
 @pytest.mark.parametrize(
@@ -119,6 +170,6 @@ def test_both_forms_of_a_card() -> None:
 def test_charges_that_break_a_rule(body: dict[str, Any], pointer: str, code: str) -> None:
     """What is no charge is named."""
     with pytest.raises(ProblemError) as caught:
-        read_charge(body)
+        read_charge(encode(body))
     (fault,) = caught.value.problem.errors
     assert (fault.pointer, fault.code) == (pointer, code)
