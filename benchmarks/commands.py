@@ -136,6 +136,10 @@ def measure(name: str, options: dict[str, Any], *, as_json: bool) -> int:
 
 def _add(name: str, about: str, options: tuple[Callable[[Command], Command], ...]) -> None:
     def command(*, as_json: bool, **given: Any) -> None:
+        from chassis.log import configure_logging  # noqa: PLC0415  --help must not wait
+        from chassis.settings import Log  # noqa: PLC0415
+
+        configure_logging(Log(level="warning"), process="bench")
         sys.exit(measure(name, given, as_json=as_json))
 
     decorated: Command = command

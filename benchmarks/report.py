@@ -12,7 +12,7 @@ import os
 import platform
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,15 @@ def show(document: Document, *, as_json: bool) -> None:
 def progress(text: str) -> None:
     """Say on stderr what the benchmark does now; stdout belongs to the document."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _flat(section: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Members with their names, those of nested members joined by dots."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{name}", inner) for name, inner in _flat(value))
+        else:
+            yield key, value
 
 
 def _figure(value: object) -> str:
