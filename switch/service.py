@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-import attrs
 import trio
 
 from chassis.log import get_logger
@@ -142,7 +141,7 @@ async def _assemble(
             carrier.settings.acquirer_id,
             block_count=settings.switch.stan_block_count,
         )
-    await supplies.reserve_first(carriers, partial(_take_block, pool))
+    await supplies.reserve_first(carriers, partial(_take_block, pool), now_us)
     return pipeline, carriers
 
 
@@ -175,10 +174,13 @@ def _start_supplies(
     )
 
 
-async def _take_block(pool: Pool, network: str, acquirer_id: str) -> StanBlock:
-    taken = await take_stans(pool, network, acquirer_id, now_s=now_us() // 1_000_000)
+async def _take_block(pool: Pool, network: str, acquirer_id: str, from_s: int) -> StanBlock:
+    taken = await take_stans(pool, network, acquirer_id, now_s=from_s)
     return StanBlock(
-        **{field.name: getattr(taken, field.name) for field in attrs.fields(StanBlock)}
+        first=taken.first,
+        count=taken.count,
+        floor_s=taken.floor_s,
+        ceiling_s=taken.ceiling_s,
     )
 
 

@@ -19,15 +19,18 @@ from switch.core.numbers import StanBlock
 log = get_logger(__name__)
 STAN_TICK_S = 0.1  # 1,000 STANs at 10,000 charges/s: a tenth of the block kept in reserve
 PARTITIONS_S = 6 * 3_600.0  # months are made two ahead: many chances before one is needed
+STAN_AHEAD_S = 10  # of the minute a block may be used: the ledger may be away for as long
 ACCEPTORS_S = 60.0  # how soon a merchant's changed acceptor data is used
 
-ReserveBlock = Callable[[str, str], Awaitable[StanBlock]]  # network, acquirer id
+ReserveBlock = Callable[[str, str, int], Awaitable[StanBlock]]  # network, acquirer id, from when
 
 
-async def reserve_first(carriers: Mapping[str, Carrier], reserve: ReserveBlock) -> None:
+async def reserve_first(
+    carriers: Mapping[str, Carrier], reserve: ReserveBlock, now_us: Callable[[], int]
+) -> None:
     """Give every network a first block, before anything is admitted."""
     for network, carrier in carriers.items():
-        carrier.stans.add(await reserve(network, carrier.settings.acquirer_id))
+        await _reserve(network, carrier, reserve, now_us)
 
 
 async def keep_stans(
@@ -36,16 +39,42 @@ async def keep_stans(
     settings: Switch,
     now_us: Callable[[], int],
 ) -> Never:
-    """Reserve the next block of whoever runs low; one task for all networks."""
+    """Reserve the next block of whoever runs low; one task for all networks.
+
+    A block counts only while it may still be used for some seconds: the next one must be at hand
+    before the last one has reached its ceiling, however few numbers were drawn from it.
+    """
+    failing: set[str] = set()
     while True:
         await trio.sleep(STAN_TICK_S)
         for network, carrier in carriers.items():
-            if carrier.stans.usable(now_us() // 1_000_000) >= settings.stan_block_count:
+            stans, now_s = carrier.stans, now_us() // 1_000_000
+            stans.forget_expired(now_s)
+            if stans.usable(now_s, ahead_s=STAN_AHEAD_S) >= settings.stan_block_count:
                 continue
             try:
-                carrier.stans.add(await reserve(network, carrier.settings.acquirer_id))
+                await _reserve(network, carrier, reserve, now_us)
             except LedgerError as error:
-                log.warning("stan_block_not_reserved", network=network, error=type(error).__name__)
+                if network not in failing:
+                    failing.add(network)
+                    name = type(error).__name__
+                    log.warning("stan_block_not_reserved", network=network, error=name)
+            else:
+                if network in failing:
+                    failing.remove(network)
+                    log.info("stan_block_reserved", network=network)
+
+
+async def _reserve(
+    network: str, carrier: Carrier, reserve: ReserveBlock, now_us: Callable[[], int]
+) -> None:
+    """Reserve a block from now on, or from the last second used where the clock stepped back.
+
+    DE 7 stays at that second until the clock has caught up; a block reserved for earlier seconds
+    could not be used.
+    """
+    from_s = max(now_us() // 1_000_000, carrier.stans.last_s)
+    carrier.stans.add(await reserve(network, carrier.settings.acquirer_id, from_s))
 
 
 async def refresh_acceptors(forget: Callable[[], None]) -> Never:
@@ -76,10 +105,10 @@ async def keep_partitions(
     """
     while True:
         try:
+            if tables := await strays():  # first: they keep their own month from being made
+                log.critical("rows_outside_partitions", tables=tables)
             if made := await ensure():
                 log.info("partitions_made", tables=made)
-            if tables := await strays():
-                log.critical("rows_outside_partitions", tables=tables)
         except LedgerError as error:
             log.warning("partitions_not_made", error=type(error).__name__)
         await trio.sleep(PARTITIONS_S)

@@ -58,9 +58,14 @@ class StanAllocator:
         self._last_s = 0
         self._de7 = ""
 
-    def usable(self, now_s: int) -> int:
-        """STANs at hand that may be used now, in all blocks not past their ceiling."""
-        second = max(now_s, self._last_s)
+    @property
+    def blocks(self) -> int:
+        """Blocks at hand, of whatever use they still are."""
+        return len(self._blocks)
+
+    def usable(self, now_s: int, *, ahead_s: int = 0) -> int:
+        """STANs at hand that may still be used in `ahead_s` seconds, in all blocks."""
+        second = max(now_s, self._last_s) + ahead_s
         count = 0
         for position, block in enumerate(self._blocks):
             if max(second, block.floor_s) <= block.ceiling_s:
@@ -76,6 +81,13 @@ class StanAllocator:
         """Put a block behind those at hand."""
         self._blocks.append(block)
         if len(self._blocks) == 1:
+            self._begin()
+
+    def forget_expired(self, now_s: int) -> None:
+        """Let go of blocks past their ceiling, which in quiet times nobody draws from."""
+        second = max(now_s, self._last_s)
+        while self._blocks and self._blocks[0].ceiling_s < second:
+            self._blocks.popleft()
             self._begin()
 
     def next(self, now_s: int) -> tuple[str, str]:

@@ -74,6 +74,33 @@ def test_usable_counts_what_may_still_be_used() -> None:
     assert made.usable(NOON + 601) == 0
 
 
+def test_usable_looks_ahead() -> None:
+    """A block counts up to the very second of its ceiling, reckoned ahead, and not past it."""
+    made = allocator(block(1, 10))
+    assert made.usable(NOON + 50, ahead_s=10) == 10
+    assert made.usable(NOON + 50, ahead_s=11) == 0
+    assert made.next(NOON + 50)[0] == "000001"
+
+
+def test_expired_blocks_are_let_go_and_others_kept() -> None:
+    """A block goes with the second after its ceiling; what lies behind it moves up."""
+    made = allocator(block(1, 10), block(11, 10, ceiling_s=NOON + 600))
+    made.forget_expired(NOON + 60)
+    assert made.blocks == 2
+    made.forget_expired(NOON + 61)
+    assert (made.blocks, made.next(NOON + 61)[0]) == (1, "000011")
+    made.forget_expired(NOON + 601)
+    assert (made.blocks, made.usable(NOON)) == (0, 0)
+
+
+def test_a_block_expires_by_de7_where_the_clock_has_stepped_back() -> None:
+    """Seconds already used count, not the clock behind them."""
+    made = allocator(block(1, 10, ceiling_s=NOON + 60), block(11, 10, ceiling_s=NOON + 600))
+    made.next(NOON + 61)
+    made.add(block(21, 10, ceiling_s=NOON + 60))
+    assert made.usable(NOON) == 9
+
+
 @pytest.mark.parametrize(("first", "count"), [(0, 10), (1, 0), (999_999, 2), (-5, 10)])
 def test_blocks_outside_six_digits_are_refused(first: int, count: int) -> None:
     """000000 is unused and STANs end at 999999."""
