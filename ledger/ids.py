@@ -55,14 +55,22 @@ class UUID7Source:
 
     `now_us` gives microseconds since 1970 and may go backwards; `random(n)` gives n random bytes.
     Beyond 4.096 million ids a second the ids run ahead of the clock instead of repeating.
+    `above` is an id that every new one must exceed: the newest of an earlier process of the same
+    owner, whose clock may have been ahead of ours.
     """
 
     __slots__ = ("_last_tick", "_now_us", "_pool", "_pool_at", "_random")
 
-    def __init__(self, now_us: Callable[[], int], random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        now_us: Callable[[], int],
+        random: Callable[[int], bytes],
+        *,
+        above: bytes = b"",
+    ) -> None:
         self._now_us = now_us
         self._random = random
-        self._last_tick = -1
+        self._last_tick = _tick_of(above) if above else -1
         self._pool = b""
         self._pool_at = 0
 
@@ -82,6 +90,11 @@ class UUID7Source:
         return (
             (tick >> 12) << 80 | _VERSION_7 | (tick & _FRACTION_MASK) << 64 | _VARIANT_RFC | noise
         ).to_bytes(ID_BYTES)
+
+
+def _tick_of(id_: bytes) -> int:
+    """Milliseconds and fraction of an id as one number, in 1/4096 ms."""
+    return int.from_bytes(id_[:6]) << 12 | int.from_bytes(id_[6:8]) & _FRACTION_MASK
 
 
 def uuid7_time_us(id_: bytes) -> int:

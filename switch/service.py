@@ -106,7 +106,9 @@ async def _assemble(
     """Recover, then build the pipeline and everything it speaks to."""
     settings = service.settings
     outcomes = OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger)
-    newest = await newest_attempt(pool, lease.switch)
+    # Ids and RRNs go on above the last process's, whatever the clock says: recovery reads attempts
+    # in the order of their ids.
+    newest_id, newest_rrn = await newest_attempt(pool, lease.switch) or (b"", "")
     recovered = await recover(pool, lease, outcomes, now_us)
     workers = [await _start_worker(path, service, background) for path in service.endpoints["hsm"]]
     carriers: dict[str, Carrier] = {}
@@ -128,8 +130,8 @@ async def _assemble(
             adoptions=OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger),
             recovered=recovered,
             codes=load_response_codes(),
-            rrns=RRNSource(service.index, now_us, newest[1] if newest is not None else ""),
-            next_id=UUID7Source(now_us, os.urandom).next,
+            rrns=RRNSource(service.index, now_us, newest_rrn),
+            next_id=UUID7Source(now_us, os.urandom, above=newest_id).next,
             now_us=now_us,
         ),
     )

@@ -42,6 +42,15 @@ def test_ids_grow_whatever_the_clock_does(instants: list[int]) -> None:
     assert all(low < high for low, high in pairwise(issued))
 
 
+@given(INSTANT_US, INSTANT_US)
+def test_ids_grow_over_processes_whatever_the_clock_does(before: int, after: int) -> None:
+    """A source that follows another starts above its newest id, to the last fraction."""
+    first = UUID7Source(lambda: before, lambda count: b"\xff" * count)
+    newest = [first.next() for _ in range(3)][-1]
+    following = UUID7Source(lambda: after, bytes, above=newest)
+    assert newest < following.next() < following.next()
+
+
 def test_random_bits_come_from_the_generator() -> None:
     """The 62 low bits are the generator's, eight bytes an id, over refills of its pool."""
     source = UUID7Source(lambda: 0, lambda count: b"\xff" * count)
