@@ -26,6 +26,7 @@ LEAF_LIFE = timedelta(days=30)
 RENEW_BEFORE = timedelta(days=10)
 BACKDATE = timedelta(days=1)  # a clock stepped back must not make our certificates unborn
 
+_AUTHORITY = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Turnout development CA")])
 _PURPOSE = {
     "server": ExtendedKeyUsageOID.SERVER_AUTH,
     "client": ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -65,6 +66,15 @@ def development_pki(
         _write(pem, leaf.public_bytes(serialization.Encoding.PEM))
 
 
+def holds_development_certificate(pem: bytes) -> bool:
+    """Whether any certificate in a PEM file is a development CA's, or was issued by one.
+
+    Raises:
+        ValueError: there is no certificate in it.
+    """
+    return any(each.issuer == _AUTHORITY for each in x509.load_pem_x509_certificates(pem))
+
+
 def _authority(
     directory: Path, now: datetime
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
@@ -77,9 +87,8 @@ def _authority(
             raise ValueError(f"{key_file}: not an elliptic-curve key")
         return certificate, loaded
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Turnout development CA")])
     certificate = (
-        _builder(subject, subject, key.public_key(), key.public_key(), now, CA_LIFE)
+        _builder(_AUTHORITY, _AUTHORITY, key.public_key(), key.public_key(), now, CA_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())

@@ -31,6 +31,7 @@ from stack.layout import (
     make_run_folder,
     stack_users,
 )
+from stack.live import refuse_what_test_mode_left
 from stack.sockets import bind_sockets
 
 # Past a drain, a process ends by its own alarm; see chassis.service.run.
@@ -153,6 +154,7 @@ def _prepare(
         _log.warning("trust zones not separated: every process runs as this user")
     remove_endpoints(data_dir)
     held.callback(remove_endpoints, data_dir)
+    refuse_what_test_mode_left(settings, data_dir)
     make_data_folders(settings, data_dir, users)
     make_certificates(settings, data_dir, users)
     runtime_dir = _runtime_folder(data_dir, environ, held)
