@@ -96,8 +96,8 @@ def show(document: Document, *, as_json: bool) -> None:
     if budgets:
         table.add_column("budget", justify="right")
     for section in ("results", "cpu_us_per_op", "peers", "parameters"):
-        for key, value in document[section].items():
-            if key == "budget_us":
+        for key, value in _flat(document[section]):
+            if key.startswith("budget_us."):
                 continue
             budget = _figure(budgets[key]) if section == "cpu_us_per_op" and key in budgets else ""
             table.add_row(f"{section}.{key}", _figure(value), *([budget] if budgets else []))
