@@ -14,11 +14,12 @@ import re
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from api.card_data import holds_card_number, is_card_member, is_card_number
 from api.errors import FieldProblem, Problem, ProblemError
 
-T = TypeVar("T")
+Record = TypeVar("Record", bound=Struct)
 
 DEPTH_MAX: Final = 8  # the deepest body of a route has three levels
 _NAME_CHARS_MAX: Final = 64  # of a member's name in an answer
@@ -32,7 +33,19 @@ _COMMON_MEMBERS: Final = frozenset(
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$(.*)`)?", re.DOTALL)
 _MISSING_FIELD = re.compile(r"Object missing required field `(.*?)`(?: - at `\$(.*)`)?", re.DOTALL)
 _WRONG = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
+_WRONG_TYPE = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+# msgspec's names of types, which are Python's, in the words of JSON.
+_TYPES: Final = {
+    "array": "an array",
+    "bool": "a boolean",
+    "float": "a number with a fraction",
+    "int": "an integer",
+    "object": "an object",
+    "str": "a string",
+}
 _PATH_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+
+_CUT_SHORT: Final = "Input data was truncated"  # as msgspec puts it
 
 _decode = msgspec.json.Decoder().decode
 
@@ -43,6 +56,8 @@ def read_object(body: bytes) -> dict[str, Any]:
     Raises:
         ProblemError: `malformed_json` or `raw_card_data_refused`.
     """
+    if not body:
+        raise _malformed("there is no body; it must be one JSON object")
     try:
         value = _decode(body)
     except UnicodeDecodeError:
@@ -50,7 +65,9 @@ def read_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise _malformed(f"the body is nested deeper than {DEPTH_MAX} levels") from None
     except msgspec.DecodeError as error:
-        raise _malformed(str(error)) from None  # names the place and the rule, not the data
+        # msgspec names the place and the rule, not the data.
+        reason = "the body ends before its JSON does" if str(error) == _CUT_SHORT else str(error)
+        raise _malformed(reason) from None
     if type(value) is not dict:
         raise _malformed("the body must be one JSON object")
     members = _inspect(value, "", 1)
@@ -59,7 +76,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def convert(value: dict[str, Any], type_: type[T]) -> T:
+def convert(value: dict[str, Any], type_: type[Record]) -> Record:
     """The object as a record.
 
     Raises:
@@ -70,6 +87,9 @@ def convert(value: dict[str, Any], type_: type[T]) -> T:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
         fault = explain(str(error))
+        if fault.code == "unknown_field" and fault.pointer.count("/") == 1:
+            known = ", ".join(sorted(field.encode_name for field in msgspec.structs.fields(type_)))
+            fault = msgspec.structs.replace(fault, detail=f"{fault.detail}; known are {known}")
         raise ProblemError(Problem(fault.code, fault.detail, (fault,))) from None
 
 
@@ -87,6 +107,10 @@ def explain(reason: str) -> FieldProblem:
     pointer = _pointer(match[2])
     if pointer == f"/{_AMOUNT}" and match[1] == "Expected `int`, got `float`":
         return FieldProblem(pointer, "amount_out_of_range", "must be an integer in minor units")
+    if wrong := _WRONG_TYPE.fullmatch(match[1]):
+        expected = " or ".join(_TYPES.get(name, name) for name in wrong[1].split(" | "))
+        rule = f"must be {expected}, not {_TYPES.get(wrong[2], wrong[2])}"
+        return FieldProblem(pointer, "invalid_type", rule)
     return FieldProblem(pointer, "invalid_type", match[1].replace("`", ""))
 
 

@@ -98,7 +98,9 @@ def docs_page() -> str:
     return _page(
         "Turnout API",
         "<p>Requests of a merchant's server are signed; the HTTP guide says how, step by step, "
-        "with test vectors. The types stand in <a href='/openapi.json'>/openapi.json</a>.</p>"
+        "with test vectors: <code>docs/http-api.md</code> among Turnout's sources. The members of "
+        "every body and the parameters of every route stand in "
+        "<a href='/openapi.json'>/openapi.json</a>.</p>"
         f"<h2>Routes</h2><table>{routes}</table><h2>Error codes</h2><table>{codes}</table>",
     )
 

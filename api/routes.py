@@ -192,7 +192,9 @@ ROUTES: Final = (
     GET_READINESS,
 )
 
-_NOT_FOUND: Final = ProblemError(Problem("not_found", "there is no such address"))
+_NOT_FOUND: Final = ProblemError(
+    Problem("not_found", "there is no such address; GET /docs lists all")
+)
 
 
 class Router:

@@ -81,10 +81,11 @@ class CredentialReader:
             return _browser_credential(key, headers[b"x-client-secret"], live=live)
         nonce = headers.get(b"x-request-nonce", b"")
         if _NONCE.fullmatch(nonce) is None:
-            raise _failed("X-Request-Nonce must be 16 to 64 of A-Z a-z 0-9 _ -")
+            raise _badly_formed("X-Request-Nonce", nonce, "16 to 64 of A-Z a-z 0-9 _ -")
         signature = headers.get(b"x-signature", b"")
         if _SIGNATURE.fullmatch(signature) is None:
-            raise _failed("X-Signature must be sha256= and 64 lower-case hexadecimal digits")
+            form = "sha256= and 64 lower-case hexadecimal digits"
+            raise _badly_formed("X-Signature", signature, form)
         timestamp = headers.get(b"x-request-timestamp", b"")
         return SignedCredential(
             key,
@@ -109,11 +110,11 @@ def parse_timestamp(timestamp: bytes) -> int:
         AuthenticationError: any other form, or no such date.
     """
     if _TIMESTAMP.fullmatch(timestamp) is None:
-        raise _failed("X-Request-Timestamp must have the form 2026-01-02T03:04:05Z")
+        raise _badly_formed("X-Request-Timestamp", timestamp, "of the form 2026-01-02T03:04:05Z")
     try:
         return int(datetime.fromisoformat(timestamp.decode()).timestamp())
     except ValueError:
-        raise _failed("X-Request-Timestamp must be a date and time that exist") from None
+        raise _badly_formed("X-Request-Timestamp", timestamp, "an instant that exists") from None
 
 
 def read_idempotency_key(request: Request) -> bytes | None:
@@ -125,18 +126,24 @@ def read_idempotency_key(request: Request) -> bytes | None:
 
 
 def _publishable_key(authorization: bytes) -> tuple[bytes, bool]:
-    key = authorization[len(_SCHEME) :]
+    scheme, key = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
     match = _KEY.fullmatch(key)
-    if authorization[: len(_SCHEME)] != _SCHEME or match is None:
-        raise _failed("Authorization must be Bearer and a publishable key pk_…")
+    # A scheme may be written in any case (RFC 9110, 11.1).
+    if match is None or (scheme != _SCHEME and scheme.capitalize() != _SCHEME):
+        form = "Bearer and a publishable key pk_test_… or pk_live_…"
+        raise _badly_formed("Authorization", authorization, form)
     return key, match[1] == b"live"
 
 
 def _browser_credential(key: bytes, client_secret: bytes, *, live: bool) -> BrowserCredential:
     match = _CLIENT_SECRET.fullmatch(client_secret)
     if match is None:
-        raise _failed("X-Client-Secret must have the form pi_…_secret_…")
+        raise _badly_formed("X-Client-Secret", client_secret, "of the form pi_…_secret_…")
     return BrowserCredential(key, live, match[1].decode(), client_secret.decode())
+
+
+def _badly_formed(name: str, value: bytes, form: str) -> AuthenticationError:
+    return _failed(f"{name} must be {form}" if value else f"{name} is missing")
 
 
 def _failed(detail: str) -> AuthenticationError:

@@ -170,10 +170,12 @@ async def test_timestamps_have_a_window(api: RunningAPI, offset_s: int, code: st
     ],
 )
 async def test_badly_formed_credentials(api: RunningAPI, changes: dict[str, str | None]) -> None:
-    """A missing or malformed header is named."""
+    """A missing or malformed header is named, and the two are told apart."""
     response = await api.ask(api.shop.request("GET", "/payment-intents", **changes))
     assert refused(response) == "authentication_failed"
-    assert "must" in json.loads(response.body)["detail"]
+    ((name, value),) = changes.items()
+    said = "is missing" if value is None else "must be "
+    assert json.loads(response.body)["detail"].startswith(f"{name.replace('_', '-')} {said}")
 
 
 @pytest.mark.parametrize(

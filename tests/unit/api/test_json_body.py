@@ -156,7 +156,11 @@ def test_a_sealed_card_is_not_searched() -> None:
         ),
         (
             {"amountInCents": 1, "x/y": 1},
-            FieldProblem("/x~1y", "unknown_field", "x/y is not known here"),
+            FieldProblem(
+                "/x~1y",
+                "unknown_field",
+                "x/y is not known here; known are amountInCents, inner, items, labels",
+            ),
         ),
         (
             {"amountInCents": 1, "inner": {"name": "", "x": 1}},
@@ -164,7 +168,7 @@ def test_a_sealed_card_is_not_searched() -> None:
         ),
         (
             {"amountInCents": "1"},
-            FieldProblem("/amountInCents", "invalid_type", "Expected int, got str"),
+            FieldProblem("/amountInCents", "invalid_type", "must be an integer, not a string"),
         ),
         (
             {"amountInCents": 1.5},
@@ -173,12 +177,34 @@ def test_a_sealed_card_is_not_searched() -> None:
             ),
         ),
         (
+            {"amountInCents": True},
+            FieldProblem("/amountInCents", "invalid_type", "must be an integer, not a boolean"),
+        ),
+        (
+            {"amountInCents": None},
+            FieldProblem("/amountInCents", "invalid_type", "must be an integer, not null"),
+        ),
+        (
+            {"amountInCents": 1, "inner": "a"},
+            FieldProblem("/inner", "invalid_type", "must be an object or null, not a string"),
+        ),
+        (
+            {"amountInCents": 1, "items": {}},
+            FieldProblem("/items", "invalid_type", "must be an array or null, not an object"),
+        ),
+        (
+            {"amountInCents": 1, "items": [{"name": 1.5}]},
+            FieldProblem(
+                "/items/0/name", "invalid_type", "must be a string, not a number with a fraction"
+            ),
+        ),
+        (
             {"amountInCents": 1, "items": [{"name": "a"}, {"name": 1}]},
-            FieldProblem("/items/1/name", "invalid_type", "Expected str, got int"),
+            FieldProblem("/items/1/name", "invalid_type", "must be a string, not an integer"),
         ),
         (
             {"amountInCents": 1, "labels": {"a": 1}},
-            FieldProblem("/labels", "invalid_type", "Expected str, got int"),
+            FieldProblem("/labels", "invalid_type", "must be a string, not an integer"),
         ),
     ],
 )
@@ -194,4 +220,18 @@ def test_a_long_unknown_name_is_cut() -> None:
     """An answer does not grow with what was sent."""
     with pytest.raises(ProblemError) as caught:
         convert({"amountInCents": 1, "x" * 10_000: 1}, Outer)
-    assert len(caught.value.problem.detail) < 100
+    assert len(caught.value.problem.detail) < 150
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "there is no body; it must be one JSON object"),
+        (b'{"a":', "the body ends before its JSON does"),
+        (b'{"a":1,}', "JSON is malformed: trailing comma in object (byte 7)"),
+        (b"[]", "the body must be one JSON object"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said(body: bytes, detail: str) -> None:
+    """In words that say how to mend it."""
+    assert refused(body).detail == detail

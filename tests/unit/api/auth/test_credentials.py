@@ -50,6 +50,30 @@ def test_a_browser_credential_is_read_and_cannot_be_seen() -> None:
     assert "secret" not in repr(credential)
 
 
+@pytest.mark.parametrize(
+    ("authorization", "read"),
+    [
+        (b"bearer pk_test_docs", True),
+        (b"BEARER pk_test_docs", True),
+        (b"pk_test_docs", False),
+        (b"Bearer  pk_test_docs", False),
+        (b"Bearer\tpk_test_docs", False),
+        (b"Basics pk_test_docs", False),
+        (b"Bearer sk_test_docs", False),
+    ],
+)
+def test_the_scheme_may_be_written_in_any_case(authorization: bytes, *, read: bool) -> None:
+    """As RFC 9110 has it; nothing else about the header is loose."""
+    headers = SIGNED | {b"authorization": authorization}
+    if read:
+        CredentialReader().read(request(headers))
+        return
+    with pytest.raises(AuthenticationError) as caught:
+        CredentialReader().read(request(headers))
+    form = "Bearer and a publishable key pk_test_… or pk_live_…"
+    assert caught.value.detail == f"Authorization must be {form}"
+
+
 def test_the_remembered_timestamp_is_not_taken_for_another() -> None:
     """A reader that has seen one timestamp still reads the next, and a missing one."""
     reader = CredentialReader()
