@@ -1,0 +1,88 @@
+"""Sealing through the HSM's socket, against an HSM that answers as told."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from chassis.mux import MuxPeer, MuxServer
+from chassis.settings import HSM, MuxLimits, Settings
+from hsm_sim.wire import HSMReply, HSMRequest, KeysListed, Refused, SealSecrets, SecretsSealed
+from stack.api_keys import HSMSealer, SealingError
+
+HASTY = Settings(
+    mux=MuxLimits(connect_timeout_s=0.1, reconnect_min_s=0.01, reconnect_max_s=0.01),
+    hsm=HSM(open_deadline_s=0.1),
+)
+PAIR = ("pk_test_docs", "sk_test_docs")
+SEALED = SecretsSealed([b"sealed"])
+
+
+class ToldHSM:
+    """A worker's socket; answers every request with `reply`, or not at all."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.reply: HSMReply | None = SEALED
+        self.heard: list[HSMRequest] = []
+
+    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until canceled."""
+        server: MuxServer[HSMRequest, HSMReply] = MuxServer(
+            request_type=HSMRequest,
+            reply_type=HSMReply,
+            limits=HASTY.mux,
+            on_batch=self._answer,
+        )
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path)
+            listener.listen()
+            await server.serve(listener, allowed_uids=None, task_status=task_status)
+
+    def _answer(self, peer: MuxPeer[HSMReply], batch: list[tuple[int, HSMRequest]]) -> None:
+        for number, request in batch:
+            self.heard.append(request)
+            if self.reply is not None:
+                peer.reply(number, self.reply)
+
+
+@pytest.fixture
+async def hsm(open_tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[ToldHSM]:
+    """An HSM that is listening."""
+    told = ToldHSM(str(open_tmp_path / "hsm-0"))
+    await nursery.start(told.serve)
+    yield told
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_secret_is_sealed_for_its_publishable_half(hsm: ToldHSM) -> None:
+    """One secret, bound to one context, and its blob comes back."""
+    assert await HSMSealer(hsm.path, HASTY).seal(*PAIR) == b"sealed"
+    assert hsm.heard == [SealSecrets([b"sk_test_docs"], [b"pk_test_docs"])]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Refused("not_permitted"), "refused to seal a secret: not_permitted"),
+        (KeysListed([]), "did not seal a secret"),
+        (None, "did not seal a secret"),
+    ],
+)
+async def test_anything_but_a_sealed_secret_is_an_error(
+    hsm: ToldHSM, reply: HSMReply | None, reason: str
+) -> None:
+    """A refusal is named; a strange answer and silence seal nothing, in bounded time."""
+    hsm.reply = reply
+    with trio.fail_after(5), pytest.raises(SealingError, match=reason):
+        await HSMSealer(hsm.path, HASTY).seal(*PAIR)
+
+
+async def test_an_hsm_that_is_away_is_an_error(open_tmp_path: Path) -> None:
+    """Nobody listens: the error says so instead of trying for ever."""
+    with trio.fail_after(5), pytest.raises(SealingError, match="connecting failed"):
+        await HSMSealer(str(open_tmp_path / "nobody"), HASTY).seal(*PAIR)
