@@ -32,6 +32,7 @@ from api.payment_intents import Creations, Lists, PaymentIntents, Timelines
 from api.query import ListQuery
 from api.recording import RequestMetrics
 from api.routes import ROUTES, Router
+from chassis.clock import now_us
 from chassis.mux import MuxClient
 from chassis.settings import Settings
 from hsm_sim.wire import HSMReply, HSMRequest
@@ -239,8 +240,3 @@ def _endpoints(payment_intents: PaymentIntents, pages: Pages) -> dict[str, Endpo
         routes.GET_HEALTH.name: pages.health,
         routes.GET_READINESS.name: pages.ready,
     }
-
-
-def now_us() -> int:
-    """The wall clock, microseconds since 1970."""
-    return time.time_ns() // 1_000

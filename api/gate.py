@@ -11,7 +11,6 @@ time; in live mode every cause has the same answer.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -33,6 +32,7 @@ from api.http.exchange import Exchange
 from api.merchants import MerchantDirectory
 from api.nonces import NonceTableFullError
 from api.routes import Access, Route, Router
+from chassis.clock import now_s
 from chassis.log import get_logger
 from ledger.ids import IdError, parse_id
 from ledger.records import IntentRow
@@ -131,7 +131,7 @@ class Gate:
         try:
             credential = call.credential = self._reader.read(call.exchange.request)
             if isinstance(credential, SignedCredential):
-                self.verifier.check_time(credential, time.time())
+                self.verifier.check_time(credential, now_s())
         except AuthenticationError as error:
             self._refuse(call, error)
             return
@@ -209,7 +209,7 @@ class Gate:
                 error.code,
                 error.detail,
                 canonical_string=canonical.decode("latin-1"),
-                server_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                server_time=datetime.fromtimestamp(now_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             )
         )
 

@@ -8,7 +8,6 @@ and since the supervisor stops the api before the switch, what was asked is stil
 from __future__ import annotations
 
 import math
-import time
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ import trio
 
 from api.assembly import Outside, assemble
 from api.recording import register
+from chassis.clock import now_s
 from chassis.mux import MuxClient, dial_unix
 from chassis.service import Service
 from hsm_sim.wire import HSMReply, HSMRequest
@@ -27,7 +27,7 @@ from switch.wire import SwitchReply, SwitchRequest
 async def serve(service: Service) -> None:
     """Run the api until asked to drain."""
     settings = service.settings
-    started_s = time.time()
+    started_s = now_s()
     pool = Pool(
         service.secrets["database_dsn"], settings.api.database_sessions, settings=settings.ledger
     )
@@ -55,7 +55,8 @@ async def serve(service: Service) -> None:
         service.checks["storage"] = lambda: not storage.scarce
         background.start_soon(storage.watch, application.heed_storage)
         application.start(background)
-        await trio.sleep(max(0.0, math.floor(started_s) + 1 - time.time()))
+        # At most a second, also if the clock was set back meanwhile.
+        await trio.sleep(min(1.0, max(0.0, math.floor(started_s) + 1 - now_s())))
         async with trio.open_nursery() as serving:
             await serving.start(
                 application.server.serve, [service.listeners["http"]], service.draining

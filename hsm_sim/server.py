@@ -9,12 +9,12 @@ fast refusal can be retried elsewhere and a long wait cannot.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import trio
 
+from chassis.clock import now_s
 from chassis.log import get_logger
 from chassis.mux import MuxPeer, MuxServer
 from chassis.settings.tree import HSM, MuxLimits
@@ -57,7 +57,7 @@ class HSMServer:
         policy: Policy,
         settings: HSM,
         limits: MuxLimits,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_s,
     ) -> None:
         self.inbox: Inbox[Waiting] = Inbox(settings.queue_requests_max, name="hsm")
         self._commands = commands

@@ -6,11 +6,11 @@ Each worker is a process with a socket of its own; all share one key store. Work
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 
 import trio
 
+from chassis import clock as wall_clock
 from chassis.log import get_logger
 from chassis.service import Service
 from chassis.settings.tree import HSM
@@ -32,20 +32,20 @@ async def serve(service: Service) -> None:
         KeystoreError: the key store cannot be used, at the start or later.
     """
     settings = service.settings.hsm
-    now_s = int(time.time())
+    started_s = int(wall_clock.now_s())
     store = open_keystore(
         service.data_dir / "hsm",
         slots(settings),
-        now_s=now_s,
+        now_s=started_s,
         destroyed_kept_s=settings.destroyed_keys_kept_s,
         may_generate_lmk=service.settings.mode == "test",
         worker=service.index,
     )
     if service.index == 0:
-        rotate_if_due(store, settings, now_s=now_s)
+        rotate_if_due(store, settings, now_s=started_s)
     policy = Policy(service.allowed_uids)
     commands = Commands(
-        store=store, policy=policy, settings=settings, random=os.urandom, now_s=now_s
+        store=store, policy=policy, settings=settings, random=os.urandom, now_s=started_s
     )
     server = HSMServer(
         commands=commands, policy=policy, settings=settings, limits=service.settings.mux
@@ -54,7 +54,7 @@ async def serve(service: Service) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, service.listeners["mux"])
         if service.index == 0:
-            nursery.start_soon(keep_rotating, store, settings, time.time)
+            nursery.start_soon(keep_rotating, store, settings, wall_clock.now_s)
         service.ready()
         async with trio.open_nursery() as working:
             working.start_soon(server.work)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import attrs
 import trio
 
+from chassis.clock import now_us
 from chassis.framing import LengthFramer
 from chassis.log import get_logger
 from chassis.settings.tree import Network, Simulator
@@ -33,11 +33,6 @@ FINISH_TIMEOUT_S: Final = 2.0  # for queued answers to leave when the host stops
 Stream = trio.SSLStream[trio.SocketStream]
 
 log = get_logger(__name__)
-
-
-def wall_clock_us() -> int:
-    """Microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
 
 
 @attrs.define
@@ -78,7 +73,7 @@ class Host:
         dialect: Dialect,
         issuer: Issuer,
         journal: Journal,
-        now_us: Callable[[], int] = wall_clock_us,
+        now_us: Callable[[], int] = now_us,
     ) -> None:
         self._network = network
         self._limits = limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chassis.clock import now_us
 from chassis.log import get_logger
 from chassis.service import Service
 from chassis.settings.tree import Network, Simulator
@@ -11,7 +12,7 @@ from chassis.tls import server_context
 from network_sim import metrics
 from network_sim.cards import CardBook, load_card_file
 from network_sim.codec import choose_codec
-from network_sim.host import Host, wall_clock_us
+from network_sim.host import Host
 from network_sim.issuer import Issuer
 from network_sim.journal import Journal
 from switch.iso8583 import Dialect, load_dialect
@@ -35,7 +36,7 @@ async def serve(service: Service) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(path)
     try:
-        since_us = wall_clock_us() - limits.remembered_s * 1_000_000
+        since_us = now_us() - limits.remembered_s * 1_000_000
         issuer.restore(journal.recent(limits.remembered_max, since_us=since_us))
         host = Host(
             network=network,

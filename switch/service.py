@@ -9,12 +9,12 @@ is left to the next start's recovery.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import trio
 
+from chassis.clock import now_us
 from chassis.log import get_logger
 from chassis.mux import MuxClient, MuxServer, dial_unix
 from chassis.service import Service
@@ -46,11 +46,6 @@ from switch.wire import SwitchReply, SwitchRequest
 log = get_logger(__name__)
 POOL_SIZE = 4  # look-ups, acceptor data, STAN blocks, sweeps: one session each at most
 LEASE_TTL_S = 10  # leases are not yet renewed: the epoch alone keeps an older process out
-
-
-def now_us() -> int:
-    """The wall clock, microseconds since 1970."""
-    return time.time_ns() // 1_000
 
 
 async def serve(service: Service) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from api.errors import Problem, document
+from chassis.clock import now_s
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 JSON: Final = "application/json"
@@ -110,7 +110,7 @@ class DateLine:
 
     __slots__ = ("_clock", "_line", "_second")
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = now_s) -> None:
         self._clock = clock
         self._second = -1
         self._line = b""

@@ -29,6 +29,7 @@ import attrs
 import trio
 from prometheus_client import CollectorRegistry
 
+from chassis.clock import follow_offset
 from chassis.log import configure_logging, get_logger
 from chassis.metrics import Metrics
 from chassis.runtime_metrics import CollectorPauses, register_runtime_metrics
@@ -123,6 +124,8 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to interpret
     document = read_launch_document(launch_fd)
     configure_logging(document.settings.log, process=document.name)
+    if document.settings.testing.clock_offset_file:
+        follow_offset(Path(document.settings.testing.clock_offset_file))
     limit_resources()
     os.chdir("/")
     pauses = CollectorPauses()

@@ -16,6 +16,7 @@ from chassis.settings.tree import (
     Simulator,
     Supervisor,
     Switch,
+    Testing,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Simulator",
     "Supervisor",
     "Switch",
+    "Testing",
     "check_live",
     "data_directory",
     "default_config_path",

@@ -30,7 +30,12 @@ def _development_pki(settings: Settings) -> Iterator[tuple[str, str]]:
             )
 
 
-LIVE_CHECKS: tuple[LiveCheck, ...] = (_oracle_codec, _development_pki)
+def _stepped_clock(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.testing.clock_offset_file:
+        yield "testing.clock_offset_file", "payments are dated by the machine's clock"
+
+
+LIVE_CHECKS: tuple[LiveCheck, ...] = (_oracle_codec, _development_pki, _stepped_clock)
 
 
 def check_live(settings: Settings) -> None:

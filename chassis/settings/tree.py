@@ -212,6 +212,12 @@ class Supervisor(Section, frozen=True):
     uid_base: int = 52_000  # postgres, hsm, switch, api, networks follow from here
 
 
+class Testing(Section, frozen=True):
+    """What live mode refuses: conditions that nobody wants to wait for."""
+
+    clock_offset_file: str = ""  # every process's wall clock follows it; see chassis.clock
+
+
 class Settings(Section, frozen=True):
     """Everything that can be set."""
 
@@ -227,3 +233,4 @@ class Settings(Section, frozen=True):
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
     supervisor: Supervisor = field(default_factory=Supervisor)
+    testing: Testing = field(default_factory=Testing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chassis.settings import Network, Settings, SettingsError, check_live
+from chassis.settings import Network, Settings, SettingsError, Testing, check_live
 
 REAL = Network(server_name="network.example", port=1, simulate=False)
 
@@ -30,6 +30,15 @@ def test_live_refuses_simulated_networks() -> None:
     """A simulated network would bring the development certificates."""
     with pytest.raises(SettingsError, match=r"networks\.real\.simulate .*development"):
         check_live(_settings("live", simulate=True))
+
+
+def test_live_refuses_a_clock_of_its_own() -> None:
+    """Payments are dated by the machine's clock, which others can check."""
+    stepped = msgspec.structs.replace(
+        _settings("live"), testing=Testing(clock_offset_file="/tmp/offset")
+    )
+    with pytest.raises(SettingsError, match=r"testing\.clock_offset_file .*live"):
+        check_live(stepped)
 
 
 def test_test_mode_allows_both() -> None:
