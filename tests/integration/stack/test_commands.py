@@ -83,7 +83,7 @@ class Demo:
         )
 
 
-def _read_document(process: subprocess.Popen[str]) -> dict[str, Any]:
+def _read_document(process: subprocess.Popen[str], stderr: Path) -> dict[str, Any]:
     """Read stdout until it holds one whole document; the demo then goes on serving."""
     assert process.stdout is not None
     text = b""
@@ -91,14 +91,14 @@ def _read_document(process: subprocess.Popen[str]) -> dict[str, Any]:
     while time.monotonic() < deadline:
         if select.select([process.stdout], [], [], 0.1)[0]:
             piece = os.read(process.stdout.fileno(), 65_536)
-            assert piece, "the demo ended early"
+            assert piece, stderr.read_text()
             text += piece
             try:
                 document: dict[str, Any] = json.loads(text)
             except ValueError:
                 continue
             return document
-    raise AssertionError("the demo printed no document in time")
+    raise AssertionError(stderr.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def demo() -> Iterator[Demo]:
             while not (folder / "stderr").stat().st_size:
                 time.sleep(0.005)
             first_line_s = time.monotonic() - began
-            document = _read_document(process)
+            document = _read_document(process, folder / "stderr")
             while "turnout sign" not in (folder / "stderr").read_text():
                 time.sleep(0.01)
             yield Demo(process, folder, document, first_line_s)
