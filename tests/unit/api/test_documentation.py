@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from api.resources import PaymentIntent, ReducedPaymentIntent, TimelineEvent, Tr
 from api.routes import ROUTES
 from chassis.settings import API
 
-DOCS = Path(__file__).parents[3] / "docs"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
 GUIDE = (DOCS / "http-api.md").read_text(encoding="utf-8")
 VECTORS = json.loads((DOCS / "vectors" / "signing.json").read_text(encoding="utf-8"))["vectors"]
 
@@ -79,6 +81,21 @@ def test_the_error_codes_in_the_guide_exist() -> None:
     assert mentioned - CATALOG.keys() == set()
 
 
+def test_every_decline_code_is_in_the_guide_with_its_advice() -> None:
+    """The table of the guide is what the switch makes of the networks' response codes."""
+    table = ROOT / "switch" / "core" / "response_codes.toml"
+    rows = tomllib.loads(table.read_text(encoding="utf-8"))
+    declines = [row for row in (rows["default"], *rows["codes"].values()) if "decline" in row]
+    known = {(row["decline"], row["advice"]) for row in declines}
+    known.add(("network_unavailable", "retry_later"))  # no message left: there is no response code
+    told = {
+        (code, advice)
+        for codes, advice in re.findall(r"^\| (`.+`) \| `([a-z_]+)` \|$", GUIDE, re.MULTILINE)
+        for code in re.findall(r"`([a-z_]+)`", codes)
+    }
+    assert told == known
+
+
 def test_the_limits_in_the_guide_are_the_defaults() -> None:
     """The table at the end and the settings agree."""
     limits = API()
@@ -101,4 +118,4 @@ def test_links_inside_the_guide_lead_somewhere() -> None:
         if target.startswith("#"):
             assert target[1:] in anchors
         else:
-            assert (DOCS / target).exists()
+            assert (DOCS / target.partition("#")[0]).exists()
