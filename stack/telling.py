@@ -7,7 +7,7 @@ wrote down what they received and know nothing of the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,7 @@ class Witnesses:
 
     Attributes:
         acceptor: what networks are told about the demo shop.
-        journals: what each network wrote down, by RRN.
+        journals: what each simulated network wrote down of them, by RRN.
     """
 
     acceptor: Acceptor
@@ -53,13 +53,26 @@ async def tell(context: StackContext, merchant: Credentials, console: Console) -
     """Play every story, check it against the networks' journals, and print it."""
     async with TrioTurnout(merchant.publishable_key, merchant.secret_key, context.api_url) as shop:
         told = await play_all(shop)
-    witnesses = await gather_witnesses(context, merchant)
+    witnesses = await gather_witnesses(context, merchant, _rrns(told))
     console.print(ABOUT_MESSAGES)
     return [show_story(each, context, witnesses, console) for each in told]
 
 
-async def gather_witnesses(context: StackContext, merchant: Credentials) -> Witnesses:
-    """Read the shop's row and the journals of the simulated networks.
+def _rrns(told: Sequence[Told]) -> frozenset[str]:
+    """Of every message that was sent."""
+    return frozenset(
+        attempt.rrn
+        for each in told
+        if each.payment is not None
+        for transaction in each.payment.transactions()
+        for attempt in transaction.attempts
+    )
+
+
+async def gather_witnesses(
+    context: StackContext, merchant: Credentials, rrns: frozenset[str]
+) -> Witnesses:
+    """Read the shop's row, and the messages with these RRNs in the networks' journals.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -73,16 +86,16 @@ async def gather_witnesses(context: StackContext, merchant: Credentials) -> Witn
     finally:
         await session.aclose()
     journals = {
-        name: read_by_rrn(context.data_dir / "networks" / f"{name}.log")
+        name: read_by_rrn(context.data_dir / "networks" / f"{name}.log", rrns)
         for name in context.sockets.networks
     }
     return Witnesses(acceptor=Acceptor.of(shop), journals=journals)
 
 
-def read_by_rrn(path: Path) -> Mapping[str, Entry]:
-    """A network's journal by RRN; what cannot be read holds nothing, and each story will say so."""
+def read_by_rrn(path: Path, rrns: frozenset[str]) -> Mapping[str, Entry]:
+    """What a journal says of these RRNs; one that cannot be read says nothing, and it will show."""
     try:
-        return {entry.rrn: entry for entry in read_journal(path)}
+        return {entry.rrn: entry for entry in read_journal(path) if entry.rrn in rrns}
     except (OSError, JournalError):
         return {}
 
@@ -122,11 +135,12 @@ def _show_attempt(
     )
     console.print()
     console.print(message_table(attempt, exchange, dialect))
-    entry = witnesses.journals.get(attempt.network, {}).get(attempt.rrn)
-    problems = _compare(attempt, exchange, entry)
+    if attempt.network not in witnesses.journals:  # a real network keeps its own to itself
+        return []
+    entry = witnesses.journals[attempt.network].get(attempt.rrn)
     if entry is not None:
         console.print(f"{attempt.network}'s own journal: decided {say_decision(entry)}")
-    return problems
+    return _compare(attempt, exchange, entry)
 
 
 def _compare(attempt: Attempt, exchange: Exchange, entry: Entry | None) -> list[str]:

@@ -27,6 +27,7 @@ ENTRY = Entry(
     answer_delay_ms=0,
     original="",
 )
+WANTED = frozenset({ENTRY.rrn})
 
 
 @pytest.mark.parametrize(
@@ -41,18 +42,21 @@ def test_a_decision_says_when_and_whether_it_was_answered(delay_ms: int, sent: s
 
 def test_a_journal_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     """A network without a record contradicts every story instead of ending the demo."""
-    assert read_by_rrn(tmp_path / "vsim.log") == {}
+    assert read_by_rrn(tmp_path / "vsim.log", WANTED) == {}
 
 
 def test_a_journal_that_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
     """The same for a file that is no journal."""
     path = tmp_path / "vsim.log"
     path.write_text("not\ta\tjournal\n")
-    assert read_by_rrn(path) == {}
+    assert read_by_rrn(path, WANTED) == {}
 
 
-def test_a_journal_is_read_by_rrn(tmp_path: Path) -> None:
-    """The control: an entry is found under its RRN."""
+def test_only_the_messages_asked_for_are_kept(tmp_path: Path) -> None:
+    """The control, beside another payment of the same network."""
     path = tmp_path / "vsim.log"
-    path.write_text("\t".join(str(column) for column in msgspec.structs.astuple(ENTRY)) + "\n")
-    assert read_by_rrn(path) == {ENTRY.rrn: ENTRY}
+    other = msgspec.structs.replace(ENTRY, rrn="00253HVJ6Z4D")
+    for entry in (ENTRY, other):
+        with path.open("a") as file:
+            file.write("\t".join(str(column) for column in msgspec.structs.astuple(entry)) + "\n")
+    assert read_by_rrn(path, WANTED) == {ENTRY.rrn: ENTRY}
