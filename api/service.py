@@ -51,6 +51,7 @@ async def serve(service: Service) -> None:
         service.checks["ledger"] = pool.check
         service.checks["hsm"] = lambda: application.key_service.connected
         service.checks["switch"] = lambda: application.charging.connected
+        service.checks["clock"] = lambda: now_s() >= application.nonces.forgotten_until_s
         storage = watched_storage(service.data_dir, settings.ledger)
         service.checks["storage"] = lambda: not storage.scarce
         background.start_soon(storage.watch, application.heed_storage)
