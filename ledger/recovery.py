@@ -5,23 +5,27 @@ Whether their messages left is known to nobody, so each is `unknown`. `sent` exi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from ledger.ids import lowest_id_at
 from ledger.lifecycle import CHARGE_SETTLEMENTS
-from ledger.pgtypes import int8_, text_, uuid_
+from ledger.pgtypes import int8_, text_, text_array, uuid_, uuid_array
 from ledger.records import OutcomeToRecord
 from ledger.statements import QUERIES, Runner
 
 PAGE_ROWS: Final = 500
+DRAWN_WITHIN_US: Final = 1_000_000  # of each other: an attempt's id and its RRN
 
 _OPEN: Final = QUERIES["open_attempts"]
 _NEWEST: Final = QUERIES["newest_attempt"]
+_FIND: Final = QUERIES["find_attempts"]
 
 
 class OpenAttempt(Struct, gc=False, frozen=True):
-    """One attempt without any outcome, with what an inquiry or a late answer needs."""
+    """One attempt, with what an inquiry or a late answer needs."""
 
     intent_id: bytes
     attempt_id: bytes
@@ -39,12 +43,43 @@ class OpenAttempt(Struct, gc=False, frozen=True):
     deadline_at_us: int
 
 
+class AnswerNumbers(Struct, gc=False, frozen=True):
+    """The numbers by which an answer names an attempt."""
+
+    network: str
+    rrn: str
+    stan: str
+    de7: str
+    drawn_at_us: int  # when that RRN was drawn
+
+
 async def open_attempts(
     runner: Runner, owner: str, *, above: bytes = bytes(16), limit: int = PAGE_ROWS
 ) -> list[OpenAttempt]:
     """A page of an owner's attempts without outcome, in id order; a short page is the last."""
     result = await runner.run(_OPEN, [text_(owner), uuid_(above), int8_(limit)])
     return [OpenAttempt(*row) for row in result.rows()]
+
+
+async def find_attempts(
+    runner: Runner, owner: str, answers: Sequence[AnswerNumbers]
+) -> list[OpenAttempt | None]:
+    """The attempt that each answer names, whatever became of it; None where there is none."""
+    if not answers:
+        return []
+    params = [
+        text_(owner),
+        text_array([answer.network for answer in answers]),
+        text_array([answer.rrn for answer in answers]),
+        text_array([answer.stan for answer in answers]),
+        text_array([answer.de7 for answer in answers]),
+        uuid_array([lowest_id_at(answer.drawn_at_us - DRAWN_WITHIN_US) for answer in answers]),
+        uuid_array([lowest_id_at(answer.drawn_at_us + DRAWN_WITHIN_US) for answer in answers]),
+    ]
+    found: list[OpenAttempt | None] = [None] * len(answers)
+    for place, *row in (await runner.run(_FIND, params)).rows():
+        found[place - 1] = OpenAttempt(*row)
+    return found
 
 
 async def newest_attempt(runner: Runner, owner: str) -> tuple[bytes, str] | None:

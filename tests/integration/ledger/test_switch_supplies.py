@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from ledger.errors import RetryableError, RowError
-from ledger.ids import lowest_id_at
+from ledger.ids import lowest_id_at, uuid7_time_us
 from ledger.leases import LeaseLostError, begin_epoch, note_recovered
 from ledger.numbers import NoStanBlockError, prepare_stans, take_stans
 from ledger.partitions import PARTITIONED, ensure_partitions
 from ledger.records import Settled
-from ledger.recovery import newest_attempt, open_attempts, unknown_outcome
+from ledger.recovery import (
+    AnswerNumbers,
+    find_attempts,
+    newest_attempt,
+    open_attempts,
+    unknown_outcome,
+)
 from tests.support.ledger import IDS, NOW_US, charge, intent, outcome
 
 if TYPE_CHECKING:
+    from ledger.records import ChargeToRecord
     from tests.support.ledger import LedgerHarness
 
 NOW_S = 1_800_000_000
@@ -101,6 +109,43 @@ async def test_a_recovered_attempt_s_own_answer_comes_as_its_resolution(
     await committer.settle([unknown_outcome(found, at_us=NOW_US)])
     settled = await committer.settle([outcome(row, "approved", phase=2)])
     assert settled == [Settled(True, 4, "succeeded")]
+
+
+async def test_an_answer_finds_its_attempt_by_all_its_numbers(ledger: LedgerHarness) -> None:
+    """Whatever became of it; one wrong number, another owner or another time finds nothing."""
+    rows = [
+        charge(of, rrn=f"0FND{n:08d}", stan=f"{n:06d}")
+        for n, of in enumerate(await ledger.created(3))
+    ]
+    await ledger.charges.record(rows, lane="fast")
+    await ledger.outcomes.settle([outcome(rows[1])])
+    session = await ledger.connect()
+
+    def named(row: ChargeToRecord, **changes: Any) -> AnswerNumbers:
+        drawn_at_us = uuid7_time_us(row.attempt_id)
+        numbers = AnswerNumbers(row.network, row.rrn, row.stan, row.de7, drawn_at_us)
+        return replace(numbers, **changes)
+
+    asked = [
+        named(rows[1]),
+        named(rows[2], stan="999999"),
+        named(rows[2], de7="0101000000"),
+        named(rows[2], rrn=rows[0].rrn),
+        named(rows[2], network="msim"),
+        named(rows[2], drawn_at_us=uuid7_time_us(rows[2].attempt_id) + 1_100_000),
+        named(rows[2], drawn_at_us=uuid7_time_us(rows[2].attempt_id) - 1_100_000),
+        named(rows[0], drawn_at_us=uuid7_time_us(rows[0].attempt_id) + 900_000),
+    ]
+    found = await find_attempts(session, ledger.switch, asked)
+    assert [None if a is None else a.attempt_id for a in found] == [
+        rows[1].attempt_id,
+        *[None] * 6,
+        rows[0].attempt_id,
+    ]
+    assert found[0] is not None
+    assert (found[0].request_id, found[0].amount_minor) == (rows[1].request_id, 2499)
+    assert await find_attempts(session, "somebody else", asked) == [None] * 8
+    assert await find_attempts(session, ledger.switch, []) == []
 
 
 async def test_stan_blocks_cover_all_numbers_once(ledger: LedgerHarness) -> None:
