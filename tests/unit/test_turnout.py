@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -70,3 +71,10 @@ def test_help_imports_nothing_that_takes_time(words: tuple[str, ...]) -> None:
         text=True,
     ).stdout
     assert imported.split() == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_of_commands_names_every_command(name: str) -> None:
+    """What a script may rely on is written down for each of them."""
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    assert f"\n## {name}\n" in page or f"`{name}`" in page
