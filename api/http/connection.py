@@ -2,10 +2,12 @@
 
 Theory of operation
 -------------------
-One task reads. A request becomes an `Exchange`, the handler gets it synchronously and answers at
-once or later, from whatever task finds out the answer; there is no task, lock or cancel scope
-per request. Answers leave in the order of the requests: the deque holds every exchange not yet
-written, and what stands finished at its front is joined and sent in one call.
+One task owns the connection: it registers the socket, waits for the end and closes it. Reading is
+not its business: `readiness` calls `_on_readable`. A request becomes an `Exchange`, the handler
+gets it synchronously and answers at once or later, from whatever task finds out the answer; there
+is no task, lock or cancel scope per request. Answers leave in the order of the requests: the deque
+holds every exchange not yet written, and what stands finished at its front is joined and sent in
+one call.
 
 Sending is synchronous too. The socket takes nearly always everything; what it does not take is
 kept, a writer task is started for just this remainder, and nothing more is read from a peer that
@@ -16,7 +18,7 @@ An answer that is alone is sent at once. Answers to pipelined requests that beco
 different tasks of one tick wait for the end of that tick and leave together.
 
 Time limits are kept by one sweeper for all connections (`server`): it calls `check`, which
-compares clocks and at most shuts the socket down; the task then wakes up and ends.
+compares clocks, and answers or gives up.
 """
 
 from __future__ import annotations
@@ -34,8 +36,12 @@ from api.errors import Problem
 from api.http.answer import CONTINUE, Answer, answer_bytes
 from api.http.exchange import Exchange
 from api.http.parser import RECEIVE_BYTES, Phase, Rejection, Request, RequestParser
+from api.http.readiness import Readiness
 from api.http.tls import TLSFilter
+from chassis.log import get_logger
 from chassis.settings import API
+
+log = get_logger(__name__)
 
 LINGER_S: Final = 2.0  # how long input is thrown away so that the last answer is not reset
 LINGER_BYTES_MAX: Final = 1_048_576
@@ -46,6 +52,7 @@ class Host(Protocol):
 
     limits: API
     draining: bool
+    readiness: Readiness
 
     def begin(self, connection: Connection, request: Request) -> Exchange:
         """A new exchange with its request id."""
@@ -67,18 +74,22 @@ class Host(Protocol):
 
 
 class Connection:
-    """One accepted socket; `run` is its task."""
+    """One accepted socket; `run` is the task that owns it."""
 
     __slots__ = (
         "_backlog",
         "_corked",
+        "_discarded",
+        "_ended",
         "_ending",
         "_exchanges",
         "_host",
+        "_input_ended",
         "_lingering_since",
         "_parser",
         "_phase_since",
-        "_progress",
+        "_proceeding",
+        "_reading",
         "_requests",
         "_socket",
         "_tls",
@@ -101,50 +112,75 @@ class Connection:
         self._unsent_since = 0.0
         self._ending = False  # no further request is begun; what is owed is still written
         self._lingering_since = 0.0  # when the last answer had been written
-        self._progress: trio.Event | None = None  # what the task waits for when it may not read
+        self._reading = False  # watched; paused while the peer does not take its answers
+        self._proceeding = False
+        self._input_ended = False  # the peer has nothing more to say, or nothing that matters
+        self._discarded = 0  # bytes received after the end
+        self._ended = trio.Event()
         self.dirty = False  # waiting for `flush` at the end of the tick
 
     async def run(self) -> None:
         """Serve until either side ends the connection; closes the socket."""
+        self._watch()
         try:
-            await self._read()
-            while self._exchanges or self._unsent:  # the peer has only closed its direction
-                await self._wait_for_progress()
-        except (OSError, ssl.SSLError):
-            pass  # the peer is gone or speaks no TLS: there is nobody to tell
+            await self._ended.wait()
         finally:
+            self._pause()
             self._exchanges.clear()
             self._backlog.clear()
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 
-    async def _read(self) -> None:
-        """Receive until the peer has nothing more to say, or nothing that matters."""
-        sock = self._socket
-        discarded = 0
-        while discarded < LINGER_BYTES_MAX:
-            await trio.lowlevel.wait_readable(sock)
-            try:
-                data = sock.recv(RECEIVE_BYTES)
-            except BlockingIOError:
-                continue
-            if not data:
-                return
-            if self._ending:
-                discarded += len(data)
-                continue
-            self._receive(data)
-            while self._backlog or self._unsent:
-                if self._unsent or len(self._exchanges) >= self._host.limits.pipeline_depth_max:
-                    await self._wait_for_progress()
-                self._begin_requests()
-            if self._tls is not None and self._tls.ended:
-                return
+    def _watch(self) -> None:
+        self._host.readiness.watch(self._socket, self._on_readable)
+        self._reading = True
 
-    async def _wait_for_progress(self) -> None:
-        self._progress = trio.Event()
-        await self._progress.wait()
-        self._progress = None
+    def _pause(self) -> None:
+        self._host.readiness.forget(self._socket)
+        self._reading = False
+
+    def _on_readable(self) -> None:
+        """Take what has arrived, once; called by the host's readiness task, so it never raises."""
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+            if not data:
+                self._input_ended = True
+            elif self._ending:
+                self._discarded += len(data)
+                self._input_ended = self._discarded > LINGER_BYTES_MAX
+            else:
+                self._receive(data)
+        except BlockingIOError:
+            return
+        except (OSError, ssl.SSLError):
+            self._abort()  # the peer is gone or speaks no TLS: there is nobody to tell
+            return
+        except Exception:
+            log.exception("a connection failed")  # a fault of ours must not end the others
+            self._abort()
+            return
+        if self._backlog or self._unsent or self._input_ended:
+            self._proceed()
+
+    def _proceed(self) -> None:
+        """Begin what waits, as far as the pipeline has room; read on, pause, or end."""
+        if self._proceeding:
+            return  # called by what is begun below
+        self._proceeding = True
+        while self._backlog and self._has_room():
+            self._begin_requests()
+        self._proceeding = False
+        may_read = not (self._backlog or self._unsent or self._input_ended)
+        if may_read is not self._reading:
+            if may_read:
+                self._watch()
+            else:
+                self._pause()
+        if self._input_ended and not (self._exchanges or self._unsent):
+            self._ended.set()
+
+    def _has_room(self) -> bool:
+        return not self._unsent and len(self._exchanges) < self._host.limits.pipeline_depth_max
 
     def _receive(self, data: bytes) -> None:
         if self._tls is not None:
@@ -152,6 +188,7 @@ class Connection:
                 data = self._tls.receive(data)
             finally:
                 self._send_raw(self._tls.outgoing())
+            self._input_ended = self._tls.ended
         parser = self._parser
         phase, begun = parser.phase, parser.messages_begun
         arrived = parser.feed(data)
@@ -236,10 +273,10 @@ class Connection:
         self._send(ready[0] if len(ready) == 1 else b"".join(ready))
         if self._lingering_since and not self._unsent:
             self._shut_down_sending()
-        if self._progress is not None:
-            self._progress.set()
         if self._parser.continue_awaited:
             self._answer_expectation()
+        if not self._reading:
+            self._proceed()
 
     def _send(self, data: bytes) -> None:
         self._send_raw(data if self._tls is None else self._tls.protect(data))
@@ -273,28 +310,22 @@ class Connection:
             return
         if self._lingering_since:
             self._shut_down_sending()
-        if self._progress is not None:
-            self._progress.set()
+        self._proceed()
 
     def _shut_down_sending(self) -> None:
         """Tell the peer that the last answer has been written; `_read` throws away the rest."""
         if self._tls is not None:
             self._send_raw(self._tls.close())
-        self._shut_down(socket.SHUT_WR)
+        with suppress(OSError):  # the peer was quicker
+            self._socket.shutdown(socket.SHUT_WR)
 
     def _abort(self) -> None:
-        """Give up what is owed and end both directions; the task sees it and closes the socket."""
+        """Give up what is owed; the task closes the socket."""
         self._ending = True
         self._exchanges.clear()
         self._backlog.clear()
         self._unsent = b""
-        self._shut_down(socket.SHUT_RDWR)
-        if self._progress is not None:
-            self._progress.set()
-
-    def _shut_down(self, how: int) -> None:
-        with suppress(OSError):  # the peer was quicker
-            self._socket.shutdown(how)
+        self._ended.set()
 
     def check(self, now: float) -> None:
         """Enforce the time limits; called by the sweeper."""

@@ -22,6 +22,7 @@ from api.http.answer import DateLine, RequestIds, answer_bytes, problem_answer
 from api.http.connection import Connection
 from api.http.exchange import Exchange
 from api.http.parser import Request
+from api.http.readiness import Readiness
 from chassis.log import get_logger
 from chassis.settings import API
 
@@ -65,6 +66,7 @@ class Server:
         self.limits = limits
         self.finished = finished
         self.draining = False
+        self.readiness = Readiness()
         self.counts = ConnectionCounts()
         self._handle = handle
         self._context = context
@@ -91,6 +93,7 @@ class Server:
         async with trio.open_nursery() as background:
             background.start_soon(self._sweep)
             background.start_soon(self._flush)
+            background.start_soon(self.readiness.run)
             async with trio.open_nursery() as self._nursery:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
