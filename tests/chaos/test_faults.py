@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
+from benchmarks.agreement import Told, agree
 from tests.support.whole_stack import SLOW, WholeStack
 from turnout_client import Card, PaymentIntent, UnavailableError
 
@@ -12,7 +15,8 @@ WAITERS_SQL = """
 SELECT count(pg_terminate_backend(pid))
 FROM (SELECT DISTINCT pid FROM pg_locks WHERE relation = %s::regclass AND NOT granted) AS waiting
 """
-CARD = Card(number="4242424242424242", exp_month=12, exp_year=2030, cvc="123")
+GOOD = "4242424242424242"
+CARD = Card(number=GOOD, exp_month=12, exp_year=2030, cvc="123")
 HSM_ANSWERS_WITHIN_S = 2.0 + 1.0  # hsm.open_deadline_s, and the way there and back
 RESPONSE_DEADLINE_S = 2.0  # of the sandbox networks
 
@@ -44,6 +48,28 @@ async def test_sessions_cut_inside_a_commit(whole: WholeStack, table: str) -> No
     assert load.statuses().keys() == {"succeeded", "failed"}
     await whole.prove()
     assert not await whole.doubts(load)
+
+
+async def test_the_proof_names_what_is_wrong(whole: WholeStack) -> None:
+    """Whichever witness is tampered with, the payment is named: the control of every other test."""
+    paid = [await whole.pay(GOOD) for _ in range(3)]
+    await whole.prove()
+    victim = paid[1].payment_intent
+    held, carried = await trio.to_thread.run_sync(whole.witnesses)
+    (attempt,) = [row for row in held if row.intent == victim]
+    key = (attempt.network, attempt.rrn)
+    compare = partial(agree, len(paid))
+
+    short = [row for row in carried if (row.network, row.rrn) != key]
+    assert [row["payment"] for row in compare(whole.told, held, short).disagree] == [victim]
+    twice = [row for row in carried if (row.network, row.rrn) == key]
+    assert compare(whole.told, held, carried + twice).duplicated == (" ".join(key),)
+    absent = [row for row in held if row.intent != victim]
+    assert compare(whole.told, absent, carried).lost == (victim, " ".join(key))
+    lied = [
+        Told(t.intent, t.transaction, "failed") if t.intent == victim else t for t in whole.told
+    ]
+    assert [row["payment"] for row in compare(lied, held, carried).disagree] == [victim]
 
 
 async def test_a_stalled_hsm_costs_a_503_and_nothing_else(whole: WholeStack) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 import trio
 
-from tests.support.whole_stack import WholeStack
+from stack.temporary import stack_in
+from tests.support.whole_stack import QUIET, WholeStack, merchant_of
 
 pytestmark = pytest.mark.chaos
 RATE_PER_S = 200.0
@@ -23,6 +28,7 @@ SERVES_AGAIN_WITHIN_S = 10.0
         ("switch", {"vsim", "msim"}),  # what was at a network becomes unknown at the next start
         ("vsim", {"vsim"}),  # what was there is unknown; the other network is not touched
     ],
+    ids=["api", "hsm", "postgres", "switch", "network"],
 )
 async def test_a_kill_under_load_loses_and_doubles_nothing(
     whole: WholeStack, name: str, doubtful: set[str]
@@ -42,3 +48,36 @@ async def test_a_kill_under_load_loses_and_doubles_nothing(
     assert doubts.keys() <= doubtful
     assert bool(doubts) == bool(doubtful)  # the kill hit payments between the commits
     assert load.statuses()["pending_verification"] >= doubts.total()
+
+
+async def test_everything_killed_at_once(whole: WholeStack) -> None:
+    """The supervisor alone is left, and brings back a stack in which nothing is lost."""
+    processes = whole.stack.refresh().processes
+    async with whole.load(RATE_PER_S) as load:
+        await trio.sleep(BEFORE_S)
+        assert load.charging > 0
+        for name in processes:
+            whole.kill(name)
+        for name, process_id in processes.items():
+            await whole.back(name, instead_of=process_id)
+        await whole.pay_well(within_s=SERVES_AGAIN_WITHIN_S)
+        await trio.sleep(AFTER_S)
+    assert len(load.told) == load.started
+    await whole.prove()
+
+
+async def test_the_supervisor_killed(open_tmp_path: Path) -> None:
+    """Its processes drain by themselves; the next start takes over, and requests are repeated."""
+    async with stack_in(open_tmp_path, QUIET) as first, merchant_of(first) as whole:
+        await whole.pay_well(within_s=20)
+        async with whole.load(RATE_PER_S) as load:
+            await trio.sleep(BEFORE_S)
+            assert load.charging > 0
+            os.kill(first.process_id, signal.SIGKILL)
+            async with stack_in(open_tmp_path, QUIET) as second:
+                whole.move_to(second)
+                await whole.pay_well(within_s=SERVES_AGAIN_WITHIN_S)
+                await load.finish()
+                await whole.prove()
+    assert (first.exit_code, second.exit_code) == (-signal.SIGKILL, 0)
+    assert len(load.told) == load.started

@@ -22,13 +22,14 @@ import psycopg
 import trio
 from attrs import define, field
 
-from benchmarks.agreement import Agreement, Told, agree
+from benchmarks.agreement import Agreement, Carried, Held, Told, agree
 from benchmarks.witnesses import attempts_held, network_decisions
 from benchmarks.workplace import reader_dsn
 from ledger.ids import public_id
 from stack.temporary import TemporaryStack, temporary_stack
 from turnout_client import Card, RetryPolicy, Transaction
 from turnout_client.on_trio import TrioTurnout
+from turnout_client.protocol import Address
 
 QUIET: Final[Mapping[str, str]] = MappingProxyType({"log.level": "warning"})
 PATIENT: Final = RetryPolicy(tries_max=1_000, backoff_s=0.2, backoff_max_s=0.5)
@@ -78,6 +79,14 @@ class Load:
     told: list[Told] = field(factory=list)
     started: int = 0
     charging: int = 0
+    _source: trio.CancelScope = field(factory=trio.CancelScope)
+
+    async def finish(self) -> None:
+        """Begin no more payments, and wait until every one is answered."""
+        self._source.cancel()
+        with trio.fail_after(ANSWERED_WITHIN_S):
+            while self.unanswered:
+                await trio.sleep(_POLL_S)
 
     @property
     def unanswered(self) -> int:
@@ -144,21 +153,24 @@ class WholeStack:
         """
         load = Load()
         async with trio.open_nursery() as payments:
-            async with trio.open_nursery() as source:
-                source.start_soon(self._begin_payments, load, per_s, pan, payments)
-                yield load
-                source.cancel_scope.cancel()
-            with trio.fail_after(ANSWERED_WITHIN_S):
-                while load.unanswered:
-                    await trio.sleep(_POLL_S)
+            payments.start_soon(self._begin_payments, load, per_s, pan, payments)
+            yield load
+            await load.finish()
 
     async def _begin_payments(
         self, load: Load, per_s: float, pan: Callable[[int], str], payments: trio.Nursery
     ) -> None:
         began = trio.current_time()
-        for number in count():
-            await trio.sleep_until(began + number / per_s)
-            payments.start_soon(self.pay, pan(next(self._numbers)), load)
+        with load._source:
+            for number in count():
+                await trio.sleep_until(began + number / per_s)
+                payments.start_soon(self.pay, pan(next(self._numbers)), load)
+
+    def move_to(self, stack: TemporaryStack) -> None:
+        """Go on at another address of the same shop, requests under way included."""
+        self.stack = stack
+        address = Address.parse(stack.endpoints.api.url)
+        self.shop._core.address = self.shop._transport._address = address
 
     # ------------------------------------------------------------------------------------ faults
 
@@ -222,14 +234,16 @@ class WholeStack:
         assert len(paid) == len(self.told)
         twice = await trio.to_thread.run_sync(self.query, TWICE_SQL)
         assert paid.isdisjoint(public_id("pi", intent.bytes) for (intent,) in twice)
-        agreement = await trio.to_thread.run_sync(self._compare)
+        held, carried = await trio.to_thread.run_sync(self.witnesses)
+        agreement = agree(len(self.told), self.told, held, carried)
         assert agreement.holds, agreement
         return agreement
 
-    def _compare(self) -> Agreement:
+    def witnesses(self) -> tuple[list[Held], list[Carried]]:
+        """What the ledger holds, and what the networks recorded."""
         held = attempts_held(reader_dsn(self.stack))
-        carried = network_decisions(self.stack.data_dir, sorted(self.stack.endpoints.networks))
-        return agree(len(self.told), self.told, held, carried)
+        networks = sorted(self.stack.endpoints.networks)
+        return held, list(network_decisions(self.stack.data_dir, networks))
 
 
 @asynccontextmanager
