@@ -83,9 +83,8 @@ class PaymentIntents:
         key = posting_key(request)
         body = read_create_intent(read_object(request.body))
         intent_id = self.ids.next()
-        client_secret = client_secrets.derive(
-            merchant.secrets[0], intent_id, public_id("pi", intent_id)
-        )
+        public = public_id("pi", intent_id)
+        client_secret = client_secrets.derive(merchant.secrets[0], intent_id, public)
         row = IntentToCreate(
             intent_id=intent_id,
             merchant_id=merchant.merchant_id,
@@ -103,23 +102,26 @@ class PaymentIntents:
             request_hash=request_hash(request.method, request.target, request.body),
             expires_at_us=self.now_us() + self.expiry_us,
         )
-        go_on = partial(self._created, call, client_secret)
+        go_on = partial(self._created, call, public, client_secret)
         self.creations.submit(row, delivery(call.exchange, go_on))
 
-    def _created(self, call: Call, client_secret: str | None, verdict: CreationVerdict) -> None:
+    def _created(
+        self, call: Call, public: str, client_secret: str | None, verdict: CreationVerdict
+    ) -> None:
         if isinstance(verdict, Lost):
             raise ProblemError(_lost(verdict))
-        intent = verdict.intent
-        extra = b"Location: /payment-intents/%b\r\n" % public_id("pi", intent.intent_id).encode()
+        intent, replayed = verdict.intent, b""
         if isinstance(verdict, IntentReplay):
-            extra += REPLAYED
+            replayed = REPLAYED
+            public = public_id("pi", intent.intent_id)
             client_secret = client_secrets.recover(
                 _caller(call).merchant.secrets,
                 intent.intent_id,
-                public_id("pi", intent.intent_id),
+                public,
                 intent.client_secret_hash,
             )
-        body = _encode(views.payment_intent(intent, client_secret))
+        extra = b"Location: /payment-intents/%b\r\n%b" % (public.encode(), replayed)
+        body = _encode(views.payment_intent(intent, public, client_secret))
         call.exchange.answer(Answer(CREATED, body, extra))
 
     def get_intent(self, call: Call) -> None:
@@ -127,7 +129,7 @@ class PaymentIntents:
         refuse_parameters(call.query)
         caller = _caller(call)
         if caller.intent is not None:
-            body = _encode(views.reduced_payment_intent(caller.intent))
+            body = _encode(views.reduced_payment_intent(caller.intent, call.parameter))
             call.exchange.answer(Answer(OK, body))
             return
         question = (caller.merchant.merchant_id, _intent_id(call))
@@ -136,7 +138,7 @@ class PaymentIntents:
     def _read(self, call: Call, intent: IntentRow | None) -> None:
         if intent is None or intent.live is not _caller(call).merchant.live:
             raise ProblemError(Problem("not_found"))
-        call.exchange.answer(Answer(OK, _encode(views.payment_intent(intent))))
+        call.exchange.answer(Answer(OK, _encode(views.payment_intent(intent, call.parameter))))
 
     def list_intents(self, call: Call) -> None:
         """`GET /payment-intents`."""
@@ -148,7 +150,7 @@ class PaymentIntents:
     def _listed(self, call: Call, query: ListQuery, page: IntentPage) -> None:
         document = PaymentIntentList(
             data=[
-                views.payment_intent(intent)
+                views.payment_intent(intent, public_id("pi", intent.intent_id))
                 for intent in page.intents
                 if query.covers(intent.created_at_us)
             ],

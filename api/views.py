@@ -74,9 +74,13 @@ def transaction(state: TransactionState, payment_intent: str) -> Transaction:
     )
 
 
-def payment_intent(row: records.IntentRow, client_secret: str | None = None) -> PaymentIntent:
-    """An intent as its merchant sees it; the client secret only where it was just created."""
-    public = public_id("pi", row.intent_id)
+def payment_intent(
+    row: records.IntentRow, public: str, client_secret: str | None = None
+) -> PaymentIntent:
+    """An intent as its merchant sees it; the client secret only where it was just created.
+
+    `public` is the intent's public id, which the caller has at hand.
+    """
     latest = row.latest_transaction
     return PaymentIntent(
         id=public,
@@ -108,10 +112,10 @@ def _state(row: records.TransactionRow) -> TransactionState:
     return TransactionState(*astuple(row))
 
 
-def reduced_payment_intent(row: records.IntentRow) -> ReducedPaymentIntent:
+def reduced_payment_intent(row: records.IntentRow, public: str) -> ReducedPaymentIntent:
     """An intent as the customer's browser sees it."""
     return ReducedPaymentIntent(
-        id=public_id("pi", row.intent_id),
+        id=public,
         amount_in_cents=row.amount_minor,
         currency=row.currency,
         description=row.description,

@@ -13,6 +13,7 @@ from api import views
 from ledger.records import IntentRow, TimelineEvent, TransactionRow
 
 AT_US = 1_767_323_045_000_001
+PUBLIC = "pi_" + "0" * 22
 
 
 def transaction_row(**changes: Any) -> TransactionRow:
@@ -76,25 +77,28 @@ def shown(resource: Any) -> dict[str, Any]:
 def test_instants_are_exact_to_the_microsecond() -> None:
     """No float comes between."""
     assert views.instant(AT_US) == datetime(2026, 1, 2, 3, 4, 5, 1, tzinfo=UTC)
-    assert shown(views.payment_intent(intent_row()))["createdAt"] == "2026-01-02T03:04:05.000001Z"
+    assert (
+        shown(views.payment_intent(intent_row(), PUBLIC))["createdAt"]
+        == "2026-01-02T03:04:05.000001Z"
+    )
 
 
 def test_the_client_secret_shows_only_when_it_is_given() -> None:
     """Reading an intent has no such member at all."""
-    assert "clientSecret" not in shown(views.payment_intent(intent_row()))
-    assert shown(views.payment_intent(intent_row(), "s"))["clientSecret"] == "s"
+    assert "clientSecret" not in shown(views.payment_intent(intent_row(), PUBLIC))
+    assert shown(views.payment_intent(intent_row(), PUBLIC, "s"))["clientSecret"] == "s"
 
 
 def test_metadata_is_what_was_sent() -> None:
     """JSON in the ledger, an object outside; nothing is an empty one."""
     row = intent_row(metadata='{"a":"ü"}'.encode())
-    assert shown(views.payment_intent(row))["metadata"] == {"a": "ü"}
-    assert shown(views.payment_intent(intent_row()))["metadata"] == {}
+    assert shown(views.payment_intent(row, PUBLIC))["metadata"] == {"a": "ü"}
+    assert shown(views.payment_intent(intent_row(), PUBLIC))["metadata"] == {}
 
 
 def test_the_latest_transaction_is_shown_whole() -> None:
     """With the intent's own id."""
-    intent = shown(views.payment_intent(intent_row(latest_transaction=transaction_row())))
+    intent = shown(views.payment_intent(intent_row(latest_transaction=transaction_row()), PUBLIC))
     transaction = intent["latestTransaction"]
     assert transaction["paymentIntent"] == intent["id"]
     assert transaction["card"] == {
@@ -143,7 +147,7 @@ def test_what_may_still_succeed_is_no_error(status: str) -> None:
 def test_the_reduced_view_holds_nothing_of_the_merchants() -> None:
     """Reference, metadata, amounts behind the scenes and card stay inside."""
     row = intent_row(merchant_reference="r", metadata=b"{}", latest_transaction=transaction_row())
-    assert list(shown(views.reduced_payment_intent(row))) == [
+    assert list(shown(views.reduced_payment_intent(row, PUBLIC))) == [
         "id",
         "amountInCents",
         "currency",
