@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chassis.service import LaunchDocument, encode_launch_document
+from chassis.service.launch import READY
 from chassis.settings.tree import Settings
 
 DRAIN_TIMEOUT_S = 10.0
@@ -74,7 +75,7 @@ def service_process(
         os.close(descriptor)
     try:
         with os.fdopen(ready_read, "rb") as ready:
-            if not ready.read(1):
+            if ready.read(len(READY)) != READY:
                 raise ChildError(f"{name} ended with status {process.wait()} before it was ready")
         yield process
     finally:

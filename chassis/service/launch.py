@@ -15,6 +15,10 @@ from msgspec import Struct
 from chassis.settings.tree import Settings
 
 LAUNCH_BYTES_MAX = 262_144  # the settings are 6 kB, each network adds 1 kB
+# What a process writes to `ready_fd`: one byte; after the second one the reason, in UTF-8.
+READY = b"\x01"
+FAILED = b"\x02"
+REASON_BYTES_MAX = 2_048  # a pipe takes 4 KiB as a whole
 
 
 class LaunchError(Exception):
@@ -41,7 +45,7 @@ class LaunchDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     secrets: dict[str, str]
     allowed_uids: dict[str, int]  # role -> uid that may connect to our Unix sockets
     lifeline_fd: int  # end of file = drain
-    ready_fd: int  # one byte written = ready
+    ready_fd: int  # see READY and FAILED
     identity: Identity | None = None  # None = stay who we are
 
     def __repr__(self) -> str:

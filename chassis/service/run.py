@@ -29,13 +29,21 @@ import attrs
 import trio
 from prometheus_client import CollectorRegistry
 
+from chassis.causes import in_words
 from chassis.clock import follow_offset
 from chassis.log import configure_logging, get_logger
+from chassis.masking import mask_text
 from chassis.metrics import Metrics
 from chassis.runtime_metrics import CollectorPauses, register_runtime_metrics
 from chassis.service.hardening import become, forbid_inspection, limit_resources
 from chassis.service.health import HealthServer
-from chassis.service.launch import LaunchDocument, read_launch_document
+from chassis.service.launch import (
+    FAILED,
+    READY,
+    REASON_BYTES_MAX,
+    LaunchDocument,
+    read_launch_document,
+)
 from chassis.service.relocation import keep_code_in_reach
 from chassis.settings.tree import Settings
 
@@ -90,9 +98,20 @@ class Service:
         gc.collect()
         gc.freeze()
         with contextlib.suppress(BrokenPipeError):  # no supervisor left: the lifeline says so too
-            os.write(self._ready_fd, b"\x01")
+            os.write(self._ready_fd, READY)
         os.close(self._ready_fd)
         self._ready_fd = None
+
+    def failed(self, error: BaseException) -> None:
+        """Tell the supervisor why we end, if that is before `ready()`; it has to give the reason.
+
+        Later on a failure is told by the log alone.
+        """
+        if self._ready_fd is None:
+            return
+        reason = mask_text(in_words(error)).encode(errors="replace")[:REASON_BYTES_MAX]
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._ready_fd, FAILED + reason)
 
     @property
     def is_ready(self) -> bool:
@@ -130,14 +149,18 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
     os.chdir("/")
     pauses = CollectorPauses()
     service = _make_service(document, pauses)
-    if prepare is not None:
-        prepare(service)
-    if document.identity is not None:
-        keep_code_in_reach(document.identity)
-        become(document.identity)
-    forbid_inspection()
-    pauses.install()
-    trio.run(_run, service, serve, document.lifeline_fd)
+    try:
+        if prepare is not None:
+            prepare(service)
+        if document.identity is not None:
+            keep_code_in_reach(document.identity)
+            become(document.identity)
+        forbid_inspection()
+        pauses.install()
+        trio.run(_run, service, serve, document.lifeline_fd)
+    except BaseException as error:
+        service.failed(error)
+        raise
 
 
 def _make_service(document: LaunchDocument, pauses: CollectorPauses) -> Service:

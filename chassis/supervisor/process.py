@@ -16,6 +16,9 @@ import trio
 from attrs import define, field, frozen
 
 from chassis.service.launch import (
+    FAILED,
+    READY,
+    REASON_BYTES_MAX,
     Identity,
     LaunchDocument,
     LaunchError,
@@ -30,7 +33,6 @@ from chassis.supervisor.units import Ending, Ready
 # the owner's password, and who knows what a shell profile exports.
 _ENVIRONMENT = ("LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 _ENVIRONMENT_PREFIXES = ("LC_", "PYTHON")
-_READY = b"\x01"
 _STDERR = 2
 
 
@@ -132,7 +134,9 @@ class ProcessUnit:
             nursery.start_soon(_hear_ready, ready_pipe, ready)
             status = await self._process.wait()
             nursery.cancel_scope.cancel(reason="the process has ended")
-        return Ending(describe_status(status), well=status == 0)
+        reason = _hear_reason(ready_pipe)
+        how = describe_status(status) + (f" ({reason})" if reason else "")
+        return Ending(how, well=status == 0)
 
     def _close_lifeline(self) -> None:
         if self._lifeline >= 0:
@@ -180,8 +184,18 @@ class ProcessUnit:
 
 async def _hear_ready(ready_pipe: int, ready: Ready) -> None:
     await trio.lowlevel.wait_readable(ready_pipe)
-    if os.read(ready_pipe, 1) == _READY:
+    if os.read(ready_pipe, len(READY)) == READY:
         ready()
+
+
+def _hear_reason(ready_pipe: int) -> str:
+    """Why a process that has ended was never ready, in its own words; empty if it did not say."""
+    os.set_blocking(ready_pipe, False)  # a grandchild may hold the other end
+    try:
+        told = os.read(ready_pipe, len(FAILED) + REASON_BYTES_MAX)
+    except BlockingIOError:
+        return ""
+    return told.removeprefix(FAILED).decode(errors="replace")
 
 
 def open_memory_file(data: bytes) -> int:

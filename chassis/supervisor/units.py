@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 from attrs import define, field, frozen
 
+from chassis.causes import in_words
 from chassis.supervisor.events import UnitPlan
 
 Ready = Callable[[], None]
@@ -143,6 +144,4 @@ class StepUnit:
 
 
 def _failed(error: BaseException) -> Ending:
-    while isinstance(error, BaseExceptionGroup):  # a nursery's; the first of them says why
-        error = error.exceptions[0]
-    return Ending(f"{type(error).__name__}: {error}")
+    return Ending(in_words(error))
