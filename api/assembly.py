@@ -118,7 +118,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
             refused, so serve only after the next full second.
 
     Raises:
-        OSError, ssl.SSLError: the TLS certificate or key cannot be loaded.
+        TLSFilesError: the TLS certificate or key cannot be loaded.
     """
     limits = settings.api
     key_service = KeyService(outside.hsm, deadline_s=settings.hsm.open_deadline_s)

@@ -10,6 +10,8 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
+from chassis.tls import TLSFilesError
+
 _READ_BYTES = 65_536
 
 
@@ -17,14 +19,18 @@ def server_context(certificate: str | Path, key: str | Path) -> ssl.SSLContext:
     """The context of the merchants' side: TLS 1.2 or newer, HTTP/1.1, no client certificates.
 
     Raises:
-        OSError: a file cannot be read.
-        ssl.SSLError: the files are no certificate chain and key that belong together.
+        TLSFilesError: a file cannot be read, or they are no certificate chain and key that belong
+            together; names both files and their settings.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(certificate, key)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        files = f"api.tls_certificate {certificate} with api.tls_key {key}"
+        raise TLSFilesError(f"{files}: {error.strerror or error}") from error
     return context
 
 
