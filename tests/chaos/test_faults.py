@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from statistics import median
 
 import pytest
 import trio
@@ -19,6 +20,7 @@ GOOD = "4242424242424242"
 CARD = Card(number=GOOD, exp_month=12, exp_year=2030, cvc="123")
 HSM_ANSWERS_WITHIN_S = 2.0 + 1.0  # hsm.open_deadline_s, and the way there and back
 RESPONSE_DEADLINE_S = 2.0  # of the sandbox networks
+USUAL_S = 0.5  # for a payment on a machine that others use too
 
 
 def _cut_inside(whole: WholeStack, table: str, times: int) -> int:
@@ -121,7 +123,8 @@ async def test_a_silent_network_does_not_hold_up_the_other(whole: WholeStack) ->
                 others.start_soon(pay_by_the_other, 90_000_000 + number)
                 await trio.sleep(0.02)
         assert load.statuses().keys() == {"pending_verification"}
-    assert max(waits) < RESPONSE_DEADLINE_S / 2
+    assert median(waits) < USUAL_S
+    assert max(waits) < RESPONSE_DEADLINE_S  # none of them waited for the silent one
     with trio.fail_after(10):
         while await whole.doubts(load):
             await trio.sleep(0.05)
