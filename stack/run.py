@@ -12,6 +12,7 @@ import trio
 from attrs import define, field
 
 from chassis.log import get_logger
+from chassis.service import forbid_core_dumps
 from chassis.settings import Settings
 from chassis.supervisor import (
     DirectoryLock,
@@ -149,6 +150,7 @@ def _prepare(
     settings: Settings, data_dir: Path, environ: Mapping[str, str], held: ExitStack
 ) -> tuple[StackContext, Resource | None]:
     """Everything that can be done, and can fail, before a process starts."""
+    forbid_core_dumps()  # of ours and of Postgres; the other processes see to it themselves
     users = stack_users(settings, euid=os.geteuid())
     if not users.separated:
         _log.warning("trust zones not separated: every process runs as this user")

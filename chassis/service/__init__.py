@@ -1,5 +1,6 @@
 """The child's side of every process: launched, hardened, ready, drained."""
 
+from chassis.service.hardening import forbid_core_dumps
 from chassis.service.launch import (
     Identity,
     LaunchDocument,
@@ -17,6 +18,7 @@ __all__ = [
     "Serve",
     "Service",
     "encode_launch_document",
+    "forbid_core_dumps",
     "read_launch_document",
     "run_service",
 ]

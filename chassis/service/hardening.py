@@ -24,9 +24,17 @@ class HardeningError(Exception):
     """The kernel refused; the process must not go on with what it was meant to lose."""
 
 
+def forbid_core_dumps() -> None:
+    """No core file of this process ever, nor of what it starts: memory holds passwords and cards.
+
+    Setting the hard limit too keeps a child from raising its own again.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def limit_resources() -> None:
     """No core file ever; as many open files as we may have; new files are ours alone."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = OPEN_FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_MAX)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -23,6 +23,9 @@ from stack.temporary import TemporaryStack, stack_in
 from tests.support.postgres import LedgerDSN, password_of
 
 BACK_WITHIN_S = 30.0
+# A shell that lets everything it starts dump core, as some machines are set up to do.
+DUMPING = ("sh", "-c", 'ulimit -S -c unlimited && exec "$@"', "sh")
+READABLE = {"run/endpoints.json", "pki/ca.pem", "pki/switch.pem", "pki/vsim.pem", "pki/msim.pem"}
 PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch", "api"}
 
 
@@ -32,6 +35,25 @@ def _turnout_up(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(
         command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False
     )
+
+
+def _readable(data_dir: Path) -> set[str]:
+    """Files that more users than their owner could read."""
+    return {
+        str(path.relative_to(data_dir))
+        for path in data_dir.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o044
+    }
+
+
+def _core_limits(process_id: int) -> tuple[str, ...]:
+    """Soft and hard limit on the size of core files."""
+    (line,) = (
+        line
+        for line in Path(f"/proc/{process_id}/limits").read_text().splitlines()
+        if line.startswith("Max core file size")
+    )
+    return tuple(line.split()[4:6])
 
 
 def _is_ready(metrics_url: str) -> bool:
@@ -78,9 +100,12 @@ async def test_a_stack_survives_the_death_of_everything_in_it(open_tmp_path: Pat
         orphans, credentials = dict(first.endpoints.processes), first.credentials()
         os.kill(first.process_id, signal.SIGKILL)
     assert first.exit_code == -signal.SIGKILL
-    async with stack_in(folder) as third:
+    async with stack_in(folder, under=DUMPING) as third:
         assert not any(map(process_is_alive, orphans.values()))
         assert third.credentials().secret_key == credentials.secret_key
+        assert _readable(third.data_dir) == READABLE
+        everything = [third.process_id, *third.endpoints.processes.values()]
+        assert [_core_limits(process_id) for process_id in everything] == [("0", "0")] * 7
         runtime_dir = Path(third.endpoints.sockets["switch"][0]).parent
         processes = third.endpoints.processes
     assert third.exit_code == 0
