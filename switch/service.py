@@ -30,7 +30,7 @@ from ledger.numbers import prepare_stans, take_stans
 from ledger.outcomes import OutcomeCommitter
 from ledger.partitions import ensure_partitions, stray_rows
 from ledger.pool import Pool
-from ledger.recovery import newest_attempt
+from ledger.recovery import find_attempts, newest_attempt
 from ledger.replays import find_replays
 from ledger.storage import watched_storage
 from switch import supplies
@@ -104,7 +104,7 @@ async def _assemble(
     # Ids and RRNs go on above the last process's, whatever the clock says: recovery reads attempts
     # in the order of their ids.
     newest_id, newest_rrn = await newest_attempt(pool, lease.switch) or (b"", "")
-    recovered = await recover(pool, lease, outcomes, now_us)
+    await recover(pool, lease, outcomes, now_us)
     workers = [await _start_worker(path, service, background) for path in service.endpoints["hsm"]]
     carriers: dict[str, Carrier] = {}
     pipeline = Pipeline(
@@ -123,7 +123,7 @@ async def _assemble(
             ),
             outcomes=outcomes,
             adoptions=OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger),
-            recovered=recovered,
+            find_attempts=partial(find_attempts, pool, lease.switch),
             codes=load_response_codes(),
             rrns=RRNSource(service.index, now_us, newest_rrn),
             next_id=UUID7Source(now_us, os.urandom, above=newest_id).next,

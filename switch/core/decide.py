@@ -64,14 +64,17 @@ def not_sent(reason: str) -> Decision:
 
 
 def judge_answer(
-    request: dict[int, str], response: dict[int, str], codes: ResponseCodes
+    request: dict[int, str], response: dict[int, str], codes: ResponseCodes, *, pan: str = ""
 ) -> Decision:
-    """The outcome that a matched response tells; `request` is what was sent."""
+    """The outcome that a matched response tells.
+
+    `request` is what was sent, `pan` the card's number while it is in memory.
+    """
     code = response.get(39)
     if code is None:
         return unknown("response_code_missing")
     row = codes.look_up(code)
-    mismatch = echo_mismatch(request, response, partial=row.partial)
+    mismatch = echo_mismatch(request, response, pan=pan, partial=row.partial)
     if mismatch is not None:
         return unknown("echo_mismatch")
     if row.code_class == "approve":

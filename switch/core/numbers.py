@@ -22,7 +22,9 @@ import attrs
 
 STAN_MAX = 999_999  # six digits; 000000 is unused
 RRN_EPOCH_US = 1_577_836_800_000_000  # 2020-01-01: 36**11 µs from here is the year 6192
+RRN_LENGTH = 12
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BASE36_SET = frozenset(_BASE36)
 _PAIRS = tuple(a + b for a in _BASE36 for b in _BASE36)
 
 
@@ -152,6 +154,11 @@ class RRNSource:
         count, d = divmod(count, 1296)
         count, e = divmod(count, 1296)
         return f"{self._letter}{_BASE36[count]}{pairs[e]}{pairs[d]}{pairs[c]}{pairs[b]}{pairs[a]}"
+
+
+def is_rrn(text: str) -> bool:
+    """Whether a text, such as a network's DE 37, has the form of an RRN of ours."""
+    return len(text) == RRN_LENGTH and set(text) <= _BASE36_SET
 
 
 def rrn_time_us(rrn: str) -> int:

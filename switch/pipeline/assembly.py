@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NoReturn
 
 import attrs
 import trio
 
 from chassis.mux import MuxClient
 from chassis.settings import Settings
-from chassis.stage import Inbox, InboxClosedError, run_stage
+from chassis.stage import Inbox, run_stage
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.charges import ChargeCommitter
 from ledger.outcomes import OutcomeCommitter
-from ledger.recovery import OpenAttempt
 from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.numbers import RRNSource
@@ -21,17 +21,18 @@ from switch.core.response_codes import ResponseCodes
 from switch.core.routing import RoutingTable
 from switch.core.sandbox_cards import refused_pans
 from switch.link.events import LinkEvent
+from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.intake import Intake
 from switch.pipeline.lookup import FindReplays, LoadAcceptors, Lookup
 from switch.pipeline.opening import Opening
-from switch.pipeline.orphans import ORPHANS_MAX, AttemptKey, Orphan, Orphans
+from switch.pipeline.orphans import ORPHANS_MAX, FindAttempts, Orphan, Orphans
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.recording import Recording
 from switch.pipeline.replying import Replies
 from switch.pipeline.settling import Settlement, Settling
 
 SLOW_BATCH_MAX = 16  # rows that wait for locks together: few, so that one lock delays few
-RETRY_AFTER_S = 1
+CARD_TICK_S = 0.5  # how finely a card's time is kept; only a database that is away makes it matter
 
 
 @attrs.frozen(kw_only=True)
@@ -45,7 +46,7 @@ class Outside:
     charges: ChargeCommitter
     outcomes: OutcomeCommitter
     adoptions: OutcomeCommitter  # of the orphans' stage: a session is for one task
-    recovered: Mapping[AttemptKey, OpenAttempt]
+    find_attempts: FindAttempts
     codes: ResponseCodes
     rrns: RRNSource
     next_id: Callable[[], bytes]
@@ -58,11 +59,16 @@ class Pipeline:
     def __init__(self, settings: Settings, outside: Outside) -> None:
         limits = settings.switch
         self.counts = PipelineCounts()
+        anomalies = Anomalies()
         self.admission = Admission(limits)
         self.replies = Replies(self.admission, self.counts, limits)
         inside = limits.credits_max
         self._limits = limits
         self._cards_max = settings.hsm.batch_cards_max
+        self._card_life_s = max(
+            network.max_send_age_s + network.response_deadline_s
+            for network in settings.networks.values()
+        )
         self._lookups: Inbox[Payment] = Inbox(inside, name="lookup")
         self._cards: Inbox[Payment] = Inbox(inside, name="opening")
         self._records: Inbox[Payment] = Inbox(inside, name="recording")
@@ -84,22 +90,26 @@ class Pipeline:
             opening=self._cards,
             replies=self.replies,
             counts=self.counts,
+            anomalies=anomalies,
         )
         self.opening = Opening(
             workers=outside.workers,
             settings=settings.hsm,
             recording=self._records,
             replies=self.replies,
+            counts=self.counts,
+            anomalies=anomalies,
             refused_pans=refused_pans(settings.mode),
         )
         self.settling = Settling(
             committer=outside.outcomes,
+            find_replays=outside.find_replays,
             codes=outside.codes,
             replies=self.replies,
             counts=self.counts,
+            anomalies=anomalies,
             inbox=self._settlements,
             orphans=self._orphaned,
-            reconsider=self._reconsider,
             resend=self._resend,
             now_us=outside.now_us,
         )
@@ -113,14 +123,16 @@ class Pipeline:
             rrns=outside.rrns,
             next_id=outside.next_id,
             now_us=outside.now_us,
+            anomalies=anomalies,
             slow=self._slow,
-            not_sent=self.settling.not_sent,
+            settle=self.settling.settle,
         )
         self._orphans = Orphans(
-            recovered=outside.recovered,
+            find_attempts=outside.find_attempts,
             codes=outside.codes,
             committer=outside.adoptions,
             counts=self.counts,
+            anomalies=anomalies,
             now_us=outside.now_us,
         )
 
@@ -148,6 +160,7 @@ class Pipeline:
         """
         async with trio.open_nursery() as background:
             background.start_soon(self.opening.expire)
+            background.start_soon(self._forget_cards)
             async with trio.open_nursery() as stages:
                 stages.start_soon(self._run_lookup)
                 stages.start_soon(self._run_opening)
@@ -193,12 +206,11 @@ class Pipeline:
     async def _run_orphans(self) -> None:
         await run_stage(self._orphaned, self._orphans.handle, batch_max=ORPHANS_MAX)
 
-    def _reconsider(self, payment: Payment) -> None:
-        """Answer from the ledger a payment that somebody else has decided meanwhile."""
-        try:
-            self._lookups.put(payment)
-        except InboxClosedError:
-            self.replies.refuse(payment, "overloaded", RETRY_AFTER_S)
+    async def _forget_cards(self) -> NoReturn:
+        """Drop the cards of payments that are past the deadline their attempt would have had."""
+        while True:
+            await trio.sleep(CARD_TICK_S)
+            self.replies.forget_cards(accepted_before=trio.current_time() - self._card_life_s)
 
     def _resend(self, payment: Payment) -> bool:
         """Put an unsent message on another link of its network: same attempt, still young."""

@@ -12,6 +12,7 @@ from chassis.stage import Inbox
 from ledger.errors import LedgerError
 from ledger.records import Lost, Replay
 from switch.core.messages import Acceptor
+from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies, state_of_row
 
@@ -35,12 +36,14 @@ class Lookup:
         opening: Inbox[Payment],
         replies: Replies,
         counts: PipelineCounts,
+        anomalies: Anomalies,
     ) -> None:
         self._find_replays = find_replays
         self._load_acceptors = load_acceptors
         self._opening = opening
         self._replies = replies
         self._counts = counts
+        self._anomalies = anomalies
         self._acceptors: dict[bytes, Acceptor] = {}
 
     def forget_acceptors(self) -> None:
@@ -55,14 +58,16 @@ class Lookup:
             )
             await self._load_missing(batch)
         except LedgerError as error:
-            log.warning("lookup_failed", payments=len(batch), error=type(error).__name__)
+            self._anomalies.tell(
+                log.warning, "lookup_failed", payments=len(batch), error=type(error).__name__
+            )
             for payment in batch:
                 self._replies.refuse(payment, "ledger_unavailable", RETRY_AFTER_S)
             return
         fresh: list[Payment] = []
         for payment, known in zip(batch, found, strict=True):
             if known is not None:
-                self.answer_known(payment, known)
+                self._answer(payment, known)
                 continue
             payment.acceptor = self._acceptors.get(payment.charge.merchant_id)
             if payment.acceptor is None:
@@ -71,7 +76,7 @@ class Lookup:
             fresh.append(payment)
         self._opening.put_many(fresh)
 
-    def answer_known(self, payment: Payment, known: Replay | Lost) -> None:
+    def _answer(self, payment: Payment, known: Replay | Lost) -> None:
         """Answer a payment whose key the ledger knows."""
         if isinstance(known, Lost):
             self._replies.refuse(payment, known.code)

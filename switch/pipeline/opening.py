@@ -20,7 +20,8 @@ from chassis.settings import HSM
 from chassis.stage import Inbox
 from hsm_sim.wire import CardsOpened, CardToOpen, HSMReply, HSMRequest, OpenCards, OpenedCard
 from ledger.ids import public_id
-from switch.pipeline.payment import Payment
+from switch.pipeline.anomalies import Anomalies
+from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
 
 log = get_logger(__name__)
@@ -54,6 +55,8 @@ class Opening:
         settings: HSM,
         recording: Inbox[Payment],
         replies: Replies,
+        counts: PipelineCounts,
+        anomalies: Anomalies,
         refused_pans: Collection[str],
     ) -> None:
         self._workers = workers
@@ -62,9 +65,10 @@ class Opening:
         self._settings = settings
         self._recording = recording
         self._replies = replies
+        self._counts = counts
+        self._anomalies = anomalies
         self._in_flight: deque[_Batch] = deque()
         self._free = trio.Event()
-        self.timeouts = 0
 
     @property
     def idle(self) -> bool:
@@ -130,7 +134,7 @@ class Opening:
             ):
                 flight = self._in_flight.popleft()
                 if flight.open:
-                    self.timeouts += 1
+                    self._counts.hsm_timeouts_total += 1
                     self._workers[flight.worker].forget(flight.request_id)
                     self._close(flight)
                     self._refuse(flight.payments)
@@ -147,7 +151,12 @@ class Opening:
             return
         self._close(flight)
         if not isinstance(reply, CardsOpened) or len(reply.cards) != len(flight.payments):
-            log.warning("hsm_batch_failed", cards=len(flight.payments), reply=type(reply).__name__)
+            self._anomalies.tell(
+                log.warning,
+                "hsm_batch_failed",
+                cards=len(flight.payments),
+                reply=type(reply).__name__,
+            )
             self._refuse(flight.payments)
             return
         opened: list[Payment] = []

@@ -1,33 +1,47 @@
-"""Answers that match nothing in flight: adopted where recovery explains them.
+"""Answers that match nothing in flight: adopted where the ledger explains them.
 
-After a restart the switch finds attempts without outcome and makes them unknown; their answers may
-still arrive, on a new connection, and match nothing in flight. Recovery hands its attempts to this
-stage, which adopts such an answer like any late one: phase 2, by compare-and-set. An approval that
-nothing explains may be money moved without a record and is logged as an alarm.
+After a restart the switch finds attempts without outcome and makes them unknown; links forget an
+unanswered message after a while. Answers that come then match nothing in flight and are looked up
+in the ledger by network, RRN, STAN and DE 7 (money.md 6). One that belongs to an attempt of ours is
+adopted like any late one: phase 2, by compare-and-set. It must have the very key that links match
+by, so that an answer of another class or function, or to another acquirer id, explains nothing. An
+approval that nothing explains may be money moved without a record and is logged as an alarm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
 from chassis.log import get_logger
 from ledger.money import numeric_currency
 from ledger.outcomes import OutcomeCommitter
-from ledger.records import OutcomeToRecord
-from ledger.recovery import OpenAttempt
+from ledger.records import OutcomeToRecord, Settled
+from ledger.recovery import AnswerNumbers, OpenAttempt
 from switch.core.batching import split_distinct
-from switch.core.decide import Decision, judge_answer
+from switch.core.decide import Decision, judge_answer, unknown
 from switch.core.messages import PROCESSING_CODE_SALE
+from switch.core.numbers import is_rrn, rrn_time_us
 from switch.core.response_codes import ResponseCodes
+from switch.link.correlation import correlation_key
+from switch.link.events import CorrelationKey, Fields
+from switch.pipeline.anomalies import Anomalies
+from switch.pipeline.patience import patiently
 from switch.pipeline.payment import PipelineCounts
 
 log = get_logger(__name__)
 ORPHANS_MAX = 1_024  # a network that sends more at once is at fault; the rest are counted only
 
-Orphan = tuple[str, dict[int, str]]  # network, the answer's fields
-AttemptKey = tuple[str, str, str, str]  # network, rrn, stan, de7
+FindAttempts = Callable[[Sequence[AnswerNumbers]], Awaitable[list[OpenAttempt | None]]]
+
+
+class Orphan(Struct, gc=False):
+    """An answer to nothing in flight."""
+
+    network: str
+    key: CorrelationKey
+    fields: Fields
 
 
 class _Match(Struct, gc=False):
@@ -39,51 +53,130 @@ class Orphans:
     """The stage behind unmatched answers.
 
     Args:
-        recovered: what recovery made unknown, by (network, rrn, stan, de7).
+        find_attempts: the ledger's look-up.
         codes: the DE 39 table.
         committer: of this stage alone.
         counts: the pipeline's.
+        anomalies: the pipeline's.
         now_us: microseconds since 1970.
     """
 
     def __init__(
         self,
         *,
-        recovered: Mapping[AttemptKey, OpenAttempt],
+        find_attempts: FindAttempts,
         codes: ResponseCodes,
         committer: OutcomeCommitter,
         counts: PipelineCounts,
+        anomalies: Anomalies,
         now_us: Callable[[], int],
     ) -> None:
-        self._recovered = recovered
+        self._find_attempts = find_attempts
         self._codes = codes
         self._committer = committer
         self._counts = counts
+        self._anomalies = anomalies
         self._now_us = now_us
 
     async def handle(self, batch: list[Orphan]) -> None:
-        """Adopt what recovery explains, raise the alarm for approvals it does not."""
+        """Adopt what the ledger explains, raise the alarm for approvals it does not."""
         matches: list[_Match] = []
-        for network, fields in batch:
-            rrn, stan, de7 = fields.get(37, ""), fields.get(11, ""), fields.get(7, "")
-            attempt = self._recovered.get((network, rrn, stan, de7))
-            if attempt is not None:
-                decision = judge_answer(sent_fields(attempt, fields), fields, self._codes)
-                if decision.result != "unknown":
-                    matches.append(_Match(attempt, decision))
-            elif self._codes.look_up(fields.get(39, "")).code_class == "approve":
-                log.critical("approval_without_attempt", network=network, rrn=rrn)
+        for orphan, attempt in zip(batch, await self._look_up(batch), strict=True):
+            if attempt is None or answer_key(attempt) != orphan.key:
+                self._unexplained(orphan)
+                continue
+            decision = self._judge(attempt, orphan.fields)
+            if decision.result != "unknown":
+                matches.append(_Match(attempt, decision))
+            else:
+                self._counts.late_undecided_total += 1
+                self._anomalies.tell(
+                    log.warning,
+                    "late_answer_undecided",
+                    network=orphan.network,
+                    reason=decision.reason,
+                )
         while matches:
-            ready, matches = split_distinct(matches, lambda match: match.attempt.intent_id)
+            ready, matches = split_distinct(matches, _intent)
             now_us = self._now_us()
             results = await self._committer.settle([_row(match, now_us) for match in ready])
-            self._counts.late_adopted_total += sum(result.advanced for result in results)
+            for match, result in zip(ready, results, strict=True):
+                self._finish(match, result)
+
+    async def _look_up(self, batch: list[Orphan]) -> list[OpenAttempt | None]:
+        """The attempts that a batch names; what has no RRN of ours names none."""
+        attempts: list[OpenAttempt | None] = [None] * len(batch)
+        places = [place for place, orphan in enumerate(batch) if is_rrn(orphan.fields.get(37, ""))]
+        if places:
+            numbers = [_numbers(batch[place]) for place in places]
+            found = await patiently(lambda: self._find_attempts(numbers))
+            for place, attempt in zip(places, found, strict=True):
+                attempts[place] = attempt
+        return attempts
+
+    def _unexplained(self, orphan: Orphan) -> None:
+        if self._codes.look_up(orphan.fields.get(39, "")).code_class == "approve":
+            self._counts.unexplained_total += 1
+            self._anomalies.tell(
+                log.critical,
+                "approval_without_attempt",
+                network=orphan.network,
+                rrn=orphan.fields.get(37, ""),
+            )
+
+    def _judge(self, attempt: OpenAttempt, fields: Fields) -> Decision:
+        try:
+            return judge_answer(sent_fields(attempt, fields), fields, self._codes)
+        except Exception as error:  # noqa: BLE001  one answer's fault is its own (design 3)
+            self._counts.errors_total += 1
+            self._anomalies.tell(log.error, "answer_not_judged", error=type(error).__name__)
+            return unknown("internal_error")
+
+    def _finish(self, match: _Match, result: Settled) -> None:
+        if result.advanced:
+            self._counts.late_adopted_total += 1
+            return
+        self._counts.not_advanced_total += 1
+        self._anomalies.tell(
+            log.warning,
+            "outcome_not_advanced",
+            transaction=match.attempt.transaction_id.hex(),
+            phase=2,
+            result=match.decision.result,
+            intent_status=result.intent_status,
+        )
 
 
-def sent_fields(attempt: OpenAttempt, answer: dict[int, str]) -> dict[int, str]:
+def answer_key(attempt: OpenAttempt) -> CorrelationKey:
+    """What the answer to a recorded attempt is matched by."""
+    return correlation_key(
+        {
+            0: attempt.mti,
+            7: attempt.de7,
+            11: attempt.stan,
+            32: attempt.acquirer_id,
+            37: attempt.rrn,
+        }
+    )
+
+
+def _numbers(orphan: Orphan) -> AnswerNumbers:
+    fields = orphan.fields
+    rrn = fields[37]
+    return AnswerNumbers(
+        network=orphan.network,
+        rrn=rrn,
+        stan=fields.get(11, ""),
+        de7=fields.get(7, ""),
+        drawn_at_us=rrn_time_us(rrn),
+    )
+
+
+def sent_fields(attempt: OpenAttempt, answer: Fields) -> Fields:
     """What the attempt sent, as far as the ledger knows it, for the echo check.
 
-    The merchant's elements (DE 41, 42) are taken from the answer: the attempt does not hold them.
+    The merchant's elements (DE 41, 42) are taken from the answer, where they must be: the attempt
+    does not hold them.
     """
     fields = {
         3: PROCESSING_CODE_SALE,
@@ -94,10 +187,7 @@ def sent_fields(attempt: OpenAttempt, answer: dict[int, str]) -> dict[int, str]:
         37: attempt.rrn,
         49: numeric_currency(attempt.currency),
     }
-    for de in (41, 42):
-        if de in answer:
-            fields[de] = answer[de]
-    return fields
+    return fields | {de: answer.get(de, "") for de in (41, 42)}
 
 
 def _row(match: _Match, now_us: int) -> OutcomeToRecord:
@@ -119,3 +209,7 @@ def _row(match: _Match, now_us: int) -> OutcomeToRecord:
         request_id=attempt.request_id,
         at_us=now_us,
     )
+
+
+def _intent(match: _Match) -> bytes:
+    return match.attempt.intent_id

@@ -14,13 +14,16 @@ from switch.core.decide import Decision
 from switch.core.messages import Acceptor
 from switch.wire import Charge, SwitchReply
 
-CARD_ELEMENTS = (2, 14, 48)  # PAN, expiry, CVC
 APIPeer = MuxPeer[SwitchReply]
 Waiter = tuple[APIPeer, int]  # where a reply goes: the connection and its request id
 
 
 class Payment(Struct, gc=False):
-    """One charge in flight. Fields fill in as it moves; card data leaves with the first result."""
+    """One charge in flight; fields fill in as it moves.
+
+    Card data is in `card` and nowhere else. It goes with the first result of the attempt, with the
+    answer, or when the message has become too old to be sent, whichever is first.
+    """
 
     charge: Charge
     waiter: Waiter
@@ -31,24 +34,12 @@ class Payment(Struct, gc=False):
     network: str = ""
     slot: Any = None  # the link group's window slot
     record: ChargeToRecord | None = None
-    request: dict[int, str] | None = None  # the fields sent, for the echo check
+    request: dict[int, str] | None = None  # what was sent without the card, for the echo check
     amount_minor: int = 0
     currency: str = ""
     created_at_us: int = 0
     decision: Decision | None = None
     resent: bool = False  # an unsent message goes to another link once
-
-    def forget_card(self, *, final: bool) -> None:
-        """Drop the CVC and the PAN: after any result nothing here needs them.
-
-        What else was sent is kept while a late answer may still have to be checked against it.
-        """
-        self.card = None
-        if final:
-            self.request = None
-        elif self.request is not None:
-            for de in CARD_ELEMENTS:
-                self.request.pop(de, None)
 
     def __repr__(self) -> str:
         """Ids only."""
@@ -68,13 +59,19 @@ class PipelineCounts:
     not_sent_total: int = 0  # outcomes of which no byte left
     unknown_total: int = 0
     late_adopted_total: int = 0  # unknown outcomes resolved by a late answer
+    late_undecided_total: int = 0  # late answers that decide nothing
     not_advanced_total: int = 0  # outcomes that found their intent moved on
+    resent_total: int = 0  # unsent messages put on another link
+    contradictions_total: int = 0  # second answers that differ from the first
     unmatched_total: int = 0  # answers to nothing in flight
+    unexplained_total: int = 0  # approvals among them that recovery does not explain either
+    orphans_dropped_total: int = 0  # unmatched answers beyond what may wait
     slow_lane_total: int = 0  # charges that waited for a locked intent
     commit1_batches_total: int = 0
     commit1_rows_total: int = 0
     commit2_batches_total: int = 0
     commit2_rows_total: int = 0
+    hsm_timeouts_total: int = 0  # batches of cards that no worker opened in time
     errors_total: int = 0  # faults of ours on one payment
 
     def count_outcome(self, result: str) -> None:

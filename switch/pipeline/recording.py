@@ -2,17 +2,23 @@
 
 No byte of a financial message leaves before its attempt is committed (money.md I1), so this stage
 sends only what the ledger answers `Won` for. Route and window slot come *before* the commit: a
-payment that no network can take now is refused with nothing recorded.
+payment that no network can take now, or that has become too old to be sent, is refused with nothing
+recorded.
 
 The slow lane is this same stage over another inbox: it differs in the lane it asks the committer
 for, and in batch size. Rows keep the ids they were given first, which is what makes repeating a
 commit of unknown fate safe.
+
+Whatever goes wrong with one payment is that payment's outcome: before the commit it is refused,
+after it and before the links have the message it is `not_sent`, later it is `unknown`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
+
+import trio
 
 from chassis.log import get_logger
 from chassis.stage import Inbox
@@ -22,11 +28,12 @@ from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.batching import split_distinct
 from switch.core.brands import card_brand
-from switch.core.messages import sale_request
+from switch.core.decide import Decision, not_sent, unknown
+from switch.core.messages import drop_card, sale_request
 from switch.core.numbers import NumbersExhaustedError, RRNSource
 from switch.core.routing import RoutingTable
-from switch.iso8583.errors import CodecError
 from switch.link.correlation import correlation_key
+from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies, state_of_row
 
@@ -50,8 +57,9 @@ class Recording:
         rrns: RRNSource,
         next_id: Callable[[], bytes],
         now_us: Callable[[], int],
+        anomalies: Anomalies,
         slow: Inbox[Payment],
-        not_sent: Callable[[Payment, str], None],
+        settle: Callable[[Payment, Decision], None],
     ) -> None:
         self._carriers = carriers
         self._routing = routing
@@ -62,12 +70,14 @@ class Recording:
         self._rrns = rrns
         self._next_id = next_id
         self._now_us = now_us
+        self._anomalies = anomalies
         self._slow = slow
-        self._not_sent = not_sent
+        self._settle = settle
 
     async def handle(self, batch: list[Payment]) -> None:
         """The fast lane: prepare, commit what is not locked, send what was won."""
-        rest = [payment for payment in batch if self._prepare(payment)]
+        now = trio.current_time()
+        rest = [payment for payment in batch if self._prepare(payment, now)]
         while rest:
             ready, rest = split_distinct(rest, _intent)
             await self._commit(ready, "fast")
@@ -79,30 +89,38 @@ class Recording:
             ready, rest = split_distinct(rest, _intent)
             await self._commit(ready, "slow")
 
-    def _prepare(self, payment: Payment) -> bool:
+    def _prepare(self, payment: Payment, now: float) -> bool:
         """Route, reserve a slot, draw numbers; False when the payment was refused instead."""
-        refusal = self._reserve(payment)
-        if refusal:
-            self._replies.refuse(payment, refusal, RETRY_AFTER_S)
-            return False
         try:
-            payment.record = self._row(payment)
+            refusal = self._reserve(payment, now)
+            if not refusal:
+                payment.record = self._row(payment)
+                return True
         except NumbersExhaustedError:
+            refusal = "overloaded"
+        except Exception as error:  # noqa: BLE001  one payment's fault is its own (design 3)
+            refusal = "internal_error"
+            self._count_fault("charge_not_prepared", payment, error)
+        if payment.slot is not None:
             self._release(payment)
-            self._replies.refuse(payment, "overloaded", RETRY_AFTER_S)
-            return False
-        return True
+        self._replies.refuse(payment, refusal, RETRY_AFTER_S if refusal != "internal_error" else 0)
+        return False
 
-    def _reserve(self, payment: Payment) -> str:
+    def _reserve(self, payment: Payment, now: float) -> str:
         """Take a window slot on the best network that has one: "" or the error code."""
-        if payment.card is None:
-            raise RuntimeError("a payment reaches this stage with its card open")
+        card = payment.card
+        if card is None:
+            return "overloaded"  # it has waited for so long that its card was dropped
         refusal = "network_unavailable"
-        for name in self._routing.candidates(payment.card.pan):
+        for name in self._routing.candidates(card.pan):
+            carrier = self._carriers[name]
+            if now - payment.accepted_at > carrier.settings.max_send_age_s:
+                refusal = "overloaded"  # its message would not be sent any more
+                continue
             if not self._admission.enter_network(name):
                 refusal = "overloaded"
                 continue
-            slot = self._carriers[name].group.reserve()
+            slot = carrier.group.reserve()
             if slot is not None:
                 payment.network = name
                 payment.slot = slot
@@ -152,7 +170,7 @@ class Recording:
         self._counts.commit1_rows_total += len(rows)
         for payment, verdict in zip(ready, verdicts, strict=True):
             if isinstance(verdict, Won):
-                self._send(payment, verdict)
+                self._won(payment, verdict)
             elif verdict is None:
                 self._counts.slow_lane_total += 1
                 self._slow.put(payment)
@@ -168,42 +186,52 @@ class Recording:
             row = verdict.transaction
             self._replies.done(payment, state_of_row(row), replayed=True)
 
-    def _send(self, payment: Payment, won: Won) -> None:
+    def _won(self, payment: Payment, won: Won) -> None:
         payment.amount_minor = won.amount_minor
         payment.currency = won.currency
         payment.created_at_us = won.created_at_us
+        self._send(payment)
+
+    def _send(self, payment: Payment) -> None:
+        """Hand a recorded payment to its network's links; its outcome comes as an event."""
         carrier = self._carriers[payment.network]
+        if payment.card is None:  # it has waited for so long that its card was dropped
+            self._release(payment)
+            self._settle(payment, not_sent("too_old"))
+            return
         try:
             request = self._message(payment)
             frame = carrier.dialect.encode(request)
-        except (CodecError, ValueError) as error:
+            key = correlation_key(request)
+        except Exception as error:  # noqa: BLE001  one payment's fault is its own (design 3)
             # The attempt is recorded and no byte has left: that is a known outcome.
-            self._counts.errors_total += 1
-            log.error("message_not_encodable", network=payment.network, error=type(error).__name__)
-            carrier.group.release(payment.slot)
-            self._not_sent(payment, "encode_failed")
+            self._count_fault("message_not_encodable", payment, error)
+            self._release(payment)
+            self._settle(payment, not_sent("encode_failed"))
             return
+        drop_card(request)
         payment.request = request
-        key = correlation_key(request)
-        carrier.group.send(payment.slot, key, frame, payment, payment.accepted_at)
+        try:
+            carrier.group.send(payment.slot, key, frame, payment, payment.accepted_at)
+        except Exception as error:  # noqa: BLE001  as above, and nobody knows how far it came
+            self._count_fault("message_not_handed_over", payment, error)
+            self._settle(payment, unknown("internal_error"))
 
     def resend(self, payment: Payment) -> bool:
-        """Put a message of which no byte left on another link of the same network.
+        """Put a message of which no byte left on another link of the same network, once.
 
         The attempt, its STAN and its RRN stay the same (money.md 5). False when no link takes it;
         the link refuses by itself what has become too old.
         """
-        request = payment.request
-        if request is None or payment.resent:
+        if payment.resent or payment.card is None:
             return False
-        carrier = self._carriers[payment.network]
-        slot = carrier.group.reserve()
+        slot = self._carriers[payment.network].group.reserve()
         if slot is None:
             return False
-        payment.resent = True
         payment.slot = slot
-        frame = carrier.dialect.encode(request)
-        carrier.group.send(slot, correlation_key(request), frame, payment, payment.accepted_at)
+        payment.resent = True
+        self._counts.resent_total += 1
+        self._send(payment)
         return True
 
     def _message(self, payment: Payment) -> dict[int, str]:
@@ -222,6 +250,10 @@ class Recording:
             acquirer_id=record.acquirer_id,
             acceptor=acceptor,
         )
+
+    def _count_fault(self, event: str, payment: Payment, error: Exception) -> None:
+        self._counts.errors_total += 1
+        self._anomalies.tell(log.error, event, network=payment.network, error=type(error).__name__)
 
     def _release(self, payment: Payment) -> None:
         self._carriers[payment.network].group.release(payment.slot)

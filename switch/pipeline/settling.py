@@ -3,7 +3,11 @@
 Link groups hand in their events as they happen; this stage turns a batch of them into outcomes,
 records them in one commit and answers. A payment whose outcome is `unknown` is answered as pending
 and forgotten here; should its answer arrive late, the event still carries the payment, and the
-outcome is adopted as phase 2 by compare-and-set.
+outcome is adopted as phase 2 by compare-and-set. The inbox is in order, so a late answer never
+overtakes the `unknown` that it resolves.
+
+The card is dropped when the event arrives, not when its outcome is durable: the commit may have to
+wait for the database.
 """
 
 from __future__ import annotations
@@ -15,16 +19,33 @@ from msgspec import Struct
 from chassis.log import get_logger
 from chassis.stage import Inbox
 from ledger.outcomes import OutcomeCommitter
-from ledger.records import OutcomeToRecord, Settled
+from ledger.records import OutcomeToRecord, Replay, Settled
 from switch.core.batching import split_distinct
 from switch.core.decide import Decision, judge_answer, not_sent, unknown
 from switch.core.response_codes import ResponseCodes
-from switch.link.events import Answered, Duplicate, Late, LinkEvent, NotSent, Unknown, Unmatched
+from switch.iso8583.mti import is_response
+from switch.link.events import (
+    Answered,
+    Duplicate,
+    Fields,
+    Late,
+    LinkEvent,
+    NotSent,
+    Unknown,
+    Unmatched,
+)
+from switch.pipeline.anomalies import Anomalies
+from switch.pipeline.lookup import FindReplays
 from switch.pipeline.orphans import ORPHANS_MAX, Orphan
+from switch.pipeline.patience import patiently
 from switch.pipeline.payment import Payment, PipelineCounts
-from switch.pipeline.replying import Replies, state_of_payment
+from switch.pipeline.replying import Replies, state_of_payment, state_of_row
 
 log = get_logger(__name__)
+
+# What another link of the group may mend. A message that is too old, does not fit a frame or has
+# the key of another one is refused by every link.
+MENDED_BY_ANOTHER_LINK = frozenset({"link_lost", "signed_off", "no_link", "outbox_full"})
 
 
 class Settlement(Struct, gc=False):
@@ -42,38 +63,38 @@ class Settling:
         self,
         *,
         committer: OutcomeCommitter,
+        find_replays: FindReplays,
         codes: ResponseCodes,
         replies: Replies,
         counts: PipelineCounts,
+        anomalies: Anomalies,
         inbox: Inbox[Settlement],
-        reconsider: Callable[[Payment], None],
         orphans: Inbox[Orphan],
         resend: Callable[[Payment], bool],
         now_us: Callable[[], int],
     ) -> None:
         self._committer = committer
+        self._find_replays = find_replays
         self._codes = codes
         self._replies = replies
         self._counts = counts
+        self._anomalies = anomalies
         self._inbox = inbox
-        self._reconsider = reconsider
         self._orphans = orphans
         self._resend = resend
         self._now_us = now_us
 
     def on_events(self, network: str, events: list[LinkEvent]) -> None:
-        """Called by a link group with what one receive or one tick brought; synchronous."""
+        """Called by a link group with what one receive or one tick brought; synchronous, total."""
         settlements: list[Settlement] = []
         for event in events:
             if isinstance(event, Answered):
-                payment = event.token
-                decision = judge_answer(payment.request, event.fields, self._codes)
-                settlements.append(Settlement(payment, decision, 1))
+                settlements.append(self._first(event.token, self._judge(event.token, event.fields)))
             elif isinstance(event, Unknown):
-                settlements.append(Settlement(event.token, unknown(event.reason), 1))
+                settlements.append(self._first(event.token, unknown(event.reason)))
             elif isinstance(event, NotSent):
-                if not self._resend(event.token):
-                    settlements.append(Settlement(event.token, not_sent(event.reason), 1))
+                if event.reason not in MENDED_BY_ANOTHER_LINK or not self._resend(event.token):
+                    settlements.append(self._first(event.token, not_sent(event.reason)))
             elif isinstance(event, Late):
                 settlements.extend(self._late(event))
             elif isinstance(event, Duplicate):
@@ -83,9 +104,9 @@ class Settling:
         if settlements:
             self._inbox.put_many(settlements)
 
-    def not_sent(self, payment: Payment, reason: str) -> None:
-        """An attempt that was recorded but could not be put on the wire."""
-        self._inbox.put(Settlement(payment, not_sent(reason), 1))
+    def settle(self, payment: Payment, decision: Decision) -> None:
+        """Record the first result of an attempt that came to no link, or that a link failed at."""
+        self._inbox.put(self._first(payment, decision))
 
     async def handle(self, batch: list[Settlement]) -> None:
         """Record a batch of outcomes and answer those that were waited for."""
@@ -93,73 +114,130 @@ class Settling:
         while rest:
             ready, rest = split_distinct(rest, _intent)
             now_us = self._now_us()
-            results = await self._committer.settle([self._row(s, now_us) for s in ready])
+            results = await self._committer.settle([_row(s, now_us) for s in ready])
             self._counts.commit2_batches_total += 1
             self._counts.commit2_rows_total += len(ready)
-            for settlement, result in zip(ready, results, strict=True):
-                self._finish(settlement, result, now_us)
+            overtaken = [
+                settlement.payment
+                for settlement, result in zip(ready, results, strict=True)
+                if not self._finish(settlement, result, now_us) and settlement.phase == 1
+            ]
+            if overtaken:
+                await self._answer_from_ledger(overtaken)
 
-    def _finish(self, settlement: Settlement, result: Settled, now_us: int) -> None:
+    def _finish(self, settlement: Settlement, result: Settled, now_us: int) -> bool:
+        """Count an outcome and answer its payment; False where it was not written."""
         payment, decision = settlement.payment, settlement.decision
-        payment.forget_card(final=decision.result != "unknown")
         if not result.advanced:
-            # Somebody else has decided meanwhile; what stands is in the ledger.
             self._counts.not_advanced_total += 1
-            log.warning(
+            self._anomalies.tell(
+                log.warning,
                 "outcome_not_advanced",
                 transaction=payment.record.transaction_id.hex() if payment.record else "",
                 phase=settlement.phase,
                 result=decision.result,
+                intent_status=result.intent_status,
             )
-            if settlement.phase == 1:
-                self._reconsider(payment)
-            return
+            return False
         if settlement.phase == 2:
             self._counts.late_adopted_total += 1
-            return
+            return True
         self._counts.count_outcome(decision.result)
         payment.decision = decision
         self._replies.done(payment, state_of_payment(payment, decision.transaction_to, now_us))
+        return True
 
-    def _row(self, settlement: Settlement, now_us: int) -> OutcomeToRecord:
-        payment, decision = settlement.payment, settlement.decision
-        record = payment.record
-        if record is None:
-            raise RuntimeError("an outcome belongs to a recorded attempt")
-        return OutcomeToRecord(
-            attempt_id=record.attempt_id,
-            transaction_id=record.transaction_id,
-            intent_id=record.intent_id,
-            phase=settlement.phase,
-            result=decision.result,
-            from_status="pending" if settlement.phase == 1 else "pending_verification",
-            to_status=decision.transaction_to,
-            intent_to=decision.intent_to,
-            response_code=decision.response_code,
-            approval_code=decision.approval_code,
-            decline_code=decision.decline_code,
-            advice=decision.advice,
-            actor=f"network:{record.network}" if decision.reason == "answered" else "switch",
-            request_id=record.request_id,
-            at_us=now_us,
-        )
+    async def _answer_from_ledger(self, payments: list[Payment]) -> None:
+        """Answer payments that somebody else has decided meanwhile, as the ledger has them.
+
+        They are recorded and may have been charged, so they are never refused for a ledger that is
+        away: this waits for it, as commit 2 does.
+        """
+        keys = [
+            (p.charge.merchant_id, p.charge.key_digest, p.charge.request_hash) for p in payments
+        ]
+        found = await patiently(lambda: self._find_replays(keys))
+        for payment, known in zip(payments, found, strict=True):
+            if isinstance(known, Replay):
+                self._replies.done(payment, state_of_row(known.transaction))
+            else:
+                self._counts.errors_total += 1
+                self._anomalies.tell(log.error, "recorded_charge_not_found")
+                self._replies.refuse(payment, "internal_error")
+
+    def _first(self, payment: Payment, decision: Decision) -> Settlement:
+        """The first result of an attempt: its card is needed no more."""
+        payment.card = None
+        return Settlement(payment, decision, 1)
+
+    def _judge(self, payment: Payment, fields: Fields) -> Decision:
+        """What an answer says; whatever goes wrong here leaves the outcome in doubt."""
+        card = payment.card
+        try:
+            return judge_answer(
+                payment.request or {},  # nothing sent echoes nothing
+                fields,
+                self._codes,
+                pan=card.pan if card is not None else "",
+            )
+        except Exception as error:  # noqa: BLE001  one payment's fault is its own (design 3)
+            self._counts.errors_total += 1
+            self._anomalies.tell(log.error, "answer_not_judged", error=type(error).__name__)
+            return unknown("internal_error")
 
     def _late(self, event: Late) -> list[Settlement]:
         payment = event.token
-        decision = judge_answer(payment.request, event.fields, self._codes)
-        if decision.result == "unknown":
-            log.warning("late_answer_undecided", network=payment.network, reason=decision.reason)
-            return []
-        return [Settlement(payment, decision, 2)]
+        decision = self._judge(payment, event.fields)
+        if decision.result != "unknown":
+            return [Settlement(payment, decision, 2)]
+        self._counts.late_undecided_total += 1
+        self._anomalies.tell(
+            log.warning,
+            "late_answer_undecided",
+            network=payment.network,
+            reason=decision.reason,
+        )
+        return []
 
     def _duplicate(self, network: str, event: Duplicate) -> None:
         if event.first_code != event.fields.get(39, ""):
-            log.error("second_answer_differs", network=network, rrn=event.fields.get(37, ""))
+            self._counts.contradictions_total += 1
+            self._anomalies.tell(
+                log.error, "second_answer_differs", network=network, rrn=event.fields.get(37, "")
+            )
 
     def _unmatched(self, network: str, event: Unmatched) -> None:
         self._counts.unmatched_total += 1
+        if not is_response(event.fields[0]):
+            return  # a request of theirs, or our own sent back: it answers nothing
         if len(self._orphans) < ORPHANS_MAX:
-            self._orphans.put((network, event.fields))
+            self._orphans.put(Orphan(network, event.key, event.fields))
+        else:
+            self._counts.orphans_dropped_total += 1
+
+
+def _row(settlement: Settlement, now_us: int) -> OutcomeToRecord:
+    payment, decision = settlement.payment, settlement.decision
+    record = payment.record
+    if record is None:
+        raise RuntimeError("an outcome belongs to a recorded attempt")
+    return OutcomeToRecord(
+        attempt_id=record.attempt_id,
+        transaction_id=record.transaction_id,
+        intent_id=record.intent_id,
+        phase=settlement.phase,
+        result=decision.result,
+        from_status="pending" if settlement.phase == 1 else "pending_verification",
+        to_status=decision.transaction_to,
+        intent_to=decision.intent_to,
+        response_code=decision.response_code,
+        approval_code=decision.approval_code,
+        decline_code=decision.decline_code,
+        advice=decision.advice,
+        actor=f"network:{record.network}" if decision.reason == "answered" else "switch",
+        request_id=record.request_id,
+        at_us=now_us,
+    )
 
 
 def _intent(settlement: Settlement) -> bytes:

@@ -7,7 +7,7 @@ requests are answered once, a batch holds no intent twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from chassis.mux import MuxClosedError
 from hsm_sim.wire import OpenCards, OpenedCard
@@ -177,6 +177,13 @@ class Replays:
         if self.errors:
             raise self.errors.pop(0)
         return [self.known.get(digest) for _, digest, _ in batch]
+
+
+class Admit(Protocol):
+    """Admits a payment."""
+
+    def __call__(self, number: int, *, age_s: float = 0.0) -> Payment:
+        """Admit payment `number`, which came in `age_s` ago."""
 
 
 def charge(number: int, *, key: int | None = None, request: int = 0) -> Charge:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from switch.core.decide import judge_answer, not_sent, unknown
-from switch.core.messages import ECHOED, Acceptor, sale_request
+from switch.core.messages import ECHOED, Acceptor, drop_card, sale_request
 from switch.core.response_codes import ResponseCodes, load_response_codes
 
 CODES = load_response_codes()
@@ -83,7 +83,7 @@ def test_an_answer_that_is_no_echo_is_unknown(de: int) -> None:
     """A wrong element in an approval makes the outcome unknown, never approved or declined."""
     sent = request()
     wrong = answer("00", **{f"de_{de}": sent[de][:-1] + ("1" if sent[de][-1] != "1" else "2")})
-    decision = judge_answer(sent, wrong, CODES)
+    decision = judge_answer(sent, wrong, CODES, pan=sent[2])
     assert (decision.result, decision.reason) == ("unknown", "echo_mismatch")
 
 
@@ -91,7 +91,7 @@ def test_an_echoed_element_may_not_be_missing_but_the_pan_may() -> None:
     """DE 2 may be absent from an answer; DE 4 may not."""
     without_pan = answer("00")
     del without_pan[2]
-    assert judge_answer(request(), without_pan, CODES).result == "approved"
+    assert judge_answer(request(), without_pan, CODES, pan=request()[2]).result == "approved"
     without_amount = answer("00")
     del without_amount[4]
     assert judge_answer(request(), without_amount, CODES).result == "unknown"
@@ -122,11 +122,12 @@ def test_silence_is_unknown_and_not_sent_is_failed() -> None:
 
 
 def test_a_late_answer_is_judged_after_the_card_was_dropped() -> None:
-    """With DE 2 gone from memory the other echoes still decide."""
+    """With the card gone from memory the other echoes still decide."""
     sent = request()
-    for de in (2, 14, 48):
-        del sent[de]
+    drop_card(sent)
+    assert sent.keys() & {2, 14, 48} == set()
     assert judge_answer(sent, answer("00"), CODES).result == "approved"
+    assert judge_answer(sent, answer("00", de_37="0ABCDEFGHIJL"), CODES).result == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from switch.core.numbers import (
     StanAllocator,
     StanBlock,
     format_de7,
+    is_rrn,
     rrn_time_us,
 )
 
@@ -132,6 +133,27 @@ def test_rrn_carries_its_time_and_goes_on_after_a_restart() -> None:
     first = source.next()
     assert rrn_time_us(first) == 1_790_000_000_123_456
     assert RRNSource(0, lambda: 1_700_000_000_000_000, newest=first).next() > first
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("0ABCDEFGHIJK", True),
+        ("000000000000", True),
+        ("0ABCDEFGHIJ", False),
+        ("0ABCDEFGHIJKL", False),
+        ("0abcdefghijk", False),
+        ("0ABCDE_GHIJK", False),
+        ("0ABCDEFGHIJ ", False),
+        ("0ABCDEFGHIJ²", False),
+        ("", False),
+    ],
+)
+def test_an_rrn_of_ours_is_told_by_its_form(text: str, ours: bool) -> None:  # noqa: FBT001
+    """Networks may send anything in DE 37; only twelve base-36 digits can be read back."""
+    assert is_rrn(text) is ours
+    if ours:
+        assert rrn_time_us(text) > 0
 
 
 def test_two_switches_never_draw_the_same_rrn() -> None:

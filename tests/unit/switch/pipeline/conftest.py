@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+import trio
 
 from chassis.settings import Switch
 from switch.core.admission import Admission
+from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
-from tests.support.pipeline import Peer, charge
+from tests.support.pipeline import Admit, Peer, charge
 
 
 @pytest.fixture
@@ -38,13 +38,20 @@ def peer() -> Peer:
 
 
 @pytest.fixture
-def admit(admission: Admission, replies: Replies, peer: Peer) -> Callable[[int], Payment]:
-    """Admit payment `number` as intake would, with its number as the request id."""
+def anomalies() -> Anomalies:
+    """Log lines on a clock that stands."""
+    return Anomalies(lambda: 0.0)
 
-    def make(number: int) -> Payment:
+
+@pytest.fixture
+def admit(admission: Admission, replies: Replies, peer: Peer) -> Admit:
+    """Admit payments as intake would, each with its number as the request id."""
+
+    def make(number: int, *, age_s: float = 0.0) -> Payment:
         wanted = charge(number)
         assert admission.enter(wanted.merchant_id) == ""
-        payment = Payment(charge=wanted, waiter=(peer, number), accepted_at=0.0)
+        now = trio.current_time() if trio.lowlevel.in_trio_run() else 0.0
+        payment = Payment(charge=wanted, waiter=(peer, number), accepted_at=now - age_s)
         replies.in_flight[wanted.key_digest] = payment
         return payment
 

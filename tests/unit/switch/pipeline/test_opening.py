@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import trio
 import trio.testing
@@ -13,26 +11,15 @@ from chassis.settings import HSM
 from chassis.stage import Inbox
 from hsm_sim.wire import CardRefused, CardsOpened, OpenedCard
 from switch.core.sandbox_cards import refused_pans
+from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.opening import Opening
-from switch.pipeline.payment import Payment
+from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
 from switch.wire import Refused
-from tests.support.pipeline import Peer, Worker
+from tests.support.pipeline import Admit, Peer, Worker
 
 CARD = OpenedCard("4242424242424242", "3012", "123", "", b"sealed", b"f" * 16)
 UNAVAILABLE = Refused("hsm_unavailable", 1)
-
-
-@pytest.fixture
-def admit(admit: Callable[[int], Payment]) -> Callable[[int], Payment]:
-    """Admit a payment now, by the event loop's clock."""
-
-    def make(number: int) -> Payment:
-        payment = admit(number)
-        payment.accepted_at = trio.current_time()
-        return payment
-
-    return make
 
 
 @pytest.fixture
@@ -48,13 +35,21 @@ def workers() -> list[Worker]:
 
 
 @pytest.fixture
-def opening(workers: list[Worker], recording: Inbox[Payment], replies: Replies) -> Opening:
+def opening(
+    workers: list[Worker],
+    recording: Inbox[Payment],
+    replies: Replies,
+    counts: PipelineCounts,
+    anomalies: Anomalies,
+) -> Opening:
     """The stage over both, one batch in flight each."""
     return Opening(
         workers=workers,
         settings=HSM(batches_in_flight_max=1, open_deadline_s=2.0),
         recording=recording,
         replies=replies,
+        counts=counts,
+        anomalies=anomalies,
         refused_pans=refused_pans("test"),
     )
 
@@ -63,7 +58,7 @@ async def test_opened_cards_go_on_and_refused_ones_are_answered(
     opening: Opening,
     workers: list[Worker],
     recording: Inbox[Payment],
-    admit: Callable[[int], Payment],
+    admit: Admit,
     peer: Peer,
 ) -> None:
     """One bad ciphertext harms only itself."""
@@ -79,7 +74,9 @@ async def test_live_mode_refuses_the_known_test_cards(
     workers: list[Worker],
     recording: Inbox[Payment],
     replies: Replies,
-    admit: Callable[[int], Payment],
+    counts: PipelineCounts,
+    anomalies: Anomalies,
+    admit: Admit,
     peer: Peer,
 ) -> None:
     """A number that everybody knows is not charged with real money; others are."""
@@ -88,6 +85,8 @@ async def test_live_mode_refuses_the_known_test_cards(
         settings=HSM(),
         recording=recording,
         replies=replies,
+        counts=counts,
+        anomalies=anomalies,
         refused_pans=refused_pans("live"),
     )
     await live.handle([admit(1), admit(2)])
@@ -99,7 +98,7 @@ async def test_live_mode_refuses_the_known_test_cards(
 
 
 async def test_the_least_loaded_worker_is_asked_and_a_third_batch_waits(
-    opening: Opening, workers: list[Worker], admit: Callable[[int], Payment]
+    opening: Opening, workers: list[Worker], admit: Admit
 ) -> None:
     """With one batch at each worker the stage waits until one of them answers."""
     await opening.handle([admit(1)])
@@ -118,8 +117,9 @@ async def test_a_stalled_hsm_costs_a_refusal_at_the_deadline(
     opening: Opening,
     workers: list[Worker],
     recording: Inbox[Payment],
-    admit: Callable[[int], Payment],
+    admit: Admit,
     peer: Peer,
+    counts: PipelineCounts,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """After two seconds the payment is refused, and the answer that comes later is ignored."""
@@ -132,6 +132,7 @@ async def test_a_stalled_hsm_costs_a_refusal_at_the_deadline(
         nursery.cancel_scope.cancel()
     assert peer.replies == {1: UNAVAILABLE}
     assert workers[0].forgotten == [1]
+    assert counts.hsm_timeouts_total == 1
     workers[0].asked[0][1](CardsOpened([CARD]))
     assert len(recording) == 0
 
@@ -141,7 +142,7 @@ async def test_a_failed_batch_is_refused_whole(
     reply: object,
     opening: Opening,
     workers: list[Worker],
-    admit: Callable[[int], Payment],
+    admit: Admit,
     peer: Peer,
 ) -> None:
     """A lost connection, or an answer of the wrong length, opens no card."""
@@ -151,7 +152,7 @@ async def test_a_failed_batch_is_refused_whole(
 
 
 async def test_without_a_worker_payments_are_refused_at_once(
-    opening: Opening, workers: list[Worker], admit: Callable[[int], Payment], peer: Peer
+    opening: Opening, workers: list[Worker], admit: Admit, peer: Peer
 ) -> None:
     """No connection to any worker means no wait."""
     for worker in workers:
@@ -163,8 +164,9 @@ async def test_without_a_worker_payments_are_refused_at_once(
 async def test_the_deadline_runs_from_intake(
     opening: Opening,
     workers: list[Worker],
-    admit: Callable[[int], Payment],
+    admit: Admit,
     peer: Peer,
+    counts: PipelineCounts,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """Cards that wait behind a stalled worker are refused when theirs is over, not anew."""
@@ -179,3 +181,57 @@ async def test_the_deadline_runs_from_intake(
     assert peer.replies == {1: UNAVAILABLE, 2: UNAVAILABLE}
     assert trio.current_time() - start < 2.2
     assert len(workers[0].asked) == 1
+
+
+async def test_what_has_waited_past_the_deadline_is_refused_unopened(
+    opening: Opening, workers: list[Worker], admit: Admit, peer: Peer
+) -> None:
+    """Behind workers that hang, payments wait for one deadline in all, not for one each."""
+    await opening.handle([admit(1, age_s=2.1), admit(2, age_s=1.9), admit(3, age_s=2.1)])
+    assert peer.replies == {1: UNAVAILABLE, 3: UNAVAILABLE}
+    (asked,) = workers[0].asked
+    assert [card.intent_id for card in asked[0].cards] == [(2).to_bytes(16)]
+    await opening.handle([admit(4, age_s=5.0)])
+    assert peer.replies[4] == UNAVAILABLE
+    assert [len(worker.asked) for worker in workers] == [1, 0]
+
+
+async def test_hung_workers_hold_no_payment_longer_than_the_deadline(
+    opening: Opening,
+    workers: list[Worker],
+    admit: Admit,
+    peer: Peer,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Eight batches behind two silent workers are all refused two seconds after they came in."""
+    batches = [[admit(number)] for number in range(8)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(opening.expire)
+        with trio.fail_after(2.1):
+            for batch in batches:
+                await opening.handle(batch)
+            await opening.wait_idle()
+        nursery.cancel_scope.cancel()
+    assert peer.replies == dict.fromkeys(range(8), UNAVAILABLE)
+
+
+async def test_waiting_until_idle_ends_with_the_last_answer(
+    opening: Opening, workers: list[Worker], admit: Admit
+) -> None:
+    """Draining waits for every batch in flight."""
+    await opening.handle([admit(1)])
+    await opening.handle([admit(2)])
+    done: list[bool] = []
+
+    async def wait() -> None:
+        await opening.wait_idle()
+        done.append(True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        for worker in workers:
+            await trio.testing.wait_all_tasks_blocked()
+            assert not done
+            worker.asked[0][1](CardsOpened([CARD]))
+    assert done
+    assert opening.idle

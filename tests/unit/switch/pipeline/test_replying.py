@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from msgspec.structs import replace
 
@@ -14,7 +12,7 @@ from switch.core.decide import not_sent
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies, state_of_payment, state_of_row
 from switch.wire import Done, Refused, TransactionState
-from tests.support.pipeline import Peer, charge, recorded, transaction_row
+from tests.support.pipeline import Admit, Peer, charge, recorded, transaction_row
 
 CARD = OpenedCard("4242424242424242", "3012", "123", "", b"sealed", b"f" * 16)
 ROW = transaction_row(number=1)
@@ -38,7 +36,7 @@ def test_a_row_becomes_a_state_field_by_field() -> None:
 
 
 def test_a_second_answer_to_a_payment_harms_no_later_one_of_its_key(
-    replies: Replies, admission: Admission, admit: Callable[[int], Payment], peer: Peer
+    replies: Replies, admission: Admission, admit: Admit, peer: Peer
 ) -> None:
     """A key may be used again after a refusal: only the payment inside now is answered."""
     first = admit(1)
@@ -53,9 +51,7 @@ def test_a_second_answer_to_a_payment_harms_no_later_one_of_its_key(
     assert admission.inside == 0
 
 
-def test_an_answer_is_counted_once(
-    replies: Replies, counts: PipelineCounts, admit: Callable[[int], Payment]
-) -> None:
+def test_an_answer_is_counted_once(replies: Replies, counts: PipelineCounts, admit: Admit) -> None:
     """What is refused twice was refused once."""
     payment = admit(1)
     replies.refuse(payment, "hsm_unavailable")
@@ -68,7 +64,7 @@ def test_duplicates_that_joined_hear_what_the_first_hears(
     refused: bool,  # noqa: FBT001
     replies: Replies,
     admission: Admission,
-    admit: Callable[[int], Payment],
+    admit: Admit,
     peer: Peer,
 ) -> None:
     """A refusal is told to all alike; a transaction is marked as replayed to those who joined."""
@@ -88,7 +84,7 @@ def test_duplicates_that_joined_hear_what_the_first_hears(
 
 
 def test_an_answer_gives_the_network_s_share_back(
-    replies: Replies, admission: Admission, admit: Callable[[int], Payment]
+    replies: Replies, admission: Admission, admit: Admit
 ) -> None:
     """Of eight credits a network may hold four; each answer frees one."""
     payments = [admit(number) for number in range(5)]
@@ -102,9 +98,7 @@ def test_an_answer_gives_the_network_s_share_back(
     assert admission.enter_network("vsim")
 
 
-def test_an_answered_payment_holds_no_card(
-    replies: Replies, admit: Callable[[int], Payment]
-) -> None:
+def test_an_answered_payment_holds_no_card(replies: Replies, admit: Admit) -> None:
     """A refusal is a result too: the card goes with it."""
     payment = admit(1)
     payment.card = CARD
@@ -113,7 +107,7 @@ def test_an_answered_payment_holds_no_card(
 
 
 def test_cards_of_payments_past_their_deadline_are_forgotten(
-    replies: Replies, admit: Callable[[int], Payment]
+    replies: Replies, admit: Admit
 ) -> None:
     """Whatever a payment waits for, its CVC is kept no longer than its message could live."""
     payments = [admit(number) for number in range(3)]
@@ -124,7 +118,7 @@ def test_cards_of_payments_past_their_deadline_are_forgotten(
     assert [payment.card for payment in payments] == [None, None, CARD]
 
 
-def test_a_state_from_memory_tells_the_outcome(admit: Callable[[int], Payment]) -> None:
+def test_a_state_from_memory_tells_the_outcome(admit: Admit) -> None:
     """Amount and currency are the ledger's, codes the decision's, the card the record's."""
     payment = recorded(admit(7))
     payment.decision = not_sent("too_old")
@@ -144,7 +138,7 @@ def test_a_state_from_memory_tells_the_outcome(admit: Callable[[int], Payment]) 
 
 
 def test_nothing_is_told_of_a_payment_without_record_or_outcome(
-    admit: Callable[[int], Payment],
+    admit: Admit,
 ) -> None:
     """A payment is answered from memory only after both commits."""
     with pytest.raises(RuntimeError):
@@ -153,9 +147,7 @@ def test_nothing_is_told_of_a_payment_without_record_or_outcome(
         state_of_payment(recorded(admit(2)), "succeeded", 0)
 
 
-def test_a_key_of_another_request_hears_so_from_memory(
-    replies: Replies, admit: Callable[[int], Payment]
-) -> None:
+def test_a_key_of_another_request_hears_so_from_memory(replies: Replies, admit: Admit) -> None:
     """A remembered answer belongs to its request alone."""
     payment = admit(1)
     replies.done(payment, state_of_row(ROW))
