@@ -141,7 +141,7 @@ class Switch(Section, frozen=True):
 
     credits_max: int = 4_096  # payments inside at once; over it: 503 before any work
     network_share: float = 0.5  # a silent network may hold at most this share of the credits
-    merchant_credits_max: int = 2_048
+    merchant_credits_max: int = 3_072  # above a network's share: the others stay open to each
     lookup_batch_max: int = 256
     commit_batch_max: int = 128  # rows a commit: past it Postgres gains nothing
     settle_batch_max: int = 256

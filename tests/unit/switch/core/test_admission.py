@@ -54,3 +54,14 @@ def test_full_disks_admit_nothing_and_let_the_rest_leave() -> None:
     admission.heed_storage(is_full=False)
     assert admission.enter(ALICE) == ""
     assert admission.inside == 1
+
+
+def test_a_silent_network_leaves_its_merchants_room_for_the_others() -> None:
+    """By default: a merchant that waits for one network's whole share is still admitted."""
+    admission = Admission(Switch())
+    waiting = 0
+    while admission.enter(ALICE) == "" and admission.enter_network("vsim"):
+        waiting += 1
+    assert waiting == admission.credits_max // 2
+    assert admission.enter(ALICE) == ""
+    assert admission.enter_network("msim")
