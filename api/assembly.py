@@ -203,11 +203,11 @@ def _payment_intents(settings: Settings, runner: Runner, charging: Charging) -> 
         ]
 
     async def read_timelines(
-        questions: list[tuple[bytes, bytes]],
+        questions: list[tuple[bytes, bytes, bool]],
     ) -> list[list[TimelineEvent] | None]:
         return [
-            await read_timeline(runner, merchant_id, intent_id)
-            for merchant_id, intent_id in questions
+            await read_timeline(runner, merchant_id, intent_id, live=live)
+            for merchant_id, intent_id, live in questions
         ]
 
     lists: Lists = Coalescer("lists", list_pages, queue_max=limits.queue_max, batch_max=1)

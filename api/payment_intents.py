@@ -45,7 +45,7 @@ _encode = msgspec.json.Encoder().encode
 
 Creations = Coalescer[IntentToCreate, CreationVerdict]
 Lists = Coalescer[tuple[bytes, bool, ListQuery], IntentPage]
-Timelines = Coalescer[tuple[bytes, bytes], list[TimelineEvent] | None]
+Timelines = Coalescer[tuple[bytes, bytes, bool], list[TimelineEvent] | None]
 
 
 @define
@@ -161,7 +161,8 @@ class PaymentIntents:
     def read_timeline(self, call: Call) -> None:
         """`GET /payment-intents/{id}/events`."""
         refuse_parameters(call.query)
-        question = (_caller(call).merchant.merchant_id, _intent_id(call))
+        merchant = _caller(call).merchant
+        question = (merchant.merchant_id, _intent_id(call), merchant.live)
         self.timelines.submit(question, delivery(call.exchange, partial(self._told, call)))
 
     def _told(self, call: Call, events: list[TimelineEvent] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.ids import event_id
-from ledger.pgtypes import uuid_
+from ledger.pgtypes import bool_, uuid_
 from ledger.records import TimelineEvent
 from ledger.statements import QUERIES, Runner
 
@@ -40,10 +40,10 @@ _DATA: Final = (
 
 
 async def read_timeline(
-    runner: Runner, merchant_id: bytes, intent_id: bytes
+    runner: Runner, merchant_id: bytes, intent_id: bytes, *, live: bool
 ) -> list[TimelineEvent] | None:
-    """The events of an intent, oldest first; None if it is absent or another merchant's."""
-    result = await runner.run(_READ, [uuid_(merchant_id), uuid_(intent_id)])
+    """The events of an intent, oldest first; None if this merchant has none such in this mode."""
+    result = await runner.run(_READ, [uuid_(merchant_id), uuid_(intent_id), bool_(live)])
     events = []
     for version, at_us, status, actor, request_id, transaction_id, *known in result.rows():
         data: dict[str, str | int] = {

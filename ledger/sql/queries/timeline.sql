@@ -1,8 +1,9 @@
 -- name: read_timeline
 -- Every change of one intent, oldest first: one row per version of the intent row.
--- $1 merchant id, $2 intent id. No rows: absent, or another merchant's.
+-- $1 merchant id, $2 intent id, $3 mode. No rows: absent, of another merchant or mode.
 WITH intent AS MATERIALIZED (
-    SELECT * FROM payment_intents AS p WHERE p.id = $2::uuid AND p.merchant_id = $1::uuid
+    SELECT * FROM payment_intents AS p
+    WHERE p.id = $2::uuid AND p.merchant_id = $1::uuid AND p.live = $3::boolean
 )
 SELECT
     1 AS version, p.created_at AS at, 'created' AS status, 'api' AS actor,

@@ -23,7 +23,7 @@ async def test_a_payment_s_story_is_told_in_order(ledger: LedgerHarness) -> None
     late = outcome(row, "approved", phase=2, actor="network:vsim")
     await ledger.outcomes.settle([doubt])
     await ledger.outcomes.settle([late])
-    events = await read_timeline(ledger.api, of.merchant_id, of.intent_id)
+    events = await read_timeline(ledger.api, of.merchant_id, of.intent_id, live=False)
     assert events is not None
     assert [(e.sequence, e.type, e.actor) for e in events] == [
         (1, "payment_intent.created", "api"),
@@ -67,7 +67,7 @@ async def test_declines_and_second_tries_show(ledger: LedgerHarness) -> None:
     for row, result in ((first, "declined"), (second, "approved")):
         await ledger.charges.record([row], lane="fast")
         await ledger.outcomes.settle([outcome(row, result)])
-    events = await read_timeline(ledger.api, of.merchant_id, of.intent_id)
+    events = await read_timeline(ledger.api, of.merchant_id, of.intent_id, live=False)
     assert events is not None
     assert [(e.sequence, e.type) for e in events] == [
         (1, "payment_intent.created"),
@@ -85,7 +85,7 @@ async def test_an_expired_intent_s_story_ends_with_the_sweeper(ledger: LedgerHar
     """The last event is that it was canceled, by expiry."""
     [of] = await ledger.created(expires_at_us=1_000_000)
     await sweep_expired(await ledger.connect(), now_us=2_000_000, limit=100)
-    events = await read_timeline(ledger.api, of.merchant_id, of.intent_id)
+    events = await read_timeline(ledger.api, of.merchant_id, of.intent_id, live=False)
     assert events is not None
     assert [(e.sequence, e.type, e.actor) for e in events][1:] == [
         (2, "payment_intent.canceled", "expiry")
@@ -95,8 +95,9 @@ async def test_an_expired_intent_s_story_ends_with_the_sweeper(ledger: LedgerHar
 async def test_absent_and_foreign_intents_have_no_timeline(ledger: LedgerHarness) -> None:
     """None, not an empty story."""
     [of] = await ledger.created()
-    assert await read_timeline(ledger.api, IDS.next(), of.intent_id) is None
-    assert await read_timeline(ledger.api, of.merchant_id, IDS.next()) is None
+    assert await read_timeline(ledger.api, IDS.next(), of.intent_id, live=False) is None
+    assert await read_timeline(ledger.api, of.merchant_id, IDS.next(), live=False) is None
+    assert await read_timeline(ledger.api, of.merchant_id, of.intent_id, live=True) is None
 
 
 def test_every_status_has_an_event_type() -> None:
