@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
@@ -242,6 +243,19 @@ async def test_without_the_hsm_unknown_merchants_wait_for_nothing(ledger_dsn: Le
         assert (response.status, problem(response)["code"]) == (503, "hsm_unavailable")
         api.hsm.silent = False
         assert (await api.ask(api.shop.request("GET", "/payment-intents"))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"), [("live", "authentication_failed"), ("test", "unknown_key")]
+)
+async def test_keys_of_the_other_mode_are_unknown(
+    ledger_dsn: LedgerDSN, mode: Literal["test", "live"], code: str
+) -> None:
+    """Live mode refuses demo keys, however well they sign; test mode refuses live ones."""
+    async with running_api(ledger_dsn, mode=mode) as api:
+        other = await api.add_merchant(live=mode == "test")
+        response = await api.ask(other.request("GET", "/payment-intents"))
+        assert (response.status, problem(response)["code"]) == (401, code)
 
 
 async def test_live_mode_tells_nothing(ledger_dsn: LedgerDSN) -> None:
