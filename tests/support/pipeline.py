@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import trio
+
 from chassis.mux import MuxClosedError
 from hsm_sim.wire import OpenCards, OpenedCard
 from ledger.records import (
@@ -21,6 +23,7 @@ from ledger.records import (
     Verdict,
     Won,
 )
+from ledger.recovery import AnswerNumbers, OpenAttempt
 from switch.core.messages import Acceptor
 from switch.link.correlation import CorrelationKey, Slot, Window
 from switch.pipeline.payment import Payment
@@ -113,14 +116,17 @@ class Charges:
         self.batches: list[tuple[str, list[ChargeToRecord]]] = []
         self.verdicts: dict[int, Verdict | None] = {}  # by intent number, used up by one commit
         self.error: Exception | None = None
+        self.while_running: Callable[[], None] = lambda: None  # called before a commit returns
 
     async def record(self, batch: Sequence[ChargeToRecord], *, lane: str) -> list[Verdict | None]:
         """Keep the batch and answer it."""
+        await trio.lowlevel.checkpoint()
         if self.error is not None:
             raise self.error
         assert len({row.intent_id for row in batch}) == len(batch)
         assert len({(row.merchant_id, row.key_digest) for row in batch}) == len(batch)
         self.batches.append((lane, list(batch)))
+        self.while_running()
         return [
             self.verdicts.pop(int.from_bytes(row.intent_id), Won(2499, "usd", NOW_US, 2))
             for row in batch
@@ -144,6 +150,7 @@ class Outcomes:
 
     async def settle(self, batch: Sequence[OutcomeToRecord]) -> list[Settled]:
         """Keep the batch and answer it."""
+        await trio.lowlevel.checkpoint()
         if self.error is not None:
             raise self.error
         assert len({row.intent_id for row in batch}) == len(batch)
@@ -173,10 +180,29 @@ class Replays:
 
     async def find(self, batch: Sequence[tuple[bytes, bytes, bytes]]) -> list[Replay | Lost | None]:
         """Look a batch up."""
+        await trio.lowlevel.checkpoint()
         self.asked += 1
         if self.errors:
             raise self.errors.pop(0)
         return [self.known.get(digest) for _, digest, _ in batch]
+
+
+class Attempts:
+    """Attempts that the ledger knows; `errors` are raised first, one a look-up."""
+
+    def __init__(self) -> None:
+        self.known: list[OpenAttempt] = []
+        self.errors: list[Exception] = []
+        self.asked: list[list[AnswerNumbers]] = []
+
+    async def find(self, answers: Sequence[AnswerNumbers]) -> list[OpenAttempt | None]:
+        """Look a batch up by all four numbers."""
+        await trio.lowlevel.checkpoint()
+        self.asked.append(list(answers))
+        if self.errors:
+            raise self.errors.pop(0)
+        known = {(a.network, a.rrn, a.stan, a.de7): a for a in self.known}
+        return [known.get((a.network, a.rrn, a.stan, a.de7)) for a in answers]
 
 
 class Admit(Protocol):
