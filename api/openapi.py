@@ -16,8 +16,28 @@ from api.http.answer import JSON, PROBLEM_JSON
 from api.routes import ROUTES, Access, Route
 
 _REFERENCE: Final = "#/components/schemas/{name}"
-_EVERYWHERE: Final = ("malformed_request", "overloaded", "internal_error")
-_AUTHENTICATED: Final = ("authentication_failed", "ledger_unavailable", "nonce_store_full")
+_EVERYWHERE: Final = (
+    "malformed_request",
+    "request_timeout",
+    "uri_too_long",
+    "expectation_failed",
+    "header_fields_too_large",
+    "internal_error",
+    "overloaded",
+    "shutting_down",
+    "answer_overdue",
+    "http_version_not_supported",
+)
+_AUTHENTICATED: Final = (
+    "authentication_failed",
+    "unknown_key",
+    "timestamp_outside_window",
+    "signature_mismatch",
+    "nonce_reused",
+    "nonce_store_full",
+    "ledger_unavailable",
+    "hsm_unavailable",
+)
 _WITH_BODY: Final = (
     "malformed_json",
     "payload_too_large",
@@ -31,6 +51,14 @@ _WITH_BODY: Final = (
     "invalid_type",
     "invalid_value",
 )
+# Headers of answers, beside those of any HTTP answer, and the statuses that carry them.
+_HEADERS: Final = (
+    ("X-Request-Id", "Names this answer; also `requestId` in problems.", None),
+    ("Location", "The payment intent.", (201, 202)),
+    ("Retry-After", "Seconds to wait before asking again.", (202, 429, 503)),
+    ("WWW-Authenticate", "The scheme of the Authorization header.", (401,)),
+)
+_REPLAYED: Final = ("Idempotent-Replayed", "`true` where the key had been used by this request.")
 _Security = list[dict[str, list[str]]]
 _SIGNED: Final[_Security] = [{"publishableKey": [], "timestamp": [], "nonce": [], "signature": []}]
 _BROWSER: Final[_Security] = [{"publishableKey": [], "clientSecret": []}]
@@ -67,9 +95,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "summary": route.summary,
         "security": _security(route.access),
         "parameters": _parameters(route),
-        "responses": {
-            str(status): _answer(status, types, schemas) for status, types in route.answers.items()
-        }
+        "responses": {str(status): _answer(route, status, schemas) for status in route.answers}
         | _problems(route, schemas[str(ProblemDocument)]),
     }
     if route.body is not None:
@@ -80,23 +106,39 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     return operation
 
 
-def _answer(status: int, types: Sequence[Any], schemas: dict[str, Any]) -> dict[str, Any]:
+def _answer(route: Route, status: int, schemas: dict[str, Any]) -> dict[str, Any]:
     descriptions = {200: "OK", 201: "Created", 202: "Accepted: not final yet", 503: "Not ready"}
-    choices = [schemas[str(type_)] for type_ in types]
+    choices = [schemas[str(type_)] for type_ in route.answers[status]]
     content: dict[str, Any]
     if not choices:
         content = {"text/html": {"schema": {"type": "string"}}}
     else:
         content = {JSON: {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}}
-    return {"description": descriptions[status], "content": content}
+    headers = _headers(status)
+    if route.body is not None:
+        headers |= dict([_header(*_REPLAYED)])
+    return {"description": descriptions[status], "headers": headers, "content": content}
+
+
+def _headers(status: int) -> dict[str, Any]:
+    return dict(
+        _header(name, description)
+        for name, description, statuses in _HEADERS
+        if statuses is None or status in statuses
+    )
+
+
+def _header(name: str, description: str) -> tuple[str, dict[str, Any]]:
+    return name, {"description": description, "schema": {"type": "string"}}
 
 
 def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
     codes = [*_EVERYWHERE, *route.problems]
     if route.access is not Access.OPEN:
         codes += _AUTHENTICATED
-    if route.access is Access.BROWSER:
         codes += ["scope_not_allowed"]
+    if route.access is Access.BROWSER:
+        codes += ["client_secret_invalid"]
     if route.body is not None:
         codes += _WITH_BODY
     by_status: dict[int, list[str]] = {}
@@ -104,7 +146,8 @@ def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
         by_status.setdefault(CATALOG[code].status, []).append(code)
     return {
         str(status): {
-            "description": "; ".join(f"`{code}`" for code in sorted(by_status[status])),
+            "description": "; ".join(f"`{code}`" for code in sorted(set(by_status[status]))),
+            "headers": _headers(status),
             "content": {PROBLEM_JSON: {"schema": schema}},
         }
         for status in sorted(by_status)
