@@ -31,6 +31,8 @@ class Readiness:
 
     def watch(self, sock: socket.socket, function: Callable[[], None]) -> None:
         """Begin to call `function` for a socket that is not watched."""
+        if self._epoll.closed:
+            return
         descriptor = sock.fileno()
         self._epoll.register(descriptor, select.EPOLLIN)
         self._functions[descriptor] = function
@@ -42,12 +44,15 @@ class Readiness:
             self._epoll.unregister(descriptor)
 
     async def run(self) -> Never:
-        """Call until canceled, then let go of the epoll object."""
-        functions = self._functions
-        with self._epoll as epoll:
+        """Call until canceled; from then on nothing is watched."""
+        epoll, functions = self._epoll, self._functions
+        try:
             while True:
                 await trio.lowlevel.wait_readable(epoll.fileno())
                 for descriptor, _events in epoll.poll(0, EVENTS_MAX):
                     function = functions.get(descriptor)
                     if function is not None:  # else an earlier call of this round forgot it
                         function()
+        finally:
+            functions.clear()
+            epoll.close()

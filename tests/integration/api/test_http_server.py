@@ -13,6 +13,7 @@ import trustme
 
 from api.http.answer import JSON, Answer, prepare_head
 from api.http.exchange import Exchange
+from api.http.server import Server
 from api.http.tls import server_context
 from chassis.settings import API
 from tests.support.http import WireClient, running_server, until
@@ -414,6 +415,24 @@ async def test_what_does_not_end_is_cut_off() -> None:
         await trio.sleep(0.02)
         running.draining.set()
         assert await client.receive_end() == b""
+
+
+async def test_a_canceled_server_lets_go_of_everything() -> None:
+    """Cancellation from outside ends connections in any state, without a fault."""
+    held = Held()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(API(), held, finished=lambda _exchange, _status: None)
+    with listener:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve, [listener], trio.Event())
+            port = listener.getsockname()[1]
+            idle, busy = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
+            await busy.send_all(get("/1") + get("/2"))
+            await held.wait_for(2)
+            nursery.cancel_scope.cancel()
+        async with idle, busy:
+            assert server.open_connections == 0
+            assert held.exchanges[0].answer(Answer(OK, b"")) is False
 
 
 @pytest.fixture
