@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -250,6 +251,33 @@ def test_payments_without_a_timely_answer_are_no_faults(demo: Demo) -> None:
         "pending_verification",
         "succeeded",
     ]
+
+
+def _series(demo: Demo) -> dict[str, set[str]]:
+    """Every series of every process: names with their labels, without the numbers."""
+    endpoints = json.loads((demo.data_dir / "run" / "endpoints.json").read_text())
+    found = {}
+    for key, url in endpoints["metrics"].items():
+        with urllib.request.urlopen(url, timeout=5) as page:
+            lines = page.read().decode().splitlines()
+        found[key] = {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+    return found
+
+
+def test_metrics_are_named_as_promised_and_do_not_grow(demo: Demo) -> None:
+    """Names end in their unit, labels hold no ids, and payments add no series."""
+    before = _series(demo)
+    assert before.keys() == {"api", "switch", "hsm-0", "vsim", "msim"}
+    for key, series in before.items():
+        name = f"turnout_{key.partition('-')[0]}_[a-z0-9_]+_(seconds|bytes|total|ratio)"
+        suffix = r"(_bucket|_sum|_count)?"
+        label = r'[a-z_]+="(\+Inf|[0-9.]+|[A-Za-z0-9_ ]{1,32})"'
+        form = re.compile(rf"{name}{suffix}(\{{{label}(,{label})*\}})?")
+        assert [each for each in series if not form.fullmatch(each)] == []
+    assert sum(map(len, before.values())) <= 2_000
+    for card in ("4242424242424242", "5555555555554444", "4000000000000002", "4000000000009987"):
+        demo.run("pay", "--card", card)
+    assert _series(demo) == before
 
 
 def test_a_signed_curl_reaches_the_api(demo: Demo) -> None:
