@@ -152,6 +152,17 @@ class Canaries:
         ]
 
 
+def _secrets(stack: TemporaryStack) -> dict[str, bytes]:
+    """What a stack must keep to itself, by the file it stands in and what it is."""
+    passwords = json.loads((stack.data_dir / "database-passwords.json").read_bytes())
+    return {
+        "data/demo-credentials.json": stack.credentials().secret_key.encode(),
+        "data/postgres.password": (stack.data_dir / "postgres.password").read_bytes().strip(),
+        "data/hsm/lmk": (stack.data_dir / "hsm" / "lmk").read_bytes(),
+        **{f"data/database-passwords.json {role}": passwords[role].encode() for role in passwords},
+    }
+
+
 def _fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=5) as answer:
         body: bytes = answer.read()
@@ -195,12 +206,12 @@ async def test_no_card_is_written_anywhere(whole: WholeStack) -> None:
     folder = whole.stack.data_dir.parent  # the log of the whole stack lies beside the data
     assert await trio.to_thread.run_sync(partial(search, folder, forms)) == set()
 
-    # Controls: the cards were there, the search reads what it should, the secret stands where it
-    # is meant to and nowhere else, and a number in a table is found.
+    # Controls: the cards were there, every secret stands in its one file, which the search reads,
+    # and a number in a table is found.
     journal = (whole.stack.data_dir / "networks" / "vsim.log").read_text()
     assert masked_pan(canary_number(1)) in journal
-    secret = {"secret": whole.stack.credentials().secret_key.encode()}
-    assert search(folder, secret) == {("data/demo-credentials.json", "secret")}
+    kept = _secrets(whole.stack)
+    assert search(folder, kept) == {(name.partition(" ")[0], name) for name in kept}
     await trio.to_thread.run_sync(_plant, whole, canaries.number())
     found = await trio.to_thread.run_sync(partial(search, folder, forms))
     assert {name for _, name in found} == {f"{STEMS[0]} clear"}
