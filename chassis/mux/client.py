@@ -7,6 +7,7 @@ from typing import Any, Generic, Never, TypeVar, cast
 
 import outcome
 import trio
+from trio.lowlevel import Task
 
 from chassis.backoff import Backoff
 from chassis.log import get_logger
@@ -172,7 +173,7 @@ class MuxClient(Generic[Request, Reply]):
                 raise MuxProtocolError("a reply to no request in flight") from None
             if waiter is None:
                 late += 1
-            elif isinstance(waiter, trio.lowlevel.Task):
+            elif type(waiter) is Task:  # isinstance would ask Trio's metaclass, once a reply
                 trio.lowlevel.reschedule(waiter, outcome.Value(reply))
             else:
                 waiter(reply)
