@@ -29,7 +29,9 @@ def _environment(home: Path, checkout: Path) -> dict[str, str]:
 
 
 def _turnout_up(checkout: Path) -> list[str]:
-    python = checkout / Path(sys.executable).relative_to(CHECKOUT)
+    python = Path(sys.executable)
+    if python.is_relative_to(CHECKOUT):
+        python = checkout / python.relative_to(CHECKOUT)
     return [str(python), "-P", "-m", "turnout", "up", "--free-ports"]
 
 
@@ -73,7 +75,9 @@ async def test_an_ordinary_user(open_tmp_path: Path) -> None:
     os.chown(home, ORDINARY.pw_uid, ORDINARY.pw_gid)
     become = ["setpriv", "--reuid", str(ORDINARY.pw_uid), "--regid", str(ORDINARY.pw_gid)]
     async with stack_with_mounts(
-        keep_within_reach([Path(sys.base_prefix), CHECKOUT], open_tmp_path / "spare"),
+        keep_within_reach(
+            [Path(sys.base_prefix), CHECKOUT, Path(sys.prefix)], open_tmp_path / "spare"
+        ),
         [*become, "--clear-groups", *_turnout_up(CHECKOUT)],
         data_dir=home / ".local" / "share" / "turnout",
         log_file=open_tmp_path / "up.log",
