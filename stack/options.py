@@ -76,8 +76,11 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
         overrides |= rest.pop("port_overrides", {})
         if data_dir is not None:
             overrides["data_dir"] = data_dir
+        load = functools.partial(load_settings, config=config, environ=os.environ)
         try:
-            settings = load_settings(config=config, environ=os.environ, overrides=overrides)
+            settings = load(overrides=overrides)
+            if rest.pop("free_ports", False):
+                settings = load(overrides=_free_ports(settings) | overrides)
         except SettingsError as error:
             click.echo(f"turnout: {error}", err=True)
             sys.exit(EXIT_CANNOT_START)
@@ -90,10 +93,10 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
 def port_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one flag a port, and `--free-ports`; stands above `settings_options`."""
 
-    @click.option("--free-ports", is_flag=True, help="Any free port instead of every default.")
+    @click.option("--free-ports", is_flag=True, help="Any free port for all that is not named.")
     @functools.wraps(command)
-    def with_ports(*, free_ports: bool, **rest: Any) -> None:
-        overrides = dict.fromkeys(PORT_FLAGS.values(), "0") if free_ports else {}
+    def with_ports(**rest: Any) -> None:
+        overrides = {}
         for flag, key in PORT_FLAGS.items():
             port = rest.pop(_parameter(flag))
             if port is not None:
@@ -106,6 +109,15 @@ def port_options(command: Callable[..., None]) -> Callable[..., None]:
             flag, type=click.IntRange(0, 65_535), help=f"Sets {key}; 0 = any free port."
         )(decorated)
     return decorated
+
+
+def _free_ports(settings: Settings) -> dict[str, str]:
+    """0 for every port that the stack binds; a real network's port is its own business."""
+    keys = [key for key in PORT_FLAGS.values() if not key.startswith("networks.")]
+    keys += [
+        f"networks.{name}.port" for name, network in settings.networks.items() if network.simulate
+    ]
+    return dict.fromkeys(keys, "0")
 
 
 def _parameter(flag: str) -> str:

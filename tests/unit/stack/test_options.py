@@ -43,8 +43,27 @@ def test_flags_win() -> None:
 
 
 def test_free_ports_frees_all_but_those_named() -> None:
-    """Every default becomes 0; a port given beside it stays."""
+    """Every default becomes 0; a port given beside it stays, by its flag or as a setting."""
     assert _run("--free-ports", "--metrics-hsm-port", "7").output.startswith("0 7 ")
+    assert _run("--free-ports", "--set", "metrics.hsm=7").output.startswith("0 7 ")
+
+
+def test_free_ports_are_of_what_we_bind(tmp_path: Path) -> None:
+    """The port of a network that is not simulated is where that network is."""
+    config = tmp_path / "turnout.toml"
+    real = "[networks.real]\nport = 9001\nsimulate = false\n[networks.ours]\nport = 9002\n"
+    config.write_text(real)
+    shown: list[int] = []
+
+    @click.command()
+    @port_options
+    @settings_options
+    def ports(place: Place) -> None:
+        networks = place.settings.networks
+        shown.extend(networks[name].port for name in ("vsim", "msim", "ours", "real"))
+
+    assert CliRunner().invoke(ports, ["--free-ports", "--config", str(config)]).exit_code == 0
+    assert shown == [0, 0, 0, 9001]
 
 
 def test_every_port_has_a_flag_that_sets_it(tmp_path: Path) -> None:
