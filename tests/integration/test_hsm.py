@@ -93,7 +93,7 @@ async def ask(path: str, *requests: HSMRequest) -> list[HSMReply]:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another process brings about."""
     with trio.fail_after(10):
-        while not condition():  # noqa: ASYNC110 - it is another process's doing
+        while not condition():
             await trio.sleep(0.02)
 
 

@@ -102,7 +102,7 @@ async def serving(
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what other tasks bring about."""
     with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 - there is no event for it
+        while not condition():
             await trio.sleep(0.001)
 
 
