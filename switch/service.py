@@ -18,6 +18,7 @@ from chassis.clock import now_us
 from chassis.log import get_logger
 from chassis.mux import MuxClient, MuxServer, dial_unix
 from chassis.service import Service
+from chassis.settings import Settings
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.charges import ChargeCommitter
 from ledger.connection import Connection
@@ -86,8 +87,14 @@ async def serve(service: Service) -> None:
             )
         )
         service.ready()
-        background.start_soon(_close_when_draining, service.draining, pipeline)
-        await pipeline.run(partial(_drain_links, carriers))
+        with trio.CancelScope() as working:
+            limit_s = drain_limit_s(settings)
+            background.start_soon(_drain_when_asked, service.draining, pipeline, working, limit_s)
+            await pipeline.run(partial(_drain_links, carriers))
+        if working.cancelled_caught:
+            log.warning("drain_cut_short", unanswered=pipeline.admission.inside)
+        if server.peers:
+            await trio.sleep(settings.switch.drain_linger_s)  # the last replies leave
         background.cancel_scope.cancel()
 
 
@@ -203,8 +210,21 @@ def _allowed_uids(allowed: Mapping[str, int], role: str) -> list[int] | None:
     return [allowed[role]] if role in allowed else None
 
 
-async def _close_when_draining(draining: trio.Event, pipeline: Pipeline) -> None:
+def drain_limit_s(settings: Settings) -> float:
+    """How long a drain may take: until the last message is unknown, and a margin to record it."""
+    longest_s = max(
+        network.max_send_age_s + network.response_deadline_s
+        for network in settings.networks.values()
+    )
+    return longest_s + settings.switch.drain_margin_s
+
+
+async def _drain_when_asked(
+    draining: trio.Event, pipeline: Pipeline, working: trio.CancelScope, limit_s: float
+) -> None:
+    """Close the intake; what is inside then has until the limit, and recovery decides the rest."""
     await draining.wait()
+    working.deadline = trio.current_time() + limit_s
     pipeline.close()
 
 

@@ -151,6 +151,7 @@ class Switch(Section, frozen=True):
     default_network: str = "vsim"  # a PAN no prefix claims
     stan_block_count: int = 10_000  # STANs reserved by one durable write
     drain_margin_s: float = 2.0  # beyond the longest network timer
+    drain_linger_s: float = 0.2  # the last replies leave; peers have usually gone before
     intent_expiry_s: int = 86_400  # created and failed intents become canceled
     sweep_interval_s: float = 5.0
     sweep_batch_max: int = 500

@@ -45,6 +45,7 @@ LATE = "4000000000008807"
 SLOW = "4000000000009805"
 SECOND_NETWORK = "5555555555554444"
 MERCHANT_ID = IDS.next()
+LOCK = Query("lock", "SELECT id FROM payment_intents WHERE id = $1::uuid FOR UPDATE")
 STATUS = Query("status", "SELECT status, version FROM payment_intents WHERE id = $1::uuid")
 
 PARTITIONS = Query(
@@ -218,6 +219,17 @@ class Acquirer:
         """The intent's status as the ledger has it."""
         ((status, _),) = (await self._session.run(STATUS, [uuid_(intent_id)])).rows()
         return str(status)
+
+    @asynccontextmanager
+    async def held(self, of: IntentToCreate) -> AsyncIterator[None]:
+        """Somebody else's transaction that has locked an intent until the block ends."""
+        session = await Connection.open(self.stack.dsn.superuser, connect_timeout_s=5)
+        await session.script("BEGIN")
+        await session.run(LOCK, [uuid_(of.intent_id)])
+        try:
+            yield
+        finally:
+            await session.aclose()
 
     async def wait_for(self, intent_id: bytes, status: str, *, seconds: float = 5.0) -> None:
         """Wait until the intent has a status."""

@@ -186,6 +186,46 @@ async def test_draining_answers_every_charge(acquirer: Acquirer) -> None:
     assert [type(reply) for reply in replies] == [Done] * 30
 
 
+async def test_an_outcome_that_comes_last_is_still_told(acquirer: Acquirer) -> None:
+    """Commit 2 that waits for a lock ends after the links have signed off, and is answered."""
+    (of,) = await acquirer.create()
+    replies: list[SwitchReply | None] = []
+
+    async def pay() -> None:
+        replies.append(await acquirer.attempt(acquirer.charge_of(of, SILENT)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pay)
+        await acquirer.wait_for(of.intent_id, "processing")
+        async with acquirer.held(of):
+            nursery.start_soon(trio.to_thread.run_sync, acquirer.stack.stop, "switch")
+            await trio.sleep(1.5)
+            assert replies == []
+    (reply,) = replies
+    assert isinstance(reply, Done)
+    assert reply.transaction.status == "pending_verification"
+
+
+async def test_a_drain_that_cannot_end_is_left_to_recovery(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """Past the network's timer and a margin the switch ends, and its next start decides."""
+    settings = Switch(drain_margin_s=0.1)
+    async with open_switch_stack(open_tmp_path, fresh_ledger_dsn, switch=settings) as acquirer:
+        (of,) = await acquirer.create()
+        charge = acquirer.charge_of(of, SILENT)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(acquirer.attempt, charge)
+            await acquirer.wait_for(of.intent_id, "processing")
+            async with acquirer.held(of):
+                with trio.fail_after(5):
+                    await trio.to_thread.run_sync(acquirer.stack.stop, "switch")
+                assert await acquirer.status(of.intent_id) == "processing"
+        await trio.to_thread.run_sync(acquirer.stack.start, "switch")
+        await acquirer.wait_for(of.intent_id, "pending_verification")
+        assert (await acquirer.until_done(charge)).replayed
+
+
 async def test_months_to_come_are_made_at_the_start(
     open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
 ) -> None:
