@@ -81,7 +81,7 @@ class ProblemError(Exception):
 
 
 class ProblemDocument(Struct, frozen=True, rename="camel", kw_only=True):
-    """The body of an error answer, exactly as contract 4 lists its members."""
+    """The body of every answer of 400 or more (RFC 9457); decide by `code`."""
 
     type: str
     title: str

@@ -14,10 +14,11 @@ from api import openapi
 from api.capture_keys import CaptureKeyDirectory
 from api.errors import CATALOG, ErrorDefinition, Problem, ProblemError
 from api.gate import Call, delivery
+from api.html import page
 from api.http.answer import JSON, Answer, Head, prepare_head
 from api.query import refuse_parameters
+from api.reference import reference_page
 from api.resources import Health
-from api.routes import ROUTES, Route
 
 _HTML: Final = "text/html; charset=utf-8"
 _POLICY: Final = (
@@ -48,7 +49,7 @@ class Pages:
     capture_keys: CaptureKeyDirectory
     readiness: Callable[[], Mapping[str, bool]]
     _openapi: bytes = field(factory=lambda: _encode(openapi.document()))
-    _docs: bytes = field(factory=lambda: docs_page().encode())
+    _docs: bytes = field(factory=lambda: reference_page(openapi.document()).encode())
 
     def keys(self, call: Call) -> None:
         """`GET /keys`."""
@@ -87,49 +88,12 @@ def _answer(call: Call, head: Head, body: bytes) -> None:
     call.exchange.answer(Answer(head, body))
 
 
-def docs_page() -> str:
-    """The routes and the error codes, for people."""
-    routes = "".join(_route_row(route) for route in ROUTES)
-    codes = "".join(
-        f'<tr><td>{definition.status}<td><a href="/docs/errors/{code}"><code>{code}</code></a>'
-        f"<td>{escape(definition.title)}"
-        for code, definition in sorted(CATALOG.items(), key=lambda item: item[1].status)
-    )
-    return _page(
-        "Turnout API",
-        "<p>Requests of a merchant's server are signed; the HTTP guide says how, step by step, "
-        "with test vectors: <code>docs/http-api.md</code> among Turnout's sources. The members of "
-        "every body and the parameters of every route stand in "
-        "<a href='/openapi.json'>/openapi.json</a>.</p>"
-        f"<h2>Routes</h2><table>{routes}</table><h2>Error codes</h2><table>{codes}</table>",
-    )
-
-
 def error_page(code: str, definition: ErrorDefinition) -> str:
     """One error code, for people."""
-    return _page(
+    return page(
         definition.title,
         f"<p><code>{escape(code)}</code>, HTTP status {definition.status}</p>"
         f"<p>{escape(definition.meaning)}</p>"
         f"<h2>What to do</h2><p>{escape(definition.action)}</p>"
         '<p><a href="/docs">All routes and error codes</a></p>',
-    )
-
-
-def _route_row(route: Route) -> str:
-    return (
-        f"<tr><td><code>{route.method}</code><td><code>{escape(route.path)}</code>"
-        f"<td>{escape(route.summary)}<br><small>{escape(route.access.value)}</small>"
-    )
-
-
-def _page(title: str, body: str) -> str:
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title>"
-        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-        "padding:0 1rem}table{border-collapse:collapse}td{padding:.3rem .8rem .3rem 0;"
-        "vertical-align:top;border-top:1px solid #ddd}</style>"
-        f"<h1>{escape(title)}</h1>{body}</html>"
     )

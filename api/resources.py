@@ -23,6 +23,7 @@ IntentStatus = Annotated[str, _one_of(*INTENT_STATUSES)]
 TransactionStatus = Annotated[str, _one_of(*TRANSACTION_STATUSES)]
 TransactionType = Annotated[str, _one_of(*TRANSACTION_TYPES)]
 CaptureMethod = Annotated[str, _one_of("automatic", "manual")]
+Instant = Annotated[datetime, Meta(tz=True)]  # tz: RFC 3339 in the document as well
 Advice = Annotated[str, _one_of(*ADVICE_CODES)]
 
 
@@ -54,8 +55,8 @@ class Transaction(Resource, frozen=True, kw_only=True):
     response_code: str | None
     approval_code: str | None
     card: Card | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class LastError(Resource, frozen=True, kw_only=True):
@@ -86,11 +87,11 @@ class PaymentIntent(Resource, frozen=True, kw_only=True):
     latest_transaction: Transaction | None
     amount_disputed: int
     allow_partial_authorization: bool
-    capture_before: datetime | None
+    capture_before: Instant | None
     cancel_requested: bool
     version: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class ReducedPaymentIntent(Resource, frozen=True, kw_only=True):
@@ -118,7 +119,7 @@ class TimelineEvent(Resource, frozen=True, kw_only=True):
     sequence: int
     type: str
     actor: str
-    at: datetime
+    at: Instant
     transaction: str | None
     data: dict[str, Any]
 
@@ -136,7 +137,7 @@ class CaptureKey(Resource, frozen=True, kw_only=True):
     suite: int
     public_key: str
     state: str
-    not_after: datetime
+    not_after: Instant
 
 
 class CaptureKeys(Resource, frozen=True, kw_only=True):
