@@ -59,6 +59,7 @@ CREATE_INTENT: Final = Route(
     body=requests.CreateIntent,
     answers={201: (resources.PaymentIntent,)},
     problems=(
+        "invalid_query",
         "amount_out_of_range",
         "unknown_currency",
         "capture_method_unavailable",
@@ -89,7 +90,7 @@ GET_INTENT: Final = Route(
     access=Access.BROWSER,
     summary="Read a payment intent; with a client secret a reduced view of it",
     answers={200: (resources.PaymentIntent, resources.ReducedPaymentIntent)},
-    problems=("not_found",),
+    problems=("invalid_query", "not_found"),
 )
 CREATE_TRANSACTION: Final = Route(
     name="createTransaction",
@@ -100,6 +101,7 @@ CREATE_TRANSACTION: Final = Route(
     body=requests.ChargeIntent,
     answers={200: (resources.Transaction,), 202: (resources.Transaction,)},
     problems=(
+        "invalid_query",
         "not_found",
         "operation_in_progress",
         "operation_in_doubt",
@@ -125,7 +127,7 @@ GET_TIMELINE: Final = Route(
     access=Access.SERVER,
     summary="Read what happened to a payment intent, oldest first",
     answers={200: (resources.Timeline,)},
-    problems=("not_found",),
+    problems=("invalid_query", "not_found"),
 )
 GET_KEYS: Final = Route(
     name="listCaptureKeys",
@@ -134,7 +136,7 @@ GET_KEYS: Final = Route(
     access=Access.OPEN,
     summary="List the public keys that cards are sealed to",
     answers={200: (resources.CaptureKeys,)},
-    problems=("hsm_unavailable",),
+    problems=("invalid_query", "hsm_unavailable"),
 )
 GET_OPENAPI: Final = Route(
     name="getOpenAPI",
