@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from chassis.mux import MuxClient
-from chassis.settings import Settings
+from chassis.settings import Settings, Switch
 from chassis.stage import Inbox, run_stage
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.charges import ChargeCommitter
@@ -53,69 +53,92 @@ class Outside:
     now_us: Callable[[], int]
 
 
+@attrs.frozen
+class Inboxes:
+    """What waits in front of each stage; every bound follows from admission."""
+
+    lookup: Inbox[Payment]
+    opening: Inbox[Payment]
+    recording: Inbox[Payment]
+    slow: Inbox[Payment]
+    settling: Inbox[Settlement]
+    orphans: Inbox[Orphan]
+
+    @classmethod
+    def sized(cls, limits: Switch) -> Inboxes:
+        """Inboxes for so many payments inside."""
+        inside = limits.credits_max
+        return cls(
+            lookup=Inbox(inside, name="lookup"),
+            opening=Inbox(inside, name="opening"),
+            recording=Inbox(inside, name="recording"),
+            slow=Inbox(inside, name="slow"),
+            # Late answers come for payments that have given their credit back.
+            settling=Inbox(inside + limits.answered_keys_max, name="settling"),
+            orphans=Inbox(ORPHANS_MAX, name="orphans"),
+        )
+
+
 class Pipeline:
     """All stages of one switch."""
 
     def __init__(self, settings: Settings, outside: Outside) -> None:
         limits = settings.switch
-        self.counts = PipelineCounts()
-        anomalies = Anomalies()
-        self.admission = Admission(limits)
-        self.replies = Replies(self.admission, self.counts, limits)
-        inside = limits.credits_max
         self._limits = limits
         self._cards_max = settings.hsm.batch_cards_max
         self._card_life_s = max(
             network.max_send_age_s + network.response_deadline_s
             for network in settings.networks.values()
         )
-        self._lookups: Inbox[Payment] = Inbox(inside, name="lookup")
-        self._cards: Inbox[Payment] = Inbox(inside, name="opening")
-        self._records: Inbox[Payment] = Inbox(inside, name="recording")
-        self._slow: Inbox[Payment] = Inbox(inside, name="slow")
-        # Late answers come for payments that have given their credit back.
-        self._settlements: Inbox[Settlement] = Inbox(
-            inside + limits.answered_keys_max, name="settling"
-        )
-        self._orphaned: Inbox[Orphan] = Inbox(ORPHANS_MAX, name="orphans")
+        self._inboxes = Inboxes.sized(limits)
+        self._anomalies = Anomalies()
+        self.counts = PipelineCounts()
+        self.admission = Admission(limits)
+        self.replies = Replies(self.admission, self.counts, limits)
+        self._make_stages_to_the_card(settings, outside)
+        self._make_stages_at_the_network(settings, outside)
+
+    def _make_stages_to_the_card(self, settings: Settings, outside: Outside) -> None:
         self.intake = Intake(
             admission=self.admission,
             replies=self.replies,
-            lookup=self._lookups,
+            lookup=self._inboxes.lookup,
             counts=self.counts,
         )
         self.lookup = Lookup(
             find_replays=outside.find_replays,
             load_acceptors=outside.load_acceptors,
-            opening=self._cards,
+            opening=self._inboxes.opening,
             replies=self.replies,
             counts=self.counts,
-            anomalies=anomalies,
+            anomalies=self._anomalies,
         )
         self.opening = Opening(
             workers=outside.workers,
             settings=settings.hsm,
-            recording=self._records,
+            recording=self._inboxes.recording,
             replies=self.replies,
             counts=self.counts,
-            anomalies=anomalies,
+            anomalies=self._anomalies,
             refused_pans=refused_pans(settings.mode),
         )
+
+    def _make_stages_at_the_network(self, settings: Settings, outside: Outside) -> None:
         self.settling = Settling(
             committer=outside.outcomes,
             find_replays=outside.find_replays,
             codes=outside.codes,
             replies=self.replies,
             counts=self.counts,
-            anomalies=anomalies,
-            inbox=self._settlements,
-            orphans=self._orphaned,
+            anomalies=self._anomalies,
+            inbox=self._inboxes.settling,
+            orphans=self._inboxes.orphans,
             resend=self._resend,
             now_us=outside.now_us,
         )
         self.recording = Recording(
             carriers=outside.carriers,
-            routing=RoutingTable(settings.networks, limits.default_network),
+            routing=RoutingTable(settings.networks, settings.switch.default_network),
             admission=self.admission,
             committer=outside.charges,
             replies=self.replies,
@@ -123,8 +146,8 @@ class Pipeline:
             rrns=outside.rrns,
             next_id=outside.next_id,
             now_us=outside.now_us,
-            anomalies=anomalies,
-            slow=self._slow,
+            anomalies=self._anomalies,
+            slow=self._inboxes.slow,
             settle=self.settling.settle,
         )
         self._orphans = Orphans(
@@ -132,7 +155,7 @@ class Pipeline:
             codes=outside.codes,
             committer=outside.adoptions,
             counts=self.counts,
-            anomalies=anomalies,
+            anomalies=self._anomalies,
             now_us=outside.now_us,
         )
 
@@ -140,12 +163,12 @@ class Pipeline:
     def inboxes(self) -> tuple[Inbox[Payment] | Inbox[Settlement] | Inbox[Orphan], ...]:
         """For the metrics: what waits where."""
         return (
-            self._lookups,
-            self._cards,
-            self._records,
-            self._slow,
-            self._settlements,
-            self._orphaned,
+            self._inboxes.lookup,
+            self._inboxes.opening,
+            self._inboxes.recording,
+            self._inboxes.slow,
+            self._inboxes.settling,
+            self._inboxes.orphans,
         )
 
     def on_events(self, network: str) -> Callable[[list[LinkEvent]], None]:
@@ -173,38 +196,40 @@ class Pipeline:
     def close(self) -> None:
         """Admit nothing more; `run` returns when what is inside has been answered."""
         self.intake.close()
-        self._lookups.close()
+        self._inboxes.lookup.close()
 
     # Each stage ends when its inbox is closed and empty, then closes the next one's.
 
     async def _run_lookup(self) -> None:
-        await run_stage(self._lookups, self.lookup.handle, batch_max=self._limits.lookup_batch_max)
-        self._cards.close()
+        await run_stage(
+            self._inboxes.lookup, self.lookup.handle, batch_max=self._limits.lookup_batch_max
+        )
+        self._inboxes.opening.close()
 
     async def _run_opening(self) -> None:
-        await run_stage(self._cards, self.opening.handle, batch_max=self._cards_max)
+        await run_stage(self._inboxes.opening, self.opening.handle, batch_max=self._cards_max)
         await self.opening.wait_idle()
-        self._records.close()
+        self._inboxes.recording.close()
 
     async def _run_recording(self) -> None:
         await run_stage(
-            self._records, self.recording.handle, batch_max=self._limits.commit_batch_max
+            self._inboxes.recording, self.recording.handle, batch_max=self._limits.commit_batch_max
         )
-        self._slow.close()
+        self._inboxes.slow.close()
 
     async def _run_slow(self, drain_links: Callable[[], Awaitable[None]]) -> None:
-        await run_stage(self._slow, self.recording.handle_slow, batch_max=SLOW_BATCH_MAX)
+        await run_stage(self._inboxes.slow, self.recording.handle_slow, batch_max=SLOW_BATCH_MAX)
         await drain_links()
-        self._settlements.close()
-        self._orphaned.close()
+        self._inboxes.settling.close()
+        self._inboxes.orphans.close()
 
     async def _run_settling(self) -> None:
         await run_stage(
-            self._settlements, self.settling.handle, batch_max=self._limits.settle_batch_max
+            self._inboxes.settling, self.settling.handle, batch_max=self._limits.settle_batch_max
         )
 
     async def _run_orphans(self) -> None:
-        await run_stage(self._orphaned, self._orphans.handle, batch_max=ORPHANS_MAX)
+        await run_stage(self._inboxes.orphans, self._orphans.handle, batch_max=ORPHANS_MAX)
 
     async def _forget_cards(self) -> NoReturn:
         """Drop the cards of payments that are past the deadline their attempt would have had."""
