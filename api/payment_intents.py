@@ -12,7 +12,7 @@ from attrs import define
 from api import client_secrets, views
 from api.charging import Charging
 from api.coalescing import Coalescer
-from api.errors import Problem, ProblemError
+from api.errors import FieldProblem, Problem, ProblemError
 from api.gate import Call, Caller, IntentLookup, delivery
 from api.http.answer import JSON, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
@@ -243,7 +243,9 @@ def _intent_id(call: Call) -> bytes:
 
 
 def _lost(verdict: Lost) -> Problem:
-    detail = ""
-    if verdict.holder:
-        detail = f"the reference belongs to {public_id('pi', verdict.holder)}"
-    return Problem(verdict.code, detail)
+    if not verdict.holder:
+        return Problem(verdict.code)
+    holder = public_id("pi", verdict.holder)
+    # The id alone stands in `errors`, for programs.
+    fault = FieldProblem("/merchantReference", verdict.code, holder)
+    return Problem(verdict.code, f"the reference belongs to {holder}", (fault,))

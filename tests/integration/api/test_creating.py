@@ -98,7 +98,14 @@ async def test_a_reference_belongs_to_one_intent(api: RunningAPI) -> None:
     response = await api.ask(api.shop.request("POST", "/payment-intents", body))
     document = problem(response)
     assert (response.status, document["code"]) == (409, "merchant_reference_in_use")
-    assert first["id"] in document["detail"]
+    assert document["detail"] == f"the reference belongs to {first['id']}"
+    assert document["errors"] == [
+        {
+            "pointer": "/merchantReference",
+            "code": "merchant_reference_in_use",
+            "detail": first["id"],
+        }
+    ]
 
 
 @pytest.mark.parametrize(
