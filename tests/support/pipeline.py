@@ -116,11 +116,14 @@ class Charges:
         self.batches: list[tuple[str, list[ChargeToRecord]]] = []
         self.verdicts: dict[int, Verdict | None] = {}  # by intent number, used up by one commit
         self.error: Exception | None = None
+        self.hung: trio.Event | None = None  # commits wait for it
         self.while_running: Callable[[], None] = lambda: None  # called before a commit returns
 
     async def record(self, batch: Sequence[ChargeToRecord], *, lane: str) -> list[Verdict | None]:
         """Keep the batch and answer it."""
         await trio.lowlevel.checkpoint()
+        if self.hung is not None:
+            await self.hung.wait()
         if self.error is not None:
             raise self.error
         assert len({row.intent_id for row in batch}) == len(batch)
