@@ -183,6 +183,7 @@ def _plant(whole: WholeStack, digits: str) -> None:
     _checkpoint(whole)
 
 
+@pytest.mark.chaos
 async def test_no_card_is_written_anywhere(whole: WholeStack) -> None:
     """Approved, declined, unknown, refused, sent in the clear, and with everything killed once."""
     canaries = Canaries(whole)

@@ -73,6 +73,7 @@ async def _refusal(shop: TrioTurnout, number: str) -> tuple[int, str]:
     return refused.value.status, refused.value.code
 
 
+@pytest.mark.chaos
 async def test_a_live_stack_from_its_ceremony_on(open_tmp_path: Path) -> None:
     """It wants its certificates and its master key, then serves, and charges no test card."""
     data_dir = open_tmp_path / "data"
