@@ -2,22 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any, Final
 
 from chassis.metrics import Metrics
 from chassis.mux import MuxCounters
+from ledger.committing import Committer
 from switch.carriers import Carrier
-from switch.pipeline.assembly import Pipeline
+from switch.link.events import (
+    Answered,
+    Duplicate,
+    Late,
+    LinkEvent,
+    NotSent,
+    Unknown,
+    Unmatched,
+)
+from switch.pipeline.assembly import Outside, Pipeline
+
+_EVENT_KINDS: Final[Mapping[str, type[LinkEvent]]] = {
+    "answered": Answered,
+    "unknown": Unknown,
+    "not_sent": NotSent,
+    "late": Late,
+    "duplicate": Duplicate,
+    "unmatched": Unmatched,
+}
 
 
 def register(
     metrics: Metrics,
     pipeline: Pipeline,
-    carriers: Mapping[str, Carrier],
+    outside: Outside,
     mux: MuxCounters,
+    *,
+    now_us: Callable[[], int],
 ) -> None:
     """Expose everything as `turnout_switch_…`."""
+    _register_pipeline(metrics, pipeline)
+    metrics.watch("mux", mux)
+    for name, carrier in outside.carriers.items():
+        _register_carrier(metrics, name, carrier, now_us)
+    committers: Mapping[str, Committer[Any, Any]] = {
+        **{f"charges_{lane}": committer for lane, committer in outside.charges.lanes.items()},
+        "outcomes": outside.outcomes,
+        "adoptions": outside.adoptions,
+    }
+    for name, committer in committers.items():
+        metrics.counter(
+            "commits_repeated_total",
+            "Commits run again after a fault of the database",
+            partial(getattr, committer, "repeats"),
+            commit=name,
+        )
+        metrics.counter(
+            "rows_refused_total",
+            "Rows that the database refused even alone",
+            partial(getattr, committer, "poisoned"),
+            commit=name,
+        )
+
+
+def _register_pipeline(metrics: Metrics, pipeline: Pipeline) -> None:
     metrics.watch("charges", pipeline.counts)
     metrics.gauge(
         "credits_used_ratio",
@@ -31,6 +78,36 @@ def register(
             partial(getattr, inbox, "peak"),
             stage=inbox.name,
         )
-    metrics.watch("mux", mux)
-    for name, carrier in carriers.items():
-        metrics.watch("link", carrier.group.counters, network=name)
+
+
+def _register_carrier(
+    metrics: Metrics, name: str, carrier: Carrier, now_us: Callable[[], int]
+) -> None:
+    group, window = carrier.group, carrier.settings.window_per_connection
+    metrics.watch("link", group.counters, network=name)
+    for kind, event in _EVENT_KINDS.items():
+        metrics.counter(
+            "messages_total",
+            "What became of messages and answers",
+            partial(group.counters.events.__getitem__, event),
+            network=name,
+            fate=kind,
+        )
+    metrics.gauge(
+        "links_up_ratio",
+        "Links that take messages, of those configured",
+        lambda: group.up_count / len(group.links),
+        network=name,
+    )
+    metrics.gauge(
+        "window_used_ratio",
+        "Messages in flight, of those the links have room for",
+        lambda: group.in_flight / (window * len(group.links)),
+        network=name,
+    )
+    metrics.gauge(
+        "stans_at_hand_total",
+        "STANs that may be used now without asking the ledger",
+        lambda: carrier.stans.usable(now_us() // 1_000_000),
+        network=name,
+    )

@@ -65,14 +65,15 @@ async def serve(service: Service) -> None:
         await background.start(pool.serve)
         owner = f"{service.name}-{service.index}"
         lease = await take_lease(pool, owner, ttl_s=LEASE_TTL_S)
-        pipeline, carriers = await _assemble(service, pool, connect, lease, background)
+        pipeline, outside = await _assemble(service, pool, connect, lease, background)
+        carriers = outside.carriers
         server = MuxServer(
             request_type=SwitchRequest,
             reply_type=SwitchReply,
             limits=settings.mux,
             on_batch=pipeline.intake.accept,
         )
-        register(service.metrics, pipeline, carriers, server.counters)
+        register(service.metrics, pipeline, outside, server.counters, now_us=now_us)
         for carrier in carriers.values():
             background.start_soon(carrier.group.run)
         _start_supplies(background, service, pool, pipeline, carriers)
@@ -104,7 +105,7 @@ async def _assemble(
     connect: Callable[[], Awaitable[Connection]],
     lease: Lease,
     background: trio.Nursery,
-) -> tuple[Pipeline, dict[str, Carrier]]:
+) -> tuple[Pipeline, Outside]:
     """Recover, then build the pipeline and everything it speaks to."""
     settings = service.settings
     outcomes = OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger)
@@ -114,29 +115,27 @@ async def _assemble(
     await recover(pool, lease, outcomes, now_us)
     workers = [await _start_worker(path, service, background) for path in service.endpoints["hsm"]]
     carriers: dict[str, Carrier] = {}
-    pipeline = Pipeline(
-        settings,
-        Outside(
-            workers=workers,
-            carriers=carriers,
-            find_replays=partial(find_replays, pool),
-            load_acceptors=partial(_load_acceptors, pool),
-            charges=ChargeCommitter(
-                connect,
-                lease.switch,
-                lease.epoch,
-                limits=settings.ledger,
-                charges_per_intent_max=settings.switch.charges_per_intent_max,
-            ),
-            outcomes=outcomes,
-            adoptions=OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger),
-            find_attempts=partial(find_attempts, pool, lease.switch),
-            codes=load_response_codes(),
-            rrns=RRNSource(service.index, now_us, newest_rrn),
-            next_id=UUID7Source(now_us, os.urandom, above=newest_id).next,
-            now_us=now_us,
+    outside = Outside(
+        workers=workers,
+        carriers=carriers,
+        find_replays=partial(find_replays, pool),
+        load_acceptors=partial(_load_acceptors, pool),
+        charges=ChargeCommitter(
+            connect,
+            lease.switch,
+            lease.epoch,
+            limits=settings.ledger,
+            charges_per_intent_max=settings.switch.charges_per_intent_max,
         ),
+        outcomes=outcomes,
+        adoptions=OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger),
+        find_attempts=partial(find_attempts, pool, lease.switch),
+        codes=load_response_codes(),
+        rrns=RRNSource(service.index, now_us, newest_rrn),
+        next_id=UUID7Source(now_us, os.urandom, above=newest_id).next,
+        now_us=now_us,
     )
+    pipeline = Pipeline(settings, outside)
     carriers.update(make_carriers(service, pipeline.on_events, now_us))
     for name, carrier in carriers.items():
         await prepare_stans(
@@ -146,7 +145,7 @@ async def _assemble(
             block_count=settings.switch.stan_block_count,
         )
     await supplies.reserve_first(carriers, partial(_take_block, pool), now_us)
-    return pipeline, carriers
+    return pipeline, outside
 
 
 async def _start_worker(
