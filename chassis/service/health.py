@@ -60,6 +60,10 @@ def render(status: HTTPStatus, content_type: str, body: bytes, *, with_body: boo
     return head.encode("ascii") + (body if with_body else b"")
 
 
+def _document(status: str, checks: Mapping[str, bool]) -> bytes:
+    return json.dumps({"status": status, "checks": dict(checks)}, separators=(",", ":")).encode()
+
+
 class HealthServer:
     """Serves the three pages of one process.
 
@@ -79,13 +83,14 @@ class HealthServer:
         """Status, content type and body of one page."""
         if path == "/metrics":
             return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+        # The documents are those that the API answers under the same names.
         if path == "/healthz":
-            return HTTPStatus.OK, _JSON, b'{"status":"ok"}'
+            return HTTPStatus.OK, _JSON, _document("ok", {})
         if path == "/readyz":
-            checks = dict(self._checks())
-            ready = all(checks.values())
-            status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-            return status, _JSON, json.dumps({"ready": ready, "checks": checks}).encode()
+            checks = self._checks()
+            if all(checks.values()):
+                return HTTPStatus.OK, _JSON, _document("ok", checks)
+            return HTTPStatus.SERVICE_UNAVAILABLE, _JSON, _document("unavailable", checks)
         return HTTPStatus.NOT_FOUND, _JSON, b'{"error":"not found"}'
 
     def respond(self, head: bytes) -> bytes:

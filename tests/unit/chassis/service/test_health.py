@@ -70,7 +70,7 @@ async def test_readiness_follows_its_checks(
     checks["switch"] = False
     answer = await _ask(address, b"GET /readyz HTTP/1.1\r\n\r\n")
     assert b" 503 " in answer
-    assert answer.endswith(b'{"ready": false, "checks": {"process": true, "switch": false}}')
+    assert answer.endswith(b'{"status":"unavailable","checks":{"process":true,"switch":false}}')
     assert b" 200 OK" in await _ask(address, b"GET /healthz?x=1 HTTP/1.1\r\n\r\n")
 
 
