@@ -77,7 +77,7 @@ async def test_readiness_follows_its_checks(
 async def test_head_has_no_body(address: trio.SocketListener) -> None:
     """HEAD tells the length and sends nothing after the head."""
     answer = await _ask(address, b"HEAD /healthz HTTP/1.1\r\n\r\n")
-    assert b"Content-Length: 15" in answer
+    assert b"Content-Length: 27" in answer
     assert answer.endswith(b"\r\n\r\n")
 
 
