@@ -34,7 +34,12 @@ class Reader:
         self.data_dir = folder / "data"
         self._folder = folder
         self._served: dict[str, subprocess.Popen[bytes]] = {}
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("TURNOUT_")}
+        # Neither our settings nor those of the `make` that may run this test are the reader's.
+        kept = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("TURNOUT_", "MAKE", "MFLAGS"))
+        }
         self._environ: Mapping[str, str] = {
             **kept,
             "HOME": str(folder),
