@@ -3,8 +3,13 @@
 A request needs the merchant before it can be verified, and a look-up with an unsealing by the HSM
 costs a hundred times a verification. So what was found is good for `merchant_cache_s`, which is
 also how long a revoked key may go on working. Past half of that it is looked up again while it is
-still in use, so that a busy merchant never waits. Keys that were not found are remembered apart
-and briefly: strangers can choose as many as they like, and a new key should work soon.
+still in use, so that a busy merchant never waits. Looking up again asks the ledger alone as long as
+the sealed secrets are the same: what they open to is known, and whether they are still good is the
+ledger's to say. So those who were here before are known while the HSM is away, and their requests
+under keys that were used before can be answered.
+
+Keys that were not found are remembered apart and briefly: strangers can choose as many as they
+like, and a new key should work soon.
 """
 
 from __future__ import annotations
@@ -15,13 +20,12 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from attrs import define
+from attrs import define, field, frozen
 
 from api.auth.verify import Merchant
 from api.coalescing import Coalescer
 from api.errors import Problem, ProblemError
 from api.key_service import KeyService
-from chassis.secrets import Key
 from chassis.settings import API
 from ledger.merchants import Credentials, get_credentials
 from ledger.statements import Runner
@@ -30,6 +34,7 @@ SECRETS_PER_MERCHANT_MAX: Final = 2  # active pairs of one mode; bounds a batch 
 REFRESH_FRACTION: Final = 0.5
 
 Deliver = Callable[[Merchant | Problem | None], None]
+Sealed = tuple[tuple[str, bytes], ...]  # publishable key and sealed secret of each active pair
 
 
 @define
@@ -38,6 +43,15 @@ class Entry:
 
     merchant: Merchant | None
     loaded_at: float  # monotonic seconds
+    sealed: Sealed = ()
+
+
+@frozen
+class Loaded:
+    """A merchant, and what its secrets came from."""
+
+    merchant: Merchant
+    sealed: Sealed = field(repr=False)
 
 
 class MerchantDirectory:
@@ -59,7 +73,7 @@ class MerchantDirectory:
         self._known: OrderedDict[bytes, Entry] = OrderedDict()
         self._unknown: OrderedDict[bytes, Entry] = OrderedDict()
         self._waiting: dict[bytes, list[Deliver]] = {}
-        self.queries: Coalescer[bytes, Merchant | Problem | None] = Coalescer(
+        self.queries: Coalescer[bytes, Loaded | Problem | None] = Coalescer(
             "credentials",
             self._load,
             queue_max=limits.queue_max,
@@ -105,12 +119,19 @@ class MerchantDirectory:
             return  # no room now: the entry is good for a while, the next request tries again
 
     def _loaded(
-        self, publishable_key: bytes, asked_at: float, found: Merchant | Problem | None
+        self, publishable_key: bytes, asked_at: float, found: Loaded | Problem | None
     ) -> None:
-        if not isinstance(found, Problem):
-            self._remember(publishable_key, Entry(found, asked_at))
+        told: Merchant | Problem | None
+        if isinstance(found, Problem):
+            told = found
+        elif found is None:
+            told = None
+            self._remember(publishable_key, Entry(None, asked_at))
+        else:
+            told = found.merchant
+            self._remember(publishable_key, Entry(found.merchant, asked_at, found.sealed))
         for deliver in self._waiting.pop(publishable_key, ()):
-            deliver(found)
+            deliver(told)
 
     def _remember(self, publishable_key: bytes, entry: Entry) -> None:
         self._known.pop(publishable_key, None)
@@ -120,33 +141,54 @@ class MerchantDirectory:
         if len(cache) > self._limits.merchants_cached_max:
             cache.popitem(last=False)
 
-    async def _load(self, batch: list[bytes]) -> list[Merchant | Problem | None]:
+    async def _load(self, batch: list[bytes]) -> list[Loaded | Problem | None]:
         found = await get_credentials(self._runner, [key.decode("ascii") for key in batch])
-        credentials = list(found.values())
-        try:
-            secrets = await self._unseal(credentials)
-        except ProblemError as error:
-            problem = error.problem
-            return [problem if key.decode("ascii") in found else None for key in batch]
-        merchants = {
-            credential.publishable_key: Merchant(
-                credential.merchant_id,
-                credential.publishable_key.encode("ascii"),
-                credential.live,
-                tuple(secret for secret in opened if secret is not None),
-            )
-            for credential, opened in zip(credentials, secrets, strict=True)
+        results: dict[str, Loaded | Problem | None] = {
+            credential.publishable_key: self._reuse(credential) for credential in found.values()
         }
-        return [merchants.get(key.decode("ascii")) for key in batch]
+        fresh = [found[name] for name, result in results.items() if result is None]
+        try:
+            results |= await self._open(fresh)
+        except ProblemError as error:
+            results |= dict.fromkeys((of.publishable_key for of in fresh), error.problem)
+        return [results.get(key.decode("ascii")) for key in batch]
 
-    async def _unseal(self, credentials: Sequence[Credentials]) -> list[list[Key | None]]:
-        """The secret keys of each merchant, by one request for all."""
+    def _reuse(self, credential: Credentials) -> Loaded | None:
+        """What was opened before, if it was all of what is sealed now."""
+        entry = self._known.get(credential.publishable_key.encode("ascii"))
+        if entry is None or entry.merchant is None or entry.sealed != _sealed(credential):
+            return None
+        if len(entry.merchant.secrets) != len(entry.sealed):
+            return None  # one did not open; it may now
+        return Loaded(entry.merchant, entry.sealed)
+
+    async def _open(self, credentials: Sequence[Credentials]) -> dict[str, Loaded]:
+        """The merchants with their secrets opened, by one request to the HSM for all."""
         if not credentials:
-            return []
+            return {}
         unsealed = iter(
             await self._keys.unseal(
                 [key for credential in credentials for key in credential.active_keys],
                 [blob for credential in credentials for blob in credential.sealed_secrets],
             )
         )
-        return [list(islice(unsealed, len(credential.active_keys))) for credential in credentials]
+        return {
+            credential.publishable_key: Loaded(
+                Merchant(
+                    credential.merchant_id,
+                    credential.publishable_key.encode("ascii"),
+                    credential.live,
+                    tuple(
+                        secret
+                        for secret in islice(unsealed, len(credential.active_keys))
+                        if secret is not None
+                    ),
+                ),
+                _sealed(credential),
+            )
+            for credential in credentials
+        }
+
+
+def _sealed(credential: Credentials) -> Sealed:
+    return tuple(zip(credential.active_keys, credential.sealed_secrets, strict=True))

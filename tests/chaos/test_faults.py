@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from statistics import median
 
@@ -9,7 +10,8 @@ import pytest
 import trio
 
 from benchmarks.agreement import Told, agree
-from tests.support.whole_stack import SLOW, WholeStack
+from stack.temporary import TemporaryStack
+from tests.support.whole_stack import QUIET, SLOW, WholeStack, running_in_thread
 from turnout_client import Card, PaymentIntent, UnavailableError
 
 WAITERS_SQL = """
@@ -21,6 +23,13 @@ CARD = Card(number=GOOD, exp_month=12, exp_year=2030, cvc="123")
 HSM_ANSWERS_WITHIN_S = 2.0 + 1.0  # hsm.open_deadline_s, and the way there and back
 RESPONSE_DEADLINE_S = 2.0  # of the sandbox networks
 USUAL_S = 0.5  # for a payment on a machine that others use too
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[TemporaryStack]:
+    """One stack for every fault; its api asks for merchants again and again, also in a stall."""
+    with running_in_thread({**QUIET, "api.merchant_cache_s": "0.5"}) as stack:
+        yield stack
 
 
 def _cut_inside(whole: WholeStack, table: str, times: int) -> int:

@@ -37,13 +37,15 @@ class Database:
 
     def __init__(self) -> None:
         self.asked: list[bytes | None] = []
+        self.names = NAMES
+        self.pairs = 2  # of each merchant; the second does not open
 
     async def run(self, query: Query, params: Sequence[bytes | None]) -> Rows:
         """Credentials of the keys asked for; their number is told by the packed array."""
         assert query.name == "get_credentials"
         await trio.lowlevel.checkpoint()
         self.asked.append(params[0])
-        names = [name for name in NAMES if name.encode() in (params[0] or b"")]
+        names = [name for name in self.names if name.encode() in (params[0] or b"")]
         return Rows(
             [
                 (
@@ -51,8 +53,8 @@ class Database:
                     bytes(16),
                     False,
                     [],
-                    [name, name + "2"],
-                    [b"sealed-" + name.encode(), b"bad"],
+                    [name, name + "2"][: self.pairs],
+                    [b"sealed-" + name.encode(), b"bad"][: self.pairs],
                 )
                 for name in names
             ]
@@ -67,10 +69,12 @@ class Keys:
 
     def __init__(self) -> None:
         self.fails = False
+        self.asked = 0
 
     async def unseal(self, keys: Sequence[str], blobs: Sequence[bytes]) -> list[Key | None]:
         """The secret behind each blob."""
         assert len(keys) == len(blobs)
+        self.asked += 1
         if self.fails:
             raise ProblemError(Problem("hsm_unavailable"))
         return [Key(blob[7:]) if blob.startswith(b"sealed-") else None for blob in blobs]
@@ -182,3 +186,32 @@ async def test_an_hsm_that_does_not_answer_is_not_remembered(harness: Harness) -
     assert await harness.find("pk_test_nobody", 0.0) is None
     harness.keys.fails = False
     assert isinstance(await harness.find(NAMES[0], 0.0), Merchant)
+
+
+async def test_unchanged_secrets_are_not_opened_again(harness: Harness) -> None:
+    """So a merchant that was here before is known while the HSM is away; a new pair is not."""
+    harness.database.pairs = 1
+    before = await harness.find(NAMES[0], 0.0)
+    harness.keys.fails = True
+    assert await harness.find(NAMES[0], 61.0) == before
+    assert harness.directory.recall(NAMES[0].encode(), 120.0) is not None
+    assert harness.keys.asked == 1
+    harness.database.pairs = 2
+    assert await harness.find(NAMES[0], 122.0) == Problem("hsm_unavailable")
+
+
+async def test_a_secret_that_did_not_open_is_tried_again(harness: Harness) -> None:
+    """It may have been the HSM's fault."""
+    await harness.find(NAMES[0], 0.0)
+    await harness.find(NAMES[0], 61.0)
+    assert harness.keys.asked == 2
+
+
+async def test_a_revoked_key_is_unknown_without_the_hsm(harness: Harness) -> None:
+    """Whether a key is good is the ledger's to say."""
+    harness.database.pairs = 1
+    await harness.find(NAMES[0], 0.0)
+    harness.keys.fails = True
+    harness.database.names = []
+    assert await harness.find(NAMES[0], 61.0) is None
+    assert harness.directory.recall(NAMES[0].encode(), 61.0) is not None  # as an unknown one
