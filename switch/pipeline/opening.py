@@ -119,8 +119,7 @@ class Opening:
                 request, lambda reply: self._deliver(flight, reply)
             )
         except MuxError:
-            self._close(flight)
-            self._refuse(batch)
+            self._refuse(self._close(flight))
             return
         self._in_flight.append(flight)
 
@@ -136,8 +135,7 @@ class Opening:
                 if flight.open:
                     self._counts.hsm_timeouts_total += 1
                     self._workers[flight.worker].forget(flight.request_id)
-                    self._close(flight)
-                    self._refuse(flight.payments)
+                    self._refuse(self._close(flight))
 
     def _choose(self) -> int | None:
         best = None
@@ -149,18 +147,18 @@ class Opening:
     def _deliver(self, flight: _Batch, reply: HSMReply | MuxError) -> None:
         if not flight.open:
             return
-        self._close(flight)
-        if not isinstance(reply, CardsOpened) or len(reply.cards) != len(flight.payments):
+        payments = self._close(flight)
+        if not isinstance(reply, CardsOpened) or len(reply.cards) != len(payments):
             self._anomalies.tell(
                 log.warning,
                 "hsm_batch_failed",
-                cards=len(flight.payments),
+                cards=len(payments),
                 reply=type(reply).__name__,
             )
-            self._refuse(flight.payments)
+            self._refuse(payments)
             return
         opened: list[Payment] = []
-        for payment, card in zip(flight.payments, reply.cards, strict=True):
+        for payment, card in zip(payments, reply.cards, strict=True):
             if not isinstance(card, OpenedCard):
                 self._replies.refuse(payment, card.code)
             elif card.pan in self._refused_pans:
@@ -170,10 +168,13 @@ class Opening:
                 opened.append(payment)
         self._recording.put_many(opened)
 
-    def _close(self, flight: _Batch) -> None:
+    def _close(self, flight: _Batch) -> list[Payment]:
+        """Give the worker free and let go of the payments: `expire` keeps the batch for a while."""
         flight.open = False
         self._loads[flight.worker] -= 1
         self._free.set()
+        payments, flight.payments = flight.payments, []
+        return payments
 
     def _refuse(self, batch: list[Payment]) -> None:
         for payment in batch:
