@@ -84,7 +84,7 @@ async def serve(service: Service) -> None:
             partial(
                 server.serve,
                 service.listeners["mux"],
-                allowed_uids=_allowed_uids(service.allowed_uids, "api"),
+                allowed_uids={service.allowed_uids["api"]},
             )
         )
         service.ready()
@@ -203,10 +203,6 @@ async def _load_acceptors(pool: Pool, ids: list[bytes]) -> dict[bytes, Acceptor]
         for merchant_id, merchant in merchants.items()
         if merchant.status == "active"
     }
-
-
-def _allowed_uids(allowed: Mapping[str, int], role: str) -> list[int] | None:
-    return [allowed[role]] if role in allowed else None
 
 
 def drain_limit_s(settings: Settings) -> float:

@@ -53,6 +53,11 @@ class ResponseCodes:
     def __contains__(self, code: str) -> bool:
         return code in self._codes
 
+    def is_alarming(self, code: str) -> bool:
+        """Whether a person should look: the network blames us, or says what nobody knows."""
+        row = self._codes.get(code)
+        return row is None or row.code_class == "our_fault"
+
     def look_up(self, code: str) -> ResponseCode:
         """The row of `code`, or the default decline."""
         return self._codes.get(code, self._default)

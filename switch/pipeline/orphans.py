@@ -92,9 +92,10 @@ class Orphans:
                 self._counts.late_undecided_total += 1
                 self._anomalies.tell(
                     log.warning,
-                    "late_answer_undecided",
+                    "answer_in_doubt",
                     network=orphan.network,
                     reason=decision.reason,
+                    code=decision.response_code,
                 )
         while matches:
             ready, matches = split_distinct(matches, _intent)

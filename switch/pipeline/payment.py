@@ -62,6 +62,7 @@ class PipelineCounts:
     late_undecided_total: int = 0  # late answers that decide nothing
     not_advanced_total: int = 0  # outcomes that found their intent moved on
     resent_total: int = 0  # unsent messages put on another link
+    alarming_codes_total: int = 0  # declines that blame us, or by a code that nobody knows
     contradictions_total: int = 0  # second answers that differ from the first
     unmatched_total: int = 0  # answers to nothing in flight
     unexplained_total: int = 0  # approvals among them that recovery does not explain either

@@ -174,7 +174,7 @@ class Settling:
         """What an answer says; whatever goes wrong here leaves the outcome in doubt."""
         card = payment.card
         try:
-            return judge_answer(
+            decision = judge_answer(
                 payment.request or {},  # nothing sent echoes nothing
                 fields,
                 self._codes,
@@ -184,6 +184,20 @@ class Settling:
             self._counts.errors_total += 1
             self._anomalies.tell(log.error, "answer_not_judged", error=type(error).__name__)
             return unknown("internal_error")
+        if decision.result != "approved":
+            self._look_into(payment.network, decision)
+        return decision
+
+    def _look_into(self, network: str, decision: Decision) -> None:
+        """Tell of answers that a person should see; what the merchant hears is decided."""
+        code = decision.response_code
+        if decision.result == "declined" and self._codes.is_alarming(code):
+            self._counts.alarming_codes_total += 1
+            self._anomalies.tell(log.error, "alarming_response_code", network=network, code=code)
+        elif decision.result == "unknown":
+            self._anomalies.tell(
+                log.warning, "answer_in_doubt", network=network, reason=decision.reason, code=code
+            )
 
     def _late(self, event: Late) -> list[Settlement]:
         payment = event.token
@@ -191,12 +205,6 @@ class Settling:
         if decision.result != "unknown":
             return [Settlement(payment, decision, 2)]
         self._counts.late_undecided_total += 1
-        self._anomalies.tell(
-            log.warning,
-            "late_answer_undecided",
-            network=payment.network,
-            reason=decision.reason,
-        )
         return []
 
     def _duplicate(self, network: str, event: Duplicate) -> None:

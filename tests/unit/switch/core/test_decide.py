@@ -97,9 +97,9 @@ def test_an_echoed_element_may_not_be_missing_but_the_pan_may() -> None:
     assert judge_answer(request(), without_amount, CODES).result == "unknown"
 
 
-@pytest.mark.parametrize("code", ["68", "09", "10", "85"])
+@pytest.mark.parametrize("code", ["68", "09", "10", "85", "94"])
 def test_codes_that_do_not_tell_the_outcome_are_unknown(code: str) -> None:
-    """Late, in progress, partial and verify-only answers decide nothing about a full sale."""
+    """Late, in progress, partial, verify-only, seen before: nothing about a full sale is said."""
     decision = judge_answer(request(), answer(code), CODES)
     assert (decision.result, decision.transaction_to) == ("unknown", "pending_verification")
     assert decision.response_code == code
@@ -128,6 +128,18 @@ def test_a_late_answer_is_judged_after_the_card_was_dropped() -> None:
     assert sent.keys() & {2, 14, 48} == set()
     assert judge_answer(sent, answer("00"), CODES).result == "approved"
     assert judge_answer(sent, answer("00", de_37="0ABCDEFGHIJL"), CODES).result == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("code", "alarming"),
+    [("00", False), ("05", False), ("91", False), ("30", True), ("92", True), ("ZZ", True)],
+)
+def test_codes_that_blame_us_or_mean_nothing_are_alarming(
+    code: str,
+    alarming: bool,  # noqa: FBT001
+) -> None:
+    """They are declines for the merchant and work for an engineer."""
+    assert CODES.is_alarming(code) is alarming
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ async def test_an_answer_that_decides_nothing_is_told_of(
     changes: dict[str, str], scene: Scene, counts: PipelineCounts
 ) -> None:
     """A wrong or missing echo, or a code in doubt, leaves the attempt unknown."""
-    assert await scene.receive(answer(**changes)) == ["late_answer_undecided"]
+    assert await scene.receive(answer(**changes)) == ["answer_in_doubt"]
     assert scene.committer.batches == []
     assert counts.late_undecided_total == 1
 
@@ -229,7 +229,7 @@ async def test_a_fault_with_one_answer_harms_only_itself(
     other = replace(ATTEMPT, intent_id=(2).to_bytes(16), stan="000018", currency="???")
     scene.attempts.known.append(other)
     events = await scene.receive(answer(de_11="000018"), answer())
-    assert events == ["answer_not_judged", "late_answer_undecided"]
+    assert events == ["answer_not_judged", "answer_in_doubt"]
     assert [row.intent_id for row in scene.committer.rows] == [ATTEMPT.intent_id]
     assert counts.errors_total == 1
 

@@ -291,7 +291,7 @@ async def test_a_late_answer_that_decides_nothing_changes_nothing(
         await scene.settle(Late(payment, KEY, answer(payment, **changes), 1))
     assert scene.results() == [(1, 1, "unknown")]
     assert counts.late_undecided_total == 1
-    assert [line["event"] for line in lines] == ["late_answer_undecided"]
+    assert [line["event"] for line in lines] == ["answer_in_doubt"]
 
 
 @pytest.mark.parametrize("broken", ["fields", "request"])
@@ -308,6 +308,31 @@ async def test_a_fault_in_judging_leaves_that_payment_in_doubt(
     await scene.settle(Answered(first, fields, 0), Answered(second, answer(second), 0))
     assert scene.results() == [(1, 1, "unknown"), (2, 1, "approved")]
     assert counts.errors_total == (1 if broken == "fields" else 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "events"),
+    [
+        ("00", []),
+        ("05", []),
+        ("51", []),
+        ("30", ["alarming_response_code"]),
+        ("58", ["alarming_response_code"]),
+        ("ZZ", ["alarming_response_code"]),
+        ("94", ["answer_in_doubt"]),
+        ("09", ["answer_in_doubt"]),
+    ],
+)
+async def test_answers_that_a_person_should_see_are_told_of(
+    code: str, events: list[str], scene: Scene, counts: PipelineCounts
+) -> None:
+    """A network that blames us, says what nobody knows, or decides nothing."""
+    payment = scene.sent(1)
+    with capture_logs() as lines:
+        await scene.settle(Answered(payment, answer(payment, code), 0))
+    assert [line["event"] for line in lines] == events
+    assert counts.alarming_codes_total == events.count("alarming_response_code")
+    assert all((line["code"], line["log_level"]) for line in lines)
 
 
 async def test_a_payment_that_somebody_else_has_decided_is_answered_from_the_ledger(
