@@ -6,7 +6,7 @@ import pytest
 
 from chassis.stage import Inbox
 from switch.core.admission import Admission
-from switch.pipeline.intake import Intake
+from switch.pipeline.intake import JOINED_MAX, Intake
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
 from switch.wire import Done, Refused, TransactionState
@@ -123,3 +123,16 @@ async def test_closed_intake_admits_nothing(
     intake.accept(peer, [(0, charge(0))])
     assert peer.replies == {0: Refused("overloaded", 1)}
     assert len(lookups) == 0
+
+
+async def test_duplicates_that_join_are_bounded(
+    intake: Intake, peer: Peer, counts: PipelineCounts
+) -> None:
+    """A client out of control is told to wait; those that joined are still answered."""
+    count = JOINED_MAX + 3
+    intake.accept(peer, [(number, charge(1)) for number in range(count)])
+    assert peer.replies == {
+        JOINED_MAX + 1: Refused("overloaded", 1),
+        JOINED_MAX + 2: Refused("overloaded", 1),
+    }
+    assert counts.joined_total == JOINED_MAX

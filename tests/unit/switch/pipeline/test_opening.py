@@ -135,6 +135,7 @@ async def test_a_stalled_hsm_costs_a_refusal_at_the_deadline(
     assert counts.hsm_timeouts_total == 1
     workers[0].asked[0][1](CardsOpened([CARD]))
     assert len(recording) == 0
+    assert opening.idle
 
 
 @pytest.mark.parametrize("reply", [MuxClosedError("gone"), CardsOpened([])])
