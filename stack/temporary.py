@@ -176,10 +176,11 @@ def _environment() -> dict[str, str]:
 async def _until_ready(process: trio.Process, data_dir: Path, log_file: Path) -> Endpoints:
     with trio.move_on_after(READY_TIMEOUT_S):
         while process.poll() is None:
-            try:
-                return read_endpoints(data_dir)
-            except NotRunningError:
-                await trio.sleep(_POLL_S)
+            with contextlib.suppress(NotRunningError):
+                endpoints = read_endpoints(data_dir)
+                if endpoints.pid == process.pid:  # else of one that is just being killed
+                    return endpoints
+            await trio.sleep(_POLL_S)
     said = (await trio.Path(log_file).read_text(errors="replace"))[-_LOG_TAIL_CHARACTERS:]
     if process.poll() is None:
         raise TemporaryStackError(f"the stack was not ready after {READY_TIMEOUT_S:g} s:\n{said}")
