@@ -41,6 +41,11 @@ class Payment(Struct, gc=False):
     decision: Decision | None = None
     resent: bool = False  # an unsent message goes to another link once
 
+    @property
+    def transaction_hex(self) -> str:
+        """The transaction's id for log lines; empty before it has one."""
+        return self.record.transaction_id.hex() if self.record is not None else ""
+
     def __repr__(self) -> str:
         """Ids only."""
         return f"Payment(intent={self.charge.intent_id.hex()}, network={self.network!r})"

@@ -32,6 +32,7 @@ from switch.core.decide import Decision, not_sent, unknown
 from switch.core.messages import drop_card, sale_request
 from switch.core.numbers import NumbersExhaustedError, RRNSource
 from switch.core.routing import RoutingTable
+from switch.iso8583.errors import CodecError
 from switch.link.correlation import correlation_key
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.payment import Payment, PipelineCounts
@@ -253,7 +254,15 @@ class Recording:
 
     def _count_fault(self, event: str, payment: Payment, error: Exception) -> None:
         self._counts.errors_total += 1
-        self._anomalies.tell(log.error, event, network=payment.network, error=type(error).__name__)
+        self._anomalies.tell(
+            log.error,
+            event,
+            network=payment.network,
+            transaction=payment.transaction_hex,
+            error=type(error).__name__,
+            # An encoder's text names element and reason; any other might quote the card.
+            detail=str(error) if isinstance(error, CodecError) else "",
+        )
 
     def _release(self, payment: Payment) -> None:
         self._carriers[payment.network].group.release(payment.slot)

@@ -133,7 +133,7 @@ class Settling:
             self._anomalies.tell(
                 log.warning,
                 "outcome_not_advanced",
-                transaction=payment.record.transaction_id.hex() if payment.record else "",
+                transaction=payment.transaction_hex,
                 phase=settlement.phase,
                 result=decision.result,
                 intent_status=result.intent_status,
@@ -185,19 +185,26 @@ class Settling:
             self._anomalies.tell(log.error, "answer_not_judged", error=type(error).__name__)
             return unknown("internal_error")
         if decision.result != "approved":
-            self._look_into(payment.network, decision)
+            self._look_into(payment, decision)
         return decision
 
-    def _look_into(self, network: str, decision: Decision) -> None:
+    def _look_into(self, payment: Payment, decision: Decision) -> None:
         """Tell of answers that a person should see; what the merchant hears is decided."""
-        code = decision.response_code
-        if decision.result == "declined" and self._codes.is_alarming(code):
+        if decision.result == "unknown":
+            write, event = log.warning, "answer_in_doubt"
+        elif self._codes.is_alarming(decision.response_code):
             self._counts.alarming_codes_total += 1
-            self._anomalies.tell(log.error, "alarming_response_code", network=network, code=code)
-        elif decision.result == "unknown":
-            self._anomalies.tell(
-                log.warning, "answer_in_doubt", network=network, reason=decision.reason, code=code
-            )
+            write, event = log.error, "alarming_response_code"
+        else:
+            return
+        self._anomalies.tell(
+            write,
+            event,
+            network=payment.network,
+            transaction=payment.transaction_hex,
+            reason=decision.reason,
+            code=decision.response_code,
+        )
 
     def _late(self, event: Late) -> list[Settlement]:
         payment = event.token

@@ -7,6 +7,7 @@ from hashlib import blake2b
 import attrs
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from chassis.settings import Network
 from chassis.stage import Inbox
@@ -262,7 +263,9 @@ async def test_a_card_that_is_none_harms_only_its_own_payment(
     """A fault before commit 1 is an internal error of one payment, with everything given back."""
     broken = scene.opened(1)
     broken.card = card  # type: ignore[assignment]
-    await scene.stage.handle([broken, scene.opened(2)])
+    with capture_logs() as lines:
+        await scene.stage.handle([broken, scene.opened(2)])
+    assert [(line["event"], line["detail"]) for line in lines] == [("charge_not_prepared", "")]
     assert peer.replies == {1: Refused("internal_error")}
     assert (scene.sent(), scene.committer.lanes) == ([2], [("fast", [2])])
     assert (scene.in_flight, admission.inside, counts.errors_total) == (1, 1, 1)
@@ -303,7 +306,15 @@ async def test_a_message_that_cannot_be_encoded_is_not_sent(
     """A merchant's data too long for the dialect fails its own payment after commit 1."""
     broken = scene.opened(1)
     broken.acceptor = replace(ACCEPTOR, name_location="x" * 41)
-    await scene.stage.handle([broken, scene.opened(2)])
+    with capture_logs() as lines:
+        await scene.stage.handle([broken, scene.opened(2)])
+    (line,) = lines
+    assert (line["event"], line["transaction"]) == (
+        "message_not_encodable",
+        broken.transaction_hex,
+    )
+    assert line["detail"].startswith("DE 43")
+    assert PAN not in repr(line)
     ((settled, decision),) = scene.settled
     assert settled is broken
     assert (decision.result, decision.reason) == ("not_sent", "encode_failed")
