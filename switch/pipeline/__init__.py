@@ -9,8 +9,12 @@ no added wait when idle and batches grow under load. Nothing here spawns a task,
 a cancel scope, writes a log line or issues an SQL statement per payment.
 
 A payment holds one admission credit from intake to reply, which bounds every inbox. A stage's
-work on one payment is total: an exception becomes that payment's outcome, an internal error before
-commit 1 and `unknown` after it, and is counted.
+work on one payment is total: an exception becomes that payment's outcome, is counted and told of.
+Before commit 1 the payment is refused with an internal error; after it, while no byte can have
+left, it is `not_sent`; then it is `unknown`.
+
+A card lives in `Payment.card` from the HSM's answer to the first result of its attempt, and never
+past the time in which its message could be sent and answered.
 
 - `payment`    the record that travels, and the counters
 - `intake`     admission; a duplicate in flight joins the first
@@ -18,5 +22,9 @@ commit 1 and `unknown` after it, and is counted.
 - `opening`    cards through the HSM, a bounded number of batches in flight
 - `recording`  route, reserve, numbers, commit 1 (fast lane and slow lane), encode, send
 - `settling`   network events to outcomes, commit 2, replies
+- `orphans`    answers to nothing in flight, looked up in the ledger
 - `replying`   answers to the api, credits back
+- `assembly`   all of them with their inboxes, and the order in which they drain
+- `anomalies`  log lines about single payments, a bounded number a second
+- `patience`   look-ups that wait for a ledger that is away
 """
