@@ -14,6 +14,7 @@ from benchmarks.report import process_cpu_s
 from chassis.settings import Settings
 from ledger.roles import READER
 from stack.database import dsn_of_running
+from stack.doctor import file_system
 from stack.temporary import TemporaryStack, TemporaryStackError
 
 __all__ = [
@@ -34,17 +35,6 @@ class UnrealStorageError(Exception):
     """A commit would not be durable here, so its cost would be a fiction."""
 
 
-def file_system(path: Path) -> str:
-    """The type of the file system that `path` lies on, such as ext4."""
-    best, kind = "", "unknown"
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, mount_point, file_system_type, *_ = line.split()
-        inside = str(path).startswith(mount_point.rstrip("/") + "/") or mount_point == "/"
-        if inside and len(mount_point) > len(best):
-            best, kind = mount_point, file_system_type
-    return kind
-
-
 def durability(dsn: str, data_dir: Path) -> dict[str, str]:
     """What makes a commit durable here: `fsync`, `synchronous_commit`, `file_system`.
 
@@ -56,7 +46,7 @@ def durability(dsn: str, data_dir: Path) -> dict[str, str]:
             name: str(connection.execute(f"SHOW {name}").fetchone()[0])  # type: ignore[index]
             for name in ("fsync", "synchronous_commit")
         }
-    facts["file_system"] = file_system(data_dir)
+    facts["file_system"] = file_system(data_dir, Path("/proc/self/mounts").read_text())
     if facts["fsync"] != "on" or facts["file_system"] in UNREAL_FILE_SYSTEMS:
         raise UnrealStorageError(
             f"fsync is {facts['fsync']} and the data lies on {facts['file_system']}: "
