@@ -24,12 +24,14 @@ public bytes alone, so its timing tells a sender nothing about the key.
 
 from __future__ import annotations
 
-from hmac import digest as hmac_digest
-from hmac import new as hmac_new
 from typing import Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from hsm_sim.hmac_sha256 import hmac_sha256
 
 KDF_HKDF_SHA256: Final = 0x0001
 AEAD_AES_128_GCM: Final = 0x0001
@@ -82,11 +84,11 @@ class HPKESuite:
         hpke_suite = b"HPKE" + b"".join(
             part.to_bytes(2, "big") for part in (kem_id, KDF_HKDF_SHA256, AEAD_AES_128_GCM)
         )
-        self._eae_prk = hmac_new(b"", _VERSION + kem_suite + b"eae_prk", "sha256")
+        self._eae_prk = _empty_salted(_VERSION + kem_suite + b"eae_prk")
         self._shared_secret_label = _expand_label(kem_suite, b"shared_secret", HASH_BYTES)
-        self._info_hash = hmac_new(b"", _VERSION + hpke_suite + b"info_hash", "sha256")
-        psk_id_hash = hmac_digest(b"", _VERSION + hpke_suite + b"psk_id_hash", "sha256")
-        self._context_prefix = _MODE_BASE + psk_id_hash
+        self._info_hash = _empty_salted(_VERSION + hpke_suite + b"info_hash")
+        psk_id_hash = _empty_salted(_VERSION + hpke_suite + b"psk_id_hash")  # the id is empty
+        self._context_prefix = _MODE_BASE + psk_id_hash.finalize()
         self._secret_label = _VERSION + hpke_suite + b"secret"  # the psk behind it is empty
         self._key_label = _expand_label(hpke_suite, b"key", KEY_BYTES)
         self._nonce_label = _expand_label(hpke_suite, b"base_nonce", NONCE_BYTES)
@@ -95,23 +97,30 @@ class HPKESuite:
         """ExtractAndExpand of DHKEM (RFC 9180, 4.1) over the raw agreement `dh`."""
         extract = self._eae_prk.copy()
         extract.update(dh)
-        return hmac_digest(
-            extract.digest(), self._shared_secret_label + enc + public_key + b"\x01", "sha256"
+        return hmac_sha256(
+            extract.finalize(), self._shared_secret_label + enc + public_key + b"\x01"
         )
 
     def key_schedule(self, shared_secret: bytes, info: bytes) -> KeySchedule:
         """KeySchedule of base mode (RFC 9180, 5.1)."""
         info_hash = self._info_hash.copy()
         info_hash.update(info)
-        context = self._context_prefix + info_hash.digest()
+        context = self._context_prefix + info_hash.finalize()
         last = context + b"\x01"
-        secret = hmac_digest(shared_secret, self._secret_label, "sha256")
+        secret = hmac_sha256(shared_secret, self._secret_label)
         return KeySchedule(
             context,
             secret,
-            hmac_digest(secret, self._key_label + last, "sha256")[:KEY_BYTES],
-            hmac_digest(secret, self._nonce_label + last, "sha256")[:NONCE_BYTES],
+            hmac_sha256(secret, self._key_label + last)[:KEY_BYTES],
+            hmac_sha256(secret, self._nonce_label + last)[:NONCE_BYTES],
         )
+
+
+def _empty_salted(label: bytes) -> HMAC:
+    """Begin LabeledExtract (RFC 9180, 4) with an empty salt: what is left is to copy and go on."""
+    state = HMAC(b"", SHA256())
+    state.update(label)
+    return state
 
 
 def _expand_label(suite_id: bytes, label: bytes, length: int) -> bytes:

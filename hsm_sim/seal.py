@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from hmac import digest as hmac_digest
-from hmac import new as hmac_new
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from hsm_sim.hmac_sha256 import hmac_sha256
 
 NONCE_BYTES: Final = 12
 KEY_BYTES: Final = 32
@@ -88,7 +90,7 @@ class Sealer:
         if len(self._ciphers) >= _CIPHERS_MAX:
             del self._ciphers[next(iter(self._ciphers))]
         info = self._label + b"/day/" + day.to_bytes(2, "big")
-        cipher = AESGCM(hmac_digest(self._versions[version], info + b"\x01", "sha256"))
+        cipher = AESGCM(hmac_sha256(self._versions[version], info + b"\x01"))
         self._ciphers[version, day] = cipher
         return cipher
 
@@ -99,13 +101,13 @@ class Fingerprint:
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError("a fingerprint key has 32 bytes")
-        self._keyed = hmac_new(key, digestmod="sha256")
+        self._keyed = HMAC(key, SHA256())
 
     def of(self, number: bytes) -> bytes:
         """Fingerprint the ASCII digits of a card number."""
         keyed = self._keyed.copy()
         keyed.update(number)
-        return keyed.digest()[:FINGERPRINT_BYTES]
+        return keyed.finalize()[:FINGERPRINT_BYTES]
 
 
 def day_of(now_s: int) -> int:
