@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 _P256: Final = ec.SECP256R1()
 _ECDH: Final = ec.ECDH()
 _POINT_BYTES: Final = 65  # 0x04 ‖ x ‖ y
 _SCALAR_BYTES: Final = 32
+_X25519_DER: Final = bytes.fromhex("302a300506032b656e032100")  # what precedes the key: RFC 8410, 4
 
 
 class NativeBackend:
@@ -39,7 +44,10 @@ def _x25519_agreement(private_key: bytes) -> Callable[[bytes], bytes]:
     exchange = X25519PrivateKey.from_private_bytes(private_key).exchange
 
     def agree(enc: bytes) -> bytes:
-        return exchange(X25519PublicKey.from_public_bytes(enc))  # zero output: ValueError
+        # The DER form is read by native code alone; `from_public_bytes` asks a Python object
+        # first, every time. Another length than 32 contradicts the lengths in front.
+        public_key = load_der_public_key(_X25519_DER + enc)
+        return exchange(cast("X25519PublicKey", public_key))  # zero output: ValueError
 
     return agree
 
