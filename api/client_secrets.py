@@ -15,15 +15,15 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from typing import Final
 
-from chassis.secrets import Key
+from api.auth.canonical import SigningKey
 
 _LABEL: Final = b"turnout-client-secret-v1\n"
 _DERIVED_BYTES: Final = 24  # 192 bits, 32 characters of base64url
 
 
-def derive(secret_key: Key, intent_id: bytes, public_intent_id: str) -> str:
+def derive(secret_key: SigningKey, intent_id: bytes, public_intent_id: str) -> str:
     """`pi_…_secret_…` for an intent (16 bytes and its public form)."""
-    derived = hmac.digest(secret_key.reveal(), _LABEL + intent_id, "sha256")[:_DERIVED_BYTES]
+    derived = secret_key.sign(_LABEL + intent_id)[:_DERIVED_BYTES]
     return f"{public_intent_id}_secret_{urlsafe_b64encode(derived).decode()}"
 
 
@@ -38,7 +38,7 @@ def matches(client_secret: str, stored: bytes) -> bool:
 
 
 def recover(
-    secret_keys: Iterable[Key], intent_id: bytes, public_intent_id: str, stored: bytes
+    secret_keys: Iterable[SigningKey], intent_id: bytes, public_intent_id: str, stored: bytes
 ) -> str | None:
     """The client secret that was handed out, if an active key still derives it."""
     for secret_key in secret_keys:

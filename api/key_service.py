@@ -11,10 +11,10 @@ from typing import Final
 
 import trio
 
+from api.auth.canonical import SigningKey
 from api.errors import Problem, ProblemError
 from chassis.log import get_logger
 from chassis.mux import MuxClient, MuxError
-from chassis.secrets import Key
 from hsm_sim.wire import (
     CaptureKey,
     HSMReply,
@@ -53,7 +53,7 @@ class KeyService:
 
     async def unseal(
         self, publishable_keys: Sequence[str], blobs: Sequence[bytes]
-    ) -> list[Key | None]:
+    ) -> list[SigningKey | None]:
         """The secret keys behind sealed blobs, in order; None, counted, where one does not open.
 
         Raises:
@@ -67,7 +67,7 @@ class KeyService:
         if unopened:
             self.unopened_secrets_total += unopened
             log.error("secrets of merchants do not open", count=unopened)
-        return [Key(secret) if secret else None for secret in reply.secrets]
+        return [SigningKey(secret) if secret else None for secret in reply.secrets]
 
     async def capture_keys(self) -> list[CaptureKey]:
         """The public keys that cards may be sealed to, newest first.

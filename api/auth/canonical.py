@@ -9,13 +9,16 @@ nothing that two implementations could do differently.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+from hashlib import sha256
 from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from chassis.secrets import Key
 
 LABEL: Final = b"turnout-v1"
 LINES: Final = 10
-_sha256 = hashlib.sha256
 
 
 class CanonicalStringError(ValueError):
@@ -50,7 +53,7 @@ def canonical_string(
             target,
             content_type,
             idempotency_key,
-            _sha256(body).hexdigest().encode(),
+            sha256(body).hexdigest().encode(),
         )
     )
     if canonical.count(b"\n") != LINES - 1:
@@ -58,9 +61,24 @@ def canonical_string(
     return canonical
 
 
-def sign(secret_key: bytes, canonical: bytes) -> bytes:
-    """HMAC-SHA256 under the ASCII bytes of the whole secret key `sk_…`: 32 bytes."""
-    return hmac.digest(secret_key, canonical, "sha256")
+class SigningKey(Key):
+    """A merchant's secret key: the ASCII bytes of the whole `sk_…`.
+
+    What HMAC makes of the key alone is made once and copied for each message, which takes half
+    the time of `hmac.digest`.
+    """
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value)
+        self._begun = HMAC(value, SHA256())
+
+    def sign(self, message: bytes) -> bytes:
+        """HMAC-SHA256 of a message: 32 bytes."""
+        mac = self._begun.copy()
+        mac.update(message)
+        return mac.finalize()
 
 
 def signature_header(signature: bytes) -> str:

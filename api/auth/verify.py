@@ -13,14 +13,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from api.auth.canonical import canonical_string, sign
+from api.auth.canonical import SigningKey, canonical_string
 from api.auth.credentials import AuthenticationError, SignedCredential
 from api.http.parser import Request
 from api.nonces import NonceTable
-from chassis.secrets import Key
 
 NONCE_MARGIN_S: Final = 2.0  # whole seconds on either side of the window
-_DUMMY_SECRETS: Final = (Key(secrets.token_bytes(40)),)  # nobody can sign with it
+_DUMMY_SECRETS: Final = (SigningKey(secrets.token_bytes(40)),)  # nobody can sign with it
 
 
 class Merchant(Struct, frozen=True, gc=False):
@@ -29,7 +28,7 @@ class Merchant(Struct, frozen=True, gc=False):
     merchant_id: bytes
     publishable_key: bytes
     live: bool
-    secrets: tuple[Key, ...]  # the active ones; two while the merchant rolls its key
+    secrets: tuple[SigningKey, ...]  # the active ones; two while the merchant rolls its key
 
 
 class Verifier:
@@ -81,8 +80,7 @@ class Verifier:
         matches = False
         for secret in _secrets_of(merchant):
             # Every secret is tried, also after a match: time must not tell which one it was.
-            expected = sign(secret.reveal(), canonical)
-            matches |= hmac.compare_digest(expected, credential.signature)
+            matches |= hmac.compare_digest(secret.sign(canonical), credential.signature)
         if merchant is None or not merchant.secrets:
             raise AuthenticationError("unknown_key", "no merchant has this key")
         if not matches:
@@ -114,7 +112,7 @@ def canonical_of(credential: SignedCredential, request: Request) -> bytes:
     )
 
 
-def _secrets_of(merchant: Merchant | None) -> tuple[Key, ...]:
+def _secrets_of(merchant: Merchant | None) -> tuple[SigningKey, ...]:
     """What to compare with; never nothing, so that every answer takes an HMAC."""
     if merchant is None or not merchant.secrets:
         return _DUMMY_SECRETS

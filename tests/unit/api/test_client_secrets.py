@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from api import client_secrets
-from chassis.secrets import Key
+from api.auth.canonical import SigningKey
 
-OLD, NEW = Key(b"sk_test_old"), Key(b"sk_test_new")
+OLD, NEW = SigningKey(b"sk_test_old"), SigningKey(b"sk_test_new")
 INTENT, PUBLIC = bytes(range(16)), "pi_0000000000000000000000"
 
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 import trio
 
+from api.auth.canonical import SigningKey
 from api.auth.verify import Merchant
 from api.errors import Problem, ProblemError
 from api.key_service import KeyService
 from api.merchants import MerchantDirectory
-from chassis.secrets import Key
 from chassis.settings import API
 from ledger.pgtypes import text_array
 from ledger.queries import Query
@@ -71,13 +71,13 @@ class Keys:
         self.fails = False
         self.asked = 0
 
-    async def unseal(self, keys: Sequence[str], blobs: Sequence[bytes]) -> list[Key | None]:
+    async def unseal(self, keys: Sequence[str], blobs: Sequence[bytes]) -> list[SigningKey | None]:
         """The secret behind each blob."""
         assert len(keys) == len(blobs)
         self.asked += 1
         if self.fails:
             raise ProblemError(Problem("hsm_unavailable"))
-        return [Key(blob[7:]) if blob.startswith(b"sealed-") else None for blob in blobs]
+        return [SigningKey(blob[7:]) if blob.startswith(b"sealed-") else None for blob in blobs]
 
 
 class Harness:

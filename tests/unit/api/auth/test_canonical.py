@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import hmac
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.auth.canonical import CanonicalStringError, canonical_string, sign, signature_header
+from api.auth.canonical import CanonicalStringError, SigningKey, canonical_string, signature_header
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "vectors" / "signing.json"
 VECTORS = json.loads(DOCUMENT.read_text(encoding="utf-8"))["vectors"]
@@ -40,12 +43,13 @@ def test_published_vectors_verify(vector: dict[str, Any]) -> None:
         body=vector["body"].encode(),
     )
     assert canonical.decode() == vector["canonicalString"]
-    assert signature_header(sign(vector["secretKey"].encode(), canonical)) == vector["signature"]
+    signature = SigningKey(vector["secretKey"].encode()).sign(canonical)
+    assert signature_header(signature) == vector["signature"]
 
 
 def test_the_vector_of_the_contract() -> None:
     """The first vector of the contract, literally."""
-    signature = signature_header(sign(b"sk_test_docs", canonical_string(**PARTS)))
+    signature = signature_header(SigningKey(b"sk_test_docs").sign(canonical_string(**PARTS)))
     assert signature == ("sha256=7932e89284d35c5e947592d26ca20d6d29c76f12c6fed4dd621fe343427ccbfe")
 
 
@@ -62,3 +66,21 @@ def test_a_line_feed_in_a_part_is_refused(part: str) -> None:
     with pytest.raises(CanonicalStringError):
         canonical_string(**PARTS | {part: b"a\nb"})
     assert canonical_string(**PARTS | {"body": b"a\nb"}).count(b"\n") == 9
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
+def test_a_key_of_any_length_signs_as_hmac_does(size: int) -> None:
+    """Prepared or not, and however often it was used: the signature is HMAC-SHA256's."""
+    secret = bytes(range(size))
+    key = SigningKey(secret)
+    signatures = [key.sign(message) for message in (b"", b"a" * 500, b"")]
+    assert signatures == [hmac.digest(secret, text, "sha256") for text in (b"", b"a" * 500, b"")]
+
+
+def test_a_signing_key_is_secret() -> None:
+    """It shows its mask and is not copied, pickled or written out."""
+    key = SigningKey(b"sk_test_docs")
+    assert "sk_test" not in f"{key!r} {key}"
+    for leak in (pickle.dumps, copy.copy, json.dumps):
+        with pytest.raises(TypeError):
+            leak(key)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
 
-from api.auth.canonical import sign
+from api.auth.canonical import SigningKey
 from api.auth.credentials import AuthenticationError, SignedCredential
 from api.auth.verify import Merchant, Verifier, canonical_of
 from api.http.parser import Request
 from api.nonces import NonceTable, NonceTableFullError
-from chassis.secrets import Key
 
 NOW_S = 1_767_323_045
-OLD, NEW = Key(b"sk_test_old"), Key(b"sk_test_new")
+OLD, NEW = SigningKey(b"sk_test_old"), SigningKey(b"sk_test_new")
 REQUEST = Request(b"POST", b"/payment-intents", {b"host": b"Shop:80"}, b"{}", keep_alive=True)
 
 
@@ -24,7 +25,7 @@ def verifier(slots: int = 64) -> Verifier:
     return Verifier(window_s=300, nonces=nonces)
 
 
-def merchant(*secrets: Key) -> Merchant:
+def merchant(*secrets: SigningKey) -> Merchant:
     """A merchant with these active secrets."""
     return Merchant(bytes(16), b"pk_test_docs", live=False, secrets=secrets)
 
@@ -47,7 +48,7 @@ def credential(
         unsigned.timestamp,
         timestamp_s,
         nonce,
-        sign(secret, canonical_of(unsigned, REQUEST)),
+        hmac.digest(secret, canonical_of(unsigned, REQUEST), "sha256"),
     )
 
 
@@ -59,7 +60,7 @@ def refusal(verify: Verifier, signed: SignedCredential, who: Merchant | None) ->
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
-def test_any_active_secret_verifies(secret: Key) -> None:
+def test_any_active_secret_verifies(secret: SigningKey) -> None:
     """While a merchant rolls its key both halves are good."""
     verifier().verify(credential(secret.reveal()), merchant(OLD, NEW), REQUEST, 1.0)
 
