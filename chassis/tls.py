@@ -23,6 +23,8 @@ from typing import Any, Literal
 
 import trio
 
+from chassis.tls_stream import TLSStream
+
 ALPN = "turnout-iso8583"  # an own name, so that no other service accepts our certificates' traffic
 Role = Literal["client", "server"]
 
@@ -80,23 +82,23 @@ def check_peer_name(certificate: Mapping[str, Any] | None, allowed: Collection[s
     raise PeerNameError(f"the peer's certificate is for {names}, none of {sorted(allowed)}")
 
 
-def check_peer(stream: trio.SSLStream[trio.SocketStream], allowed: Collection[str]) -> str:
+def check_peer(tls: ssl.SSLObject, allowed: Collection[str]) -> str:
     """Judge a finished handshake: version, protocol, name; returns the peer's name.
 
     Raises:
         TLSPeerError: another version or protocol.
         PeerNameError: another name.
     """
-    if stream.version() != "TLSv1.3":
-        raise TLSPeerError(f"the peer speaks {stream.version()}")
-    if stream.selected_alpn_protocol() != ALPN:
+    if tls.version() != "TLSv1.3":
+        raise TLSPeerError(f"the peer speaks {tls.version()}")
+    if tls.selected_alpn_protocol() != ALPN:
         raise TLSPeerError(f"the peer did not choose the protocol {ALPN}")
-    return check_peer_name(stream.getpeercert(), allowed)
+    return check_peer_name(tls.getpeercert(), allowed)
 
 
 async def connect_tls(
     host: str, port: int, context: ssl.SSLContext, *, server_name: str
-) -> trio.SSLStream[trio.SocketStream]:
+) -> TLSStream:
     """Connect, shake hands and check the server; the deadline is the caller's scope.
 
     Raises:
@@ -105,24 +107,22 @@ async def connect_tls(
     """
     transport = await trio.open_tcp_stream(host, port)
     transport.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    stream = trio.SSLStream(transport, context, server_hostname=server_name)
+    stream = TLSStream(transport, context, server_hostname=server_name)
     return await _shaken(stream, {server_name})
 
 
 async def accept_tls(
     transport: trio.SocketStream, context: ssl.SSLContext, *, client_names: Collection[str]
-) -> trio.SSLStream[trio.SocketStream]:
+) -> TLSStream:
     """Shake hands with a client and check it; raises as `connect_tls` does, and then closes."""
-    stream = trio.SSLStream(transport, context, server_side=True)
+    stream = TLSStream(transport, context, server_side=True)
     return await _shaken(stream, client_names)
 
 
-async def _shaken(
-    stream: trio.SSLStream[trio.SocketStream], allowed: Collection[str]
-) -> trio.SSLStream[trio.SocketStream]:
+async def _shaken(stream: TLSStream, allowed: Collection[str]) -> TLSStream:
     try:
         await stream.do_handshake()
-        check_peer(stream, allowed)
+        check_peer(stream.tls, allowed)
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise

@@ -21,6 +21,7 @@ from chassis.framing import LengthFramer
 from chassis.log import get_logger
 from chassis.settings.tree import Network, Simulator
 from chassis.tls import TLSPeerError, accept_tls
+from chassis.tls_stream import TLSStream
 from network_sim.acceptor import Acceptor, Codec, FrameCounters
 from network_sim.connection import Connection
 from network_sim.delays import DelayedAnswers
@@ -29,8 +30,6 @@ from network_sim.journal import Journal
 from switch.iso8583 import Dialect
 
 FINISH_TIMEOUT_S: Final = 2.0  # for queued answers to leave when the host stops
-
-Stream = trio.SSLStream[trio.SocketStream]
 
 log = get_logger(__name__)
 
@@ -123,7 +122,7 @@ class Host:
         finally:
             self.connections.open_count -= 1
 
-    async def _handshake(self, transport: trio.SocketStream) -> Stream | None:
+    async def _handshake(self, transport: trio.SocketStream) -> TLSStream | None:
         """The TLS stream to the acquirer, None where the peer is not the acquirer."""
         try:
             with trio.fail_after(self._limits.handshake_timeout_s):
@@ -142,7 +141,7 @@ class Host:
         self.connections.refused_total += 1
         log.warning("connection refused", reason=reason)
 
-    async def _serve_acquirer(self, stream: Stream) -> None:
+    async def _serve_acquirer(self, stream: TLSStream) -> None:
         framer = LengthFramer(self._dialect.framing.header_bytes, self._network.frame_bytes_max)
         acceptor = Acceptor(
             codec=self._codec,

@@ -9,9 +9,6 @@ no task, lock, cancel scope, timer or log line is spent on a message.
 
 When a connection ends, what waits in the outbox was not sent, and what was sent and is unanswered
 is unknown. Then the link dials again, with back-off and full jitter, until it is drained.
-
-trio.SSLStream carries the bytes. Driving `ssl.MemoryBIO` ourselves was measured: 45 against 70 µs
-for a lone round trip and side, and no difference from 200 in flight on (1.1 µs), where it counts.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from chassis.framing import LengthFramer
 from chassis.settings.tree import Network
 from chassis.tls import accept_tls, client_context, connect_tls, server_context
+from chassis.tls_stream import TLSStream
 from switch.iso8583 import load_dialect
 from switch.link.correlation import correlation_key
 from switch.link.events import Answered, LinkEvent, NotSent, Unknown
@@ -31,7 +32,7 @@ SETTINGS = Network(
     reconnect_max_s=0.02,
     sign_on_timeout_s=1.0,
 )
-Converse = Callable[[trio.SSLStream[trio.SocketStream]], Awaitable[None]]
+Converse = Callable[[TLSStream], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +94,14 @@ async def _far_end(pki: Path, converse: Converse) -> AsyncIterator[int]:
     async def handle(transport: trio.SocketStream) -> None:
         try:
             stream = await accept_tls(transport, context, client_names={CLIENT})
-            await converse(stream)
         except (OSError, trio.BrokenResourceError):
             return
+        try:
+            await converse(stream)
+        except trio.BrokenResourceError:
+            return
+        finally:
+            await trio.aclose_forcefully(stream)
 
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
