@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
-from struct import Struct, pack
+from struct import Struct
 from typing import Any, Final
 
 BOOL: Final = 16
@@ -46,9 +46,17 @@ _UUID_LENGTH = LENGTH.pack(UUID_BYTES)
 _INT2 = Struct("!h")
 _INT4 = Struct("!i")
 _INT8 = Struct("!q")
+# An element of an array with its byte count before it.
+_INT2_CELL = Struct("!ih")
+_INT4_CELL = Struct("!ii")
+_INT8_CELL = Struct("!iq")
+# The byte counts of short elements as text: in ASCII they are the four bytes of an int32.
+_SHORT_LENGTHS = tuple(f"\0\0\0{chr(length)}" for length in range(128))
 JSONB_VERSION: Final = b"\x01"
 TRUE: Final = b"\x01"
 FALSE: Final = b"\x00"
+_TRUE_CELL = LENGTH.pack(1) + TRUE
+_FALSE_CELL = LENGTH.pack(1) + FALSE
 
 
 # ------------------------------------------------------------------------- scalar parameters
@@ -110,22 +118,22 @@ def uuid_array(values: Sequence[bytes | None]) -> bytes:
         return _array_with_nulls(UUID, values, uuid_)
     if set(map(len, values)) - {UUID_BYTES}:  # type: ignore[arg-type]
         raise ValueError(f"a uuid has {UUID_BYTES} bytes; one of {len(values)} does not")
-    return _array(UUID, len(values), _UUID_LENGTH.join((b"", *values)))  # type: ignore[arg-type]
+    return _array(UUID, len(values), _UUID_LENGTH + _UUID_LENGTH.join(values))  # type: ignore[arg-type]
 
 
 def int2_array(values: Sequence[int | None]) -> bytes:
     """Pack smallint[]."""
-    return _fixed_array(INT2, "ih", 2, values, int2_)
+    return _fixed_array(INT2, _INT2_CELL, values, int2_)
 
 
 def int4_array(values: Sequence[int | None]) -> bytes:
     """Pack integer[]."""
-    return _fixed_array(INT4, "ii", 4, values, int4_)
+    return _fixed_array(INT4, _INT4_CELL, values, int4_)
 
 
 def int8_array(values: Sequence[int | None]) -> bytes:
     """Pack bigint[]."""
-    return _fixed_array(INT8, "iq", 8, values, int8_)
+    return _fixed_array(INT8, _INT8_CELL, values, int8_)
 
 
 def timestamptz_array(values: Sequence[int | None]) -> bytes:
@@ -133,18 +141,29 @@ def timestamptz_array(values: Sequence[int | None]) -> bytes:
     if None in values:
         return _array_with_nulls(TIMESTAMPTZ, values, timestamptz_)
     shifted = [value - POSTGRES_EPOCH_US for value in values]  # type: ignore[operator]
-    return _fixed_array(TIMESTAMPTZ, "iq", 8, shifted, int8_)
+    return _fixed_array(TIMESTAMPTZ, _INT8_CELL, shifted, int8_)
 
 
 def bool_array(values: Sequence[bool | None]) -> bytes:
     """Pack boolean[]."""
-    return _fixed_array(BOOL, "i?", 1, values, bool_)
+    if None in values:
+        return _array_with_nulls(BOOL, values, bool_)
+    cells = [_TRUE_CELL if value else _FALSE_CELL for value in values]
+    return _array(BOOL, len(values), b"".join(cells))
 
 
 def text_array(values: Sequence[str | None]) -> bytes:
     """Pack text[] as UTF-8."""
     if None in values:
         return _array_with_nulls(TEXT, values, text_)
+    lengths = set(map(len, values))  # type: ignore[arg-type]
+    if len(lengths) == 1 and max(lengths) < len(_SHORT_LENGTHS):
+        # Texts of one length, as most columns hold, are put together as one text and encoded
+        # once. Only in ASCII is their length that of their bytes.
+        prefix = _SHORT_LENGTHS[max(lengths)]
+        body = prefix + prefix.join(values)  # type: ignore[arg-type]
+        if body.isascii():
+            return _array(TEXT, len(values), body.encode())
     return _varying_array(TEXT, [value.encode() for value in values])  # type: ignore[union-attr]
 
 
@@ -156,16 +175,21 @@ def bytea_array(values: Sequence[bytes | None]) -> bytes:
 
 
 def _fixed_array(
-    oid: int, layout: str, size: int, values: Sequence[Any], encode: Callable[[Any], bytes]
+    oid: int, cell: Struct, values: Sequence[Any], encode: Callable[[Any], bytes]
 ) -> bytes:
     if None in values:
         return _array_with_nulls(oid, values, encode)
-    count = len(values)
-    body = pack("!" + layout * count, *chain.from_iterable(zip(repeat(size), values, strict=False)))
-    return _array(oid, count, body)
+    # One compiled layout per element: a layout of the whole array would be compiled for each
+    # length of batch, which costs more than packing it.
+    body = b"".join(map(cell.pack, repeat(cell.size - LENGTH.size), values))
+    return _array(oid, len(values), body)
 
 
 def _varying_array(oid: int, values: Sequence[bytes]) -> bytes:
+    lengths = set(map(len, values))
+    if len(lengths) == 1:
+        prefix = LENGTH.pack(*lengths)
+        return _array(oid, len(values), prefix + prefix.join(values))
     length = LENGTH.pack
     body = b"".join(chain.from_iterable(zip(map(length, map(len, values)), values, strict=True)))
     return _array(oid, len(values), body)

@@ -150,3 +150,21 @@ def test_arrays_of_two_dimensions_are_refused() -> None:
     """Nothing of ours is a matrix; one read as a list would lose its shape."""
     with pytest.raises(ValueError, match="2-dimensional"):
         decode_array(struct.pack("!iiI", 2, 0, pgtypes.INT4) + bytes(24))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["0200", "0210"],
+        ["Ä200", "0210"],
+        ["visa", "mastercard"],
+        ["a" * 127, "b" * 127],
+        ["a" * 128, "b" * 128],
+        ["", ""],
+    ],
+    ids=["one length", "not ASCII", "two lengths", "longest short", "first long", "empty"],
+)
+def test_texts_of_one_length_are_packed_like_others(values: list[str]) -> None:
+    """Put together at once or one by one, the lengths count bytes and the array is the same."""
+    one_by_one = pgtypes.text_array([*values, None])[pgtypes.ARRAY_HEADER.size : -4]
+    assert pgtypes.text_array(values)[pgtypes.ARRAY_HEADER.size :] == one_by_one
