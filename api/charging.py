@@ -8,7 +8,7 @@ from typing import Final
 from api.errors import CATALOG, Problem, ProblemError
 from chassis.log import get_logger
 from chassis.mux import MuxClient, MuxClosedError, MuxError, MuxOverloadError
-from switch.wire import Charge, Done, SwitchReply, SwitchRequest
+from switch.wire import Charge, Refused, SwitchReply, SwitchRequest
 
 RETRY_AFTER_S: Final = 1
 
@@ -26,24 +26,22 @@ class Charging:
         """Whether a charge can be handed over now."""
         return self._switch.connected
 
-    def submit(self, charge: Charge, deliver: Callable[[Done | Problem], None]) -> None:
+    def submit(self, charge: Charge, deliver: Callable[[SwitchReply | MuxError], None]) -> None:
         """Hand a charge over; the reply is delivered in the task that reads the mux.
 
         Raises:
             ProblemError: `switch_unavailable` or `overloaded`; the switch has not seen it.
         """
         try:
-            self._switch.submit(charge, lambda reply: deliver(understand(reply)))
+            self._switch.submit(charge, deliver)
         except MuxClosedError:
             raise ProblemError(Problem("switch_unavailable", retry_after_s=RETRY_AFTER_S)) from None
         except MuxOverloadError:
             raise ProblemError(Problem("overloaded", retry_after_s=RETRY_AFTER_S)) from None
 
 
-def understand(reply: SwitchReply | MuxError) -> Done | Problem:
-    """A reply as a result; a lost connection leaves open whether the charge was recorded."""
-    if isinstance(reply, Done):
-        return reply
+def refusal(reply: Refused | MuxError) -> Problem:
+    """What a client is told; a lost connection leaves open whether the charge was recorded."""
     if isinstance(reply, MuxError):
         return Problem("switch_unavailable", retry_after_s=RETRY_AFTER_S)
     if reply.code not in CATALOG:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Final
+from typing import Final, final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -43,6 +43,7 @@ class FieldProblem(Struct, frozen=True):
     detail: str
 
 
+@final
 class Problem(Struct, frozen=True):
     """What went wrong with one request, before it is written out.
 

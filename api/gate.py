@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from attrs import define, field
@@ -40,15 +41,9 @@ from ledger.records import IntentRow
 Result = TypeVar("Result")
 
 NONCE_RETRY_AFTER_MAX_S: Final = 60
+_OPEN: Final = Access.OPEN  # an enumeration looks its member up each time it is named
 
 log = get_logger(__name__)
-
-
-class Caller(Struct, frozen=True):
-    """Who sent a request; for a browser also the intent it holds the secret of."""
-
-    merchant: Merchant
-    intent: IntentRow | None = None
 
 
 class Call(Struct, gc=False):
@@ -62,7 +57,8 @@ class Call(Struct, gc=False):
     parameter: str  # of the path, or empty
     query: bytes
     credential: SignedCredential | BrowserCredential | None = None
-    caller: Caller | None = None  # stays None on open routes
+    merchant: Merchant | None = None  # who sent it; stays None on open routes
+    intent: IntentRow | None = None  # the one that a browser holds the secret of
 
 
 Endpoint = Callable[[Call], None]
@@ -117,7 +113,7 @@ class Gate:
             route, parameter = self.router.match(request.method, path)
             exchange.route = route.name
             call = Call(exchange, route, parameter, query)
-            if route.access is Access.OPEN:
+            if route.access is _OPEN:
                 self._enter(call)
             else:
                 self._find_merchant(call)
@@ -143,7 +139,7 @@ class Gate:
         self.merchants.find(
             credential.publishable_key,
             now,
-            delivery(call.exchange, lambda merchant: self._authenticate(call, merchant)),
+            delivery(call, self._authenticate),
         )
 
     def _authenticate(self, call: Call, merchant: Merchant | None) -> None:
@@ -166,7 +162,7 @@ class Gate:
             call.exchange.problem(Problem("nonce_store_full", retry_after_s=retry_after_s))
         else:
             assert merchant is not None  # verify refuses what it cannot compare
-            call.caller = Caller(merchant)
+            call.merchant = merchant
             self._enter(call)
 
     def _authenticate_browser(
@@ -180,20 +176,26 @@ class Gate:
             intent_id = parse_id("pi", credential.intent)
         except IdError:
             raise _wrong_secret() from None
+        go_on = partial(self._check_client_secret, credential, merchant)
+        self.intents.submit((merchant.merchant_id, intent_id), delivery(call, go_on))
 
-        def read(intent: IntentRow | None) -> None:
-            if (
-                intent is None
-                or intent.live is not merchant.live
-                or intent.status == "canceled"
-                or not client_secrets.matches(credential.client_secret, intent.client_secret_hash)
-            ):
-                self._refuse(call, _wrong_secret())
-                return
-            call.caller = Caller(merchant, intent)
-            self._enter(call)
-
-        self.intents.submit((merchant.merchant_id, intent_id), delivery(call.exchange, read))
+    def _check_client_secret(
+        self,
+        credential: BrowserCredential,
+        merchant: Merchant,
+        call: Call,
+        intent: IntentRow | None,
+    ) -> None:
+        if (
+            intent is None
+            or intent.live is not merchant.live
+            or intent.status == "canceled"
+            or not client_secrets.matches(credential.client_secret, intent.client_secret_hash)
+        ):
+            self._refuse(call, _wrong_secret())
+            return
+        call.merchant, call.intent = merchant, intent
+        self._enter(call)
 
     def _refuse(self, call: Call, error: AuthenticationError) -> None:
         """Answer 401: why in test mode, nothing more than that in live mode."""
@@ -215,23 +217,23 @@ class Gate:
 
 
 def delivery(
-    exchange: Exchange, go_on: Callable[[Result], None]
+    call: Call, go_on: Callable[[Call, Result], None]
 ) -> Callable[[Result | Problem], None]:
     """A function for whoever finds a result out: it goes on with it, and never raises."""
+    return partial(_deliver, call, go_on)
 
-    def deliver(result: Result | Problem) -> None:
-        try:
-            if isinstance(result, Problem):
-                exchange.problem(result)
-            else:
-                go_on(result)
-        except ProblemError as error:
-            exchange.problem(error.problem)
-        except Exception:
-            log.exception("a request failed", request_id=exchange.request_id.hex())
-            exchange.problem(Problem("internal_error"))
 
-    return deliver
+def _deliver(call: Call, go_on: Callable[[Call, Result], None], result: Result | Problem) -> None:
+    try:
+        if type(result) is Problem:
+            call.exchange.problem(result)
+        else:
+            go_on(call, result)
+    except ProblemError as error:
+        call.exchange.problem(error.problem)
+    except Exception:
+        log.exception("a request failed", request_id=call.exchange.request_id.hex())
+        call.exchange.problem(Problem("internal_error"))
 
 
 def _wrong_secret() -> AuthenticationError:

@@ -54,37 +54,36 @@ class Pages:
     def keys(self, call: Call) -> None:
         """`GET /keys`."""
         refuse_parameters(call.query)
-        go_on = partial(_answer, call, _KEYS)
-        self.capture_keys.get(delivery(call.exchange, go_on))
+        self.capture_keys.get(delivery(call, partial(_answer, _KEYS)))
 
     def openapi(self, call: Call) -> None:
         """`GET /openapi.json`."""
-        _answer(call, _DOCUMENT, self._openapi)
+        _answer(_DOCUMENT, call, self._openapi)
 
     def docs(self, call: Call) -> None:
         """`GET /docs`."""
-        _answer(call, _PAGE, self._docs)
+        _answer(_PAGE, call, self._docs)
 
     def error_docs(self, call: Call) -> None:
         """`GET /docs/errors/{code}`."""
         definition = CATALOG.get(call.parameter)
         if definition is None:
             raise ProblemError(Problem("not_found", "there is no such error code"))
-        _answer(call, _PAGE, error_page(call.parameter, definition).encode())
+        _answer(_PAGE, call, error_page(call.parameter, definition).encode())
 
     def health(self, call: Call) -> None:
         """`GET /healthz`."""
-        _answer(call, _HEALTHY, _encode(Health(status="ok", checks={})))
+        _answer(_HEALTHY, call, _encode(Health(status="ok", checks={})))
 
     def ready(self, call: Call) -> None:
         """`GET /readyz`."""
         checks = dict(self.readiness())
         healthy = all(checks.values())
         body = _encode(Health(status="ok" if healthy else "unavailable", checks=checks))
-        _answer(call, _HEALTHY if healthy else _UNREADY, body)
+        _answer(_HEALTHY if healthy else _UNREADY, call, body)
 
 
-def _answer(call: Call, head: Head, body: bytes) -> None:
+def _answer(head: Head, call: Call, body: bytes) -> None:
     call.exchange.answer(Answer(head, body))
 
 

@@ -10,10 +10,11 @@ import msgspec
 from attrs import define
 
 from api import client_secrets, views
-from api.charging import Charging
+from api.auth.verify import Merchant
+from api.charging import Charging, refusal
 from api.coalescing import Coalescer
 from api.errors import FieldProblem, Problem, ProblemError
-from api.gate import Call, Caller, IntentLookup, delivery
+from api.gate import Call, IntentLookup, delivery
 from api.http.answer import JSON, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
 from api.json_body import read_object
@@ -21,6 +22,7 @@ from api.posting import posting_key
 from api.query import ListQuery, parse_list_query, refuse_parameters
 from api.requests import read_charge, read_create_intent
 from api.resources import PaymentIntentList, Timeline
+from chassis.mux import MuxError
 from ledger.ids import IdError, UUID7Source, parse_id, public_id
 from ledger.lifecycle import TRANSACTION_TERMINAL
 from ledger.records import (
@@ -32,7 +34,7 @@ from ledger.records import (
     Lost,
     TimelineEvent,
 )
-from switch.wire import Charge, Done
+from switch.wire import Charge, Done, SwitchReply
 
 OK: Final = prepare_head(200, JSON)
 CREATED: Final = prepare_head(201, JSON)
@@ -79,7 +81,7 @@ class PaymentIntents:
         refuse_parameters(call.query)
         if self.storage_is_full:
             raise ProblemError(Problem("insufficient_storage", retry_after_s=STORAGE_RETRY_AFTER_S))
-        request, merchant = call.exchange.request, _caller(call).merchant
+        request, merchant = call.exchange.request, _merchant(call)
         key = posting_key(request)
         body = read_create_intent(read_object(request.body))
         intent_id = self.ids.next()
@@ -102,11 +104,11 @@ class PaymentIntents:
             request_hash=request_hash(request.method, request.target, request.body),
             expires_at_us=self.now_us() + self.expiry_us,
         )
-        go_on = partial(self._created, call, public, client_secret)
-        self.creations.submit(row, delivery(call.exchange, go_on))
+        go_on = partial(self._created, public, client_secret)
+        self.creations.submit(row, delivery(call, go_on))
 
     def _created(
-        self, call: Call, public: str, client_secret: str | None, verdict: CreationVerdict
+        self, public: str, client_secret: str | None, call: Call, verdict: CreationVerdict
     ) -> None:
         if isinstance(verdict, Lost):
             raise ProblemError(_lost(verdict))
@@ -115,7 +117,7 @@ class PaymentIntents:
             replayed = REPLAYED
             public = public_id("pi", intent.intent_id)
             client_secret = client_secrets.recover(
-                _caller(call).merchant.secrets,
+                _merchant(call).secrets,
                 intent.intent_id,
                 public,
                 intent.client_secret_hash,
@@ -127,27 +129,26 @@ class PaymentIntents:
     def get_intent(self, call: Call) -> None:
         """`GET /payment-intents/{id}`."""
         refuse_parameters(call.query)
-        caller = _caller(call)
-        if caller.intent is not None:
-            body = _encode(views.reduced_payment_intent(caller.intent, call.parameter))
+        if call.intent is not None:
+            body = _encode(views.reduced_payment_intent(call.intent, call.parameter))
             call.exchange.answer(Answer(OK, body))
             return
-        question = (caller.merchant.merchant_id, _intent_id(call))
-        self.intents.submit(question, delivery(call.exchange, partial(self._read, call)))
+        question = (_merchant(call).merchant_id, _intent_id(call))
+        self.intents.submit(question, delivery(call, self._read))
 
     def _read(self, call: Call, intent: IntentRow | None) -> None:
-        if intent is None or intent.live is not _caller(call).merchant.live:
+        if intent is None or intent.live is not _merchant(call).live:
             raise ProblemError(Problem("not_found"))
         call.exchange.answer(Answer(OK, _encode(views.payment_intent(intent, call.parameter))))
 
     def list_intents(self, call: Call) -> None:
         """`GET /payment-intents`."""
-        merchant = _caller(call).merchant
+        merchant = _merchant(call)
         query = parse_list_query(call.query)
         question = (merchant.merchant_id, merchant.live, query)
-        self.lists.submit(question, delivery(call.exchange, partial(self._listed, call, query)))
+        self.lists.submit(question, delivery(call, partial(self._listed, query)))
 
-    def _listed(self, call: Call, query: ListQuery, page: IntentPage) -> None:
+    def _listed(self, query: ListQuery, call: Call, page: IntentPage) -> None:
         document = PaymentIntentList(
             data=[
                 views.payment_intent(intent, public_id("pi", intent.intent_id))
@@ -161,9 +162,9 @@ class PaymentIntents:
     def read_timeline(self, call: Call) -> None:
         """`GET /payment-intents/{id}/events`."""
         refuse_parameters(call.query)
-        merchant = _caller(call).merchant
+        merchant = _merchant(call)
         question = (merchant.merchant_id, _intent_id(call), merchant.live)
-        self.timelines.submit(question, delivery(call.exchange, partial(self._told, call)))
+        self.timelines.submit(question, delivery(call, self._told))
 
     def _told(self, call: Call, events: list[TimelineEvent] | None) -> None:
         if events is None:
@@ -174,54 +175,33 @@ class PaymentIntents:
     def create_transaction(self, call: Call) -> None:
         """`POST /payment-intents/{id}/transactions`."""
         refuse_parameters(call.query)
-        request, caller = call.exchange.request, _caller(call)
+        request, merchant = call.exchange.request, _merchant(call)
         intent_id = _intent_id(call)
         key = posting_key(request)
         charge = Charge(
             intent_id=intent_id,
-            merchant_id=caller.merchant.merchant_id,
-            publishable_key=caller.merchant.publishable_key.decode("ascii"),
-            live=caller.merchant.live,
+            merchant_id=merchant.merchant_id,
+            publishable_key=merchant.publishable_key.decode("ascii"),
+            live=merchant.live,
             ciphertext=read_charge(request.body),
             key_digest=key_digest(
-                caller.merchant.merchant_id,
-                live=caller.merchant.live,
-                intent_id=b"" if caller.intent is None else intent_id,
+                merchant.merchant_id,
+                live=merchant.live,
+                intent_id=b"" if call.intent is None else intent_id,
                 key=key,
             ),
             request_hash=request_hash(request.method, request.target, request.body),
             request_id=call.exchange.request_id,
         )
-        deliver = delivery(call.exchange, partial(self._charged, call))
+        deliver = delivery(call, self._charged)
+        self.charging.submit(charge, deliver)
 
-        def hear(result: Done | Problem) -> None:
-            if isinstance(result, Problem) and result.code in CARD_REFUSALS:
-                self._refuse_card(call, charge, result)
-            else:
-                deliver(result)
-
-        self.charging.submit(charge, hear)
-
-    def _refuse_card(self, call: Call, charge: Charge, refusal: Problem) -> None:
-        """Answer that a card did not open, or that there is no such intent, which comes first.
-
-        Cards are opened before intents are read, so the switch cannot tell; only here, where a
-        charge is refused anyway, is another query worth it.
-        """
-
-        def read(intent: IntentRow | None) -> None:
-            is_there = intent is not None and intent.live is charge.live
-            call.exchange.problem(refusal if is_there else Problem("not_found"))
-
-        try:
-            question = (charge.merchant_id, charge.intent_id)
-            self.intents.submit(question, delivery(call.exchange, read))
-        except ProblemError as error:
-            call.exchange.problem(error.problem)
-
-    def _charged(self, call: Call, done: Done) -> None:
-        state = done.transaction
-        extra = REPLAYED if done.replayed else b""
+    def _charged(self, call: Call, reply: SwitchReply | MuxError) -> None:
+        if not isinstance(reply, Done):
+            self._refuse_charge(call, refusal(reply))
+            return
+        state = reply.transaction
+        extra = REPLAYED if reply.replayed else b""
         head = OK
         if state.status not in TRANSACTION_TERMINAL:
             head = ACCEPTED
@@ -229,10 +209,25 @@ class PaymentIntents:
         body = _encode(views.transaction(state, call.parameter))
         call.exchange.answer(Answer(head, body, extra))
 
+    def _refuse_charge(self, call: Call, problem: Problem) -> None:
+        """Answer why; where a card did not open, that there is no such intent comes first.
 
-def _caller(call: Call) -> Caller:
-    assert call.caller is not None  # the gate lets nobody else in
-    return call.caller
+        Cards are opened before intents are read, so the switch cannot tell; only here, where a
+        charge is refused anyway, is another query worth it.
+        """
+        if problem.code not in CARD_REFUSALS:
+            raise ProblemError(problem)
+        question = (_merchant(call).merchant_id, _intent_id(call))
+        self.intents.submit(question, delivery(call, partial(self._refuse_card, problem)))
+
+    def _refuse_card(self, problem: Problem, call: Call, intent: IntentRow | None) -> None:
+        is_there = intent is not None and intent.live is _merchant(call).live
+        call.exchange.problem(problem if is_there else Problem("not_found"))
+
+
+def _merchant(call: Call) -> Merchant:
+    assert call.merchant is not None  # the gate lets nobody else in
+    return call.merchant
 
 
 def _intent_id(call: Call) -> bytes:
