@@ -51,6 +51,27 @@ def test_ids_grow_over_processes_whatever_the_clock_does(before: int, after: int
     assert newest < following.next() < following.next()
 
 
+@given(st.lists(st.tuples(INSTANT_US, st.integers(0, 5)), min_size=1, max_size=20))
+def test_ids_of_a_batch_grow_like_those_one_by_one(draws: list[tuple[int, int]]) -> None:
+    """Batches, and single ids between them, are one growing row whatever the clock does."""
+    clock = iter(instant for at_us, _ in draws for instant in (at_us, at_us))
+    source = UUID7Source(lambda: next(clock), os.urandom)
+    issued = [id_ for _, count in draws for id_ in (*source.take(count), source.next())]
+    assert len(issued) == sum(count + 1 for _, count in draws)
+    assert all(low < high for low, high in pairwise(issued))
+
+
+def test_ids_of_a_batch_have_the_layout_of_single_ones() -> None:
+    """The first of a batch is the id that `next` would have been, random bits included."""
+
+    def source() -> UUID7Source:
+        return UUID7Source(lambda: 1_767_323_045_678_901, lambda count: b"\xab" * count)
+
+    first, second = source().take(2)
+    one_by_one = source()
+    assert (first, second) == (one_by_one.next(), one_by_one.next())
+
+
 def test_random_bits_come_from_the_generator() -> None:
     """The 62 low bits are the generator's, eight bytes an id, over refills of its pool."""
     source = UUID7Source(lambda: 0, lambda count: b"\xff" * count)
