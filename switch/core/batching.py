@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def split_distinct(items: Iterable[T], key: Callable[[T], Hashable]) -> tuple[list[T], list[T]]:
+def split_distinct(items: Sequence[T], key: Callable[[T], Hashable]) -> tuple[list[T], list[T]]:
     """The first item of each key, and the rest; both keep their order."""
+    names = list(map(key, items))
+    if len(set(names)) == len(names):  # as nearly every batch is
+        return list(items), []
     first: list[T] = []
     rest: list[T] = []
     seen: set[Hashable] = set()
-    for item in items:
-        name = key(item)
+    for name, item in zip(names, items, strict=True):
         if name in seen:
             rest.append(item)
         else:

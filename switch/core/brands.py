@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+_PREFIX_DIGITS = 6  # of the longest range
+
 _RANGES: tuple[tuple[str, str, str], ...] = (
     # first prefix, last prefix (same length), brand
     ("622126", "622925", "unionpay"),
@@ -26,7 +30,12 @@ def card_brand(pan: str) -> str:
     """The brand's name in lower case, or "unknown"."""
     if pan[0] == "4":
         return "visa"
+    return _brand_of_prefix(pan[:_PREFIX_DIGITS])
+
+
+@lru_cache(maxsize=8_192)  # issuers whose cards come in; no more of a PAN than a log may show
+def _brand_of_prefix(prefix: str) -> str:
     for first, last, brand in _RANGES:
-        if first <= pan[: len(first)] <= last:
+        if first <= prefix[: len(first)] <= last:
             return brand
     return "unknown"

@@ -41,15 +41,10 @@ def _decision(
     result: str, reason: str, code: str = "", approval: str = "", row: ResponseCode | None = None
 ) -> Decision:
     transaction_to, intent_to = CHARGE_SETTLEMENTS[result]
+    if row is None:
+        return Decision(result, transaction_to, intent_to, reason, code, approval)
     return Decision(
-        result=result,
-        transaction_to=transaction_to,
-        intent_to=intent_to,
-        reason=reason,
-        response_code=code,
-        approval_code=approval,
-        decline_code=row.decline if row is not None else "",
-        advice=row.advice if row is not None else "",
+        result, transaction_to, intent_to, reason, code, approval, row.decline, row.advice
     )
 
 

@@ -18,6 +18,11 @@ PROCESSING_CODE_SALE = "000000"
 POS_ENTRY_MODE_ECOMMERCE = "810"  # DE 22: electronic commerce, no PIN
 POS_CONDITION_ECOMMERCE = "59"  # DE 25
 PRIVATE_TAG_CVC2 = "92"
+# What stands before the code in DE 48, by the number of its digits.
+_CVC2_HEADS = {
+    digits: encode_private({PRIVATE_TAG_CVC2: "0" * digits}).removesuffix("0" * digits)
+    for digits in (3, 4)
+}
 CARD_ELEMENTS = (2, 14, 48)  # PAN, expiry, private data with the CVC
 
 
@@ -78,7 +83,7 @@ def sale_request(
         49: numeric_currency(currency),
     }
     if cvc:
-        fields[48] = encode_private({PRIVATE_TAG_CVC2: cvc})
+        fields[48] = _CVC2_HEADS[len(cvc)] + cvc
     return fields
 
 

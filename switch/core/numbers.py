@@ -132,7 +132,7 @@ class RRNSource:
     the count goes on from there.
     """
 
-    __slots__ = ("_last", "_letter", "_now_us")
+    __slots__ = ("_head", "_head_count", "_last", "_letter", "_now_us")
 
     def __init__(self, index: int, now_us: Callable[[], int], newest: str = "") -> None:
         if not 0 <= index < len(_BASE36):
@@ -140,6 +140,8 @@ class RRNSource:
         self._letter = _BASE36[index]
         self._now_us = now_us
         self._last = int(newest[1:], 36) if newest else 0
+        self._head = ""  # the first ten characters of the newest RRN, and what they stand for
+        self._head_count = -1
 
     def next(self) -> str:
         """The next RRN."""
@@ -147,13 +149,19 @@ class RRNSource:
         if count <= self._last:
             count = self._last + 1
         self._last = count
+        head, pair = divmod(count, 1296)
+        if head != self._head_count:  # once in 1.3 ms
+            self._head_count = head
+            self._head = self._format_head(head)
+        return self._head + _PAIRS[pair]
+
+    def _format_head(self, count: int) -> str:
         pairs = _PAIRS
         count, a = divmod(count, 1296)
         count, b = divmod(count, 1296)
         count, c = divmod(count, 1296)
         count, d = divmod(count, 1296)
-        count, e = divmod(count, 1296)
-        return f"{self._letter}{_BASE36[count]}{pairs[e]}{pairs[d]}{pairs[c]}{pairs[b]}{pairs[a]}"
+        return f"{self._letter}{_BASE36[count]}{pairs[d]}{pairs[c]}{pairs[b]}{pairs[a]}"
 
 
 def is_rrn(text: str) -> bool:
