@@ -15,9 +15,13 @@ from switch.link.group import LinkGroup
 
 
 class Carrier:
-    """One network as the pipeline needs it."""
+    """One network as the pipeline needs it.
 
-    __slots__ = ("dialect", "group", "settings", "stans")
+    Attributes:
+        answered_within_us: the longest a message may take from intake to its deadline.
+    """
+
+    __slots__ = ("answered_within_us", "dialect", "group", "settings", "stans")
 
     def __init__(
         self, settings: Network, dialect: Dialect, group: LinkGroup, stans: StanAllocator
@@ -26,6 +30,9 @@ class Carrier:
         self.dialect = dialect
         self.group = group
         self.stans = stans
+        self.answered_within_us = int(
+            (settings.max_send_age_s + settings.response_deadline_s) * 1_000_000
+        )
 
 
 def make_carriers(

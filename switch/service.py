@@ -132,7 +132,7 @@ async def _assemble(
         find_attempts=partial(find_attempts, pool, lease.switch),
         codes=load_response_codes(),
         rrns=RRNSource(service.index, now_us, newest_rrn),
-        next_id=UUID7Source(now_us, os.urandom, above=newest_id).next,
+        take_ids=UUID7Source(now_us, os.urandom, above=newest_id).take,
         now_us=now_us,
     )
     pipeline = Pipeline(settings, outside)

@@ -49,7 +49,7 @@ class Outside:
     find_attempts: FindAttempts
     codes: ResponseCodes
     rrns: RRNSource
-    next_id: Callable[[], bytes]
+    take_ids: Callable[[int], list[bytes]]
     now_us: Callable[[], int]
 
 
@@ -144,7 +144,7 @@ class Pipeline:
             replies=self.replies,
             counts=self.counts,
             rrns=outside.rrns,
-            next_id=outside.next_id,
+            take_ids=outside.take_ids,
             now_us=outside.now_us,
             anomalies=self._anomalies,
             slow=self._inboxes.slow,

@@ -23,6 +23,7 @@ from ledger.ids import public_id
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
+from switch.wire import Charge
 
 log = get_logger(__name__)
 RETRY_AFTER_S = 1
@@ -100,19 +101,7 @@ class Opening:
             return
         oldest = min(payment.accepted_at for payment in batch)
         flight = _Batch(batch, worker, 0, oldest + self._settings.open_deadline_s)
-        request = OpenCards(
-            [
-                CardToOpen(
-                    ciphertext=payment.charge.ciphertext,
-                    live=payment.charge.live,
-                    publishable_key=payment.charge.publishable_key,
-                    intent=public_id("pi", payment.charge.intent_id),
-                    intent_id=payment.charge.intent_id,
-                    merchant_id=payment.charge.merchant_id,
-                )
-                for payment in batch
-            ]
-        )
+        request = OpenCards([_card_to_open(payment.charge) for payment in batch])
         self._loads[worker] += 1
         try:
             flight.request_id = self._workers[worker].submit(
@@ -179,3 +168,14 @@ class Opening:
     def _refuse(self, batch: list[Payment]) -> None:
         for payment in batch:
             self._replies.refuse(payment, "hsm_unavailable", RETRY_AFTER_S)
+
+
+def _card_to_open(charge: Charge) -> CardToOpen:
+    return CardToOpen(  # in the order of its fields: by name it takes half as long again
+        charge.ciphertext,
+        charge.live,
+        charge.publishable_key,
+        public_id("pi", charge.intent_id),
+        charge.intent_id,
+        charge.merchant_id,
+    )

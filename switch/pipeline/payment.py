@@ -82,5 +82,14 @@ class PipelineCounts:
 
     def count_outcome(self, result: str) -> None:
         """Count one first result: approved, declined, not_sent or unknown."""
-        name = f"{result}_total"
-        setattr(self, name, getattr(self, name) + 1)
+        match result:
+            case "approved":
+                self.approved_total += 1
+            case "declined":
+                self.declined_total += 1
+            case "not_sent":
+                self.not_sent_total += 1
+            case "unknown":
+                self.unknown_total += 1
+            case _:
+                raise ValueError(f"no first result is called {result!r}")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
+from operator import attrgetter
 
 import trio
 
@@ -56,7 +57,7 @@ class Recording:
         replies: Replies,
         counts: PipelineCounts,
         rrns: RRNSource,
-        next_id: Callable[[], bytes],
+        take_ids: Callable[[int], list[bytes]],
         now_us: Callable[[], int],
         anomalies: Anomalies,
         slow: Inbox[Payment],
@@ -69,7 +70,7 @@ class Recording:
         self._replies = replies
         self._counts = counts
         self._rrns = rrns
-        self._next_id = next_id
+        self._take_ids = take_ids
         self._now_us = now_us
         self._anomalies = anomalies
         self._slow = slow
@@ -77,8 +78,7 @@ class Recording:
 
     async def handle(self, batch: list[Payment]) -> None:
         """The fast lane: prepare, commit what is not locked, send what was won."""
-        now = trio.current_time()
-        rest = [payment for payment in batch if self._prepare(payment, now)]
+        rest = self._prepare(batch)
         while rest:
             ready, rest = split_distinct(rest, _intent)
             await self._commit(ready, "fast")
@@ -90,22 +90,28 @@ class Recording:
             ready, rest = split_distinct(rest, _intent)
             await self._commit(ready, "slow")
 
-    def _prepare(self, payment: Payment, now: float) -> bool:
-        """Route, reserve a slot, draw numbers; False when the payment was refused instead."""
-        try:
-            refusal = self._reserve(payment, now)
-            if not refusal:
-                payment.record = self._row(payment)
-                return True
-        except NumbersExhaustedError:
-            refusal = "overloaded"
-        except Exception as error:  # noqa: BLE001  one payment's fault is its own (design 3)
-            refusal = "internal_error"
-            self._count_fault("charge_not_prepared", payment, error)
-        if payment.slot is not None:
-            self._release(payment)
-        self._replies.refuse(payment, refusal, RETRY_AFTER_S if refusal != "internal_error" else 0)
-        return False
+    def _prepare(self, batch: list[Payment]) -> list[Payment]:
+        """Route, reserve slots, draw numbers; those that are not refused have their record."""
+        now, now_us = trio.current_time(), self._now_us()
+        ids = self._take_ids(2 * len(batch))
+        ready: list[Payment] = []
+        for payment, transaction_id, attempt_id in zip(batch, ids[0::2], ids[1::2], strict=True):
+            try:
+                refusal = self._reserve(payment, now)
+                if not refusal:
+                    payment.record = self._row(payment, transaction_id, attempt_id, now_us)
+                    ready.append(payment)
+                    continue
+            except NumbersExhaustedError:
+                refusal = "overloaded"
+            except Exception as error:  # noqa: BLE001  one payment's fault is its own (design 3)
+                refusal = "internal_error"
+                self._count_fault("charge_not_prepared", payment, error)
+            if payment.slot is not None:
+                self._release(payment)
+            retry_after_s = RETRY_AFTER_S if refusal != "internal_error" else 0
+            self._replies.refuse(payment, refusal, retry_after_s)
+        return ready
 
     def _reserve(self, payment: Payment, now: float) -> str:
         """Take a window slot on the best network that has one: "" or the error code."""
@@ -129,39 +135,38 @@ class Recording:
             self._admission.leave_network(name)
         return refusal
 
-    def _row(self, payment: Payment) -> ChargeToRecord:
+    def _row(
+        self, payment: Payment, transaction_id: bytes, attempt_id: bytes, now_us: int
+    ) -> ChargeToRecord:
         card = payment.card
         if card is None:
             raise RuntimeError("a payment reaches this stage with its card open")
         charge = payment.charge
         carrier = self._carriers[payment.network]
-        now_us = self._now_us()
         stan, de7 = carrier.stans.next(now_us // 1_000_000)
-        network = carrier.settings
-        return ChargeToRecord(
-            intent_id=charge.intent_id,
-            merchant_id=charge.merchant_id,
-            transaction_id=self._next_id(),
-            attempt_id=self._next_id(),
-            key_digest=charge.key_digest,
-            request_hash=charge.request_hash,
-            request_id=charge.request_id,
-            card_digest=blake2b(charge.ciphertext.encode(), digest_size=16).digest(),
-            sealed_card=card.sealed,
-            fingerprint=card.fingerprint,
-            card_brand=card_brand(card.pan),
-            card_last4=card.pan[-4:],
-            card_exp_month=int(card.expiry[2:]),
-            card_exp_year=2000 + int(card.expiry[:2]),
-            network=payment.network,
-            acquirer_id=network.acquirer_id,
-            mti=MTI_SALE,
-            stan=stan,
-            rrn=self._rrns.next(),
-            de7=de7,
-            deadline_at_us=now_us
-            + int((network.max_send_age_s + network.response_deadline_s) * 1_000_000),
-            live=charge.live,
+        return ChargeToRecord(  # in the order of its fields: by name it takes 0.6 µs more
+            charge.intent_id,
+            charge.merchant_id,
+            transaction_id,
+            attempt_id,
+            charge.key_digest,
+            charge.request_hash,
+            charge.request_id,
+            blake2b(charge.ciphertext.encode(), digest_size=16).digest(),  # card_digest
+            card.sealed,
+            card.fingerprint,
+            card_brand(card.pan),
+            card.pan[-4:],  # card_last4
+            int(card.expiry[2:]),  # card_exp_month
+            2000 + int(card.expiry[:2]),  # card_exp_year
+            payment.network,
+            carrier.settings.acquirer_id,
+            MTI_SALE,
+            stan,
+            self._rrns.next(),
+            de7,
+            now_us + carrier.answered_within_us,  # deadline_at_us
+            charge.live,
         )
 
     async def _commit(self, ready: list[Payment], lane: Lane) -> None:
@@ -269,5 +274,4 @@ class Recording:
         payment.slot = None
 
 
-def _intent(payment: Payment) -> bytes:
-    return payment.charge.intent_id
+_intent: Callable[[Payment], bytes] = attrgetter("charge.intent_id")

@@ -95,21 +95,21 @@ def state_of_payment(payment: Payment, status: str, at_us: int) -> TransactionSt
     decision = payment.decision
     if record is None or decision is None:
         raise RuntimeError("a payment is answered from its own memory only after both commits")
-    return TransactionState(
-        transaction_id=record.transaction_id,
-        intent_id=record.intent_id,
-        type="charge",
-        status=status,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-        response_code=decision.response_code,
-        approval_code=decision.approval_code,
-        decline_code=decision.decline_code,
-        advice=decision.advice,
-        card_brand=record.card_brand,
-        card_last4=record.card_last4,
-        card_exp_month=record.card_exp_month,
-        card_exp_year=record.card_exp_year,
-        created_at=payment.created_at_us,
-        updated_at=at_us,
+    return TransactionState(  # in the order of its fields: by name it takes 0.4 µs more
+        record.transaction_id,
+        record.intent_id,
+        "charge",
+        status,
+        payment.amount_minor,
+        payment.currency,
+        decision.response_code,
+        decision.approval_code,
+        decision.decline_code,
+        decision.advice,
+        record.card_brand,
+        record.card_last4,
+        record.card_exp_month,
+        record.card_exp_year,
+        payment.created_at_us,
+        at_us,
     )

@@ -13,6 +13,7 @@ wait for the database.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -236,24 +237,23 @@ def _row(settlement: Settlement, now_us: int) -> OutcomeToRecord:
     record = payment.record
     if record is None:
         raise RuntimeError("an outcome belongs to a recorded attempt")
-    return OutcomeToRecord(
-        attempt_id=record.attempt_id,
-        transaction_id=record.transaction_id,
-        intent_id=record.intent_id,
-        phase=settlement.phase,
-        result=decision.result,
-        from_status="pending" if settlement.phase == 1 else "pending_verification",
-        to_status=decision.transaction_to,
-        intent_to=decision.intent_to,
-        response_code=decision.response_code,
-        approval_code=decision.approval_code,
-        decline_code=decision.decline_code,
-        advice=decision.advice,
-        actor=f"network:{record.network}" if decision.reason == "answered" else "switch",
-        request_id=record.request_id,
-        at_us=now_us,
+    return OutcomeToRecord(  # in the order of its fields: by name it takes 0.4 µs more
+        record.attempt_id,
+        record.transaction_id,
+        record.intent_id,
+        settlement.phase,
+        decision.result,
+        "pending" if settlement.phase == 1 else "pending_verification",  # from_status
+        decision.transaction_to,
+        decision.intent_to,
+        decision.response_code,
+        decision.approval_code,
+        f"network:{record.network}" if decision.reason == "answered" else "switch",  # actor
+        record.request_id,
+        now_us,
+        decision.decline_code,
+        decision.advice,
     )
 
 
-def _intent(settlement: Settlement) -> bytes:
-    return settlement.payment.charge.intent_id
+_intent: Callable[[Settlement], bytes] = attrgetter("payment.charge.intent_id")

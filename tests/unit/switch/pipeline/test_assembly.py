@@ -126,7 +126,7 @@ def make_scene() -> Scene:
             find_attempts=attempts.find,
             codes=load_response_codes(),
             rrns=RRNSource(0, lambda: NOW_US),
-            next_id=UUID7Source(lambda: NOW_US, bytes).next,
+            take_ids=UUID7Source(lambda: NOW_US, bytes).take,
             now_us=lambda: NOW_US,
         ),
     )

@@ -105,7 +105,7 @@ def scene(
         replies=replies,
         counts=counts,
         rrns=RRNSource(0, lambda: NOW_US),
-        next_id=UUID7Source(lambda: NOW_US, bytes).next,
+        take_ids=UUID7Source(lambda: NOW_US, bytes).take,
         now_us=lambda: NOW_US,
         anomalies=anomalies,
         slow=slow,
