@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from binascii import hexlify
 from collections.abc import Callable
 from email.utils import formatdate
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -71,14 +73,14 @@ class Answer(Struct, frozen=True, gc=False):
 
 
 def answer_bytes(
-    answer: Answer, *, request_id: str, date: bytes, close: bool, without_body: bool
+    answer: Answer, *, request_id: bytes, date: bytes, close: bool, without_body: bool
 ) -> bytes:
     """What goes to the socket. An answer to HEAD has the length of the body it leaves out."""
     body = answer.body
     return b"%b%bX-Request-Id: %b\r\n%b%bContent-Length: %d\r\n\r\n%b" % (
         answer.head.lines,
         date,
-        request_id.encode(),
+        hexlify(request_id),
         answer.extra,
         b"Connection: close\r\n" if close else b"",
         len(body),
@@ -106,21 +108,24 @@ def problem_answer(problem: Problem, request_id: str) -> Answer:
 
 
 class DateLine:
-    """The Date header (RFC 9110 section 6.6.1), written anew only when the second changes."""
+    """The Date header (RFC 9110 section 6.6.1), written anew only when the second changes.
 
-    __slots__ = ("_clock", "_line", "_second")
+    The wall clock is asked once a second; where it is stepped, this line follows within one.
+    """
+
+    __slots__ = ("_clock", "_line", "_next_at")
 
     def __init__(self, clock: Callable[[], float] = now_s) -> None:
         self._clock = clock
-        self._second = -1
         self._line = b""
+        self._next_at = -inf
 
-    def current(self) -> bytes:
+    def at(self, monotonic_s: float) -> bytes:
         """`Date: …` with its CRLF."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second = second
-            self._line = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+        if monotonic_s >= self._next_at:
+            now = self._clock()
+            self._next_at = monotonic_s + 1 - now % 1
+            self._line = b"Date: %b\r\n" % formatdate(int(now), usegmt=True).encode("ascii")
         return self._line
 
 

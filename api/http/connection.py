@@ -54,8 +54,8 @@ class Host(Protocol):
     draining: bool
     readiness: Readiness
 
-    def begin(self, connection: Connection, request: Request) -> Exchange:
-        """A new exchange with its request id."""
+    def next_request_id(self) -> bytes:
+        """16 random bytes."""
 
     def handle(self, exchange: Exchange) -> None:
         """Answer it now or later; total, never raises."""
@@ -63,8 +63,8 @@ class Host(Protocol):
     def finished(self, exchange: Exchange, status: int) -> None:
         """Count an answered exchange."""
 
-    def date_line(self) -> bytes:
-        """The current Date header."""
+    def date_line(self, monotonic_s: float) -> bytes:
+        """The Date header of now."""
 
     def flush_soon(self, connection: Connection) -> None:
         """Call `flush` once at the end of this tick."""
@@ -206,24 +206,30 @@ class Connection:
         self._corked = True
         while backlog and len(exchanges) < host.limits.pipeline_depth_max and not self._ending:
             item = backlog.popleft()
-            if isinstance(item, Rejection):
+            if type(item) is Rejection:
                 self._reject(Problem(item.code, item.detail))
                 break
             self._requests += 1
-            exchange = host.begin(self, item)
+            exchange = self._exchange_of(item)
             exchanges.append(exchange)
             if exchange.last:
                 self._ending = True
                 backlog.clear()
             host.handle(exchange)
         self._corked = False
-        self.flush()
+        if exchanges and exchanges[0].wire is not None:
+            self.flush()
+
+    def _exchange_of(self, request: Request) -> Exchange:
+        return Exchange(
+            self, request, self._host.next_request_id(), monotonic(), not request.keep_alive
+        )
 
     def _reject(self, problem: Problem) -> None:
         """Owe a last answer to what was no request."""
         self._ending = True
         self._backlog.clear()
-        exchange = self._host.begin(self, Request(b"", b"", {}, b"", keep_alive=False))
+        exchange = self._exchange_of(Request(b"", b"", {}, b"", keep_alive=False))
         self._exchanges.append(exchange)
         exchange.problem(problem)
 
@@ -242,8 +248,8 @@ class Connection:
             exchange.last = self._ending = True
         exchange.wire = answer_bytes(
             answer,
-            request_id=exchange.request_id.hex(),
-            date=host.date_line(),
+            request_id=exchange.request_id,
+            date=host.date_line(monotonic()),
             close=exchange.last,
             without_body=exchange.request.method == b"HEAD",
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from api.errors import Problem
 from api.http.answer import Answer, problem_answer
 from api.http.parser import Request
@@ -16,35 +18,34 @@ class Replies(Protocol):
         """Write the answer when its turn comes; False if the connection is gone."""
 
 
-class Exchange:
+class Exchange(Struct, gc=False, eq=False):
     """One request and the answer it gets.
 
+    `gc=False`: its connection holds it until it is written, and lets go of all when it ends.
+
     Attributes:
+        replies: where the answer goes.
         request: as parsed.
         request_id: 16 bytes; `X-Request-Id` is their hexadecimal form.
         arrived_at: monotonic seconds.
+        last: the connection ends with this answer.
         route: label of the matched route, for metrics.
         wire: the answer as bytes, once there is one.
     """
 
-    __slots__ = ("_connection", "arrived_at", "last", "request", "request_id", "route", "wire")
-
-    def __init__(
-        self, connection: Replies, request: Request, request_id: bytes, arrived_at: float
-    ) -> None:
-        self._connection = connection
-        self.request = request
-        self.request_id = request_id
-        self.arrived_at = arrived_at
-        self.route = ""
-        self.wire: bytes | None = None
-        self.last = not request.keep_alive
+    replies: Replies
+    request: Request
+    request_id: bytes
+    arrived_at: float
+    last: bool
+    route: str = ""
+    wire: bytes | None = None
 
     def answer(self, answer: Answer) -> bool:
         """Give the answer; False if one was given before or the connection is gone."""
         if self.wire is not None:
             return False
-        return self._connection.answered(self, answer)
+        return self.replies.answered(self, answer)
 
     def problem(self, problem: Problem) -> bool:
         """Answer with a problem."""

@@ -22,7 +22,7 @@ parser that is told of its framing only.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NoReturn
+from typing import Final, NoReturn, final
 
 import httptools
 from msgspec import Struct
@@ -63,6 +63,7 @@ class Request(Struct, gc=False):
     keep_alive: bool
 
 
+@final
 class Rejection(Struct, frozen=True):
     """What arrived is no request that could be answered; the connection ends with this answer."""
 
@@ -76,6 +77,11 @@ class Phase(Enum):
     IDLE = "between requests"
     HEAD = "in a head"
     BODY = "in a body"
+
+
+_IDLE: Final = Phase.IDLE  # an enumeration looks its member up each time it is named
+_HEAD: Final = Phase.HEAD
+_BODY: Final = Phase.BODY
 
 
 class _StopParsingError(Exception):
@@ -114,7 +120,7 @@ class RequestParser:
     )
 
     def __init__(self, limits: API) -> None:
-        self.phase = Phase.IDLE
+        self.phase: Phase = _IDLE
         self.messages_begun = 0
         self.continue_awaited = False
         self._limits = limits
@@ -150,7 +156,7 @@ class RequestParser:
                 raise
         except httptools.HttpParserError as error:
             self._fail(str(error))
-        if self.phase is not Phase.IDLE and self._rejection is None:
+        if self.phase is not _IDLE and self._rejection is None:
             self._check_raw_bytes()
         finished, self._finished = self._finished, []
         if self._rejection is not None:
@@ -172,7 +178,7 @@ class RequestParser:
 
     def on_message_begin(self) -> None:
         """The first byte of a request line."""
-        self.phase = Phase.HEAD
+        self.phase = _HEAD
         self.messages_begun += 1
         self._target = b""
 
@@ -192,7 +198,7 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         """The empty line after the head."""
-        self.phase = Phase.BODY
+        self.phase = _BODY
         self._method = self._parser.get_method()
         # What comes now are trailers, and they go with the dictionary they are put into.
         self._head, self._headers = self._headers, {}
@@ -223,7 +229,7 @@ class RequestParser:
                 self._keep_alive,
             )
         )
-        self.phase = Phase.IDLE
+        self.phase = _IDLE
         self.continue_awaited = False
         if self._headers:
             self._headers = {}
@@ -267,7 +273,7 @@ class RequestParser:
         """Bound what is buffered for, or wasted on, a message that is still arriving."""
         limits = self._limits
         arrived = self._raw_bytes - self._raw_bytes_before
-        if self.phase is Phase.HEAD:
+        if self.phase is _HEAD:
             if arrived > limits.request_line_bytes_max + limits.header_bytes_max:
                 self._rejection = Rejection("header_fields_too_large", "")
         elif arrived > _BODY_OVERHEAD * limits.body_bytes_max:
@@ -277,7 +283,7 @@ class RequestParser:
         """Read on with a new parser; it learns the framing of a body that is still to come."""
         keep_alive = self._parser.should_keep_alive()
         self._parser = httptools.HttpRequestParser(self)
-        if self.phase is Phase.IDLE:
+        if self.phase is _IDLE:
             return  # there was no body: the request is complete
         method, target, headers = self._method, self._target, self._head
         framing = b"".join(
@@ -292,7 +298,7 @@ class RequestParser:
 
     def _fail(self, reason: str) -> None:
         """Judge an error of llhttp, whose reasons are fixed texts without data."""
-        if self.phase is Phase.IDLE and not self._keep_alive:
+        if self.phase is _IDLE and not self._keep_alive:
             self._ended = True  # data after the last request of the connection: never a request
         elif reason in _VERSION_ERRORS:
             self._rejection = Rejection("http_version_not_supported", "")

@@ -21,7 +21,6 @@ from api.errors import Problem
 from api.http.answer import DateLine, RequestIds, answer_bytes, problem_answer
 from api.http.connection import Connection
 from api.http.exchange import Exchange
-from api.http.parser import Request
 from api.http.readiness import Readiness
 from chassis.log import get_logger
 from chassis.settings import API
@@ -70,8 +69,8 @@ class Server:
         self.counts = ConnectionCounts()
         self._handle = handle
         self._context = context
-        self._request_ids = RequestIds()
-        self.date_line = DateLine().current
+        self.next_request_id = RequestIds().next
+        self.date_line = DateLine().at
         self._connections: set[Connection] = set()
         self._dirty: list[Connection] = []
         self._dirt = trio.Event()
@@ -138,10 +137,13 @@ class Server:
         self._nursery.start_soon(self._run_connection, Connection(self, sock, self._context))
 
     def _turn_away(self, sock: socket.socket) -> None:
-        request_id = self._request_ids.next().hex()
-        answer = problem_answer(Problem("overloaded", retry_after_s=1), request_id)
+        request_id = self.next_request_id()
         wire = answer_bytes(
-            answer, request_id=request_id, date=self.date_line(), close=True, without_body=False
+            problem_answer(Problem("overloaded", retry_after_s=1), request_id.hex()),
+            request_id=request_id,
+            date=self.date_line(monotonic()),
+            close=True,
+            without_body=False,
         )
         with sock:
             if self._context is None:
@@ -183,10 +185,6 @@ class Server:
                 connection.flush()
 
     # What connections ask of their host.
-
-    def begin(self, connection: Connection, request: Request) -> Exchange:
-        """A new exchange with its request id."""
-        return Exchange(connection, request, self._request_ids.next(), monotonic())
 
     def handle(self, exchange: Exchange) -> None:
         """Have it answered; what the handler raises becomes a 500, counted and logged."""

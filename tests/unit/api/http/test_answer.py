@@ -23,7 +23,9 @@ DATE = b"Date: now\r\n"
 
 def wire(answer: Answer, *, close: bool = False, without_body: bool = False) -> tuple[str, bytes]:
     """Head and body of an answer."""
-    data = answer_bytes(answer, request_id="id", date=DATE, close=close, without_body=without_body)
+    data = answer_bytes(
+        answer, request_id=b"\x0a\xbc", date=DATE, close=close, without_body=without_body
+    )
     head, _, body = data.partition(b"\r\n\r\n")
     return head.decode(), body
 
@@ -39,7 +41,7 @@ def test_an_answer_is_whole() -> None:
         "X-Content-Type-Options: nosniff",
         "X-A: b",
         "Date: now",
-        "X-Request-Id: id",
+        "X-Request-Id: 0abc",
         "Location: /a",
         "Content-Length: 2",
     ]
@@ -75,14 +77,28 @@ def test_problems_bring_their_headers() -> None:
 
 def test_the_date_is_written_once_a_second() -> None:
     """And as RFC 9110 wants it."""
-    now = [1_767_323_045.1]
-    date = DateLine(lambda: now[0])
-    first = date.current()
-    now[0] += 0.5
-    assert date.current() is first
-    now[0] += 0.5
+    read: list[float] = []
+
+    def clock() -> float:
+        read.append(1_767_323_045.25 + len(read))
+        return read[-1]
+
+    date = DateLine(clock)
+    first = date.at(10.0)
     assert first == b"Date: Fri, 02 Jan 2026 03:04:05 GMT\r\n"
-    assert date.current() == b"Date: Fri, 02 Jan 2026 03:04:06 GMT\r\n"
+    assert date.at(10.7) is first
+    assert len(read) == 1
+    assert date.at(10.75) == b"Date: Fri, 02 Jan 2026 03:04:06 GMT\r\n"
+
+
+def test_the_date_follows_a_clock_that_is_set_back() -> None:
+    """Within a second: the line is good until the second it names would be over."""
+    now = [1_767_323_045.5]
+    date = DateLine(lambda: now[0])
+    first = date.at(10.0)
+    now[0] -= 3_600
+    assert date.at(10.4) is first
+    assert date.at(10.5) == b"Date: Fri, 02 Jan 2026 02:04:05 GMT\r\n"
 
 
 def test_request_ids_are_drawn_in_blocks_and_never_repeat() -> None:
