@@ -85,6 +85,17 @@ PHASE_FROM: Final[Mapping[int, frozenset[str]]] = MappingProxyType(
     {1: frozenset({"pending"}), 2: frozenset({"pending_verification", "reversing"})}
 )
 
+# What a message is to its transaction. `completion`: the 0220 behind an automatic charge on a
+# dual-message network. `release`: the 0420 + DE 95 that gives back the rest of an authorization.
+# Everything that asks for the transaction itself is its `request`, a canceling 0420 included.
+ATTEMPT_KINDS: Final = ("request", "completion", "reversal", "release", "inquiry")
+SAF_KINDS: Final = ("request", "completion", "reversal", "release")
+# What an operator found out about a message that went to the manual queue.
+SAF_RESOLUTIONS: Final = ("acknowledged", "refused")
+
+# How final a decline is (iso8583 2.3): the rules on trying a card again go by it.
+DECLINE_CLASSES: Final = ("hard", "soft", "data", "generic")
+
 ADVICE_CODES: Final = ("retry_later", "use_other_card", "do_not_retry", "authenticate")
 
 # The intent statuses that admit each operation; `live_transaction_id` must be null as well.

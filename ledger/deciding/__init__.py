@@ -1,0 +1,1 @@
+"""Locked decisions: everything that follows a charge, or happens without one."""
