@@ -146,10 +146,13 @@ class Committer(ABC, Generic[Row, Answer]):
         self, batch: _Batch[Row, Answer], places: list[int], found: list[Answer | None]
     ) -> list[list[int]]:
         """Note what was found; give those that go on waiting, each as a group of its own."""
-        waiting = []
         for place, answer in zip(places, found, strict=True):
             batch.answers[place] = answer
-            if answer is not None or not self._patient:
+        if not self._patient or None not in found:
+            return []
+        waiting = []
+        for place in places:
+            if batch.answers[place] is not None:
                 continue
             batch.waits[place] += 1
             if batch.waits[place] > self._lock_waits_max:

@@ -47,6 +47,8 @@ class Result:
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Unpack every row."""
+        if not self._result.ntuples:  # most look-ups find nothing, in many columns
+            return []
         return list(zip(*map(self.column, range(self._result.nfields)), strict=True))
 
 
