@@ -50,8 +50,6 @@ _INT8 = Struct("!q")
 _INT2_CELL = Struct("!ih")
 _INT4_CELL = Struct("!ii")
 _INT8_CELL = Struct("!iq")
-# The byte counts of short elements as text: in ASCII they are the four bytes of an int32.
-_SHORT_LENGTHS = tuple(f"\0\0\0{chr(length)}" for length in range(128))
 JSONB_VERSION: Final = b"\x01"
 TRUE: Final = b"\x01"
 FALSE: Final = b"\x00"
@@ -156,14 +154,9 @@ def text_array(values: Sequence[str | None]) -> bytes:
     """Pack text[] as UTF-8."""
     if None in values:
         return _array_with_nulls(TEXT, values, text_)
-    lengths = set(map(len, values))  # type: ignore[arg-type]
-    if len(lengths) == 1 and max(lengths) < len(_SHORT_LENGTHS):
-        # Texts of one length, as most columns hold, are put together as one text and encoded
-        # once. Only in ASCII is their length that of their bytes.
-        prefix = _SHORT_LENGTHS[max(lengths)]
-        body = prefix + prefix.join(values)  # type: ignore[arg-type]
-        if body.isascii():
-            return _array(TEXT, len(values), body.encode())
+    body = _short_texts(values)  # type: ignore[arg-type]
+    if body.isascii():  # then the lengths in it are those of the bytes
+        return _array(TEXT, len(values), body.encode())
     return _varying_array(TEXT, [value.encode() for value in values])  # type: ignore[union-attr]
 
 
@@ -183,6 +176,24 @@ def _fixed_array(
     # length of batch, which costs more than packing it.
     body = b"".join(map(cell.pack, repeat(cell.size - LENGTH.size), values))
     return _array(oid, len(values), body)
+
+
+def _short_texts(values: Sequence[str]) -> str:
+    """The body of an array of short ASCII texts, as one text to be encoded at once.
+
+    It is not ASCII where a text or a length is not: such values must go one by one.
+    """
+    lengths = set(map(len, values))
+    if len(lengths) == 1:  # as in most columns
+        prefix = _length_text(*lengths)
+        return prefix + prefix.join(values)
+    prefixes = {length: _length_text(length) for length in lengths}
+    return "".join([prefixes[len(value)] + value for value in values])
+
+
+def _length_text(length: int) -> str:
+    """Four characters that are an int32 in ASCII, or not ASCII for a length above 127."""
+    return f"\0\0\0{chr(min(length, 128))}"
 
 
 def _varying_array(oid: int, values: Sequence[bytes]) -> bytes:

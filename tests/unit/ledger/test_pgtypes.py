@@ -158,13 +158,16 @@ def test_arrays_of_two_dimensions_are_refused() -> None:
         ["0200", "0210"],
         ["Ä200", "0210"],
         ["visa", "mastercard"],
+        ["visa", "Mästercard"],
+        ["visa", "a" * 127],
+        ["visa", "a" * 128],
+        ["visa", "a" * 1_200_000],
         ["a" * 127, "b" * 127],
         ["a" * 128, "b" * 128],
         ["", ""],
     ],
-    ids=["one length", "not ASCII", "two lengths", "longest short", "first long", "empty"],
 )
-def test_texts_of_one_length_are_packed_like_others(values: list[str]) -> None:
-    """Put together at once or one by one, the lengths count bytes and the array is the same."""
+def test_texts_are_packed_alike_at_once_and_one_by_one(values: list[str]) -> None:
+    """Of one length or several, short or long, ASCII or not: lengths count bytes."""
     one_by_one = pgtypes.text_array([*values, None])[pgtypes.ARRAY_HEADER.size : -4]
     assert pgtypes.text_array(values)[pgtypes.ARRAY_HEADER.size :] == one_by_one
