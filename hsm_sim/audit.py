@@ -1,4 +1,7 @@
-"""The HSM's audit log: one chained line per administrative action, none per card.
+"""The HSM's audit log: one chained line per administrative action and per release of cards.
+
+Opening a card leaves no line: it is what the HSM is for, and the card came from its holder. Giving
+back a card that the ledger keeps does leave one, because that is how a vault is emptied.
 
 Each line is a JSON object. `mac` is HMAC-SHA256 under the audit key over the rest of the line,
 which holds the `mac` of the line before it, so a line cannot be edited, dropped, inserted or moved
@@ -26,13 +29,19 @@ from chassis.secrets import Key
 from hsm_sim.durable import locked, sync_folder
 
 Action = Literal[
-    "key_created", "key_destroyed", "key_forgotten", "secrets_sealed", "torn_line_removed"
+    "key_created",
+    "key_destroyed",
+    "key_forgotten",
+    "secrets_sealed",
+    "cards_released",
+    "release_limit_reached",
+    "torn_line_removed",
 ]
 Entry = tuple[Action, dict[str, str | int]]
 _log = get_logger(__name__)
 _GENESIS: Final = "0" * 64
 _TAIL_BYTES: Final = 8_192  # longer than any two lines
-_DETAIL_CHARS_MAX: Final = 256
+DETAIL_CHARS_MAX: Final = 1_152  # room for the 32 ids of a batch in hex; what is longer is cut
 
 
 class AuditError(Exception):
@@ -72,7 +81,7 @@ class AuditLog:
         self._key = key
         self._worker = worker
 
-    def append(self, entries: Sequence[Entry], *, at_s: int) -> AuditLine:
+    def append(self, entries: Sequence[Entry], *, at_s: int, tell: bool = True) -> AuditLine:
         """Write lines durably and return the last of them.
 
         A last line without its line feed was never confirmed to anyone (the process died within
@@ -81,6 +90,7 @@ class AuditLog:
         Args:
             entries: what happened, at least one.
             at_s: seconds since 1970.
+            tell: whether to log the new head too, as the evidence against a cut tail.
 
         Raises:
             AuditError: the last whole line is not one of ours.
@@ -105,7 +115,8 @@ class AuditLog:
             if size == 0:
                 sync_folder(self._path.parent)
         head = lines[-1]
-        _log.info("hsm_audit", action=head.action, sequence=head.sequence, mac=head.mac)
+        if tell:
+            _log.info("hsm_audit", action=head.action, sequence=head.sequence, mac=head.mac)
         return head
 
     def _head(self, whole: bytes, *, is_start: bool) -> AuditLine | None:
@@ -191,4 +202,4 @@ def _read_line(raw: bytes) -> AuditLine | None:
 
 
 def _bounded(value: str | int) -> str | int:
-    return value[:_DETAIL_CHARS_MAX] if isinstance(value, str) else value
+    return value[:DETAIL_CHARS_MAX] if isinstance(value, str) else value

@@ -1,5 +1,8 @@
 """Answering one request: permission, bounds, work. Synchronous, so a batch is never interleaved.
 
+A release of stored cards is the exception: `release` does the work and says what must stand in the
+audit log before anybody hears the answer; the caller has it written by `note`.
+
 The key store is looked at before each request (one system call), so that a rotation or an early
 destruction by another process takes effect at once.
 """
@@ -7,29 +10,39 @@ destruction by another process takes effect at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from chassis.log import get_logger
 from chassis.settings.tree import HSM
+from hsm_sim.audit import Entry
 from hsm_sim.cards import KEY_EXPIRED, UNDECRYPTABLE, open_cards
 from hsm_sim.keystore import Keystore
 from hsm_sim.metrics import HSMCounters
 from hsm_sim.policy import Policy
+from hsm_sim.release import ReleaseLimit, audit_entries, release_cards
 from hsm_sim.seal import NONCE_BYTES, UnsealError, day_of
 from hsm_sim.vault import build_vault
 from hsm_sim.wire import (
     CardsOpened,
+    CardsReleased,
     HSMReply,
     HSMRequest,
     KeysListed,
     ListKeys,
     OpenCards,
     Refused,
+    ReleaseCards,
+    ReleasedCard,
+    ReleaseRefused,
     SealSecrets,
     SecretsSealed,
     SecretsUnsealed,
     UnsealSecrets,
 )
+
+_log = get_logger(__name__)
+_ALARM_EVERY_S = 60.0  # a limit that is reached once is reached a thousand times a second
 
 
 class Commands:
@@ -60,6 +73,11 @@ class Commands:
         self._policy = policy
         self._settings = settings
         self._random = random
+        self._release_limit = ReleaseLimit(
+            max(1, settings.releases_per_minute_max // settings.workers)
+        )
+        self._alarmed_at = float("-inf")
+        self._told_at_s = 0
         self._take_up(now_s)
 
     def answer(self, request: HSMRequest, *, uid: int | None, now_s: int) -> HSMReply:
@@ -70,9 +88,7 @@ class Commands:
         """
         if not self._policy.permits(uid, request):
             return self.refuse("not_permitted")
-        self._store.refresh()
-        if self._store.generation != self._generation:
-            self._take_up(now_s)
+        self._refresh(now_s)
         match request:
             case OpenCards():
                 return self._open_cards(request, now_s)
@@ -82,13 +98,72 @@ class Commands:
                 return KeysListed(self._vault.public_keys(now_s))
             case SealSecrets():
                 return self._seal_secrets(request, uid, now_s)
+            case ReleaseCards():
+                raise TypeError("cards are released by `release`, which says what to note first")
             case _:
                 assert_never(request)
+
+    def release(
+        self, request: ReleaseCards, *, uid: int | None, now_s: int, monotonic_s: float
+    ) -> tuple[HSMReply, list[Entry]]:
+        """Take stored cards out for the user `uid`.
+
+        Returns:
+            The reply, and what `note` must have written before it is given to anybody.
+
+        Raises:
+            KeystoreError: as `answer`.
+        """
+        if not self._policy.permits(uid, request):
+            return self.refuse("not_permitted"), []
+        assert uid is not None  # or the policy had refused
+        count = len(request.cards)
+        if count > self._settings.release_cards_max:
+            return self.refuse("batch_too_large"), []
+        if not self._release_limit.take(count, now=monotonic_s):
+            return self.refuse("rate_limited"), self._alarm(request, uid, monotonic_s)
+        self._refresh(now_s)
+        cards = release_cards(self._vault, request.cards, now_s=now_s)
+        refused = sum(isinstance(card, ReleaseRefused) for card in cards)
+        return CardsReleased(cards), audit_entries(request, uid=uid, refused=refused)
+
+    def count_release(self, request: ReleaseCards, reply: HSMReply) -> None:
+        """Count what an answer gave away, once it is known to be given."""
+        if isinstance(reply, CardsReleased):
+            released = sum(isinstance(card, ReleasedCard) for card in reply.cards)
+            self.counters.cards_released[request.purpose] += released
+            self.counters.cards_not_released_total += len(reply.cards) - released
+
+    def note(self, entries: Sequence[Entry], *, at_s: int) -> None:
+        """Write to the audit log, durably; its head is logged once a second. May run in a thread.
+
+        Raises:
+            AuditError: the log cannot be continued.
+            OSError: the log cannot be written.
+        """
+        tell, self._told_at_s = at_s != self._told_at_s, at_s
+        self._audit_log.append(entries, at_s=at_s, tell=tell)
 
     def refuse(self, reason: str) -> Refused:
         """Refuse a whole request, and count it."""
         self.counters.refusals[reason] += 1
         return Refused(reason)
+
+    def _alarm(self, request: ReleaseCards, uid: int, monotonic_s: float) -> list[Entry]:
+        """Say that somebody wants more cards than is plausible; once a minute."""
+        self.counters.releases_limited_total += len(request.cards)
+        if monotonic_s - self._alarmed_at < _ALARM_EVERY_S:
+            return []
+        self._alarmed_at = monotonic_s
+        limit = self._settings.releases_per_minute_max
+        _log.error("release_limit_reached", uid=uid, purpose=request.purpose, per_minute_max=limit)
+        detail: dict[str, str | int] = {"uid": uid, "purpose": request.purpose}
+        return [("release_limit_reached", detail | {"per_minute_max": limit})]
+
+    def _refresh(self, now_s: int) -> None:
+        self._store.refresh()
+        if self._store.generation != self._generation:
+            self._take_up(now_s)
 
     def _take_up(self, now_s: int) -> None:
         self._vault = build_vault(self._store, now_s=now_s)

@@ -17,14 +17,12 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.cmac import CMAC
 
+from chassis.mac import check_value
 from hsm_sim.durable import write_durably
 
 LMK_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
-_CHECK_VALUE_BYTES: Final = 3
 
 
 class KeystoreError(Exception):
@@ -38,10 +36,7 @@ class LMK:
         if len(key) != LMK_BYTES:
             raise KeystoreError(f"an LMK has {LMK_BYTES} bytes, not {len(key)}")
         self._cipher = AESGCM(key)
-        mac = CMAC(AES(key))
-        mac.update(bytes(16))
-        # The usual check value of an AES key: CMAC of a zero block, three bytes (ANSI X9.24-1).
-        self.check_value = mac.finalize()[:_CHECK_VALUE_BYTES].hex()
+        self.check_value = check_value(key).hex()
 
     def wrap(self, key: bytes, header: bytes) -> bytes:
         """Encrypt a key, bound to the header of its record."""

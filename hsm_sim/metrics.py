@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 from attrs import Factory, define
 
 from chassis.metrics import Histogram, Metrics
 from chassis.mux import MuxCounters
+from hsm_sim.wire import Purpose
 
-REFUSAL_REASONS: Final = ("not_permitted", "batch_too_large", "malformed", "unavailable")
+REFUSAL_REASONS: Final = (
+    "not_permitted",
+    "batch_too_large",
+    "malformed",
+    "rate_limited",
+    "unavailable",
+)
+PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 _BATCH_BOUNDS_S: Final = (0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.05)
 
 
@@ -22,6 +30,9 @@ class HSMCounters:
     cards_opened_total: int = 0
     cards_undecryptable_total: int = 0
     cards_key_expired_total: int = 0
+    cards_released: dict[str, int] = Factory(lambda: dict.fromkeys(PURPOSES, 0))
+    cards_not_released_total: int = 0
+    releases_limited_total: int = 0  # cards refused because of the limit per minute
     secrets_sealed_total: int = 0
     secrets_unsealed_total: int = 0
     secrets_refused_total: int = 0  # blobs that did not open
@@ -37,6 +48,8 @@ def register(metrics: Metrics, counters: HSMCounters, mux: MuxCounters) -> None:
         "cards_opened_total": "Cards opened and sealed again",
         "cards_undecryptable_total": "Cards refused: did not open, or not of the agreed form",
         "cards_key_expired_total": "Cards refused: their capture key is destroyed",
+        "cards_not_released_total": "Stored cards that did not unseal or are shredded",
+        "releases_limited_total": "Stored cards wanted beyond the limit of a minute",
         "secrets_sealed_total": "Merchant secrets sealed",
         "secrets_unsealed_total": "Merchant secrets unsealed",
         "secrets_refused_total": "Merchant secrets that did not open",
@@ -45,6 +58,13 @@ def register(metrics: Metrics, counters: HSMCounters, mux: MuxCounters) -> None:
     }
     for noun, documentation in described.items():
         metrics.counter(noun, documentation, partial(getattr, counters, noun))
+    for purpose in PURPOSES:
+        metrics.counter(
+            "cards_released_total",
+            "Stored cards given back",
+            partial(counters.cards_released.__getitem__, purpose),
+            purpose=purpose,
+        )
     for reason in REFUSAL_REASONS:
         metrics.counter(
             "requests_refused_total",

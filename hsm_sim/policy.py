@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hsm_sim.wire import ListKeys, OpenCards, SealSecrets, UnsealSecrets
+from hsm_sim.wire import ListKeys, OpenCards, ReleaseCards, SealSecrets, UnsealSecrets
 
 ROLES: Final[Mapping[str, frozenset[type]]] = {
-    "switch": frozenset({ListKeys, OpenCards}),
+    "switch": frozenset({ListKeys, OpenCards, ReleaseCards}),
     "api": frozenset({ListKeys, UnsealSecrets}),
     "admin": frozenset({ListKeys, SealSecrets}),
 }

@@ -110,6 +110,17 @@ class Fingerprint:
         return keyed.finalize()[:FINGERPRINT_BYTES]
 
 
+def key_version(blob: bytes) -> int:
+    """The key version that a blob names, to tell why it does not open; 0 where it names none.
+
+    Nothing vouches for it: a blob that does open has shown that it told the truth.
+    """
+    if len(blob) < _BLOB_BYTES_MIN or blob[0] != _FORMAT:
+        return 0
+    version: int = _HEADER.unpack_from(blob)[1]
+    return version
+
+
 def day_of(now_s: int) -> int:
     """Count whole days since 1970-01-01 UTC."""
     return now_s // SECONDS_PER_DAY

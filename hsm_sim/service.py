@@ -58,6 +58,7 @@ async def serve(service: Service) -> None:
         service.ready()
         async with trio.open_nursery() as working:
             working.start_soon(server.work)
+            working.start_soon(server.work_on_releases)
             await service.draining.wait()
             server.drain()
         with trio.move_on_after(settings.drain_linger_s):

@@ -6,7 +6,7 @@ one generation of keys. What is constant for a key is computed here, once, not p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hsm_sim.backends.native import NativeBackend
@@ -35,6 +35,7 @@ class Vault:
     Attributes:
         captures: by kid; dates are checked at each use.
         expired: kids of capture keys that are destroyed but not yet forgotten.
+        cards_until: when each version of the card key dies, in seconds since 1970; 0 = is dead.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Vault:
         backend: Backend,
         captures: dict[str, Capture],
         expired: frozenset[str],
+        cards_until: Mapping[int, int],
         cards: Sealer,
         secrets: Sealer,
         fingerprint: Fingerprint,
@@ -51,6 +53,7 @@ class Vault:
         self.backend = backend
         self.captures = captures
         self.expired = expired
+        self.cards_until = cards_until
         self.cards = cards
         self.secrets = secrets
         self.fingerprint = fingerprint
@@ -103,6 +106,11 @@ def build_vault(store: Keystore, *, now_s: int) -> Vault:
             for record in store.records
             if record.usage == "capture" and record.id not in captures
         ),
+        cards_until={
+            record.version: record.destroy_at_s if record.wrapped else 0
+            for record in store.records
+            if record.usage == "card"
+        },
         cards=Sealer(CARD_LABEL, _materials(store, living, "card")),
         secrets=Sealer(SECRET_LABEL, _materials(store, living, "secret")),
         fingerprint=Fingerprint(fingerprints[max(fingerprints)]),

@@ -1,12 +1,16 @@
 """What clients of the HSM say and hear: msgspec records over `chassis.mux`, nothing else.
 
 Requests and replies travel as tagged arrays. A batch is one request, so that one round trip
-serves up to `hsm.batch_cards_max` cards. Clear card data appears in `OpenedCard` only.
+serves up to `hsm.batch_cards_max` cards. Clear card data appears in `OpenedCard` and
+`ReleasedCard` only.
+
+Any request may be answered `Refused` instead, whole. Where a batch has an entry per item, the
+answer has one in the same place, and one bad item never affects its neighbors.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from msgspec import Meta, Struct
 
@@ -77,6 +81,54 @@ class CardsOpened(Struct, array_like=True, gc=False, tag="cards_opened"):
     cards: list[OpenedCard | CardRefused]
 
 
+Purpose = Literal["capture", "refund", "reversal", "inquiry", "retry"]
+
+
+class CardToRelease(Struct, array_like=True, gc=False, frozen=True):
+    """One sealed card of the ledger, and the row it was sealed for.
+
+    The two ids must be those that `CardToOpen` carried when `sealed` was made: they are its AAD.
+    """
+
+    sealed: bytes  # `OpenedCard.sealed`, as the ledger keeps it
+    intent_id: Id16  # noted in the audit log
+    merchant_id: Id16
+
+
+class ReleaseCards(Struct, array_like=True, gc=False, frozen=True, tag="release_cards"):
+    """Give back the cards that a message needs which follows a charge (role: switch).
+
+    At most `hsm.release_cards_max` cards. The batch is in the audit log, durably, before it is
+    answered: how many, for what, for which intents. Answered by `CardsReleased`, or refused whole:
+    `rate_limited` (`hsm.releases_per_minute_max` within 60 seconds: nothing was released; try
+    again within the minute), `batch_too_large`, `not_permitted`, `unavailable`.
+    """
+
+    purpose: Purpose
+    cards: list[CardToRelease]
+
+
+class ReleasedCard(Masked, frozen=True, tag="released"):
+    """Number and expiry of a card, for the switch's memory only. There is no CVC to give back."""
+
+    pan: str  # 12-19 digits
+    expiry: str  # YYMM, as DE 14 wants it
+
+
+class ReleaseRefused(Struct, array_like=True, gc=False, frozen=True, tag="release_refused"):
+    """This card cannot be given back, now or later."""
+
+    # card_undecryptable: altered, of another intent or merchant, or of a key that never was ours
+    # card_shredded: the key of its day is destroyed; it is past refunds and disputes
+    code: Literal["card_undecryptable", "card_shredded"]
+
+
+class CardsReleased(Struct, array_like=True, gc=False, tag="cards_released"):
+    """One entry per card, in order."""
+
+    cards: list[ReleasedCard | ReleaseRefused]
+
+
 class ListKeys(Struct, array_like=True, gc=False, frozen=True, tag="list_keys"):
     """The public capture keys (any role)."""
 
@@ -124,10 +176,10 @@ class SecretsUnsealed(Masked, frozen=True, tag="secrets_unsealed"):
 
 
 class Refused(Struct, array_like=True, gc=False, frozen=True, tag="hsm_refused"):
-    """The whole request was refused: wrong role, too large or uneven a batch, too busy."""
+    """The whole request was refused and nothing was done."""
 
-    reason: str  # not_permitted | batch_too_large | malformed | unavailable
+    reason: str  # not_permitted | batch_too_large | malformed | rate_limited | unavailable
 
 
-HSMRequest = OpenCards | ListKeys | SealSecrets | UnsealSecrets
-HSMReply = CardsOpened | KeysListed | SecretsSealed | SecretsUnsealed | Refused
+HSMRequest = OpenCards | ReleaseCards | ListKeys | SealSecrets | UnsealSecrets
+HSMReply = CardsOpened | CardsReleased | KeysListed | SecretsSealed | SecretsUnsealed | Refused

@@ -68,6 +68,12 @@ class HSM(Section, frozen=True):
     batches_in_flight_max: int = 4  # per worker: enough to keep it busy
     queue_requests_max: int = 64  # of all peers, per worker: 100 ms of work, then a refusal
     batch_secrets_max: int = 256  # merchant secrets a request: 1 ms of one core
+    release_cards_max: int = 32  # stored cards given back by one request: 0.1 ms of one core
+    release_group_max: int = 16  # requests whose audit lines share one write to disk
+    # A switch in wrong hands could ask for every stored card. The audit log tells of it; this
+    # bounds it, over any 60 s and all workers. The default is 10,000 payments a second, each
+    # needing its card once more: set it to a few times what your busiest minute asks for.
+    releases_per_minute_max: int = 600_000
     capture_key_active_s: int = 86_400
     capture_key_decrypt_only_s: int = 86_400
     capture_key_overlap_s: int = 600  # the next key is out before the last retires: 2 x its cache

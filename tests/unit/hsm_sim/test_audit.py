@@ -9,7 +9,7 @@ import pytest
 
 from chassis.masking import mask_text
 from chassis.secrets import Key
-from hsm_sim.audit import AuditError, AuditLine, AuditLog, mac_of, verify
+from hsm_sim.audit import DETAIL_CHARS_MAX, AuditError, AuditLine, AuditLog, mac_of, verify
 
 KEY = Key(bytes(range(32)))
 NOW_S = 1_767_323_045
@@ -158,7 +158,7 @@ def test_details_are_bounded(tmp_path: Path) -> None:
     """No detail can make a line longer than the tail that is read back."""
     log, path = _log(tmp_path)
     line = log.append([("key_created", {"id": "x" * 100_000})], at_s=NOW_S)
-    assert len(str(line.detail["id"])) == 256
+    assert len(str(line.detail["id"])) == DETAIL_CHARS_MAX
     assert isinstance(log.append([("key_created", {})], at_s=NOW_S), AuditLine)
     assert _kinds(path) == []
 
@@ -168,3 +168,15 @@ def test_a_head_is_never_masked_in_a_log() -> None:
     line = AuditLine(sequence=1, at_s=NOW_S, worker=0, action="key_created", detail={}, previous="")
     heads = [mac_of(line, Key(number.to_bytes(32))) for number in range(500)]
     assert [mask_text(head) for head in heads] == heads
+
+
+def test_a_head_is_told_unless_told_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log of the process has the head of an append, so that a cut tail shows; some are many."""
+    log, _ = _log(tmp_path)
+    told = log.append([("key_created", {})], at_s=NOW_S)
+    untold = log.append([("cards_released", {})], at_s=NOW_S, tell=False)
+    said = "".join(capsys.readouterr())
+    assert told.mac in said
+    assert untold.mac not in said

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -16,9 +18,11 @@ from hsm_sim.keys import slots
 from hsm_sim.keystore import Keystore, KeystoreError
 from hsm_sim.metrics import register
 from hsm_sim.policy import Policy
+from hsm_sim.vault import build_vault
 from hsm_sim.wire import (
     CardRefused,
     CardsOpened,
+    CardsReleased,
     HSMReply,
     HSMRequest,
     KeysListed,
@@ -26,12 +30,16 @@ from hsm_sim.wire import (
     OpenCards,
     OpenedCard,
     Refused,
+    ReleaseCards,
+    ReleasedCard,
+    ReleaseRefused,
     SealSecrets,
     SecretsSealed,
     SecretsUnsealed,
     UnsealSecrets,
 )
 from tests.support.hsm import DAY_S, NOW_S, open_store, sealed_card
+from tests.support.hsm_release import stored_card
 
 SWITCH, API, ADMIN, STRANGER = 1001, 1002, 1003, 1004
 SETTINGS = HSM()
@@ -40,15 +48,27 @@ SETTINGS = HSM()
 class Worker:
     """Commands over a store of their own."""
 
-    def __init__(self, folder: Path, *, number: int = 0) -> None:
+    def __init__(self, folder: Path, *, number: int = 0, settings: HSM = SETTINGS) -> None:
         self.store: Keystore = open_store(folder, worker=number)
         self.commands = Commands(
             store=self.store,
             policy=Policy({"switch": SWITCH, "api": API, "admin": ADMIN}),
-            settings=SETTINGS,
+            settings=settings,
             random=os.urandom,
             now_s=NOW_S,
         )
+
+    def release(
+        self, request: ReleaseCards, uid: int | None = SWITCH, monotonic_s: float = 0.0
+    ) -> HSMReply:
+        """Ask for stored cards, and have the answer noted."""
+        reply, entries = self.commands.release(
+            request, uid=uid, now_s=NOW_S, monotonic_s=monotonic_s
+        )
+        if entries:
+            self.commands.note(entries, at_s=NOW_S)
+        self.commands.count_release(request, reply)
+        return reply
 
     def ask(self, request: HSMRequest, uid: int | None, now_s: int = NOW_S) -> HSMReply:
         """Ask as a user."""
@@ -101,6 +121,65 @@ def test_cards_open_in_batches_up_to_the_limit(worker: Worker) -> None:
     assert [isinstance(answer, OpenedCard) for answer in reply.cards] == [True] * 32
     assert worker.ask(OpenCards([card] * 33), SWITCH) == Refused("batch_too_large")
     assert worker.commands.counters.cards_opened_total == 32
+
+
+def test_stored_cards_are_released_to_the_switch_alone(worker: Worker) -> None:
+    """Neither the api nor an administrator nor root gets a stored card; nothing is noted of it."""
+    card = stored_card(build_vault(worker.store, now_s=NOW_S))
+    request = ReleaseCards("capture", [card])
+    for uid in (API, ADMIN, STRANGER, 0, None):
+        reply, entries = worker.commands.release(request, uid=uid, now_s=NOW_S, monotonic_s=0)
+        assert (reply, entries) == (Refused("not_permitted"), [])
+    assert worker.release(request) == CardsReleased([ReleasedCard("4242424242424242", "3012")])
+
+
+def test_a_release_is_a_batch_with_one_answer_each(worker: Worker, tmp_path: Path) -> None:
+    """Thirty-two cards are a batch, thirty-three are refused; each batch leaves its line."""
+    card = stored_card(build_vault(worker.store, now_s=NOW_S))
+    bad = msgspec.structs.replace(card, intent_id=bytes(16))
+    reply = worker.release(ReleaseCards("refund", [card, bad] * 16))
+    assert isinstance(reply, CardsReleased)
+    assert reply.cards[1::2] == [ReleaseRefused("card_undecryptable")] * 16
+    assert worker.release(ReleaseCards("refund", [card] * 33)) == Refused("batch_too_large")
+    assert worker.release(ReleaseCards("refund", [])) == CardsReleased([])
+    lines = (tmp_path / "hsm" / "audit.log").read_text().splitlines()[6:]
+    (detail,) = (json.loads(line)["detail"] for line in lines)
+    assert {name: detail[name] for name in ("purpose", "count", "refused", "uid")} == {
+        "purpose": "refund",
+        "count": 32,
+        "refused": 16,
+        "uid": SWITCH,
+    }
+    assert "4242" not in lines[0].replace(detail["intents"], "")
+    assert worker.commands.counters.cards_released["refund"] == 16
+    assert worker.commands.counters.cards_not_released_total == 16
+
+
+def test_the_vault_cannot_be_drained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Past the limit of a minute every request is refused; log and audit say so once a minute."""
+    # Two workers, each of which keeps to its half.
+    worker = Worker(tmp_path, settings=HSM(workers=2, releases_per_minute_max=128))
+    request = ReleaseCards("inquiry", [stored_card(build_vault(worker.store, now_s=NOW_S))] * 32)
+    replies = [worker.release(request, monotonic_s=second) for second in (0, 1, 2, 3, 59)]
+    assert [isinstance(reply, CardsReleased) for reply in replies] == [True] * 2 + [False] * 3
+    assert replies[2:] == [Refused("rate_limited")] * 3
+    assert isinstance(worker.release(request, monotonic_s=60), CardsReleased)
+    assert worker.release(request, monotonic_s=60) == Refused("rate_limited")
+    assert worker.release(request, monotonic_s=62.5) == CardsReleased(
+        [ReleasedCard("4242424242424242", "3012")] * 32
+    )
+    assert worker.release(request, monotonic_s=63) == Refused("rate_limited")
+    assert worker.commands.counters.releases_limited_total == 5 * 32
+    assert "".join(capsys.readouterr()).count('"event": "release_limit_reached"') == 2
+    log = (tmp_path / "hsm" / "audit.log").read_text()
+    assert log.count('"release_limit_reached"') == 2
+    assert log.count('"cards_released"') == 4
+
+
+def test_a_release_is_not_answered_by_the_way_of_the_others(worker: Worker) -> None:
+    """There is no door to stored cards that leaves no trace."""
+    with pytest.raises(TypeError, match="note first"):
+        worker.ask(ReleaseCards("capture", []), SWITCH)
 
 
 def test_secrets_come_back_in_their_own_context(worker: Worker) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import pytest
 
 from hsm_sim.policy import Policy
-from hsm_sim.wire import ListKeys, OpenCards, SealSecrets, UnsealSecrets
+from hsm_sim.wire import ListKeys, OpenCards, ReleaseCards, SealSecrets, UnsealSecrets
 
 SEPARATE = Policy({"switch": 1001, "api": 1002, "admin": 1003, "postgres": 1004})
-REQUESTS = [OpenCards([]), UnsealSecrets([], []), SealSecrets([], []), ListKeys()]
+REQUESTS = [
+    OpenCards([]),
+    ReleaseCards("capture", []),
+    UnsealSecrets([], []),
+    SealSecrets([], []),
+    ListKeys(),
+]
 
 
 @pytest.mark.parametrize(
     ("uid", "permitted"),
     [
-        (1001, [OpenCards, ListKeys]),
+        (1001, [OpenCards, ReleaseCards, ListKeys]),
         (1002, [UnsealSecrets, ListKeys]),
         (1003, [SealSecrets, ListKeys]),
         (1004, []),

@@ -14,6 +14,7 @@ from hsm_sim.seal import (
     UnsealError,
     card_context,
     day_of,
+    key_version,
 )
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -42,6 +43,13 @@ def test_the_layout_is_the_documented_one() -> None:
     assert blob[:7] == b"\x01" + (7).to_bytes(4, "big") + DAY.to_bytes(2, "big")
     assert blob[7:19] == NONCE
     assert len(blob) == 7 + 12 + 20 + 16
+
+
+def test_a_blob_names_its_key_version() -> None:
+    """Also to those who lack the key; what is too short or of another format names none."""
+    blob = Sealer(CARD_LABEL, {7: KEY}).seal(b"", CONTEXT, day=DAY, nonce=NONCE)
+    assert key_version(blob) == 7
+    assert key_version(blob[:-1]) == key_version(b"\x02" + blob[1:]) == key_version(b"") == 0
 
 
 def test_any_flipped_bit_is_refused() -> None:

@@ -15,11 +15,14 @@ import trio
 from chassis.mux import MuxClient, MuxClosedError, MuxError, dial_unix
 from chassis.settings.tree import HSM, MuxLimits
 from hsm_sim.commands import Commands
+from hsm_sim.durable import locked
 from hsm_sim.lmk import KeystoreError
 from hsm_sim.policy import Policy
 from hsm_sim.server import HSMServer
+from hsm_sim.vault import build_vault
 from hsm_sim.wire import (
     CardsOpened,
+    CardsReleased,
     HSMReply,
     HSMRequest,
     KeysListed,
@@ -27,10 +30,13 @@ from hsm_sim.wire import (
     OpenCards,
     OpenedCard,
     Refused,
+    ReleaseCards,
+    ReleasedCard,
     SealSecrets,
     SecretsSealed,
 )
 from tests.support.hsm import NOW_S, open_store, sealed_card
+from tests.support.hsm_release import stored_card
 
 LIMITS = MuxLimits()
 ME = os.getuid()
@@ -95,6 +101,7 @@ async def serving(
         await nursery.start(bench.server.serve, bench.listener)
         if working:
             nursery.start_soon(bench.server.work)
+            nursery.start_soon(bench.server.work_on_releases)
         yield bench
         nursery.cancel_scope.cancel()
 
@@ -241,3 +248,76 @@ async def test_nothing_is_sealed_without_its_audit_line(tmp_path: Path) -> None:
         assert await client.call(SealSecrets([b"sk"], [b"m"])) == Refused("unavailable")
         assert isinstance(await client.call(ListKeys()), KeysListed)
         assert bench.commands.counters.secrets_sealed_total == 0
+
+
+def _request_of(folder: Path, *, cards: int = 1) -> ReleaseCards:
+    """A request for stored cards of the store that a bench has made."""
+    vault = build_vault(open_store(folder), now_s=NOW_S)
+    return ReleaseCards("capture", [stored_card(vault)] * cards)
+
+
+async def test_cards_are_opened_while_an_audit_line_is_written(tmp_path: Path) -> None:
+    """A slow disk delays those who want stored cards, nobody else, and they share its next write.
+
+    The lock of the log, held here, makes it slow.
+    """
+    async with serving(tmp_path) as bench, bench.client() as client:
+        request = _request_of(tmp_path, cards=2)
+        released: list[HSMReply | MuxError] = []
+        with locked(tmp_path / "hsm" / "audit.lock"):
+            client.submit(request, released.append)
+            await until(lambda: bench.server.releases.peak == 1 and not bench.server.releases)
+            for _ in range(5):
+                client.submit(request, released.append)
+            await until(lambda: len(bench.server.releases) == 5)
+            assert isinstance(await client.call(ListKeys()), KeysListed)
+            assert released == []
+        await until(lambda: len(released) == 6)
+        assert released == [CardsReleased([ReleasedCard("4242424242424242", "3012")] * 2)] * 6
+        assert bench.commands.counters.cards_released["capture"] == 12
+    lines = (tmp_path / "hsm" / "audit.log").read_bytes().splitlines()
+    assert sum(b"cards_released" in line for line in lines) == 6
+
+
+async def test_nothing_is_released_without_its_audit_line(tmp_path: Path) -> None:
+    """Where the log cannot be continued no stored card leaves, and new cards are opened."""
+    async with serving(tmp_path) as bench, bench.client() as client:
+        request = _request_of(tmp_path)
+        log = tmp_path / "hsm" / "audit.log"
+        log.write_bytes(log.read_bytes().replace(b"audit-1", b"audit-2"))
+        assert await client.call(request) == Refused("unavailable")
+        assert bench.commands.counters.cards_released["capture"] == 0
+        listed = await client.call(ListKeys())
+        assert isinstance(listed, KeysListed)
+        assert isinstance(await client.call(OpenCards([sealed_card(listed.keys)])), CardsOpened)
+
+
+async def test_releases_share_the_bound_of_the_queue(tmp_path: Path) -> None:
+    """A peer holds half of the places in all, whatever it asks for."""
+    settings = HSM(queue_requests_max=8)
+    async with serving(tmp_path, settings=settings, working=False) as bench:
+        async with bench.client() as client:
+            replies: list[HSMReply | MuxError] = []
+            for number in range(10):
+                request = ReleaseCards("capture", []) if number % 2 else ListKeys()
+                client.submit(request, replies.append)
+            await until(lambda: len(replies) == 6)
+            assert (len(bench.server.inbox), len(bench.server.releases)) == (2, 2)
+        with trio.fail_after(5):
+            await bench.server.gone()
+        bench.server.drain()
+        await bench.server.work_on_releases()
+        assert bench.server.mux.counters.dropped_total == 2
+
+
+async def test_a_broken_store_ends_the_releases_too(tmp_path: Path) -> None:
+    """The process is to end, as for any other request."""
+    bench = Bench(tmp_path, {"switch": ME}, HSM())
+    async with trio.open_nursery() as outer:
+        await outer.start(bench.server.serve, bench.listener)
+        async with bench.client() as client:
+            (tmp_path / "hsm" / "keys.json").write_bytes(b"")
+            client.submit(ReleaseCards("capture", []), lambda _: None)
+            with pytest.raises(KeystoreError, match=r"keys\.json"), trio.fail_after(5):
+                await bench.server.work_on_releases()
+        outer.cancel_scope.cancel()

@@ -15,6 +15,7 @@ from hsm_sim.wire import (
     HSMReply,
     HSMRequest,
     OpenedCard,
+    ReleasedCard,
     SealSecrets,
     SecretsUnsealed,
 )
@@ -22,6 +23,7 @@ from hsm_sim.wire import (
 PAN = "4242424242424242"
 SECRETS: list[Struct] = [
     OpenedCard(PAN, "3012", "123", "A CARDHOLDER", b"sealed", b"f" * 16),
+    ReleasedCard(PAN, "3012"),
     SealSecrets([b"sk_test_docs"], [b"context"]),
     SecretsUnsealed([b"sk_test_docs"]),
 ]
