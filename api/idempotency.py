@@ -1,7 +1,7 @@
 """Digests that stand for an idempotency key and for the request made under it.
 
-BLAKE2b-128 over the parts, each of varying length with its length before it, so that none can run
-over into the next.
+BLAKE2b-128 over the parts, in an order that lets none run over into the next: what varies in length
+either comes last or cannot hold what ends it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
+from api.http.parser import Request
+
 DIGEST_BYTES: Final = 16
-_SERVER, _BROWSER = b"s", b"b"  # one byte each, so they need no length before them
+_SERVER, _BROWSER = b"s", b"b"  # an intent follows the latter, and nothing the former
 _TEST, _LIVE = b"t", b"l"
 
 
@@ -25,25 +27,14 @@ def key_digest(merchant_id: bytes, *, live: bool, intent_id: bytes = b"", key: b
     """
     credential_class = _BROWSER if intent_id else _SERVER
     mode = _LIVE if live else _TEST
-    return _digest(
-        b"%d:%b%b%b%d:%b%d:%b"
-        % (
-            len(merchant_id),
-            merchant_id,
-            mode,
-            credential_class,
-            len(intent_id),
-            intent_id,
-            len(key),
-            key,
-        )
-    )
+    parts = merchant_id + mode + credential_class + intent_id + key
+    return blake2b(parts, digest_size=DIGEST_BYTES).digest()
 
 
-def request_hash(method: bytes, target: bytes, body: bytes) -> bytes:
-    """What makes two requests under one key the same request."""
-    return _digest(b"%d:%b%d:%b%d:%b" % (len(method), method, len(target), target, len(body), body))
+def request_hash(request: Request) -> bytes:
+    """What makes two requests under one key the same request: method, target and body.
 
-
-def _digest(parts: bytes) -> bytes:
+    Neither a method nor a target holds a space; the body's hash is there for the signature.
+    """
+    parts = b"%b %b %b" % (request.method, request.target, request.body_hash())
     return blake2b(parts, digest_size=DIGEST_BYTES).digest()

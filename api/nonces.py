@@ -61,7 +61,7 @@ class NonceTable:
 
     __slots__ = (
         "_current",
-        "_key",
+        "_keyed",
         "_mask",
         "_newest_s",
         "_previous",
@@ -81,7 +81,7 @@ class NonceTable:
             raise ValueError("the number of slots must be a power of two")
         self._mask = slots - 1
         self._used_max = slots * _FULL_NUMERATOR // _FULL_DENOMINATOR
-        self._key = key
+        self._keyed = blake2b(digest_size=_DIGEST_BYTES, key=key)
         self._retention_s = retention_s
         self._rotate_at = now + retention_s
         self._current = array("Q", bytes(slots * _DIGEST_BYTES))
@@ -106,10 +106,9 @@ class NonceTable:
         """
         if now >= self._rotate_at:
             self._rotate(now)
-        digest = blake2b(
-            publishable_key + b"\0" + nonce, digest_size=_DIGEST_BYTES, key=self._key
-        ).digest()
-        entry = int.from_bytes(digest) or 1
+        digest = self._keyed.copy()
+        digest.update(publishable_key + b"\0" + nonce)
+        entry = int.from_bytes(digest.digest()) or 1
         mask = self._mask
         table, at = self._previous, entry & mask
         while found := table[at]:

@@ -101,7 +101,7 @@ class PaymentIntents:
             metadata=_encode(body.metadata) if body.metadata else b"",
             merchant_reference=body.merchant_reference or "",
             key_digest=key_digest(merchant.merchant_id, live=merchant.live, key=key),
-            request_hash=request_hash(request.method, request.target, request.body),
+            request_hash=request_hash(request),
             expires_at_us=self.now_us() + self.expiry_us,
         )
         go_on = partial(self._created, public, client_secret)
@@ -190,7 +190,7 @@ class PaymentIntents:
                 intent_id=b"" if call.intent is None else intent_id,
                 key=key,
             ),
-            request_hash=request_hash(request.method, request.target, request.body),
+            request_hash=request_hash(request),
             request_id=call.exchange.request_id,
         )
         deliver = delivery(call, self._charged)

@@ -209,7 +209,7 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._fixed: dict[bytes, dict[bytes, Route]] = {}
-        self._variable: list[tuple[bytes, bytes, dict[bytes, Route]]] = []
+        self._variable: list[tuple[bytes, bytes, slice, dict[bytes, Route]]] = []
         for route in routes:
             methods = self._methods(route.path)
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
@@ -222,11 +222,12 @@ class Router:
             return self._fixed.setdefault(path.encode(), {})
         head, _, rest = path.encode().partition(b"{")
         before, after = head, rest.partition(b"}")[2]
-        for known_before, known_after, methods in self._variable:
+        for known_before, known_after, _parameter, methods in self._variable:
             if (known_before, known_after) == (before, after):
                 return methods
         methods = {}
-        self._variable.append((before, after, methods))
+        parameter = slice(len(before), -len(after) or None)
+        self._variable.append((before, after, parameter, methods))
         return methods
 
     def match(self, method: bytes, path: bytes) -> tuple[Route, str]:
@@ -246,9 +247,9 @@ class Router:
         return route, parameter
 
     def _match_variable(self, path: bytes) -> tuple[dict[bytes, Route], str]:
-        for before, after, methods in self._variable:
+        for before, after, within, methods in self._variable:
             if path.startswith(before) and path.endswith(after):
-                parameter = path[len(before) : len(path) - len(after)]
+                parameter = path[within]
                 if parameter and b"/" not in parameter:
                     return methods, parameter.decode("latin-1")
         raise _NOT_FOUND

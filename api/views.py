@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -21,7 +21,7 @@ from ledger import records
 from ledger.ids import public_id
 from switch.wire import TransactionState
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_from_timestamp: Final = datetime.fromtimestamp
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 # What a decline code means, for people; the code alone is for programs.
@@ -42,8 +42,11 @@ _REVERSED: Final = "The payment could not be confirmed and was reversed; nothing
 
 
 def instant(at_us: int) -> datetime:
-    """An instant of the ledger, microseconds since 1970, exactly."""
-    return _EPOCH + timedelta(0, 0, at_us)
+    """An instant of the ledger, microseconds since 1970.
+
+    Exact until 2242: up to there a float of seconds is nearer to its microsecond than to any other.
+    """
+    return _from_timestamp(at_us / 1_000_000, UTC)
 
 
 def transaction(state: TransactionState, payment_intent: str) -> Transaction:

@@ -9,7 +9,6 @@ nothing that two implementations could do differently.
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -35,9 +34,9 @@ def canonical_string(
     target: bytes,
     content_type: bytes,
     idempotency_key: bytes,
-    body: bytes,
+    body_hash: bytes,
 ) -> bytes:
-    """The ten lines.
+    """The ten lines; `body_hash` is the last of them.
 
     Raises:
         CanonicalStringError: a part contains a line feed.
@@ -53,7 +52,7 @@ def canonical_string(
             target,
             content_type,
             idempotency_key,
-            sha256(body).hexdigest().encode(),
+            body_hash,
         )
     )
     if canonical.count(b"\n") != LINES - 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from binascii import unhexlify
 from datetime import datetime
 from typing import Final
 
@@ -10,9 +11,9 @@ from msgspec import Struct
 
 from api.http.parser import Request
 
-_SCHEME: Final = b"Bearer "
 _SIGNATURE_PREFIX: Final = b"sha256="
-_KEY = re.compile(rb"pk_(test|live)_[A-Za-z0-9_]{4,64}")
+# A scheme may be written in any case (RFC 9110, 11.1).
+_AUTHORIZATION = re.compile(rb"(?i:Bearer) (pk_(test|live)_[A-Za-z0-9_]{4,64})")
 _TIMESTAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _NONCE = re.compile(rb"[A-Za-z0-9_-]{16,64}")
 _SIGNATURE = re.compile(rb"sha256=[0-9a-f]{64}")
@@ -93,7 +94,7 @@ class CredentialReader:
             timestamp,
             self._timestamp_s(timestamp),
             nonce,
-            bytes.fromhex(signature[len(_SIGNATURE_PREFIX) :].decode()),
+            unhexlify(signature[len(_SIGNATURE_PREFIX) :]),
         )
 
     def _timestamp_s(self, timestamp: bytes) -> int:
@@ -126,13 +127,11 @@ def read_idempotency_key(request: Request) -> bytes | None:
 
 
 def _publishable_key(authorization: bytes) -> tuple[bytes, bool]:
-    scheme, key = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
-    match = _KEY.fullmatch(key)
-    # A scheme may be written in any case (RFC 9110, 11.1).
-    if match is None or (scheme != _SCHEME and scheme.capitalize() != _SCHEME):
+    match = _AUTHORIZATION.fullmatch(authorization)
+    if match is None:
         form = "Bearer and a publishable key pk_test_… or pk_live_…"
         raise _badly_formed("Authorization", authorization, form)
-    return key, match[1] == b"live"
+    return match[1], match[2] == b"live"
 
 
 def _browser_credential(key: bytes, client_secret: bytes, *, live: bool) -> BrowserCredential:

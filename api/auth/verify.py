@@ -108,7 +108,7 @@ def canonical_of(credential: SignedCredential, request: Request) -> bytes:
         target=request.target,
         content_type=headers.get(b"content-type", b""),
         idempotency_key=headers.get(b"idempotency-key", b""),
-        body=request.body,
+        body_hash=request.body_hash(),
     )
 
 

@@ -22,6 +22,7 @@ parser that is told of its framing only.
 from __future__ import annotations
 
 from enum import Enum
+from hashlib import sha256
 from typing import Final, NoReturn, final
 
 import httptools
@@ -32,6 +33,8 @@ from chassis.settings import API
 RECEIVE_BYTES: Final = 16_384  # one read of a socket: one TLS record, a burst of requests
 HEADER_FIELDS_MAX: Final = 100
 _BODY_OVERHEAD: Final = 8  # one-byte chunks cost six bytes each; more is padding by extensions
+
+_EMPTY_HASH: Final = sha256(b"").hexdigest().encode()
 
 SINGLE_HEADERS: Final = frozenset(
     {
@@ -61,6 +64,14 @@ class Request(Struct, gc=False):
     headers: dict[bytes, bytes]
     body: bytes
     keep_alive: bool
+    _body_hash: bytes = b""
+
+    def body_hash(self) -> bytes:
+        """The lower-case hexadecimal SHA-256 of the body, made when it is first asked for."""
+        if not self._body_hash:
+            body = self.body
+            self._body_hash = sha256(body).hexdigest().encode() if body else _EMPTY_HASH
+        return self._body_hash
 
 
 @final

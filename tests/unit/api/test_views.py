@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api import views
 from ledger.records import IntentRow, TimelineEvent, TransactionRow
@@ -75,12 +77,18 @@ def shown(resource: Any) -> dict[str, Any]:
 
 
 def test_instants_are_exact_to_the_microsecond() -> None:
-    """No float comes between."""
+    """The ledger's instant stands in the answer."""
     assert views.instant(AT_US) == datetime(2026, 1, 2, 3, 4, 5, 1, tzinfo=UTC)
     assert (
         shown(views.payment_intent(intent_row(), PUBLIC))["createdAt"]
         == "2026-01-02T03:04:05.000001Z"
     )
+
+
+@given(st.integers(0, 2**33 * 1_000_000 - 1))
+def test_instants_are_exact_until_2242(at_us: int) -> None:
+    """As integers would have it, for every microsecond that a payment can have."""
+    assert views.instant(at_us) == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(0, 0, at_us)
 
 
 def test_the_client_secret_shows_only_when_it_is_given() -> None:

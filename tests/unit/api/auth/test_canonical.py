@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 
 from api.auth.canonical import CanonicalStringError, SigningKey, canonical_string, signature_header
+from api.http.parser import Request
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "vectors" / "signing.json"
 VECTORS = json.loads(DOCUMENT.read_text(encoding="utf-8"))["vectors"]
+
+
+def hash_of(body: bytes) -> bytes:
+    """The hash of a POST's body."""
+    return Request(b"POST", b"/", {}, body, keep_alive=True).body_hash()
+
+
 PARTS = {
     "publishable_key": b"pk_test_docs",
     "timestamp": b"2026-01-02T03:04:05Z",
@@ -24,7 +32,7 @@ PARTS = {
     "target": b"/payment-intents",
     "content_type": b"application/json",
     "idempotency_key": b"order-1234",
-    "body": b'{"amountInCents":2499,"currency":"usd","description":"Order #1234"}',
+    "body_hash": hash_of(b'{"amountInCents":2499,"currency":"usd","description":"Order #1234"}'),
 }
 
 
@@ -40,7 +48,7 @@ def test_published_vectors_verify(vector: dict[str, Any]) -> None:
         target=vector["target"].encode(),
         content_type=vector["contentType"].encode(),
         idempotency_key=vector["idempotencyKey"].encode(),
-        body=vector["body"].encode(),
+        body_hash=hash_of(vector["body"].encode()),
     )
     assert canonical.decode() == vector["canonicalString"]
     signature = SigningKey(vector["secretKey"].encode()).sign(canonical)
@@ -60,12 +68,11 @@ def test_every_part_is_in_the_string(part: str) -> None:
     assert canonical_string(**changed) != canonical_string(**PARTS)
 
 
-@pytest.mark.parametrize("part", [name for name in PARTS if name != "body"])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_line_feed_in_a_part_is_refused(part: str) -> None:
-    """A part cannot pass for two lines; the body is hashed, so it may hold any byte."""
+    """A part cannot pass for two lines."""
     with pytest.raises(CanonicalStringError):
         canonical_string(**PARTS | {part: b"a\nb"})
-    assert canonical_string(**PARTS | {"body": b"a\nb"}).count(b"\n") == 9
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
