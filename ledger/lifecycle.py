@@ -80,10 +80,18 @@ ATTEMPT_RESULTS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
         2: ("approved", "declined", "reversed", "manual"),
     }
 )
-# What a transaction must be when an outcome of that phase is written.
+# What a transaction must be when an outcome of that phase is written. First results come at any
+# time: of a reversal while it is reversing, of a completion when it has succeeded.
 PHASE_FROM: Final[Mapping[int, frozenset[str]]] = MappingProxyType(
-    {1: frozenset({"pending"}), 2: frozenset({"pending_verification", "reversing"})}
+    {1: frozenset(TRANSACTION_STATUSES), 2: frozenset({"pending_verification", "reversing"})}
 )
+# Where an outcome leads: along the table, or nowhere. The latter is a remark: an inquiry's own
+# result, the acknowledgment of a completion, a declined attempt that another one follows.
+OUTCOME_STEPS: Final[Transitions] = MappingProxyType(
+    {status: ways | {status} for status, ways in TRANSACTION_TRANSITIONS.items()}
+)
+# The first results that leave a pending transaction pending: nothing moved, another attempt may.
+PENDING_REMARKS: Final = frozenset({"declined", "not_sent"})
 
 # What a message is to its transaction. `completion`: the 0220 behind an automatic charge on a
 # dual-message network. `release`: the 0420 + DE 95 that gives back the rest of an authorization.
@@ -145,6 +153,21 @@ def check_intent_transition(from_status: str, to_status: str) -> None:
 def check_transaction_transition(from_status: str, to_status: str) -> None:
     """Pass a step that a transaction may take; raises LifecycleError otherwise."""
     check_transition(TRANSACTION_TRANSITIONS, from_status, to_status)
+
+
+def check_outcome(phase: int, result: str, from_status: str, to_status: str) -> None:
+    """Pass an outcome that a transaction may have: a step, or a remark that moves nothing.
+
+    Raises:
+        LifecycleError: the phase does not know the result or does not start there, or no way leads.
+    """
+    check_result(phase, result)
+    if from_status not in PHASE_FROM[phase]:
+        raise LifecycleError(f"phase {phase} does not start from {from_status}")
+    check_transition(OUTCOME_STEPS, from_status, to_status)
+    remark = from_status == to_status
+    if remark and (phase == 2 or (from_status == "pending" and result not in PENDING_REMARKS)):
+        raise LifecycleError(f"{result} does not leave a transaction {from_status}")
 
 
 def check_result(phase: int, result: str) -> None:

@@ -59,6 +59,7 @@ class TransactionRow(Struct, gc=False, frozen=True):
     card_exp_year: int
     created_at_us: int
     updated_at_us: int
+    final_capture: bool | None = None  # captures only
 
 
 class Won(Struct, gc=False, frozen=True):

@@ -14,11 +14,16 @@ from ledger.errors import DatabaseError, RowError
 from ledger.lifecycle import (
     ADMITS,
     ADVICE_CODES,
+    ATTEMPT_KINDS,
     ATTEMPT_RESULTS,
+    DECLINE_CLASSES,
     EXPIRES,
     INTENT_STATUSES,
+    OUTCOME_STEPS,
+    PENDING_REMARKS,
     PHASE_FROM,
-    TRANSACTION_TRANSITIONS,
+    SAF_KINDS,
+    SAF_RESOLUTIONS,
     TRANSACTION_TYPES,
 )
 from ledger.partitions import PARTITIONED, stray_rows
@@ -58,7 +63,12 @@ def _words(text: str) -> set[str]:
         ("transactions_type", TRANSACTION_TYPES),
         ("outcomes_phase_1", {*ATTEMPT_RESULTS[1], *PHASE_FROM[1]}),
         ("outcomes_phase_2", {*ATTEMPT_RESULTS[2], *PHASE_FROM[2]}),
+        ("outcomes_remark", {"pending", *PENDING_REMARKS}),
         ("outcomes_advice", {"", *ADVICE_CODES}),
+        ("attempts_kind", ATTEMPT_KINDS),
+        ("store_and_forward_kind", SAF_KINDS),
+        ("store_and_forward_resolution", {"", *SAF_RESOLUTIONS}),
+        ("declines_class", DECLINE_CLASSES),
     ],
 )
 async def test_constraints_and_tables_name_the_same_words(
@@ -73,7 +83,7 @@ async def test_the_step_constraint_is_the_transition_table(ledger: LedgerHarness
     text = await _constraint(ledger, "outcomes_step")
     steps = re.findall(r"WHEN '(\w+)'::text THEN (.*?)(?=WHEN|ELSE)", text, re.DOTALL)
     found = {status: _words(targets) for status, targets in steps}
-    assert found == {status: set(to) for status, to in TRANSACTION_TRANSITIONS.items() if to}
+    assert found == {status: set(to) for status, to in OUTCOME_STEPS.items()}
 
 
 def test_statements_admit_and_expire_what_the_tables_say() -> None:

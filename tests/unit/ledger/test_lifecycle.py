@@ -22,6 +22,7 @@ from ledger.lifecycle import (
     TRANSACTION_TRANSITIONS,
     LifecycleError,
     check_intent_transition,
+    check_outcome,
     check_result,
     check_transaction_transition,
 )
@@ -110,10 +111,67 @@ def test_results_belong_to_their_phase(phase: int, result: str) -> None:
 
 
 def test_phases_start_where_the_one_before_ended() -> None:
-    """Phase 2 starts only from the statuses that an unknown result leaves behind."""
-    assert PHASE_FROM[1] == {"pending"}
+    """A resolution starts only from the statuses that an unknown leaves, a remark from any."""
+    assert PHASE_FROM[1] == set(TRANSACTION_STATUSES)
     assert not PHASE_FROM[2] & TRANSACTION_TERMINAL
-    assert PHASE_FROM[1].isdisjoint(PHASE_FROM[2])
+    assert "pending" not in PHASE_FROM[2]
+
+
+OUTCOMES = st.tuples(
+    st.sampled_from((1, 2)),
+    st.sampled_from([*ATTEMPT_RESULTS[1], *ATTEMPT_RESULTS[2]]),
+    st.sampled_from(TRANSACTION_STATUSES),
+    st.sampled_from(TRANSACTION_STATUSES),
+)
+
+
+@given(OUTCOMES)
+def test_outcomes_move_along_the_table_or_not_at_all(outcome: tuple[int, str, str, str]) -> None:
+    """Whatever passes the check is a step of the table, or a first result that moves nothing."""
+    phase, _, from_status, to_status = outcome
+    try:
+        check_outcome(*outcome)
+    except LifecycleError:
+        return
+    assert to_status in TRANSACTION_TRANSITIONS[from_status] or (phase, from_status) == (
+        1,
+        to_status,
+    )
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        (1, "approved", "pending", "succeeded"),
+        (1, "declined", "pending", "pending"),
+        (1, "unknown", "pending_verification", "pending_verification"),
+        (1, "approved", "reversing", "reversed"),
+        (1, "approved", "succeeded", "succeeded"),
+        (2, "reversed", "reversing", "reversed"),
+        (2, "manual", "pending_verification", "failed"),
+    ],
+)
+def test_outcomes_of_money_2_pass(outcome: tuple[int, str, str, str]) -> None:
+    """First results, remarks and resolutions as the operations write them."""
+    check_outcome(*outcome)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        (1, "approved", "pending", "pending"),
+        (1, "unknown", "pending", "pending"),
+        (1, "approved", "failed", "succeeded"),
+        (2, "approved", "pending", "succeeded"),
+        (2, "approved", "pending_verification", "pending_verification"),
+        (2, "unknown", "pending_verification", "failed"),
+        (1, "reversed", "reversing", "reversed"),
+    ],
+)
+def test_other_outcomes_are_refused(outcome: tuple[int, str, str, str]) -> None:
+    """No resolution without a move, no approval that leaves a transaction pending, no way back."""
+    with pytest.raises(LifecycleError):
+        check_outcome(*outcome)
 
 
 def test_live_intents_admit_nothing_and_do_not_expire() -> None:
