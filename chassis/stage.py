@@ -96,12 +96,14 @@ class Inbox(Generic[T]):
     async def take(self, maximum: int) -> list[T]:
         """Wait for something and take up to `maximum` items, oldest first.
 
-        An empty list means closed and empty: there will never be more. One checkpoint is always
-        passed first, so that all that other tasks put in this tick is in the batch, and so that
-        a stage which never waits otherwise cannot starve the process. Canceling loses nothing.
+        An empty list means closed and empty: there will never be more. A checkpoint is always
+        passed first, waiting being one, so that all that other tasks put in this tick is in the
+        batch, and so that a stage which never waits otherwise cannot starve the process. Canceling
+        loses nothing.
         """
-        await trio.lowlevel.checkpoint()
         items = self._items
+        if items or self._closed:
+            await trio.lowlevel.checkpoint()
         while not items:
             if self._closed:
                 return []

@@ -8,7 +8,8 @@ recorded, since nothing was sent.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
 from typing import NoReturn
 
 import trio
@@ -95,11 +96,13 @@ class Opening:
             await self._free.wait()
         # The deadline runs from intake: waiting for a stalled worker is part of the wait.
         begun_after = trio.current_time() - self._settings.open_deadline_s
-        self._refuse([payment for payment in batch if payment.accepted_at <= begun_after])
-        batch = [payment for payment in batch if payment.accepted_at > begun_after]
-        if not batch:
-            return
-        oldest = min(payment.accepted_at for payment in batch)
+        oldest = min(map(_accepted_at, batch))
+        if oldest <= begun_after:
+            self._refuse([payment for payment in batch if payment.accepted_at <= begun_after])
+            batch = [payment for payment in batch if payment.accepted_at > begun_after]
+            if not batch:
+                return
+            oldest = min(map(_accepted_at, batch))
         flight = _Batch(batch, worker, 0, oldest + self._settings.open_deadline_s)
         request = OpenCards([_card_to_open(payment.charge) for payment in batch])
         self._loads[worker] += 1
@@ -168,6 +171,9 @@ class Opening:
     def _refuse(self, batch: list[Payment]) -> None:
         for payment in batch:
             self._replies.refuse(payment, "hsm_unavailable", RETRY_AFTER_S)
+
+
+_accepted_at: Callable[[Payment], float] = attrgetter("accepted_at")
 
 
 def _card_to_open(charge: Charge) -> CardToOpen:
