@@ -13,6 +13,7 @@ from switch.pipeline.payment import Payment, PipelineCounts
 from switch.wire import Done, Refused, SwitchReply, TransactionState
 
 TERMINAL = frozenset({"succeeded", "failed", "reversed"})
+_STATE_FIELDS = len(TransactionState.__struct_fields__)
 
 
 class Replies:
@@ -85,8 +86,8 @@ class Replies:
 
 
 def state_of_row(row: TransactionRow) -> TransactionState:
-    """A ledger row as the api hears of it: the two records have the same fields in order."""
-    return TransactionState(*astuple(row))
+    """A ledger row as the api hears of it: its first fields are those of the state, in order."""
+    return TransactionState(*astuple(row)[:_STATE_FIELDS])
 
 
 def state_of_payment(payment: Payment, status: str, at_us: int) -> TransactionState:
