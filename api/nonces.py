@@ -5,7 +5,9 @@ Theory of operation
 A signed request is good for the time its timestamp is inside the window, twice the window at
 most. A nonce must be remembered for that long. Two generations of one table do it: inserts go to
 the current one, look-ups to both, and after `retention_s` the older one is cleared and becomes
-the current. So a nonce is remembered between one and two retentions.
+the current. So a nonce is remembered between one and two retentions. The generations lie
+interleaved, slot beside slot: every look-up is a miss of the processor's cache, and this way both
+generations are one miss.
 
 A slot holds an 8-byte keyed BLAKE2b digest of the publishable key and the nonce, 0 being empty;
 collisions are resolved by taking the next slot. The digest's key is random and secret, so nobody
@@ -32,7 +34,7 @@ from hashlib import blake2b
 from typing import Final
 
 _DIGEST_BYTES: Final = 8
-_CLEAR_CHUNK: Final = bytes(1_048_576)
+_CLEAR_CHUNK: Final = array("Q", bytes(1_048_576))
 _FULL_NUMERATOR, _FULL_DENOMINATOR = 3, 4  # past that, probing costs more than hashing
 
 
@@ -60,14 +62,13 @@ class NonceTable:
     """
 
     __slots__ = (
-        "_current",
+        "_generation",
         "_keyed",
-        "_mask",
         "_newest_s",
-        "_previous",
         "_previous_newest_s",
         "_retention_s",
         "_rotate_at",
+        "_table",
         "_used",
         "_used_max",
         "forgotten_until_s",
@@ -79,13 +80,12 @@ class NonceTable:
     ) -> None:
         if slots < 4 or slots & (slots - 1):
             raise ValueError("the number of slots must be a power of two")
-        self._mask = slots - 1
         self._used_max = slots * _FULL_NUMERATOR // _FULL_DENOMINATOR
         self._keyed = blake2b(digest_size=_DIGEST_BYTES, key=key)
         self._retention_s = retention_s
         self._rotate_at = now + retention_s
-        self._current = array("Q", bytes(slots * _DIGEST_BYTES))
-        self._previous = array("Q", bytes(slots * _DIGEST_BYTES))
+        self._table = array("Q", bytes(2 * slots * _DIGEST_BYTES))
+        self._generation = 0  # slot n of it is entry 2 * n + 0 or 1 of the table
         self._used = 0
         self._newest_s = self._previous_newest_s = forgotten_until_s
         self.forgotten_until_s = forgotten_until_s
@@ -109,17 +109,19 @@ class NonceTable:
         digest = self._keyed.copy()
         digest.update(publishable_key + b"\0" + nonce)
         entry = int.from_bytes(digest.digest()) or 1
-        mask = self._mask
-        table, at = self._previous, entry & mask
+        table, generation = self._table, self._generation
+        mask = len(table) - 1
+        first = entry & (mask - 1)
+        at = first | (generation ^ 1)
         while found := table[at]:
             if found == entry:
                 return False
-            at = (at + 1) & mask
-        table, at = self._current, entry & mask
+            at = (at + 2) & mask
+        at = first | generation
         while found := table[at]:
             if found == entry:
                 return False
-            at = (at + 1) & mask
+            at = (at + 2) & mask
         if self._used >= self._used_max:
             raise NonceTableFullError(int(self._rotate_at - now) + 1)
         table[at] = entry
@@ -138,10 +140,10 @@ class NonceTable:
 
     def _replace_oldest(self) -> None:
         self.forgotten_until_s = max(self.forgotten_until_s, self._previous_newest_s)
-        self._current, self._previous = self._previous, self._current
         self._previous_newest_s = self._newest_s
         self._used = 0
-        target = memoryview(self._current).cast("B")
-        for start in range(0, len(target), len(_CLEAR_CHUNK)):
-            part = target[start : start + len(_CLEAR_CHUNK)]
-            part[:] = _CLEAR_CHUNK[: len(part)]
+        self._generation ^= 1
+        table, chunk = self._table, 2 * len(_CLEAR_CHUNK)
+        for start in range(self._generation, len(table), chunk):
+            slots = len(range(start, min(start + chunk, len(table)), 2))
+            table[start : start + chunk : 2] = _CLEAR_CHUNK[:slots]
