@@ -23,7 +23,7 @@ import attrs
 from msgspec import Struct, field
 
 from chassis.framing import FrameError, LengthFramer
-from network_sim.issuer import Issuer, Moment
+from network_sim.issuer import Decision, Issuer, Moment
 from network_sim.session import Session
 from switch.iso8583 import DecodeError, Dialect
 from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, response_mti
@@ -89,7 +89,7 @@ class Acceptor:
         keep_alives_max: int,
     ) -> None:
         self._codec = codec
-        self._answered = answered_mtis(dialect)
+        self._answered = answered_mtis(dialect) - {NETWORK_MANAGEMENT_REQUEST}
         self._issuer = issuer
         self._framer = framer
         self.counters = counters
@@ -110,21 +110,48 @@ class Acceptor:
         except FrameError as error:
             reaction.close = str(error)
             return reaction
-        answers: list[bytes] = []
         self.counters.frames_total += len(frames)
-        for frame in frames:
-            if not frame:
-                self._keep_alive(reaction)
-            else:
-                self._keep_alives = 0
-                self._message(frame, now, answers, reaction)
-            if reaction.close:
-                break
+        answers = self._answer_all(frames, now, reaction)
         if self._framer.broken is not None and not reaction.close:
             reaction.close = str(self._framer.broken)
         if answers:
             reaction.output = self._framer.wrap_many(answers)
         return reaction
+
+    def _answer_all(self, frames: list[bytes], now: Moment, reaction: Reaction) -> list[bytes]:
+        """Return the answers that leave at once; what else the frames lead to is noted.
+
+        One loop for a whole read: under load every frame is a financial message in a session.
+        """
+        decode, decide, encode = self._codec.decode, self._issuer.decide, self._codec.encode
+        answered, session, lines = self._answered, self.session, reaction.lines
+        answers: list[bytes] = []
+        for frame in frames:
+            if not frame:
+                self._keep_alive(reaction)
+                if reaction.close:
+                    break
+                continue
+            self._keep_alives = 0
+            try:
+                fields = decode(frame)
+            except DecodeError as error:
+                self.counters.undecodable_total += 1
+                reaction.fault = reaction.fault or f"undecodable message: {error}"
+                continue
+            if not (session.signed_on and fields[0] in answered):
+                answers += self._outside(fields, reaction)
+                if reaction.close:
+                    break
+                continue
+            decision = decide(fields, now)
+            if decision.line:
+                lines.append(decision.line)
+            if decision.delay_ms == 0:
+                answers.append(encode(decision.answer))
+            else:
+                self._hold_back(decision, reaction)
+        return answers
 
     def _keep_alive(self, reaction: Reaction) -> None:
         self.counters.keep_alives_total += 1
@@ -132,32 +159,25 @@ class Acceptor:
         if self._keep_alives > self._keep_alives_max:
             reaction.close = f"more than {self._keep_alives_max} zero-length frames in a row"
 
-    def _message(self, frame: bytes, now: Moment, answers: list[bytes], reaction: Reaction) -> None:
-        try:
-            fields = self._codec.decode(frame)
-        except DecodeError as error:
-            self.counters.undecodable_total += 1
-            reaction.fault = reaction.fault or f"undecodable message: {error}"
-            return
+    def _outside(self, fields: dict[int, str], reaction: Reaction) -> list[bytes]:
+        """Answer network management; refuse what is out of place. Financial traffic is neither."""
         mti = fields[0]
         if mti == NETWORK_MANAGEMENT_REQUEST:
-            answers.append(self._codec.encode(self.session.answer(fields)))
-        elif mti not in self._answered:
+            return [self._codec.encode(self.session.answer(fields))]
+        if mti not in self._answered:
             self.counters.unasked_total += 1
             reaction.fault = reaction.fault or f"message {mti} has no answer"
-        elif not self.session.signed_on:
-            reaction.close = f"message {mti} while {self.session.state.value}"
         else:
-            decision = self._issuer.decide(fields, now)
-            if decision.line:
-                reaction.lines.append(decision.line)
-            if decision.delay_ms == 0:
-                answers.append(self._codec.encode(decision.answer))
-            elif decision.delay_ms > 0:
-                answer = self._framer.wrap(self._codec.encode(decision.answer))
-                reaction.delayed.append((decision.delay_ms, answer))
-            else:
-                self.counters.withheld_total += 1
+            reaction.close = f"message {mti} while {self.session.state.value}"
+        return []
+
+    def _hold_back(self, decision: Decision, reaction: Reaction) -> None:
+        """Keep an answer for later, or for ever."""
+        if decision.delay_ms < 0:
+            self.counters.withheld_total += 1
+            return
+        answer = self._framer.wrap(self._codec.encode(decision.answer))
+        reaction.delayed.append((decision.delay_ms, answer))
 
 
 def answered_mtis(dialect: Dialect) -> frozenset[str]:

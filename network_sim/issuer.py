@@ -124,7 +124,7 @@ class Issuer:
         mti = fields[0]
         if mti not in messages.HANDLED:
             return self._refuse(fields, messages.NOT_SUPPORTED)
-        if not self._mandatory[mti] <= fields.keys():
+        if self._mandatory[mti].difference(fields):
             return self._refuse(fields, messages.FORMAT_ERROR)
         key = message_key(fields[32], fields[11], fields[7], fields[37], fields[42])
         body = message_body(mti, fields[3], fields[4], fields[49], fields[2])

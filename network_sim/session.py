@@ -37,9 +37,10 @@ class Session:
 
     Attributes:
         state: where it stands.
+        signed_on: whether financial messages are welcome; follows `state`.
     """
 
-    __slots__ = ("_echo", "_transitions", "state")
+    __slots__ = ("_echo", "_transitions", "signed_on", "state")
 
     def __init__(self, dialect: Dialect) -> None:
         functions = dialect.network_functions
@@ -49,11 +50,7 @@ class Session:
             functions["sign_off"]: SessionState.SIGNED_OFF,
         }
         self.state = SessionState.CONNECTED
-
-    @property
-    def signed_on(self) -> bool:
-        """Whether financial messages are welcome."""
-        return self.state is SessionState.SIGNED_ON
+        self.signed_on = False
 
     def answer(self, fields: Mapping[int, str]) -> dict[int, str]:
         """Take an 0800, return its 0810."""
@@ -62,6 +59,7 @@ class Session:
         function = fields[NETWORK_FUNCTION]
         if function in self._transitions:
             self.state = self._transitions[function]
+            self.signed_on = self.state is SessionState.SIGNED_ON
         elif function != self._echo:
             return plain_answer(fields, NOT_SUPPORTED)
         return plain_answer(fields, APPROVED)
