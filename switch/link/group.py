@@ -86,7 +86,6 @@ class LinkGroup:
             correlation=self._correlation,
             counters=self.counters,
             deliver=self._deliver,
-            deadlines=self._timer,
             changed=self._changes.unpark_all,
         )
         self.links = tuple(Link(index, context) for index in range(network.connections))
@@ -241,12 +240,17 @@ class LinkGroup:
             self._changes.unpark_all()
 
     async def _keep_time(self) -> None:
-        """One timer for all deadlines of the group; asleep while nothing is in flight."""
+        """One timer for all deadlines of the group, which nobody has to wake for a message.
+
+        A message sent while nothing is in flight has its deadline no sooner than a whole response
+        time from now, so it is enough to look again by then.
+        """
         while True:
+            now = trio.current_time()
             deadline = self._correlation.next_deadline
-            wake_at = math.inf
-            if deadline is not None:
-                wake_at = max(deadline, trio.current_time() + DEADLINE_GRAIN_S)
+            if deadline is None:
+                deadline = now + self._network.response_deadline_s
+            wake_at = max(deadline, now + DEADLINE_GRAIN_S)
             if not self._refused:
                 with trio.move_on_at(wake_at):
                     await self._timer.wait()

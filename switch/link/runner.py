@@ -52,7 +52,6 @@ class LinkContext:
     correlation: Correlation
     counters: LinkCounters
     deliver: Callable[[list[LinkEvent]], None]
-    deadlines: Bell  # rung when the first message of an idle group is sent
     changed: Callable[[], object]  # called after a link came up or went down
 
 
@@ -209,10 +208,7 @@ class Link:
         context, outbox = self._context, self._outbox
         while not self._ended:
             now = trio.current_time()
-            was_idle = not len(context.correlation)
             chunk, refused = outbox.next_chunk(now, signed_on=self.may_send)
-            if was_idle and len(context.correlation):
-                context.deadlines.ring()
             self._tell(refused)
             if not chunk:
                 # Those told may have queued again, while nobody waited for the bell.
