@@ -118,15 +118,14 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
         ]
         result = await self._session.run(_SETTLE, params)
         versions = dict(zip(result.column(0), result.column(1), strict=True))
-        settled: dict[bytes, Settled | None] = {
-            row.intent_id: Settled(True, versions[row.intent_id], row.intent_to)
-            for row in rows
+        missing = [row for row in ordered if row.intent_id not in versions]
+        others = await self._verdicts(missing) if missing else {}
+        return [
+            Settled(True, versions[row.intent_id], row.intent_to)
             if row.intent_id in versions
-        }
-        if len(settled) < len(rows):
-            missing = [row for row in ordered if row.intent_id not in settled]
-            settled.update(await self._verdicts(missing))
-        return [settled[row.intent_id] for row in rows]
+            else others[row.intent_id]
+            for row in rows
+        ]
 
     async def _verdicts(self, rows: Sequence[OutcomeToRecord]) -> dict[bytes, Settled | None]:
         params = [

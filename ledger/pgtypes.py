@@ -136,10 +136,7 @@ def int8_array(values: Sequence[int | None]) -> bytes:
 
 def timestamptz_array(values: Sequence[int | None]) -> bytes:
     """Pack timestamptz[] from microseconds since 1970-01-01 UTC."""
-    if None in values:
-        return _array_with_nulls(TIMESTAMPTZ, values, timestamptz_)
-    shifted = [value - POSTGRES_EPOCH_US for value in values]  # type: ignore[operator]
-    return _fixed_array(TIMESTAMPTZ, _INT8_CELL, shifted, int8_)
+    return _fixed_array(TIMESTAMPTZ, _INT8_CELL, values, timestamptz_, epoch=POSTGRES_EPOCH_US)
 
 
 def bool_array(values: Sequence[bool | None]) -> bytes:
@@ -168,14 +165,23 @@ def bytea_array(values: Sequence[bytes | None]) -> bytes:
 
 
 def _fixed_array(
-    oid: int, cell: Struct, values: Sequence[Any], encode: Callable[[Any], bytes]
+    oid: int,
+    cell: Struct,
+    values: Sequence[Any],
+    encode: Callable[[Any], bytes],
+    *,
+    epoch: int = 0,
 ) -> bytes:
     if None in values:
         return _array_with_nulls(oid, values, encode)
+    size = cell.size - LENGTH.size
+    if values and values.count(values[0]) == len(values):  # one instant, one phase, no amount
+        return _array(oid, len(values), cell.pack(size, values[0] - epoch) * len(values))
     # One compiled layout per element: a layout of the whole array would be compiled for each
     # length of batch, which costs more than packing it.
-    body = b"".join(map(cell.pack, repeat(cell.size - LENGTH.size), values))
-    return _array(oid, len(values), body)
+    if epoch:
+        values = [value - epoch for value in values]
+    return _array(oid, len(values), b"".join(map(cell.pack, repeat(size), values)))
 
 
 def _short_texts(values: Sequence[str]) -> str:

@@ -171,3 +171,18 @@ def test_texts_are_packed_alike_at_once_and_one_by_one(values: list[str]) -> Non
     """Of one length or several, short or long, ASCII or not: lengths count bytes."""
     one_by_one = pgtypes.text_array([*values, None])[pgtypes.ARRAY_HEADER.size : -4]
     assert pgtypes.text_array(values)[pgtypes.ARRAY_HEADER.size :] == one_by_one
+
+
+@pytest.mark.parametrize(
+    ("encode", "value"),
+    [
+        (pgtypes.int2_array, 1),
+        (pgtypes.int8_array, 0),
+        (pgtypes.timestamptz_array, 1_800_000_000_000_000),
+    ],
+)
+def test_a_column_of_one_value_is_packed_like_others(
+    encode: Callable[[list[int]], bytes], value: int
+) -> None:
+    """The phase, amount and instant of a commit are packed once and repeated."""
+    assert decode_array(encode([value] * 3)) == [value] * 3
