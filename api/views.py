@@ -21,6 +21,7 @@ from ledger import records
 from ledger.ids import public_id
 from switch.wire import TransactionState
 
+_STATE_FIELDS: Final = len(TransactionState.__struct_fields__)
 _from_timestamp: Final = datetime.fromtimestamp
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -49,7 +50,9 @@ def instant(at_us: int) -> datetime:
     return _from_timestamp(at_us / 1_000_000, UTC)
 
 
-def transaction(state: TransactionState, payment_intent: str) -> Transaction:
+def transaction(
+    state: TransactionState, payment_intent: str, *, final_capture: bool | None = None
+) -> Transaction:
     """A transaction; `payment_intent` is the public id of its intent."""
     card = None
     if state.card_last4:
@@ -66,7 +69,7 @@ def transaction(state: TransactionState, payment_intent: str) -> Transaction:
         status=state.status,
         amount_in_cents=state.amount_minor,
         currency=state.currency,
-        final_capture=None,
+        final_capture=final_capture,
         decline_code=state.decline_code or None,
         advice=state.advice or None,
         response_code=state.response_code or None,
@@ -99,7 +102,7 @@ def payment_intent(
         merchant_reference=row.merchant_reference,
         metadata=_decode_metadata(row.metadata) if row.metadata else {},
         last_error=last_error(latest),
-        latest_transaction=None if latest is None else transaction(_state(latest), public),
+        latest_transaction=None if latest is None else _latest(latest, public),
         amount_disputed=row.disputed_minor,
         allow_partial_authorization=row.allow_partial,
         capture_before=None if row.capture_before_us is None else instant(row.capture_before_us),
@@ -110,9 +113,10 @@ def payment_intent(
     )
 
 
-def _state(row: records.TransactionRow) -> TransactionState:
-    """A ledger row as the switch would tell it: the two records have the same fields in order."""
-    return TransactionState(*astuple(row))
+def _latest(row: records.TransactionRow, payment_intent: str) -> Transaction:
+    """A ledger row; its first fields are those of the switch's state, in order."""
+    state = TransactionState(*astuple(row)[:_STATE_FIELDS])
+    return transaction(state, payment_intent, final_capture=row.final_capture)
 
 
 def reduced_payment_intent(row: records.IntentRow, public: str) -> ReducedPaymentIntent:

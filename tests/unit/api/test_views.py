@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from api import views
 from ledger.records import IntentRow, TimelineEvent, TransactionRow
+from switch.wire import TransactionState
 
 AT_US = 1_767_323_045_000_001
 PUBLIC = "pi_" + "0" * 22
@@ -116,7 +117,21 @@ def test_the_latest_transaction_is_shown_whole() -> None:
         "expYear": 2030,
     }
     assert (transaction["declineCode"], transaction["advice"]) == (None, None)
+    assert transaction["finalCapture"] is None
     assert intent["lastError"] is None
+
+
+def test_a_row_begins_as_the_switch_would_tell_it() -> None:
+    """The views make one of the other by position; only the names of instants differ."""
+    row_fields = [name.removesuffix("_us") for name in TransactionRow.__struct_fields__]
+    state_fields = list(TransactionState.__struct_fields__)
+    assert row_fields[: len(state_fields)] == state_fields
+
+
+def test_a_capture_says_whether_it_was_the_last() -> None:
+    """Only captures have an opinion about it."""
+    row = intent_row(latest_transaction=transaction_row(type="capture", final_capture=True))
+    assert shown(views.payment_intent(row, PUBLIC))["latestTransaction"]["finalCapture"] is True
 
 
 @pytest.mark.parametrize(
