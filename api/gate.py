@@ -114,14 +114,11 @@ class Gate:
             exchange.route = route.name
             call = Call(exchange, route, parameter, query)
             if route.access is _OPEN:
-                self._enter(call)
+                self.endpoints[call.route.name](call)
             else:
                 self._find_merchant(call)
         except ProblemError as error:
             exchange.problem(error.problem)
-
-    def _enter(self, call: Call) -> None:
-        self.endpoints[call.route.name](call)
 
     def _find_merchant(self, call: Call) -> None:
         try:
@@ -163,7 +160,7 @@ class Gate:
         else:
             assert merchant is not None  # verify refuses what it cannot compare
             call.merchant = merchant
-            self._enter(call)
+            self.endpoints[call.route.name](call)
 
     def _authenticate_browser(
         self, call: Call, credential: BrowserCredential, merchant: Merchant | None
@@ -195,7 +192,7 @@ class Gate:
             self._refuse(call, _wrong_secret())
             return
         call.merchant, call.intent = merchant, intent
-        self._enter(call)
+        self.endpoints[call.route.name](call)
 
     def _refuse(self, call: Call, error: AuthenticationError) -> None:
         """Answer 401: why in test mode, nothing more than that in live mode."""

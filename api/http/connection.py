@@ -210,7 +210,8 @@ class Connection:
                 self._reject(Problem(item.code, item.detail))
                 break
             self._requests += 1
-            exchange = self._exchange_of(item)
+            now, keep_alive = monotonic(), item.keep_alive
+            exchange = Exchange(self, item, host.next_request_id(), now, not keep_alive)
             exchanges.append(exchange)
             if exchange.last:
                 self._ending = True
@@ -220,16 +221,12 @@ class Connection:
         if exchanges and exchanges[0].wire is not None:
             self.flush()
 
-    def _exchange_of(self, request: Request) -> Exchange:
-        return Exchange(
-            self, request, self._host.next_request_id(), monotonic(), not request.keep_alive
-        )
-
     def _reject(self, problem: Problem) -> None:
         """Owe a last answer to what was no request."""
         self._ending = True
         self._backlog.clear()
-        exchange = self._exchange_of(Request(b"", b"", {}, b"", keep_alive=False))
+        request = Request(b"", b"", {}, b"", keep_alive=False)
+        exchange = Exchange(self, request, self._host.next_request_id(), monotonic(), last=True)
         self._exchanges.append(exchange)
         exchange.problem(problem)
 
