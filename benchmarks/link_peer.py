@@ -16,10 +16,10 @@ from typing import Final
 
 import trio
 
-from chassis.framing import LengthFramer
 from chassis.settings.tree import Network
 from chassis.tls import accept_tls, server_context
 from switch.iso8583 import load_dialect
+from switch.iso8583.framing import framer_for
 from switch.iso8583.mti import response_mti
 
 _ECHOED: Final = (2, 3, 4, 7, 11, 12, 13, 32, 37, 41, 42, 49)
@@ -43,7 +43,7 @@ async def serve(listener: socket.socket, pki: Path, client_name: str) -> None:
 
     async def converse(transport: trio.SocketStream) -> None:
         stream = await accept_tls(transport, context, client_names={client_name})
-        framer = LengthFramer(dialect.framing.header_bytes, Network().frame_bytes_max)
+        framer = framer_for(dialect.framing, Network().frame_bytes_max, network_side=True)
         decode, encode = dialect.decode, dialect.encode
         while data := await stream.receive_some():
             frames = framer.feed(bytes(data))

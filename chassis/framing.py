@@ -1,11 +1,11 @@
 """Length-prefixed frames on a byte stream: cutting and wrapping, without I/O.
 
-Theory of operation. A frame is a big-endian length of 2 or 4 bytes that counts the frame without
-itself (the "2 B BE" and "4 B BE" rows of the framing catalog; jPOS PostChannel and RawChannel),
-then the frame. `LengthFramer.feed` takes whatever a read returned, from one byte to hundreds of
+Theory of operation. `Framer.feed` takes whatever a read returned, from one byte to hundreds of
 merged frames, and returns the whole frames in order. The usual read ends on a frame boundary and
 is cut straight out of the received bytes; only a cut frame is kept, in a buffer that grows without
-copying itself again for every byte.
+copying itself again for every byte. `LengthFramer` knows one form of a frame: a big-endian length
+of 2 or 4 bytes that counts the frame without itself (jPOS PostChannel and RawChannel), then the
+frame. The others that card networks use are `switch.iso8583.framing`'s.
 
 A length outside the bounds is refused before anything is allocated for it. Where a stream has lost
 its framing there is no guessing where the next frame starts: the framer stays broken and the
@@ -18,6 +18,7 @@ It is asked by one periodic timer per connection, so that no deadline is set up 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Literal
@@ -35,42 +36,42 @@ class FramePhase(IntEnum):
     BODY = 2  # the length, and a part of the frame or nothing of it
 
 
-class LengthFramer:
-    """One direction of one connection.
+class Framer(ABC):
+    """One direction of one connection; a subclass knows the form of a frame.
 
     Args:
-        header_bytes: size of the length prefix.
-        frame_bytes_max: the longest frame accepted or wrapped; at most what the prefix can say.
-        frame_bytes_min: the shortest; 0 lets empty frames through, which some hosts send to
-            keep a connection alive and which the caller must never echo.
+        header_bytes: what must have arrived before the length of a frame is known.
 
     Attributes:
         frames_total: whole frames cut so far.
         broken: the fault that ended this stream, or None.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_frame_bytes_max",
-        "_frame_bytes_min",
-        "_header_bytes",
-        "_needed",
-        "broken",
-        "frames_total",
-    )
+    __slots__ = ("_buffer", "_header_bytes", "_needed", "broken", "frames_total")
 
-    def __init__(
-        self, header_bytes: Literal[2, 4], frame_bytes_max: int, *, frame_bytes_min: int = 0
-    ) -> None:
-        if not 0 <= frame_bytes_min <= frame_bytes_max < 1 << 8 * header_bytes:
-            raise ValueError(f"frame bounds do not fit a length of {header_bytes} bytes")
-        self._header_bytes: int = header_bytes
-        self._frame_bytes_max = frame_bytes_max
-        self._frame_bytes_min = frame_bytes_min
+    def __init__(self, header_bytes: int) -> None:
+        self._header_bytes = header_bytes
         self._buffer = bytearray()
-        self._needed: int = header_bytes  # bytes the buffer must hold before anything can be cut
+        self._needed = header_bytes  # bytes the buffer must hold before anything can be cut
         self.frames_total = 0
         self.broken: FrameError | None = None
+
+    @abstractmethod
+    def wrap(self, frame: bytes, answering: bytes = b"") -> bytes:
+        """Make a frame fit for the stream.
+
+        Args:
+            frame: what the peer's `feed` shall return.
+            answering: the frame that this one answers, as `feed` returned it: where frames carry
+                addresses, the answer's are those of the question turned round.
+
+        Raises:
+            FrameError: the frame is outside the bounds: our fault, nothing may be sent.
+        """
+
+    @abstractmethod
+    def _cut(self, data: bytes) -> list[bytes]:
+        """Cut the whole frames out of `data`, keep the rest; sets `broken` at a fault."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take what was read, return the frames it completed.
@@ -95,31 +96,10 @@ class LengthFramer:
         if self.broken is not None:
             raise self.broken
 
-    def _cut(self, data: bytes) -> list[bytes]:
-        """Cut the whole frames out of `data`, keep the rest."""
-        header_bytes = self._header_bytes
-        shortest, longest = self._frame_bytes_min, self._frame_bytes_max
-        frames: list[bytes] = []
-        offset, end = 0, len(data)
-        needed = header_bytes
-        while (start := offset + header_bytes) <= end:
-            length = int.from_bytes(data[offset:start], "big")
-            if length > longest or length < shortest:
-                self.broken = FrameError(
-                    f"frame {self.frames_total + len(frames) + 1}: length {length} is outside"
-                    f" {shortest}..{longest}"
-                )
-                return frames
-            stop = start + length
-            if stop > end:
-                needed += length
-                break
-            frames.append(data[start:stop])
-            offset = stop
+    def _keep(self, data: bytes, needed: int) -> None:
+        """Keep the bytes of a frame that is not whole, until there are `needed` of them."""
+        self._buffer += data
         self._needed = needed
-        if offset < end:
-            self._buffer += data[offset:] if offset else data
-        return frames
 
     @property
     def phase(self) -> FramePhase:
@@ -141,7 +121,58 @@ class LengthFramer:
                 f" {self._needed} bytes"
             )
 
-    def wrap(self, frame: bytes) -> bytes:
+    def wrap_many(self, frames: Iterable[bytes]) -> bytes:
+        """Wrap frames one after the other into one chunk; raises as `wrap` does."""
+        wrap = self.wrap
+        return b"".join([wrap(frame) for frame in frames])
+
+
+class LengthFramer(Framer):
+    """Frames behind a big-endian length that excludes itself.
+
+    Args:
+        header_bytes: size of the length prefix.
+        frame_bytes_max: the longest frame accepted or wrapped; at most what the prefix can say.
+        frame_bytes_min: the shortest; 0 lets empty frames through, which some hosts send to
+            keep a connection alive and which the caller must never echo.
+    """
+
+    __slots__ = ("_frame_bytes_max", "_frame_bytes_min")
+
+    def __init__(
+        self, header_bytes: Literal[2, 4], frame_bytes_max: int, *, frame_bytes_min: int = 0
+    ) -> None:
+        if not 0 <= frame_bytes_min <= frame_bytes_max < 1 << 8 * header_bytes:
+            raise ValueError(f"frame bounds do not fit a length of {header_bytes} bytes")
+        super().__init__(header_bytes)
+        self._frame_bytes_max = frame_bytes_max
+        self._frame_bytes_min = frame_bytes_min
+
+    def _cut(self, data: bytes) -> list[bytes]:
+        header_bytes = self._header_bytes
+        shortest, longest = self._frame_bytes_min, self._frame_bytes_max
+        frames: list[bytes] = []
+        offset, end = 0, len(data)
+        needed = header_bytes
+        while (start := offset + header_bytes) <= end:
+            length = int.from_bytes(data[offset:start], "big")
+            if length > longest or length < shortest:
+                self.broken = FrameError(
+                    f"frame {self.frames_total + len(frames) + 1}: length {length} is outside"
+                    f" {shortest}..{longest}"
+                )
+                return frames
+            stop = start + length
+            if stop > end:
+                needed += length
+                break
+            frames.append(data[start:stop])
+            offset = stop
+        if offset < end:
+            self._keep(data[offset:] if offset else data, needed)
+        return frames
+
+    def wrap(self, frame: bytes, answering: bytes = b"") -> bytes:  # noqa: ARG002  no addresses
         """Put the length before a frame.
 
         Raises:
@@ -155,11 +186,6 @@ class LengthFramer:
             )
         return length.to_bytes(self._header_bytes, "big") + frame
 
-    def wrap_many(self, frames: Iterable[bytes]) -> bytes:
-        """Wrap frames one after the other into one chunk; raises as `wrap` does."""
-        wrap = self.wrap
-        return b"".join([wrap(frame) for frame in frames])
-
 
 class FrameTimer:
     """How long the frame now arriving may still take.
@@ -172,9 +198,7 @@ class FrameTimer:
 
     __slots__ = ("_body_timeout_s", "_framer", "_header_timeout_s", "_seen", "_since")
 
-    def __init__(
-        self, framer: LengthFramer, *, header_timeout_s: float, body_timeout_s: float
-    ) -> None:
+    def __init__(self, framer: Framer, *, header_timeout_s: float, body_timeout_s: float) -> None:
         self._framer = framer
         self._header_timeout_s = header_timeout_s
         self._body_timeout_s = body_timeout_s

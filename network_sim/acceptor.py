@@ -22,7 +22,7 @@ from typing import Protocol
 import attrs
 from msgspec import Struct, field
 
-from chassis.framing import FrameError, LengthFramer
+from chassis.framing import FrameError, Framer
 from network_sim.issuer import Decision, Issuer, Moment
 from network_sim.session import Session
 from switch.iso8583 import DecodeError, Dialect
@@ -84,7 +84,7 @@ class Acceptor:
         codec: Codec,
         dialect: Dialect,
         issuer: Issuer,
-        framer: LengthFramer,
+        framer: Framer,
         counters: FrameCounters,
         keep_alives_max: int,
     ) -> None:
@@ -115,16 +115,17 @@ class Acceptor:
         if self._framer.broken is not None and not reaction.close:
             reaction.close = str(self._framer.broken)
         if answers:
-            reaction.output = self._framer.wrap_many(answers)
+            reaction.output = b"".join(answers)
         return reaction
 
     def _answer_all(self, frames: list[bytes], now: Moment, reaction: Reaction) -> list[bytes]:
-        """Return the answers that leave at once; what else the frames lead to is noted.
+        """Return the framed answers that leave at once; what else the frames lead to is noted.
 
         One loop for a whole read: under load every frame is a financial message in a session.
         """
         decode, decide, encode = self._codec.decode, self._issuer.decide, self._codec.encode
         answered, session, lines = self._answered, self.session, reaction.lines
+        wrap = self._framer.wrap
         answers: list[bytes] = []
         for frame in frames:
             if not frame:
@@ -140,7 +141,7 @@ class Acceptor:
                 reaction.fault = reaction.fault or f"undecodable message: {error}"
                 continue
             if not (session.signed_on and fields[0] in answered):
-                answers += self._outside(fields, reaction)
+                answers += self._outside(fields, frame, reaction)
                 if reaction.close:
                     break
                 continue
@@ -148,9 +149,9 @@ class Acceptor:
             if decision.line:
                 lines.append(decision.line)
             if decision.delay_ms == 0:
-                answers.append(encode(decision.answer))
+                answers.append(wrap(encode(decision.answer), frame))
             else:
-                self._hold_back(decision, reaction)
+                self._hold_back(decision, frame, reaction)
         return answers
 
     def _keep_alive(self, reaction: Reaction) -> None:
@@ -159,11 +160,11 @@ class Acceptor:
         if self._keep_alives > self._keep_alives_max:
             reaction.close = f"more than {self._keep_alives_max} zero-length frames in a row"
 
-    def _outside(self, fields: dict[int, str], reaction: Reaction) -> list[bytes]:
+    def _outside(self, fields: dict[int, str], frame: bytes, reaction: Reaction) -> list[bytes]:
         """Answer network management; refuse what is out of place. Financial traffic is neither."""
         mti = fields[0]
         if mti == NETWORK_MANAGEMENT_REQUEST:
-            return [self._codec.encode(self.session.answer(fields))]
+            return [self._framer.wrap(self._codec.encode(self.session.answer(fields)), frame)]
         if mti not in self._answered:
             self.counters.unasked_total += 1
             reaction.fault = reaction.fault or f"message {mti} has no answer"
@@ -171,12 +172,12 @@ class Acceptor:
             reaction.close = f"message {mti} while {self.session.state.value}"
         return []
 
-    def _hold_back(self, decision: Decision, reaction: Reaction) -> None:
+    def _hold_back(self, decision: Decision, frame: bytes, reaction: Reaction) -> None:
         """Keep an answer for later, or for ever."""
         if decision.delay_ms < 0:
             self.counters.withheld_total += 1
             return
-        answer = self._framer.wrap(self._codec.encode(decision.answer))
+        answer = self._framer.wrap(self._codec.encode(decision.answer), frame)
         reaction.delayed.append((decision.delay_ms, answer))
 
 

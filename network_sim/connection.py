@@ -22,7 +22,7 @@ from typing import Final
 import trio
 
 from chassis.bell import Bell
-from chassis.framing import FrameError, FramePhase, FrameTimer, LengthFramer
+from chassis.framing import FrameError, FramePhase, Framer, FrameTimer
 from chassis.log import get_logger
 from chassis.settings.tree import Network, Simulator
 from network_sim.acceptor import Acceptor, Reaction
@@ -57,7 +57,7 @@ class Connection:
         stream: trio.abc.Stream,
         *,
         acceptor: Acceptor,
-        framer: LengthFramer,
+        framer: Framer,
         journal: Journal,
         delayed: DelayedAnswers,
         wake_timer: Callable[[], None],

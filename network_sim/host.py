@@ -17,7 +17,6 @@ import attrs
 import trio
 
 from chassis.clock import now_us
-from chassis.framing import LengthFramer
 from chassis.log import get_logger
 from chassis.settings.tree import Network, Simulator
 from chassis.tls import TLSPeerError, accept_tls
@@ -28,6 +27,7 @@ from network_sim.delays import DelayedAnswers
 from network_sim.issuer import Issuer
 from network_sim.journal import Journal
 from switch.iso8583 import Dialect
+from switch.iso8583.framing import framer_for
 
 FINISH_TIMEOUT_S: Final = 2.0  # for queued answers to leave when the host stops
 
@@ -142,7 +142,7 @@ class Host:
         log.warning("connection refused", reason=reason)
 
     async def _serve_acquirer(self, stream: TLSStream) -> None:
-        framer = LengthFramer(self._dialect.framing.header_bytes, self._network.frame_bytes_max)
+        framer = framer_for(self._dialect.framing, self._network.frame_bytes_max, network_side=True)
         acceptor = Acceptor(
             codec=self._codec,
             dialect=self._dialect,

@@ -7,8 +7,10 @@ from typing import Self
 
 import attrs
 
-from switch.dialects import ElementFormat
+from switch.dialects import ElementFormat, Packing
 from switch.dialects.schema import Kind
+from switch.iso8583.charsets import CHARSETS, Charset
+from switch.iso8583.prefixes import Prefix
 
 
 @unique
@@ -64,41 +66,65 @@ class DE(IntEnum):
 class Element:
     """How one element is laid out.
 
-    Lengths count what a length prefix counts: digits for n and z, the digits after the sign for
-    x+n, characters for an and ans, bytes for b (whose text is twice as long).
+    Lengths count digits for n and z, the digits after the sign for x+n, characters for an and ans,
+    bytes for b (whose text is twice as long).
+
+    Attributes:
+        number: of the element.
+        name: in lower case, of the dialect file.
+        format: in the ISO notation.
+        kind: how that begins.
+        prefix: what stands before the value; of size 0 where the length is fixed.
+        length_min: the shortest value.
+        length_max: the longest; of a fixed element, the only one.
+        packed: digits stand two to a byte; otherwise they are characters.
+        pad_left: the side of the zero nibble beside an odd number of packed digits.
+        charset: of all that is text.
+        separators: what may stand between the digits of a z element.
     """
 
     number: int
     name: str
+    format: str
     kind: Kind
-    prefix_digits: int  # 0 = fixed length, otherwise 2 or 3
+    prefix: Prefix
     length_min: int
     length_max: int
-    pad_left: bool  # side of the zero nibble beside an odd number of digits
+    packed: bool
+    pad_left: bool
+    charset: Charset
+    separators: str
 
     @classmethod
-    def from_format(cls, number: int, line: ElementFormat) -> Self:
+    def from_format(cls, number: int, line: ElementFormat, packing: Packing) -> Self:
         """Build the element from its checked line of a dialect file."""
-        kind, prefix_digits, length = line.parse()
+        kind, prefix_digits, length = line.parse(packing)
+        charset = CHARSETS[line.text or packing.text]
+        prefix_kind = line.length_prefix or packing.length_prefix
+        prefix_bytes = prefix_digits if prefix_kind == "text" else (prefix_digits + 1) // 2
         return cls(
             number=number,
             name=line.name,
+            format=line.format,
             kind=kind,
-            prefix_digits=prefix_digits,
+            prefix=Prefix(prefix_kind, prefix_bytes, charset, 2 if line.counts == "bytes" else 1),
             length_min=line.min if prefix_digits else length,
             length_max=length,
+            packed=kind in ("n", "z", "x+n") and (line.digits or packing.digits) == "bcd",
             pad_left=line.pad == "left",
+            charset=charset,
+            separators=packing.track_separators,
         )
 
     @property
     def fixed(self) -> bool:
         """Whether the length is part of the dialect instead of the message."""
-        return self.prefix_digits == 0
+        return self.prefix.size == 0
 
     @property
-    def prefix_bytes(self) -> int:
-        """Bytes of the BCD length prefix: 0, 1 or 2."""
-        return (self.prefix_digits + 1) // 2
+    def signed(self) -> bool:
+        """Whether a letter for credit or debit stands before the digits."""
+        return self.kind == "x+n"
 
     def length_of(self, text: str) -> int:
         """Return the length that counts for a value in its text form."""
@@ -112,13 +138,7 @@ class Element:
 
     def size_bytes(self, length: int) -> int:
         """Bytes on the wire of a value of that length, without its prefix."""
-        match self.kind:
-            case "n" | "z":
-                return (length + 1) // 2
-            case "x+n":
-                return 1 + length // 2
-            case _:
-                return length
+        return int(self.signed) + ((length + 1) // 2 if self.packed else length)
 
     def fit(self, text: str) -> str:
         """Fill a value to its fixed width: digits with leading zeros, text with spaces behind.

@@ -3,10 +3,10 @@
 Theory of operation. A message has this set of elements when it has as many keys and no look-up
 fails. Its values are joined into as few pieces as the layout allows: elements packed as nibbles
 (n, x+n, z), each with its prefix and pad, become one string and one `a2b_hex`; text between two
-length prefixes becomes one string and one `encode`. Lengths are compared value by value, because
-only their sum would show in a piece; alphabets are checked piece by piece (see `tables`).
-`a2b_hex` and `encode` refuse what is not ASCII, and the length of each text piece shows a value
-that was no string.
+length prefixes becomes one string and one `encode`, and for EBCDIC one translation. Lengths are
+compared value by value, because only their sum would show in a piece; alphabets are checked piece
+by piece (see `tables`). `a2b_hex` and `encode` refuse what is not ASCII, and the length of each
+text piece shows a value that was no string.
 
 As with decoding, a plan never says what is wrong: `careful` does.
 """
@@ -19,7 +19,14 @@ from itertools import groupby
 import attrs
 
 from switch.iso8583.elements import Element
-from switch.iso8583.plan_parts import alphabet_conditions, alphanumeric, table_name, view_of
+from switch.iso8583.plan_parts import (
+    alphabet_conditions,
+    content_conditions,
+    digits_only,
+    of_charset,
+    table_name,
+    view_of,
+)
 
 
 @attrs.define
@@ -30,6 +37,7 @@ class _Writer:
     pieces: list[str] = attrs.Factory(lambda: ["HEADS[fields[0]]"])  # MTI and bitmap
     digits: list[str] = attrs.Factory(list)  # the pieces to be checked as BCD
     texts: list[str] = attrs.Factory(list)  # the pieces to be checked as printable
+    decimals: list[str] = attrs.Factory(list)  # text that must be digits
 
     def require_width(self, variable: str, width: int) -> None:
         """Demand the exact length of a value."""
@@ -58,6 +66,7 @@ def encode_source(elements: Sequence[Element]) -> str:
             for width, variables in sorted(writer.widths.items())
         ),
         *writer.conditions,
+        *digits_only(writer.decimals),
         *alphabet_conditions(writer.digits, "BCD"),
         *alphabet_conditions(writer.texts, "PRINTABLE"),
     ]
@@ -79,29 +88,54 @@ def encode_source(elements: Sequence[Element]) -> str:
 
 
 def _digits(writer: _Writer, stretch: Sequence[Element]) -> None:
-    """Pack n and x+n elements, prefixes and pads into one piece."""
+    """Pack n and x+n elements, prefixes and pads into one piece.
+
+    A prefix or sign that is not BCD becomes a piece of its own, with a new one behind it.
+    """
     parts: list[str] = []
+    first = stretch[0]
+
+    def flush(following: Element) -> None:
+        nonlocal first
+        if parts:
+            name = f"digits{first.number}"
+            writer.lines.append(f'{name} = a2b_hex(f"{"".join(parts)}")')
+            writer.pieces.append(name)
+            writer.digits.append(name)
+            parts.clear()
+        first = following
+
     for element in stretch:
         value = f"a{element.number}"
         if not element.fixed:
+            if element.prefix.kind != "bcd":
+                flush(element)
             parts += _variable_nibbles(writer, element)
-        elif element.kind == "x+n":
+        elif element.signed:
             writer.require_width(value, 1 + element.length_max)
-            parts += [f"{{SIGN_TO_HEX[{value}[0]]}}", f"{{{value}[1:]}}"]
+            if element.charset.is_ascii:
+                parts.append(f"{{SIGN_TO_HEX[{value}[0]]}}")
+            else:
+                flush(element)
+                writer.pieces.append(f"SIGN_BYTES{of_charset(element.charset)}[{value}[0]]")
+            parts.append(f"{{{value}[1:]}}")
         else:
             writer.require_width(value, element.length_max)
             parts += _padded(element, value, "0" if element.length_max % 2 else "")
-    name = f"digits{stretch[0].number}"
-    writer.lines.append(f'{name} = a2b_hex(f"{"".join(parts)}")')
-    writer.pieces.append(name)
-    writer.digits.append(name)
+    flush(first)
 
 
 def _variable_nibbles(writer: _Writer, element: Element) -> list[str]:
-    """Look up prefix and pad of a value by its length."""
-    number, table = element.number, table_name(element, "prefixes_of_nibbles")
+    """Look up prefix and pad of a value by its length; a prefix that is not BCD is a piece."""
+    number = element.number
+    inline = element.prefix.kind == "bcd"
+    table = table_name(element, "prefixes_of_nibbles" if inline else "prefixes_and_pads")
     writer.lines.append(f"p{number}, q{number} = {table}[len(a{number})]")
-    return [f"{{p{number}}}", *_padded(element, f"a{number}", f"{{q{number}}}")]
+    padded = _padded(element, f"a{number}", f"{{q{number}}}")
+    if inline:
+        return [f"{{p{number}}}", *padded]
+    writer.pieces.append(f"p{number}")
+    return padded
 
 
 def _padded(element: Element, value: str, pad: str) -> list[str]:
@@ -125,9 +159,11 @@ def _track(writer: _Writer, element: Element) -> None:
 
 
 def _text(writer: _Writer, stretch: Sequence[Element]) -> None:
-    """Encode an and ans elements, one piece between two prefixes."""
+    """Encode elements of characters, one piece between two prefixes."""
     values: list[str] = []
     lengths: list[str] = []
+    charset = of_charset(stretch[0].charset)
+    from_ascii = f".translate(FROM_ASCII{charset})" if charset else ""
 
     def flush() -> None:
         if values:
@@ -135,7 +171,7 @@ def _text(writer: _Writer, stretch: Sequence[Element]) -> None:
             joined = "".join(f"{{{value}}}" for value in values)
             writer.lines.append(f'{name} = f"{joined}".encode("ascii")')
             writer.conditions.append(f"len({name}) == {_sum(lengths)}")
-            writer.pieces.append(name)
+            writer.pieces.append(f"{name}{from_ascii}")
             writer.texts.append(name)
             values.clear()
             lengths.clear()
@@ -143,8 +179,9 @@ def _text(writer: _Writer, stretch: Sequence[Element]) -> None:
     for element in stretch:
         value = f"a{element.number}"
         if element.fixed:
-            writer.require_width(value, element.length_max)
-            lengths.append(str(element.length_max))
+            width = element.size_bytes(element.length_max)
+            writer.require_width(value, width)
+            lengths.append(str(width))
         else:
             flush()
             n = f"n{element.number}"
@@ -152,8 +189,9 @@ def _text(writer: _Writer, stretch: Sequence[Element]) -> None:
             writer.pieces.append(f"{table_name(element, 'prefixes_of_bytes')}[{n}]")
             lengths.append(n)
         values.append(value)
-        if element.kind == "an":
-            writer.conditions.append(alphanumeric(value))
+        conditions, decimals = content_conditions(element, value)
+        writer.conditions += conditions
+        writer.decimals += decimals
     flush()
 
 

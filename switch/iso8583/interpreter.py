@@ -5,30 +5,24 @@ plans (`plans`) are a faster way to the same result; whenever one of them meets 
 not like it hands the message to these functions, which find the exact element, byte and reason.
 They also serve messages whose set of elements has no plan.
 
-A message is MTI (4 BCD digits), primary bitmap (8 bytes), secondary bitmap (8 bytes, when bit 1
-is set), then the elements in ascending order. A secondary bitmap of zeros is legal to receive
-and never sent.
+A message is its head (`head`: message type and bitmaps), then the elements in ascending order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import attrs
 
 from switch.iso8583.elements import Element
 from switch.iso8583.errors import BITMAP_DE, MTI_DE, DecodeError, EncodeError, Reason
-
-MTI_BYTES: Final = 2
-BITMAP_BYTES: Final = 8
-SECONDARY_BIT: Final = 0x80  # of a primary bitmap's first byte: a secondary one follows
+from switch.iso8583.head import Head
 
 _DIGITS: Final = frozenset("0123456789")
 _PRINTABLE: Final = frozenset(map(chr, range(0x20, 0x7F)))
 _ALPHABETS: Final = {
     "n": (_DIGITS, Reason.BAD_DIGIT),
-    "z": (_DIGITS | {"D"}, Reason.BAD_TRACK),
     "b": (_DIGITS | set("ABCDEF"), Reason.BAD_HEX),
     "an": (frozenset(c for c in _PRINTABLE if c.isalnum()) | {" "}, Reason.BAD_CHARACTER),
     "ans": (_PRINTABLE, Reason.BAD_CHARACTER),
@@ -38,11 +32,29 @@ Elements = Mapping[int, Element]
 
 
 @attrs.frozen
+class Located:
+    """One element as it stands in a message.
+
+    Attributes:
+        element: which one.
+        offset: the byte where it begins, with its length prefix if it has one.
+        size: its bytes, prefix included.
+        text: its value.
+    """
+
+    element: Element
+    offset: int
+    size: int
+    text: str
+
+
+@attrs.frozen
 class Interpreter:
     """Encodes and decodes messages of some elements and message types."""
 
     elements: Elements
     mtis: frozenset[str]
+    head: Head
 
     def knows(self, mti: object) -> bool:
         """Whether this is a message type of the dialect."""
@@ -62,8 +74,8 @@ class Interpreter:
         numbers = [number for number in fields if number != MTI_DE]
         for number in numbers:
             if number not in self.elements:
-                raise EncodeError(number, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
-        message = bytearray(bytes.fromhex(mti) + bitmap_of(numbers))
+                raise EncodeError(number, self.head.mti_bytes, Reason.UNKNOWN_ELEMENT)
+        message = bytearray(self.head.encode_mti(mti) + self.head.bitmap_of(numbers))
         for number in sorted(numbers):
             try:
                 message += _pack(self.elements[number], fields[number])
@@ -79,21 +91,40 @@ class Interpreter:
         Raises:
             DecodeError: naming what is wrong first: MTI, unknown elements, then in wire order.
         """
-        if len(data) < MTI_BYTES:
-            raise DecodeError(MTI_DE, 0, Reason.TRUNCATED)
-        mti = data[:MTI_BYTES].hex()
+        mti = self.mti_of(data)
+        fields = {MTI_DE: mti}
+        for located in self.walk(data):
+            fields[located.element.number] = located.text
+        return fields
+
+    def mti_of(self, data: bytes) -> str:
+        """Return the message type.
+
+        Raises:
+            DecodeError: there is none, or none of the dialect.
+        """
+        mti = self.head.decode_mti(data)
         if mti not in self.mtis:
             raise DecodeError(MTI_DE, 0, Reason.UNKNOWN_MTI)
-        bitmap = _bitmap(data)
-        numbers = numbers_of(bitmap)
+        return mti
+
+    def walk(self, data: bytes) -> Iterator[Located]:
+        """Go through the elements of a message, in wire order; the message type is not looked at.
+
+        Raises:
+            DecodeError: unknown elements first, then whatever comes; what was yielded is good.
+        """
+        bitmap = self.head.bitmap(data)
+        numbers = self.head.numbers_of(bitmap)
         for number in numbers:
             if number not in self.elements:
-                raise DecodeError(number, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
-        fields = {MTI_DE: mti}
-        offset = MTI_BYTES + len(bitmap)
+                raise DecodeError(number, self.head.mti_bytes, Reason.UNKNOWN_ELEMENT)
+        offset = self.head.mti_bytes + len(bitmap)
         for number in numbers:
+            element = self.elements[number]
             try:
-                fields[number], size = _unpack(self.elements[number], data[offset:])
+                text, size = _unpack(element, data[offset:])
+                yield Located(element, offset, size, text)
                 offset += size
                 continue
             except _FaultError as fault:
@@ -102,7 +133,6 @@ class Interpreter:
         if offset != len(data):
             last = numbers[-1] if numbers else BITMAP_DE
             raise DecodeError(last, offset, Reason.TRAILING_BYTES)
-        return fields
 
 
 class _FaultError(Exception):
@@ -116,32 +146,6 @@ class _FaultError(Exception):
         self.reason = reason
 
 
-def bitmap_of(numbers: Collection[int]) -> bytes:
-    """Return the primary bitmap, followed by the secondary one where an element needs it."""
-    bits = 0
-    for number in numbers:
-        bits |= 1 << (128 - number)
-    if bits & ((1 << 64) - 1):
-        return (bits | 1 << 127).to_bytes(2 * BITMAP_BYTES, "big")
-    return (bits >> 64).to_bytes(BITMAP_BYTES, "big")
-
-
-def numbers_of(bitmap: bytes) -> list[int]:
-    """Return the element numbers of one or two bitmaps, ascending, without bit 1."""
-    bits = int.from_bytes(bitmap.ljust(2 * BITMAP_BYTES, b"\0"), "big")
-    return [number for number in range(2, 129) if bits >> (128 - number) & 1]
-
-
-def _bitmap(data: bytes) -> bytes:
-    """Return the one or two bitmaps behind the MTI."""
-    primary = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
-    count = 2 if primary and primary[0] & SECONDARY_BIT else 1
-    bitmap = data[MTI_BYTES : MTI_BYTES + count * BITMAP_BYTES]
-    if len(bitmap) != count * BITMAP_BYTES:
-        raise DecodeError(BITMAP_DE, MTI_BYTES, Reason.TRUNCATED)
-    return bitmap
-
-
 def _pack(element: Element, text: str) -> bytes:
     """Return length prefix and value."""
     if not isinstance(text, str):
@@ -152,45 +156,51 @@ def _pack(element: Element, text: str) -> bytes:
     if element.fixed and length != element.length_max:
         raise _FaultError(Reason.BAD_LENGTH)
     _check_length(element, length)
+    if length % element.prefix.unit:
+        raise _FaultError(Reason.ODD_LENGTH)
     _check_alphabet(element, text)
-    prefix = b"" if element.fixed else bytes.fromhex(f"{length:0{2 * element.prefix_bytes}d}")
-    match element.kind:
-        case "an" | "ans":
-            return prefix + text.encode("ascii")
-        case "x+n":
-            return text[0].encode("ascii") + bytes.fromhex(text[1:])
-        case _:
-            pad = "0" if len(text) % 2 else ""
-            return prefix + bytes.fromhex(pad + text if element.pad_left else text + pad)
+    prefix = b"" if element.fixed else element.prefix.encode(length)
+    if element.kind == "b":
+        return prefix + bytes.fromhex(text)
+    if not element.packed:
+        return prefix + element.charset.encode(text)
+    sign, digits = (text[:1], text[1:]) if element.signed else ("", text)
+    pad = "0" if len(digits) % 2 else ""
+    padded = pad + digits if element.pad_left else digits + pad
+    return prefix + element.charset.encode(sign) + bytes.fromhex(padded)
 
 
 def _unpack(element: Element, rest: bytes) -> tuple[str, int]:
     """Return the value that `rest` begins with, and the bytes that it takes with its prefix."""
-    start = element.prefix_bytes
-    length = element.length_max
-    if not element.fixed:
-        prefix = rest[:start].hex()
-        if len(prefix) < 2 * start:
-            raise _FaultError(Reason.TRUNCATED)
-        if not prefix.isdecimal():
-            raise _FaultError(Reason.BAD_PREFIX)
-        length = int(prefix)
-        _check_length(element, length)
+    start = element.prefix.size
+    length = element.length_max if element.fixed else _length(element, rest[:start])
     end = start + element.size_bytes(length)
     value = rest[start:end]
     if end > len(rest):
         raise _FaultError(Reason.TRUNCATED)
-    match element.kind:
-        case "an" | "ans":
-            text = value.decode("latin-1")  # what is not ASCII is refused just below
-        case "x+n":
-            text = value[:1].decode("latin-1") + value[1:].hex().upper()
-        case "b":
-            text = value.hex().upper()
-        case _:
-            text = _unpadded(element, value.hex().upper(), length)
+    if element.kind == "b":
+        text = value.hex().upper()
+    elif not element.packed:
+        text = element.charset.decode(value)  # what is not printable is refused just below
+    elif element.signed:
+        text = element.charset.decode(value[:1]) + value[1:].hex().upper()
+    else:
+        text = _unpadded(element, value.hex().upper(), length)
     _check_alphabet(element, text)
     return text, end
+
+
+def _length(element: Element, prefix: bytes) -> int:
+    if len(prefix) < element.prefix.size:
+        raise _FaultError(Reason.TRUNCATED)
+    try:
+        length = element.prefix.decode(prefix)
+    except ValueError:
+        length = -1
+    if length < 0:
+        raise _FaultError(Reason.BAD_PREFIX)
+    _check_length(element, length)
+    return length
 
 
 def _unpadded(element: Element, nibbles: str, length: int) -> str:
@@ -211,12 +221,15 @@ def _check_length(element: Element, length: int) -> None:
 
 def _check_alphabet(element: Element, text: str) -> None:
     """Refuse characters outside the element's set, whatever the length."""
-    if element.kind == "x+n":
+    if element.signed:
         if text[0] not in "CD":
             raise _FaultError(Reason.BAD_SIGN)
         if not _DIGITS.issuperset(text[1:]):
             raise _FaultError(Reason.BAD_DIGIT)
         return
-    alphabet, reason = _ALPHABETS[element.kind]
+    if element.kind == "z":
+        alphabet, reason = _DIGITS.union(element.separators), Reason.BAD_TRACK
+    else:
+        alphabet, reason = _ALPHABETS[element.kind]
     if not alphabet.issuperset(text):
         raise _FaultError(reason)

@@ -28,16 +28,10 @@ from switch.iso8583.decode_plan import decode_source
 from switch.iso8583.elements import Element
 from switch.iso8583.encode_plan import encode_source
 from switch.iso8583.errors import MTI_DE
-from switch.iso8583.interpreter import (
-    BITMAP_BYTES,
-    MTI_BYTES,
-    SECONDARY_BIT,
-    Elements,
-    Interpreter,
-    bitmap_of,
-    numbers_of,
-)
-from switch.iso8583.plan_parts import table_name
+from switch.iso8583.head import BITMAP_BYTES
+from switch.iso8583.interpreter import Elements, Interpreter
+from switch.iso8583.plan_parts import of_charset, table_name
+from switch.iso8583.prefixes import Prefix
 
 PLANS_MAX: Final = 256  # per direction: NET87B has 29 message types; a plan takes about 8 kB
 
@@ -86,7 +80,10 @@ class Decoders:
         self._interpreter = interpreter
         self._plans_max = plans_max
         self.plans: dict[bytes, Decode] = {}  # by primary bitmap
-        self._extended: dict[bytes, Decode] = {}  # by both bitmaps, where bit 1 is set
+        self._extended: dict[bytes, Decode] = {}  # by all bitmaps, where there are several
+        start = interpreter.head.mti_bytes
+        self._two = slice(start, start + 2 * BITMAP_BYTES)
+        self._three = slice(start, start + 3 * BITMAP_BYTES)
         self.compiled_count = 0
 
     def careful(self, data: bytes) -> dict[int, str]:
@@ -94,17 +91,26 @@ class Decoders:
         fields = self._interpreter.decode(data)
         if self.compiled_count < self._plans_max:
             self.compiled_count += 1
-            bitmap = data[MTI_BYTES : MTI_BYTES + BITMAP_BYTES]
-            plans = self.plans
-            if bitmap[0] & SECONDARY_BIT:
-                self.plans[bitmap] = self._decode_extended
-                bitmap = data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES]
-                plans = self._extended
-            plans[bitmap] = compile_decoder(self._interpreter, bitmap)
+            bitmap = self._interpreter.head.bitmap(data)
+            plan = compile_decoder(self._interpreter, bitmap)
+            match len(bitmap) // BITMAP_BYTES:
+                case 1:
+                    self.plans[bitmap] = plan
+                case 2:
+                    self.plans[bitmap[:BITMAP_BYTES]] = self._decode_two
+                    self._extended[bitmap] = plan
+                case _:
+                    self.plans[bitmap[:BITMAP_BYTES]] = self._decode_two
+                    self._extended[bitmap[: 2 * BITMAP_BYTES]] = self._decode_three
+                    self._extended[bitmap] = plan
         return fields
 
-    def _decode_extended(self, data: bytes) -> dict[int, str]:
-        plan = self._extended.get(data[MTI_BYTES : MTI_BYTES + 2 * BITMAP_BYTES])
+    def _decode_two(self, data: bytes) -> dict[int, str]:
+        plan = self._extended.get(data[self._two])
+        return self.careful(data) if plan is None else plan(data)
+
+    def _decode_three(self, data: bytes) -> dict[int, str]:
+        plan = self._extended.get(data[self._three])
         return self.careful(data) if plan is None else plan(data)
 
 
@@ -113,9 +119,13 @@ def encoder_source(elements: Elements, keys: Collection[int]) -> str:
     return encode_source(_ordered(elements, keys))
 
 
-def decoder_source(elements: Elements, bitmap: bytes) -> str:
-    """Return the source of the plan that decodes this bitmap (8 or 16 bytes)."""
-    return decode_source(MTI_BYTES + len(bitmap), _ordered(elements, numbers_of(bitmap)))
+def decoder_source(interpreter: Interpreter, bitmap: bytes) -> str:
+    """Return the source of the plan that decodes these bitmaps, all that a message has."""
+    mti_bytes = interpreter.head.mti_bytes
+    numbers = interpreter.head.numbers_of(bitmap)
+    return decode_source(
+        mti_bytes, mti_bytes + len(bitmap), _ordered(interpreter.elements, numbers)
+    )
 
 
 def _ordered(elements: Elements, keys: Collection[int]) -> list[Element]:
@@ -124,46 +134,71 @@ def _ordered(elements: Elements, keys: Collection[int]) -> list[Element]:
 
 def compile_encoder(interpreter: Interpreter, keys: Collection[int], careful: Encode) -> Encode:
     """Compile the plan that encodes messages with these keys and gives others to `careful`."""
-    elements = _ordered(interpreter.elements, keys)
-    bitmap = bitmap_of([element.number for element in elements])
+    elements, head = _ordered(interpreter.elements, keys), interpreter.head
+    bitmap = head.bitmap_of([element.number for element in elements])
     namespace: dict[str, Any] = {
         "a2b_hex": a2b_hex,
         "careful": careful,
-        "HEADS": {mti: bytes.fromhex(mti) + bitmap for mti in interpreter.mtis},
+        "HEADS": {mti: head.encode_mti(mti) + bitmap for mti in interpreter.mtis},
         "SIGN_TO_HEX": tables.SIGN_TO_HEX,
         **_ALPHABETS,
-        **_prefix_tables(elements, (tables.prefixes_of_nibbles, tables.prefixes_of_bytes)),
+        **_charset_tables(elements),
+        **_prefix_tables(
+            elements,
+            (tables.prefixes_of_nibbles, tables.prefixes_and_pads, tables.prefixes_of_bytes),
+        ),
     }
     return cast(Encode, _compile(encode_source(elements), "encode", namespace))
 
 
 def compile_decoder(interpreter: Interpreter, bitmap: bytes) -> Decode:
-    """Compile the plan that decodes messages with this bitmap, or pair of bitmaps."""
-    elements = _ordered(interpreter.elements, numbers_of(bitmap))
+    """Compile the plan that decodes messages with these bitmaps, all that a message has."""
+    head = interpreter.head
+    elements = _ordered(interpreter.elements, head.numbers_of(bitmap))
     namespace: dict[str, Any] = {
         "careful": interpreter.decode,
-        "MTIS": {bytes.fromhex(mti): mti for mti in interpreter.mtis},
+        "MTIS": {head.encode_mti(mti): mti for mti in interpreter.mtis},
         "BLANK": dict.fromkeys([MTI_DE, *(element.number for element in elements)], ""),
-        "SIGN_FROM_HEX": tables.SIGN_FROM_HEX,
         **_ALPHABETS,
+        **_charset_tables(elements),
         **_prefix_tables(
-            elements, (tables.nibble_prefixes, tables.text_prefixes, tables.hex_prefixes)
+            elements,
+            (
+                tables.nibble_prefixes,
+                tables.text_prefixes,
+                tables.byte_prefixes,
+                tables.hex_prefixes,
+            ),
         ),
     }
-    source = decode_source(MTI_BYTES + len(bitmap), elements)
-    return cast(Decode, _compile(source, "decode", namespace))
+    return cast(Decode, _compile(decoder_source(interpreter, bitmap), "decode", namespace))
 
 
 _ALPHABETS: Final = {"BCD": tables.BCD, "TRACK": tables.TRACK, "PRINTABLE": tables.PRINTABLE}
 
 
+def _charset_tables(elements: Sequence[Element]) -> dict[str, object]:
+    """The tables of every charset that the elements use."""
+    named: dict[str, object] = {}
+    for charset in {element.charset for element in elements}:
+        name = of_charset(charset)
+        named |= {
+            f"FROM_ASCII{name}": charset.from_ascii,
+            f"TO_ASCII{name}": charset.to_ascii,
+            f"PRINTABLE{name}": charset.printable,
+            f"SIGN_BYTES{name}": tables.sign_bytes(charset),
+            f"SIGN_FROM_HEX{name}": tables.sign_from_hex(charset),
+        }
+    return named
+
+
 def _prefix_tables(
-    elements: Sequence[Element], makers: Sequence[Callable[[int, int, int], object]]
+    elements: Sequence[Element], makers: Sequence[Callable[[Prefix, int, int], object]]
 ) -> dict[str, object]:
     """The tables of every variable element; `functools.cache` shares them between plans."""
     return {
         table_name(element, maker.__name__): maker(
-            element.length_min, element.length_max, element.prefix_bytes
+            element.prefix, element.length_min, element.length_max
         )
         for element in elements
         if not element.fixed

@@ -8,7 +8,7 @@ below, as one pattern per kind. What else its interface asks of a careful caller
 - it changes the caller's dict, so it gets a fresh one;
 - a bit that its specification lacks is a bare KeyError;
 - its errors carry the whole message, so none leaves this module, not even as a context;
-- it takes DE 65 for the flag of a third bitmap, which no dialect of ours has.
+- it takes DE 65 for the flag of a third bitmap, also where a dialect has none.
 """
 
 from __future__ import annotations
@@ -24,21 +24,33 @@ import iso8583
 from switch.iso8583.dialect import Dialect
 from switch.iso8583.elements import Element
 from switch.iso8583.errors import BITMAP_DE, MTI_DE, DecodeError, EncodeError, Reason
+from switch.iso8583.head import THIRD_BITMAP_DE
 from switch.iso8583.pyiso8583_spec import Spec
 
 _PATTERNS: Final = {
     "n": (re.compile(r"[0-9]*"), Reason.BAD_DIGIT),
-    "z": (re.compile(r"[0-9D]*"), Reason.BAD_TRACK),
     "x+n": (re.compile(r"[CD][0-9]*"), Reason.BAD_DIGIT),
     "an": (re.compile(r"[A-Za-z0-9 ]*"), Reason.BAD_CHARACTER),
     "ans": (re.compile(r"[ -~]*"), Reason.BAD_CHARACTER),
     "b": (re.compile(r"(?:[0-9A-F]{2})*"), Reason.BAD_HEX),
 }
-_SIGNS: Final = {"C": "43", "D": "44"}  # ASCII as hex: to pyiso8583 an x+n element is binary
+_TRACKS: Final = {marks: re.compile(rf"[0-9{marks}]*") for marks in ("D", "=", "D=")}
+# To pyiso8583 a packed x+n element is binary: the sign as the hex of its byte.
+_EBCDIC_SIGNS: Final = {"C": "C3", "D": "C4"}
+_SIGNS: Final = {
+    "ascii": {"C": "43", "D": "44"},
+    "cp037": _EBCDIC_SIGNS,
+    "cp1047": _EBCDIC_SIGNS,
+}
+# A length written in digits: `int` would also take a sign, a space or an underscore.
+_EBCDIC_DIGITS: Final = re.compile(rb"[\xf0-\xf9]*")
+_DIGITS: Final = {
+    "ascii": re.compile(rb"[0-9]*"),
+    "cp037": _EBCDIC_DIGITS,
+    "cp1047": _EBCDIC_DIGITS,
+}
 Encoded = Mapping[str, Mapping[str, bytes]]
 
-MTI_BYTES: Final = 2
-THIRD_BITMAP_DE: Final = 65
 _KEYS: Final = {"t": MTI_DE, "p": BITMAP_DE, "1": BITMAP_DE}
 
 # What pyiso8583 says, by what its text contains; the first that fits.
@@ -80,12 +92,11 @@ class ReferenceCodec:
                 continue
             element = self.dialect.elements.get(number)
             if element is None:
-                raise EncodeError(number, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
+                raise EncodeError(number, self.dialect.head.mti_bytes, Reason.UNKNOWN_ELEMENT)
             reason = _fault(element, text)
             if reason is not None:
                 raise EncodeError(number, 0, reason)
-            signed = element.kind == "x+n"
-            document[str(number)] = _SIGNS[text[0]] + text[1:] if signed else text
+            document[str(number)] = _to_document(element, text)
         try:
             return bytes(iso8583.encode(document, self._spec)[0])
         except iso8583.EncodeError as error:
@@ -108,59 +119,81 @@ class ReferenceCodec:
             if key in _KEYS:
                 continue
             element = self.dialect.elements[int(key)]
-            signed = element.kind == "x+n"
-            text = bytes.fromhex(value[:2]).decode("latin-1") + value[2:] if signed else value
-            reason = _fault(element, text)
+            text = _from_document(element, value)
+            reason = _prefix_fault(element, encoded[key]["len"]) or _fault(element, text)
             if reason is not None:
-                raise DecodeError(element.number, _offset(encoded, key), reason)
+                raise DecodeError(element.number, self._offset(encoded, key), reason)
             fields[element.number] = text
         return fields
 
     def _decode(self, data: bytes) -> tuple[Mapping[str, str], Encoded]:
+        start = self.dialect.head.mti_bytes
         try:
             document, encoded = iso8583.decode(data, self._spec)
-            if not _announces_third_bitmap(document):
+            if not self._announces_strange_bitmap(document):
                 return document, encoded
-            refused = DecodeError(THIRD_BITMAP_DE, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
+            refused = DecodeError(THIRD_BITMAP_DE, start, Reason.UNKNOWN_ELEMENT)
         except iso8583.DecodeError as error:
-            offset = error.pos if "Extra" in error.msg else _offset(error.doc_enc, error.field)
+            extra = "Extra" in error.msg
+            offset = error.pos if extra else self._offset(error.doc_enc, error.field)
             refused = DecodeError(_number(error.field), offset, _reason(error.msg))
-            if _announces_third_bitmap(error.doc_dec):
-                refused = DecodeError(THIRD_BITMAP_DE, MTI_BYTES, Reason.UNKNOWN_ELEMENT)
+            if self._announces_strange_bitmap(error.doc_dec):
+                refused = DecodeError(THIRD_BITMAP_DE, start, Reason.UNKNOWN_ELEMENT)
         except KeyError as error:  # a bit that the specification lacks
-            refused = DecodeError(_number(error.args[0]), MTI_BYTES, Reason.UNKNOWN_ELEMENT)
+            refused = DecodeError(_number(error.args[0]), start, Reason.UNKNOWN_ELEMENT)
         raise refused
 
+    def _announces_strange_bitmap(self, document: Mapping[str, str]) -> bool:
+        """Whether pyiso8583 took a third bitmap, as sixteen hex digits more, that is none here."""
+        return self.dialect.head.bitmaps_max < 3 and len(document.get("1", "")) > 16
 
-def _announces_third_bitmap(document: Mapping[str, str]) -> bool:
-    """Whether pyiso8583 appended sixteen more hex digits to the secondary bitmap."""
-    return len(document.get("1", "")) > 16
+    def _offset(self, encoded: Encoded, key: str) -> int:
+        """The byte where an element begins: the sizes of all that stand before it."""
+        if key in ("p", "1"):
+            return self.dialect.head.mti_bytes
+        before = takewhile(lambda known: known != key, encoded)
+        return sum(len(part) for known in before for part in encoded[known].values())
+
+
+def _to_document(element: Element, text: str) -> str:
+    if element.signed and element.packed:
+        return _SIGNS[element.charset.name][text[0]] + text[1:]
+    return text
+
+
+def _from_document(element: Element, value: str) -> str:
+    if not (element.signed and element.packed):
+        return value
+    signs = {hex_: sign for sign, hex_ in _SIGNS[element.charset.name].items()}
+    return signs.get(value[:2], "?") + value[2:]
+
+
+def _prefix_fault(element: Element, prefix: bytes) -> Reason | None:
+    if element.prefix.kind != "text" or _DIGITS[element.charset.name].fullmatch(prefix):
+        return None
+    return Reason.BAD_PREFIX
 
 
 def _fault(element: Element, text: object) -> Reason | None:
     """What the dialect forbids and pyiso8583 would let through."""
     if not isinstance(text, str):
         return Reason.NOT_TEXT
-    if element.kind == "x+n" and text[:1] not in _SIGNS:
+    if element.signed and text[:1] not in ("C", "D"):
         return Reason.BAD_SIGN
-    pattern, reason = _PATTERNS[element.kind]
-    if not pattern.fullmatch(text):
-        return reason
-    if element.length_of(text) < element.length_min and not element.fixed:
+    if element.kind == "z":
+        pattern, reason = _TRACKS[element.separators], Reason.BAD_TRACK
+    else:
+        pattern, reason = _PATTERNS[element.kind]
+    length = element.length_of(text)
+    if length < element.length_min and not element.fixed:
         return Reason.TOO_SHORT
-    return None
+    if length % element.prefix.unit:
+        return Reason.ODD_LENGTH
+    return None if pattern.fullmatch(text) else reason
 
 
 def _number(key: str) -> int:
     return _KEYS[key] if key in _KEYS else int(key)
-
-
-def _offset(encoded: Encoded, key: str) -> int:
-    """The byte where an element begins: the sizes of all that stand before it."""
-    if key in ("p", "1"):
-        return MTI_BYTES
-    before = takewhile(lambda known: known != key, encoded)
-    return sum(len(part) for known in before for part in encoded[known].values())
 
 
 def _reason(text: str) -> Reason:

@@ -9,9 +9,10 @@ from typing import Any, Final
 import trio
 
 from chassis.bell import Bell
-from chassis.framing import FrameError, LengthFramer
+from chassis.framing import FrameError
 from chassis.settings.tree import Network
 from switch.iso8583 import Dialect
+from switch.iso8583.framing import framer_for
 from switch.link.correlation import (
     ANSWERED_KEPT_MAX,
     KEPT_S,
@@ -67,9 +68,7 @@ class LinkGroup:
         self._correlation = Correlation(
             network.response_deadline_s, answered_max=answered_max, kept_s=kept_s
         )
-        self._wrap = LengthFramer(
-            dialect.framing.header_bytes, network.frame_bytes_max, frame_bytes_min=1
-        ).wrap
+        self._wrap = framer_for(dialect.framing, network.frame_bytes_max, frame_bytes_min=1).wrap
         self._refused: list[LinkEvent] = []
         self._timer = Bell()
         self._changes = trio.lowlevel.ParkingLot()

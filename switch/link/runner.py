@@ -21,11 +21,12 @@ import trio
 
 from chassis.backoff import Backoff
 from chassis.bell import Bell
-from chassis.framing import FrameError, FramePhase, FrameTimer, LengthFramer
+from chassis.framing import FrameError, FramePhase, FrameTimer
 from chassis.log import get_logger
 from chassis.settings.tree import Network
 from switch.core.numbers import NumbersExhaustedError
 from switch.iso8583 import CodecError, Dialect
+from switch.iso8583.framing import Returned, framer_for
 from switch.link.correlation import Correlation, Slot, Window
 from switch.link.counters import LinkCounters
 from switch.link.events import Fields, LinkEvent
@@ -98,9 +99,7 @@ class Link:
 
     def _renew_framer(self) -> None:
         network = self._context.network
-        self._framer = LengthFramer(
-            self._context.dialect.framing.header_bytes, network.frame_bytes_max
-        )
+        self._framer = framer_for(self._context.dialect.framing, network.frame_bytes_max)
         self._frame_timer = FrameTimer(
             self._framer,
             header_timeout_s=network.frame_header_timeout_s,
@@ -267,10 +266,10 @@ class Link:
             except CodecError as error:
                 counters.undecodable_total += 1
                 self._undecodable += 1
-                self._last_undecodable = str(error)  # element, offset, reason: never data
+                self._last_undecodable = _why_undecodable(frame, error)
                 continue
             if fields[0][1] == NETWORK_MANAGEMENT:
-                self._manage(fields, now)
+                self._manage(fields, now, frame)
             else:
                 events.append(answer(fields, now, link))
         counters.received_total += len(frames)
@@ -279,8 +278,8 @@ class Link:
             counters.keep_alives_total += empty
             self._do(self.session.keep_alives(empty, now))
 
-    def _manage(self, fields: Fields, now: float) -> None:
-        self._do(self.session.receive(fields, now))
+    def _manage(self, fields: Fields, now: float, frame: bytes) -> None:
+        self._do(self.session.receive(fields, now), answering=frame)
         self._follow_state()
 
     def _follow_state(self) -> None:
@@ -305,11 +304,11 @@ class Link:
             return
         self._do(effects)
 
-    def _do(self, effects: list[Effect]) -> None:
+    def _do(self, effects: list[Effect], answering: bytes = b"") -> None:
         context = self._context
         for effect in effects:
             if isinstance(effect, Send):
-                frame = self._framer.wrap(context.dialect.encode(effect.fields))
+                frame = self._framer.wrap(context.dialect.encode(effect.fields), answering)
                 if not self._outbox.put_control(frame):
                     self._end("the network asks and does not read the answers")
                 self._bell.ring()
@@ -344,3 +343,10 @@ class Link:
             last=self._last_undecodable,
         )
         self._undecodable = 0
+
+
+def _why_undecodable(frame: bytes, error: CodecError) -> str:
+    """Element, offset and reason, or what the network said of our own message: never data."""
+    if isinstance(frame, Returned):
+        return f"a message of ours returned with reject code {frame.reject_code}"
+    return str(error)

@@ -76,7 +76,7 @@ SALE = next(vector for vector in VECTORS if vector.name == "sale_request")
 
 def interpreter_of(dialect: Dialect) -> Interpreter:
     """The definition of what the dialect's compiled codec must do."""
-    return Interpreter(dialect.elements, dialect.mtis)
+    return dialect.interpreter
 
 
 def sample(element: Element, length: int | None = None) -> str:
@@ -104,16 +104,18 @@ def warm(dialect: Dialect, numbers: Iterable[int], mti: str = "0200") -> None:
 
 def values(element: Element) -> st.SearchStrategy[str]:
     """Every valid value of an element."""
-    shortest, longest = element.length_min, element.length_max
+    by_bytes = element.prefix.unit > 1
+    shortest, longest = element.length_min + by_bytes, element.length_max
 
     def text(alphabet: str) -> st.SearchStrategy[str]:
-        return st.text(alphabet, min_size=shortest, max_size=longest)
+        drawn = st.text(alphabet, min_size=shortest, max_size=longest)
+        return drawn.map(lambda value: value[: len(value) // 2 * 2]) if by_bytes else drawn
 
     match element.kind:
         case "n":
             return text("0123456789")
         case "z":
-            return text("0123456789D")
+            return text("0123456789" + element.separators)
         case "x+n":
             return st.tuples(st.sampled_from("CD"), text("0123456789")).map("".join)
         case "b":

@@ -182,11 +182,11 @@ def test_the_offset_of_an_encoding_error_is_where_the_element_would_begin() -> N
 def test_net87b_says_what_links_need() -> None:
     """Framing, network functions, echoes and private tags come with the dialect."""
     assert NET87B.name == "net87b"
-    assert (NET87B.framing.header_bytes, NET87B.framing.frame_bytes_max) == (2, 4096)
+    assert (NET87B.framing.length, NET87B.framing.frame_bytes_max) == ("binary2", 4096)
     assert NET87B.network_functions["sign_on"] == "001"
     assert NET87B.network_functions["echo"] == "301"
     assert NET87B.echo == (2, 3, 4, 7, 11, 32, 37, 41, 42, 49)
-    assert (NET87B.private.element, NET87B.private.tags) == (48, {"cvc2": "92"})
+    assert (NET87B.private.element, NET87B.private.tags["cvc2"]) == (48, "92")
 
 
 def test_names_in_code_are_the_names_in_the_file() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from switch.dialects import ElementFormat
+from switch.dialects import ElementFormat, read_dialect
 from switch.iso8583 import Element
+
+PACKING = read_dialect("net87b").packing
 
 
 def _element(text: str, pad: str = "", shortest: int = 1) -> Element:
     line = ElementFormat(name="e", format=text, pad=pad, min=shortest)
-    return Element.from_format(2, line)
+    return Element.from_format(2, line, PACKING)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,7 @@ def test_layout(
     element: Element, prefix_bytes: int, shortest: int, longest: int, size: int
 ) -> None:
     """Prefix, bounds and bytes follow from the notation."""
-    assert element.prefix_bytes == prefix_bytes
+    assert element.prefix.size == prefix_bytes
     assert element.fixed == (prefix_bytes == 0)
     assert (element.length_min, element.length_max) == (shortest, longest)
     assert element.size_bytes(element.length_max) == size

@@ -84,7 +84,7 @@ def test_an_encoding_plan_reads_like_this() -> None:
 def test_a_decoding_plan_reads_like_this() -> None:
     """The generated source is fit to be read by whoever debugs it."""
     bitmap = bytes.fromhex("5000200002810000")
-    assert plans.decoder_source(NET87B.elements, bitmap) == DECODE
+    assert plans.decoder_source(INTERPRETER, bitmap) == DECODE
 
 
 def _message(*numbers: int) -> dict[int, str]:

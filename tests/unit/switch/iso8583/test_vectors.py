@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from switch.iso8583 import DecodeError, Dialect, load_dialect
-from switch.iso8583.interpreter import numbers_of
 from switch.iso8583.reference import ReferenceCodec
 from tests.support.iso8583 import REFUSED, VECTORS, Codec, Refused, Vector, interpreter_of, warm
 
@@ -24,7 +23,7 @@ each_refused = pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: r
 def _warm_for(data: bytes, dialect: Dialect) -> None:
     """Compile the plan that will meet these bytes, where their elements are of the dialect."""
     bitmaps = data[2:18] if data[2:3] >= b"\x80" else data[2:10]
-    numbers = numbers_of(bitmaps)
+    numbers = dialect.head.numbers_of(bitmaps)
     if set(numbers) <= dialect.elements.keys():
         warm(dialect, numbers)
 
