@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
-from attrs import define
-
 from api.errors import Problem, ProblemError
 from chassis.log import get_logger
 from chassis.stage import Inbox, InboxClosedError, InboxFullError, run_stage
@@ -25,14 +23,6 @@ RETRY_AFTER_S: Final = 1
 _TRANSIENT: Final = (RetryableError, ConnectionLostError, PoolOverloadError)
 
 log = get_logger(__name__)
-
-
-@define
-class Waiting(Generic[Question, Result]):
-    """A question and who waits for its result."""
-
-    question: Question
-    deliver: Callable[[Result | Problem], None]
 
 
 class Coalescer(Generic[Question, Result]):
@@ -59,7 +49,10 @@ class Coalescer(Generic[Question, Result]):
         self.failed_batches_total = 0
         self._ask = ask
         self._batch_max = batch_max
-        self._inbox: Inbox[Waiting[Question, Result]] = Inbox(queue_max, name=name)
+        # A question and who waits for its result.
+        self._inbox: Inbox[tuple[Question, Callable[[Result | Problem], None]]] = Inbox(
+            queue_max, name=name
+        )
 
     def submit(self, question: Question, deliver: Callable[[Result | Problem], None]) -> None:
         """Queue a question.
@@ -67,8 +60,7 @@ class Coalescer(Generic[Question, Result]):
         Raises:
             ProblemError: `overloaded` or `shutting_down`; nothing will be delivered.
         """
-        waiting: Waiting[Question, Result] = Waiting(question, deliver)
-        put(self._inbox, waiting)
+        put(self._inbox, (question, deliver))
 
     async def run(self) -> None:
         """Answer until `close` and all is answered."""
@@ -78,19 +70,21 @@ class Coalescer(Generic[Question, Result]):
         """Take no more questions."""
         self._inbox.close()
 
-    async def _handle(self, batch: list[Waiting[Question, Result]]) -> None:
+    async def _handle(
+        self, batch: list[tuple[Question, Callable[[Result | Problem], None]]]
+    ) -> None:
         self.batches_total += 1
         self.questions_total += len(batch)
         try:
-            results = await self._ask([waiting.question for waiting in batch])
+            results = await self._ask([question for question, _deliver in batch])
         except LedgerError as error:
             self.failed_batches_total += 1
             problem = ledger_problem(error, self.name)
-            for waiting in batch:
-                waiting.deliver(problem)
+            for _question, deliver in batch:
+                deliver(problem)
             return
-        for waiting, result in zip(batch, results, strict=True):
-            waiting.deliver(result)
+        for (_question, deliver), result in zip(batch, results, strict=True):
+            deliver(result)
 
 
 def put(inbox: Inbox[Item], item: Item) -> None:

@@ -72,25 +72,6 @@ class MuxClient(Generic[Request, Reply]):
             MuxOverloadError: too many requests in flight or waiting to be sent.
             MuxMessageTooLargeError: the request does not fit into a frame.
         """
-        return self._submit(request, deliver)
-
-    def forget(self, request_id: int) -> None:
-        """Wait for this reply no longer; when it comes it is counted as late."""
-        if request_id in self._waiters:
-            self._waiters[request_id] = None
-
-    async def call(self, request: Request) -> Reply:
-        """Ask and wait for the reply; canceling forgets the request. Raises as `submit` does."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        request_id = self._submit(request, trio.lowlevel.current_task())
-
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            self._waiters[request_id] = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        return cast("Reply", await trio.lowlevel.wait_task_rescheduled(abort))
-
-    def _submit(self, request: Request, waiter: trio.lowlevel.Task | Callable[[Any], None]) -> int:
         outbox = self._outbox
         if outbox is None:
             raise MuxClosedError(f"{self.name}: not connected")
@@ -104,9 +85,26 @@ class MuxClient(Generic[Request, Reply]):
             self.counters.overload_total += 1
             raise
         self._next_id = request_id + 1
-        self._waiters[request_id] = waiter
+        self._waiters[request_id] = deliver
         self.counters.sent_total += 1
         return request_id
+
+    def forget(self, request_id: int) -> None:
+        """Wait for this reply no longer; when it comes it is counted as late."""
+        if request_id in self._waiters:
+            self._waiters[request_id] = None
+
+    async def call(self, request: Request) -> Reply:
+        """Ask and wait for the reply; canceling forgets the request. Raises as `submit` does."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        request_id = self.submit(request, _nobody)
+        self._waiters[request_id] = trio.lowlevel.current_task()
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._waiters[request_id] = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return cast("Reply", await trio.lowlevel.wait_task_rescheduled(abort))
 
     async def run(
         self,
@@ -188,3 +186,7 @@ class MuxClient(Generic[Request, Reply]):
                 trio.lowlevel.reschedule(waiter, outcome.Error(MuxClosedError(reason)))
             elif waiter is not None:
                 waiter(MuxClosedError(reason))
+
+
+def _nobody(_reply: object) -> None:
+    """Stand where a task is about to wait."""
