@@ -259,7 +259,7 @@ async def test_empty_batches_are_answered_without_asking(ledger: LedgerHarness) 
     assert await find_replays(await ledger.connect(), []) == []
 
 
-async def test_keys_are_looked_up_in_one_query(ledger: LedgerHarness) -> None:
+async def test_keys_are_looked_up_in_batches(ledger: LedgerHarness) -> None:
     """Known keys give a replay or a refusal, unknown ones nothing; merchants do not mix."""
     one, two, three = await ledger.created(3)
     first, second = charge(one), charge(two)

@@ -261,7 +261,8 @@ HOT_QUERIES = [
     QUERIES["read_charge_findings"],
     QUERIES["settle_outcomes"],
     QUERIES["read_outcome_findings"],
-    QUERIES["find_replays"],
+    QUERIES["find_keys"],
+    QUERIES["read_transaction_states"],
     QUERIES["sweep_expired"],
     QUERIES["open_attempts"],
 ]
