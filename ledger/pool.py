@@ -1,8 +1,10 @@
 """A fixed number of Postgres sessions, lent out in the order in which they are asked for.
 
-One keeper task per session opens it, lends it through a memory channel (fair: first come, first
-served) and opens another when it is lost, with backoff. Tasks waiting for a session are counted
-and bounded; nobody waits in a queue that nobody sees. A pool that has been up once keeps trying
+One keeper task per session opens it and opens another when it is lost, with backoff. The session
+given back last is lent first: where one is enough, one does the work, and its backend finds its
+plans and pages in the processor's caches. Who finds none idle is handed one through a memory
+channel without a buffer, first come, first served. Tasks waiting for a session are counted and
+bounded; nobody waits in a queue that nobody sees. A pool that has been up once keeps trying
 for ever, and says so in the log; one that cannot open its first session within
 `connect_timeout_s` fails at once, because then the address or the password is wrong.
 """
@@ -55,7 +57,8 @@ class Pool:
         self._size = size
         self._settings = settings
         self._role_settings = hot_settings(settings) if role_settings is None else role_settings
-        self._lend, self._idle = trio.open_memory_channel[Connection](size)
+        self._idle: list[Connection] = []
+        self._hand_over, self._handed = trio.open_memory_channel[Connection](0)
         self._lost: dict[Connection, trio.Event] = {}  # every session that stands
         self.waiters_peak = 0
         self.reconnects = 0
@@ -76,10 +79,7 @@ class Pool:
         Takes about a microsecond a session and waits for nothing. Borrowed ones are their
         borrowers' to judge.
         """
-        idle: list[Connection] = []
-        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
-            while True:
-                idle.append(self._idle.receive_nowait())
+        idle, self._idle = self._idle, []
         for connection in idle:
             connection.check()
             self._give_back(connection)
@@ -102,7 +102,8 @@ class Pool:
                 task_status.started()
                 await trio.sleep_forever()
         finally:
-            self._lend.close()  # wakes whoever waits
+            self._hand_over.close()  # wakes whoever waits
+            self._idle.clear()
             for connection in list(self._lost):
                 self._forget(connection)
                 with trio.CancelScope(shield=True):
@@ -141,31 +142,29 @@ class Pool:
 
     async def _borrow(self) -> Connection:
         while True:
-            try:
-                connection = self._idle.receive_nowait()
-            except trio.WouldBlock:
-                connection = await self._wait()
-            except trio.EndOfChannel:
-                raise ConnectionLostError("the pool has ended") from None
+            connection = self._idle.pop() if self._idle else await self._wait()
             if connection.check():
                 return connection
             self._forget(connection)
 
     async def _wait(self) -> Connection:
-        waiting = self._idle.statistics().tasks_waiting_receive
+        waiting = self._handed.statistics().tasks_waiting_receive
         if waiting >= self._settings.pool_waiters_max:
             raise PoolOverloadError(f"{waiting} tasks wait for a Postgres session already")
         self.waiters_peak = max(self.waiters_peak, waiting + 1)
         try:
-            return await self._idle.receive()
+            return await self._handed.receive()
         except trio.EndOfChannel:
             raise ConnectionLostError("the pool has ended") from None
 
     def _give_back(self, connection: Connection) -> None:
         if connection.closed:
             self._forget(connection)
-        else:
-            self._lend.send_nowait(connection)
+            return
+        try:
+            self._hand_over.send_nowait(connection)
+        except trio.WouldBlock:  # nobody waits
+            self._idle.append(connection)
 
     def _forget(self, connection: Connection) -> None:
         if (lost := self._lost.pop(connection, None)) is not None:
@@ -210,7 +209,7 @@ class Pool:
                     continue
             opened_at = trio.current_time()
             lost = self._lost[connection] = trio.Event()
-            self._lend.send_nowait(connection)
+            self._give_back(connection)
             connection = None
             await lost.wait()
             self.reconnects += 1

@@ -55,9 +55,19 @@ async def test_sessions_are_lent_and_come_back(ledger_dsn: LedgerDSN) -> None:
         async with pool.connection() as first, pool.connection() as second:
             processes = {first.backend_process_id, second.backend_process_id}
         assert len(processes) == 2
-        again = {(await pool.run(WHO)).column(0)[0] for _ in range(4)}
-        assert again == processes
+        async with pool.connection() as first, pool.connection() as second:
+            assert {first.backend_process_id, second.backend_process_id} == processes
         assert (pool.size, pool.open_count, pool.reconnects) == (2, 2, 0)
+
+
+async def test_the_session_given_back_last_is_lent_first(ledger_dsn: LedgerDSN) -> None:
+    """One caller at a time keeps one backend warm and leaves the others alone."""
+    async with serving(ledger_dsn("turnout_switch"), 3) as pool:
+        await until_open(pool, 3)
+        async with pool.connection() as first, pool.connection() as second:
+            last = first.backend_process_id
+            assert last != second.backend_process_id
+        assert {(await pool.run(WHO)).column(0)[0] for _ in range(4)} == {last}
 
 
 async def test_sessions_are_hot(ledger_dsn: LedgerDSN) -> None:
