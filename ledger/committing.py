@@ -12,8 +12,10 @@ patient lane repeats it whole, with the same ids, until it is decided: an earlie
 committed after all shows as rows carrying our own ids. The impatient lane leaves such rows
 undecided, for the patient one.
 
-*Rows stay undecided*: their intents are locked. The patient lane goes on with each of them alone,
-so that one row that somebody sits on does not hold up its neighbors.
+*Rows stay undecided*: their intents are locked. Where the statement waits for locks, one lock that
+somebody sits on fails the whole batch; the rows whose intents are held are then told from the
+others (`_held`), and the others go on without them. The patient lane goes on with each held row
+alone, so that it does not hold up its neighbors; the impatient one leaves them undecided.
 
 Nothing is sent or answered before a verdict, so the patient lane gives up on a row only where
 `_give_up` allows it, which it must not while an earlier run may still be committed.
@@ -31,37 +33,81 @@ import trio
 from chassis.backoff import Backoff
 from chassis.log import get_logger
 from chassis.settings.tree import Ledger
-from ledger.connection import Connection, Params
+from ledger.connection import Connection, Params, Step
 from ledger.errors import ConnectionLostError, DatabaseError, RetryableError, RowError
+from ledger.pgtypes import text_, uuid_, uuid_array
 from ledger.queries import Query
 from ledger.result import Result
+from ledger.statements import QUERIES
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
+PARTINGS_MAX: Final = 8  # times a batch is parted from rows whose intents are held
 _FATE_UNKNOWN: Final = frozenset({"57P01", "57P02"})  # the server stopped under the statement
 
 _log = get_logger(__name__)
 
 
-class HotSession:
-    """One session of one lane, opened when first needed and again whenever it is lost."""
+_LOCK_TIMEOUT: Final = Query(
+    "set_lock_timeout", "SELECT set_config('lock_timeout', $1::text, false)"
+)
+_HELD: Final = QUERIES["find_held_intents"]
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+
+class HotSession:
+    """One session of one lane, opened when first needed and again whenever it is lost.
+
+    Args:
+        connect: opens it.
+        lock_timeout_ms: how long its statements wait for a lock, where not as `connect` says.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        lock_timeout_ms: int | None = None,
+    ) -> None:
         self._connect = connect
+        self._lock_timeout_ms = lock_timeout_ms
         self._connection: Connection | None = None
 
     async def run(self, query: Query, params: Params) -> Result:
         """Run one statement; raises as `Connection.open` and `Connection.run`."""
-        if self._connection is None or self._connection.closed:
-            self._connection = await self._connect()
-        return await self._connection.run(query, params)
+        connection = self._connection
+        if connection is None or connection.closed:
+            connection = await self._open()
+        return await connection.run(query, params)
+
+    async def pipeline(self, steps: Sequence[Step]) -> list[Result]:
+        """Run statements in one round trip; raises as `Connection.open` and `.pipeline`."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            connection = await self._open()
+        return await connection.pipeline(steps)
+
+    async def _open(self) -> Connection:
+        connection = self._connection = await self._connect()
+        if self._lock_timeout_ms is not None:
+            await connection.run(_LOCK_TIMEOUT, [text_(f"{self._lock_timeout_ms}ms")])
+        return connection
 
     async def aclose(self) -> None:
         """Close the session, if it is open."""
         if self._connection is not None:
             await self._connection.aclose()
+
+
+async def held_intents(session: HotSession, intent_ids: Sequence[bytes]) -> set[bytes]:
+    """Which of these intents somebody has locked at this moment; at least one is asked about.
+
+    Raises:
+        DatabaseError: or one of its children; nothing is changed by asking.
+    """
+    params = [uuid_array(intent_ids), uuid_(min(intent_ids)), uuid_(max(intent_ids))]
+    return set((await session.run(_HELD, params)).column(0))
 
 
 class _Batch(Generic[Row, Answer]):
@@ -71,6 +117,7 @@ class _Batch(Generic[Row, Answer]):
         self.rows = rows
         self.answers: list[Answer | None] = [None] * len(rows)
         self.waits = [0] * len(rows)
+        self.partings = 0
 
 
 class Committer(ABC, Generic[Row, Answer]):
@@ -93,7 +140,7 @@ class Committer(ABC, Generic[Row, Answer]):
         self.poisoned = 0  # for metrics: rows refused by the database
 
     @abstractmethod
-    async def _once(self, rows: Sequence[Row]) -> list[Answer | None]:
+    async def _once(self, rows: Sequence[Row]) -> Sequence[Answer | None]:
         """Run one commit of these rows and say what became of each; None is undecided."""
 
     @abstractmethod
@@ -103,6 +150,10 @@ class Committer(ABC, Generic[Row, Answer]):
     def _give_up(self, row: Row) -> Answer | None:  # noqa: ARG002  for those who may
         """The answer of a row whose lock could not be had; None waits on."""
         return None
+
+    async def _held(self, rows: Sequence[Row]) -> list[bool]:
+        """Which of these rows hold the others up, after a lock could not be had; maybe none."""
+        return [True] * len(rows)
 
     def _note_unknown_fate(self, rows: Sequence[Row]) -> None:
         """Hear that a run of these rows may have been committed without our learning of it."""
@@ -135,6 +186,10 @@ class Committer(ABC, Generic[Row, Answer]):
                     await trio.sleep(self._backoff.next_delay_s())
                     groups.append(places)
                     continue
+                if error.sqlstate == LOCK_NOT_AVAILABLE and len(places) > 1:
+                    places, free = await self._part(batch, places)
+                    if free:
+                        groups.appendleft(free)
                 found = [None] * len(places)
             waiting = self._sort_out(batch, places, found)
             if waiting and len(places) == 1:
@@ -142,8 +197,28 @@ class Committer(ABC, Generic[Row, Answer]):
             groups += waiting
         return batch.answers
 
+    async def _part(
+        self, batch: _Batch[Row, Answer], places: list[int]
+    ) -> tuple[list[int], list[int]]:
+        """Tell the rows whose intents are held from those that can go on without them.
+
+        Where nothing seems to be held any more all can go on; but not for ever, in case what they
+        wait for is no intent.
+        """
+        batch.partings += 1
+        if batch.partings > PARTINGS_MAX:
+            return places, []
+        try:
+            held = await self._held([batch.rows[place] for place in places])
+        except (RetryableError, ConnectionLostError):
+            return places, []
+        parted: tuple[list[int], list[int]] = ([], [])
+        for place, is_held in zip(places, held, strict=True):
+            parted[not is_held].append(place)
+        return parted
+
     def _sort_out(
-        self, batch: _Batch[Row, Answer], places: list[int], found: list[Answer | None]
+        self, batch: _Batch[Row, Answer], places: list[int], found: Sequence[Answer | None]
     ) -> list[list[int]]:
         """Note what was found; give those that go on waiting, each as a group of its own."""
         for place, answer in zip(places, found, strict=True):

@@ -31,3 +31,15 @@ def without_skipping(query: Query) -> Query:
     if query.sql.count("SKIP LOCKED") != 1:
         raise ValueError(f"{query.name} has no single lock clause to switch")
     return Query(f"{query.name}_waiting", query.sql.replace("SKIP LOCKED", ""), query.description)
+
+
+def without_locks(query: Query) -> Query:
+    """The same statement for whoever only looks: without the lock clause it ends in.
+
+    Raises:
+        ValueError: the statement does not end in a lock clause.
+    """
+    text, clause, _ = query.sql.rpartition("\nFOR ")
+    if not clause:
+        raise ValueError(f"{query.name} does not end in a lock clause")
+    return Query(f"{query.name}_unlocked", text, query.description)

@@ -171,6 +171,7 @@ class Ledger(Section, frozen=True):
     bindir: str = ""  # a system Postgres to run instead of the bundled one
     statement_timeout_ms: int = 5_000  # the server ends what we no longer wait for
     lock_timeout_ms: int = 200
+    fast_lock_timeout_ms: int = 25  # of a batch that leaves held rows to a slow lane: past an fsync
     lock_waits_max: int = 10  # times lock_timeout_ms: as long as a frame may wait to be sent
     commit_retry_min_s: float = 0.02  # between repeats of a commit that could not run
     commit_retry_max_s: float = 1.0  # a restart of Postgres takes about this long

@@ -12,6 +12,7 @@ import trio
 from chassis.settings.tree import Ledger
 from ledger.charges import ChargeCommitter
 from ledger.connection import Connection
+from ledger.deciding.committer import DecisionCommitter
 from ledger.dsn import hot_settings
 from ledger.ids import UUID7Source
 from ledger.intents import Intents
@@ -124,6 +125,7 @@ class LedgerHarness:
         self.lease: Lease
         self.charges: ChargeCommitter
         self.outcomes: OutcomeCommitter
+        self.decisions: DecisionCommitter
         self.intents: Intents
 
     async def start(self) -> None:
@@ -133,6 +135,7 @@ class LedgerHarness:
         self.lease = await begin_epoch(await self.session("turnout_switch"), self.switch, ttl_s=10)
         self.charges = self.charge_committer()
         self.outcomes = self.outcome_committer()
+        self.decisions = self.decision_committer()
         self.intents = Intents(self.api, limits=LIMITS)
 
     async def connect(self) -> Connection:
@@ -163,6 +166,20 @@ class LedgerHarness:
         """Another committer of the same lease, unless changed."""
         arguments = {"connect": self.connect, "owner": self.switch, "epoch": self.lease.epoch}
         return OutcomeCommitter(**arguments | changes, limits=LIMITS)
+
+    def decision_committer(self, **changes: Any) -> DecisionCommitter:
+        """Another committer of the same lease, unless changed."""
+        arguments = {"connect": self.connect, "owner": self.switch, "epoch": self.lease.epoch}
+        return DecisionCommitter(**arguments | changes, limits=LIMITS)
+
+    async def charged(
+        self, count: int = 1, result: str = "approved", **changes: Any
+    ) -> list[ChargeToRecord]:
+        """Charges of new intents, settled so."""
+        rows = [charge(of) for of in await self.created(count, **changes)]
+        await self.charges.record(rows, lane="fast")
+        await self.outcomes.settle([outcome(row, result) for row in rows])
+        return rows
 
     async def created(self, count: int = 1, **changes: Any) -> list[IntentToCreate]:
         """Intents that stand in the ledger."""

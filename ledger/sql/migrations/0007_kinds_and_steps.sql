@@ -8,7 +8,7 @@ ALTER TABLE attempts
     );
 
 COMMENT ON COLUMN attempts.intent_version IS
-    'of the intent after the commit that wrote this; null where commit 1 wrote it with its charge';
+    'of the intent after the commit that wrote this; null where that was commit 1, or changed none';
 COMMENT ON COLUMN attempts.kind IS
     'what the message is to its transaction; completion: the 0220 behind an automatic charge';
 
