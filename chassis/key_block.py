@@ -128,6 +128,8 @@ def unwrap_key(kek: bytes, block: str) -> tuple[KeyAttributes, bytes]:
     key = clear[_LENGTH_BYTES : _LENGTH_BYTES + bits // 8]
     if bits % 8 or not key or len(key) != bits // 8:
         raise KeyBlockError("the length of the key is not that of its bytes")
+    if attributes.algorithm == "A" and len(key) not in KEY_LENGTHS:
+        raise KeyBlockError("an AES key has 16, 24 or 32 bytes")
     return attributes, key
 
 

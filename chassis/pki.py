@@ -6,8 +6,6 @@ Leaves are short-lived and renewed by the next start, so that an expired one is 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from chassis.private_files import write_private
 from chassis.tls import Role
 
 CA_STEM = "ca"
@@ -62,8 +61,8 @@ def development_pki(
                 continue
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = _leaf(name, role, key.public_key(), ca_certificate, ca_key, now)
-        _write(key_file, _key_pem(key))
-        _write(pem, leaf.public_bytes(serialization.Encoding.PEM))
+        write_private(key_file, _key_pem(key))
+        write_private(pem, leaf.public_bytes(serialization.Encoding.PEM))
 
 
 def holds_development_certificate(pem: bytes) -> bool:
@@ -93,8 +92,8 @@ def _authority(
         .add_extension(_key_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write(key_file, _key_pem(key))
-    _write(pem, certificate.public_bytes(serialization.Encoding.PEM))
+    write_private(key_file, _key_pem(key))
+    write_private(pem, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate, key
 
 
@@ -178,17 +177,3 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 that is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

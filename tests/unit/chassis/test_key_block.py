@@ -222,6 +222,15 @@ def test_a_length_that_lies_is_refused(bits: int) -> None:
         unwrap_key(KEK, block)
 
 
+def test_a_key_that_is_none_of_its_algorithm_is_refused() -> None:
+    """Eight bytes are no AES key, whoever wrapped them; of another algorithm we do not judge."""
+    clear = (64).to_bytes(2, "big") + bytes(46)
+    with pytest.raises(KeyBlockError, match="an AES key has"):
+        unwrap_key(KEK, _wrap_again(KEK, clear, "D0144M6AC00N0000"))
+    attributes, key = unwrap_key(KEK, _wrap_again(KEK, clear, "D0144M3TC00N0000"))
+    assert (attributes.algorithm, key) == ("T", bytes(8))
+
+
 @pytest.mark.parametrize(
     ("kek", "key", "attributes", "padding", "complaint"),
     [
