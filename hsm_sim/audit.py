@@ -1,4 +1,4 @@
-"""The HSM's audit log: one chained line per administrative action and per release of cards.
+"""The HSM's audit log: one chained line per change of keys and per release of cards.
 
 Opening a card leaves no line: it is what the HSM is for, and the card came from its holder. Giving
 back a card that the ledger keeps does leave one, because that is how a vault is emptied.
@@ -35,6 +35,15 @@ Action = Literal[
     "secrets_sealed",
     "cards_released",
     "release_limit_reached",
+    "kek_loaded",
+    "kek_refused",
+    "kek_destroyed",
+    "session_key_imported",
+    "session_key_generated",
+    "session_key_refused",
+    "session_key_confirmed",
+    "session_key_promoted",
+    "session_key_destroyed",
     "torn_line_removed",
 ]
 Entry = tuple[Action, dict[str, str | int]]

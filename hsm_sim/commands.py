@@ -17,8 +17,11 @@ from chassis.log import get_logger
 from chassis.settings.tree import HSM
 from hsm_sim.audit import Entry
 from hsm_sim.cards import KEY_EXPIRED, UNDECRYPTABLE, open_cards
+from hsm_sim.key_exchange import KeyExchange, KeyExchangeRequest, well_formed
 from hsm_sim.keystore import Keystore
+from hsm_sim.macs import MISMATCH, answer_macs
 from hsm_sim.metrics import HSMCounters
+from hsm_sim.network_keystore import NetworkKeystore
 from hsm_sim.policy import Policy
 from hsm_sim.release import ReleaseLimit, audit_entries, release_cards
 from hsm_sim.seal import NONCE_BYTES, UnsealError, day_of
@@ -26,10 +29,18 @@ from hsm_sim.vault import build_vault
 from hsm_sim.wire import (
     CardsOpened,
     CardsReleased,
+    ChangeSessionKey,
+    GenerateSessionKey,
     HSMReply,
     HSMRequest,
+    ImportSessionKey,
+    KeyRefused,
     KeysListed,
     ListKeys,
+    ListNetworkKeys,
+    LoadKek,
+    Macs,
+    MacVerified,
     OpenCards,
     Refused,
     ReleaseCards,
@@ -50,6 +61,7 @@ class Commands:
 
     Args:
         store: an opened key store.
+        network_keys: the keys that it shares with networks.
         policy: who may ask for what.
         settings: the bounds of a batch.
         random: draws so many random bytes, such as `os.urandom`.
@@ -63,6 +75,7 @@ class Commands:
         self,
         *,
         store: Keystore,
+        network_keys: NetworkKeystore,
         policy: Policy,
         settings: HSM,
         random: Callable[[int], bytes],
@@ -70,6 +83,8 @@ class Commands:
     ) -> None:
         self.counters = HSMCounters()
         self._store = store
+        self._network_keys = network_keys
+        self._key_exchange = KeyExchange(network_keys, settings, random)
         self._policy = policy
         self._settings = settings
         self._random = random
@@ -89,19 +104,27 @@ class Commands:
         if not self._policy.permits(uid, request):
             return self.refuse("not_permitted")
         self._refresh(now_s)
+        reply: HSMReply
         match request:
             case OpenCards():
-                return self._open_cards(request, now_s)
+                reply = self._open_cards(request, now_s)
+            case Macs():
+                reply = self._macs(request, now_s)
             case UnsealSecrets():
-                return self._unseal_secrets(request)
+                reply = self._unseal_secrets(request)
             case ListKeys():
-                return KeysListed(self._vault.public_keys(now_s))
+                reply = KeysListed(self._vault.public_keys(now_s))
             case SealSecrets():
-                return self._seal_secrets(request, uid, now_s)
+                reply = self._seal_secrets(request, uid, now_s)
+            case ListNetworkKeys():
+                reply = self._key_exchange.listed(now_s=now_s)
+            case ImportSessionKey() | GenerateSessionKey() | ChangeSessionKey() | LoadKek():
+                reply = self._exchange_keys(request, uid, now_s)
             case ReleaseCards():
                 raise TypeError("cards are released by `release`, which says what to note first")
             case _:
                 assert_never(request)
+        return reply
 
     def release(
         self, request: ReleaseCards, *, uid: int | None, now_s: int, monotonic_s: float
@@ -186,6 +209,34 @@ class Commands:
         counters.cards_opened_total += count - undecryptable - expired
         counters.batch_seconds.observe(time.perf_counter() - started)
         return CardsOpened(cards)
+
+    def _macs(self, request: Macs, now_s: int) -> HSMReply:
+        if len(request.generate) + len(request.verify) > self._settings.macs_max:
+            return self.refuse("batch_too_large")
+        self._network_keys.refresh()
+        reply = answer_macs(self._network_keys.working, request, now_s=now_s)
+        generated = sum(type(mac) is bytes for mac in reply.generated)
+        verified = sum(type(mac) is MacVerified for mac in reply.verified)
+        mismatched = reply.verified.count(MISMATCH)
+        counters = self.counters
+        counters.macs_generated_total += generated
+        counters.macs_verified_total += verified
+        counters.macs_mismatched_total += mismatched
+        counters.macs_without_key_total += (
+            len(reply.generated) + len(reply.verified) - generated - verified - mismatched
+        )
+        return reply
+
+    def _exchange_keys(self, request: KeyExchangeRequest, uid: int | None, now_s: int) -> HSMReply:
+        if not well_formed(request):
+            return self.refuse("malformed")
+        assert uid is not None  # or the policy had refused
+        reply = self._key_exchange.answer(request, uid=uid, now_s=now_s)
+        if isinstance(reply, KeyRefused):
+            self.counters.network_keys_refused_total += 1
+        else:
+            self.counters.network_key_changes_total += 1
+        return reply
 
     def _unseal_secrets(self, request: UnsealSecrets) -> HSMReply:
         refusal = self._check_batch(len(request.blobs), len(request.contexts))

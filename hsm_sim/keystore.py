@@ -4,6 +4,7 @@
       lmk                    0600, 32 bytes; see `hsm_sim.lmk`
       keys.json              the records of `hsm_sim.keys`, each key wrapped under the LMK
       keys.lock              taken by whoever creates or rotates
+      network_keys.*         see `hsm_sim.network_keystore`
       audit.log, audit.lock  see `hsm_sim.audit`
 
 Readers take no lock: the file is replaced as a whole, so they see one rotation or the next, and
@@ -50,16 +51,18 @@ class Keystore:
     Attributes:
         records: every key, destroyed ones included.
         generation: counts the readings; another number means other records.
+        folder: where the store is.
+        lmk: what wraps its keys.
     """
 
     def __init__(self, folder: Path, lmk: LMK, *, worker: int) -> None:
         self.records: Sequence[KeyRecord] = ()
         self.generation = 0
-        self._folder = folder
+        self.folder = folder
         self._path = folder / "keys.json"
         self._path_text = str(self._path)
         self._audit_path = folder / "audit.log"
-        self._lmk = lmk
+        self.lmk = lmk
         self._worker = worker
         self._identity: tuple[int, int, int] | None = None
 
@@ -71,7 +74,7 @@ class Keystore:
         """
         if not record.wrapped:
             raise KeystoreError(f"key {record.id} is destroyed")
-        return Key(self._lmk.unwrap(record.wrapped, _header(record), name=record.id))
+        return Key(self.lmk.unwrap(record.wrapped, _header(record), name=record.id))
 
     def refresh(self) -> None:
         """Read the records again if the file was replaced; `generation` then counts up.
@@ -97,7 +100,7 @@ class Keystore:
             AuditError: the audit log cannot be continued; no key was changed.
             OSError: log or store cannot be written; no key was changed.
         """
-        with locked(self._folder / "keys.lock"):
+        with locked(self.folder / "keys.lock"):
             is_new = not self._path.exists()
             if is_new and self._audit_path.exists():
                 raise KeystoreError(f"{self._path}: missing beside its audit log; restore it")
@@ -159,10 +162,10 @@ class Keystore:
             destroy_at_s=destroy_at_s,
             public_key=public,
         )
-        return msgspec.structs.replace(record, wrapped=self._lmk.wrap(key, _header(record)))
+        return msgspec.structs.replace(record, wrapped=self.lmk.wrap(key, _header(record)))
 
     def _write(self, records: Sequence[KeyRecord]) -> None:
-        content = StoreFile(1, self._lmk.check_value, list(records))
+        content = StoreFile(1, self.lmk.check_value, list(records))
         write_durably(self._path, msgspec.json.format(msgspec.json.encode(content)))
 
     def _read(self) -> Sequence[KeyRecord]:
@@ -172,10 +175,10 @@ class Keystore:
             raise KeystoreError(f"{self._path}: {error.strerror}") from None
         except msgspec.MsgspecError as error:
             raise KeystoreError(f"{self._path}: {error}; restore the key store") from None
-        if content.lmk_check_value != self._lmk.check_value:
+        if content.lmk_check_value != self.lmk.check_value:
             raise KeystoreError(
                 f"{self._path}: wrapped under the LMK with check value {content.lmk_check_value}, "
-                f"but {self._folder / 'lmk'} has {self._lmk.check_value}; restore the right one"
+                f"but {self.folder / 'lmk'} has {self.lmk.check_value}; restore the right one"
             )
         return content.keys
 

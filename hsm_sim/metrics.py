@@ -33,6 +33,12 @@ class HSMCounters:
     cards_released: dict[str, int] = Factory(lambda: dict.fromkeys(PURPOSES, 0))
     cards_not_released_total: int = 0
     releases_limited_total: int = 0  # cards refused because of the limit per minute
+    macs_generated_total: int = 0
+    macs_verified_total: int = 0
+    macs_mismatched_total: int = 0
+    macs_without_key_total: int = 0  # unknown, expired or not yet promoted
+    network_key_changes_total: int = 0
+    network_keys_refused_total: int = 0
     secrets_sealed_total: int = 0
     secrets_unsealed_total: int = 0
     secrets_refused_total: int = 0  # blobs that did not open
@@ -50,6 +56,12 @@ def register(metrics: Metrics, counters: HSMCounters, mux: MuxCounters) -> None:
         "cards_key_expired_total": "Cards refused: their capture key is destroyed",
         "cards_not_released_total": "Stored cards that did not unseal or are shredded",
         "releases_limited_total": "Stored cards wanted beyond the limit of a minute",
+        "macs_generated_total": "MACs made",
+        "macs_verified_total": "MACs that are right",
+        "macs_mismatched_total": "MACs that are wrong",
+        "macs_without_key_total": "MACs for which there was no usable key",
+        "network_key_changes_total": "Keys of networks brought, made or moved on",
+        "network_keys_refused_total": "Keys of networks refused; all stayed as they were",
         "secrets_sealed_total": "Merchant secrets sealed",
         "secrets_unsealed_total": "Merchant secrets unsealed",
         "secrets_refused_total": "Merchant secrets that did not open",

@@ -10,12 +10,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hsm_sim.wire import ListKeys, OpenCards, ReleaseCards, SealSecrets, UnsealSecrets
+from hsm_sim.wire import (
+    ChangeSessionKey,
+    GenerateSessionKey,
+    ImportSessionKey,
+    ListKeys,
+    ListNetworkKeys,
+    LoadKek,
+    Macs,
+    OpenCards,
+    ReleaseCards,
+    SealSecrets,
+    UnsealSecrets,
+)
 
 ROLES: Final[Mapping[str, frozenset[type]]] = {
-    "switch": frozenset({ListKeys, OpenCards, ReleaseCards}),
+    "switch": frozenset(
+        {
+            ListKeys,
+            OpenCards,
+            ReleaseCards,
+            Macs,
+            ListNetworkKeys,
+            ImportSessionKey,
+            GenerateSessionKey,
+            ChangeSessionKey,
+        }
+    ),
     "api": frozenset({ListKeys, UnsealSecrets}),
-    "admin": frozenset({ListKeys, SealSecrets}),
+    "admin": frozenset({ListKeys, SealSecrets, ListNetworkKeys, LoadKek}),
 }
 
 

@@ -74,6 +74,11 @@ class HSM(Section, frozen=True):
     # bounds it, over any 60 s and all workers. The default is 10,000 payments a second, each
     # needing its card once more: set it to a few times what your busiest minute asks for.
     releases_per_minute_max: int = 600_000
+    macs_max: int = 512  # messages a request, to authenticate or to verify: 1 ms of one core
+    # A MAC key still verifies so long after its successor took over: past every network timer, so
+    # that answers under way to messages of the old key are understood.
+    session_key_overlap_s: int = 120
+    previous_session_keys_max: int = 4  # a network's, within one overlap; more and the oldest goes
     capture_key_active_s: int = 86_400
     capture_key_decrypt_only_s: int = 86_400
     capture_key_overlap_s: int = 600  # the next key is out before the last retires: 2 x its cache

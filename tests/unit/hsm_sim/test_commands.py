@@ -17,16 +17,29 @@ from hsm_sim.commands import Commands
 from hsm_sim.keys import slots
 from hsm_sim.keystore import Keystore, KeystoreError
 from hsm_sim.metrics import register
+from hsm_sim.network_keystore import NetworkKeystore
 from hsm_sim.policy import Policy
 from hsm_sim.vault import build_vault
 from hsm_sim.wire import (
     CardRefused,
     CardsOpened,
     CardsReleased,
+    ChangeSessionKey,
+    GenerateSessionKey,
     HSMReply,
     HSMRequest,
+    ImportSessionKey,
+    KeyRefused,
     KeysListed,
     ListKeys,
+    ListNetworkKeys,
+    LoadKek,
+    MacRefused,
+    Macs,
+    MacsAnswered,
+    MacToGenerate,
+    MacToVerify,
+    NetworkKeysListed,
     OpenCards,
     OpenedCard,
     Refused,
@@ -39,6 +52,7 @@ from hsm_sim.wire import (
     UnsealSecrets,
 )
 from tests.support.hsm import DAY_S, NOW_S, open_store, sealed_card
+from tests.support.hsm_keys import FIRST, NETWORK, key_import, network_keystore
 from tests.support.hsm_release import stored_card
 
 SWITCH, API, ADMIN, STRANGER = 1001, 1002, 1003, 1004
@@ -52,6 +66,7 @@ class Worker:
         self.store: Keystore = open_store(folder, worker=number)
         self.commands = Commands(
             store=self.store,
+            network_keys=NetworkKeystore(self.store),
             policy=Policy({"switch": SWITCH, "api": API, "admin": ADMIN}),
             settings=settings,
             random=os.urandom,
@@ -97,6 +112,12 @@ def worker(tmp_path: Path) -> Worker:
     ("request_", "permitted"),
     [
         (OpenCards([]), {SWITCH}),
+        (Macs(), {SWITCH}),
+        (ImportSessionKey("vsim", "01", "", ""), {SWITCH}),
+        (GenerateSessionKey("vsim", "01"), {SWITCH}),
+        (ChangeSessionKey("vsim", "01", "promote"), {SWITCH}),
+        (ListNetworkKeys(), {SWITCH, ADMIN}),
+        (LoadKek("vsim", [], []), {ADMIN}),
         (UnsealSecrets([], []), {API}),
         (SealSecrets([], []), {ADMIN}),
         (ListKeys(), {SWITCH, API, ADMIN}),
@@ -180,6 +201,58 @@ def test_a_release_is_not_answered_by_the_way_of_the_others(worker: Worker) -> N
     """There is no door to stored cards that leaves no trace."""
     with pytest.raises(TypeError, match="note first"):
         worker.ask(ReleaseCards("capture", []), SWITCH)
+
+
+def _with_mac_key(worker: Worker, tmp_path: Path) -> None:
+    """Give the worker's network a current session key, `01`."""
+    network_keystore(tmp_path)
+    for request in (
+        key_import(FIRST, "01"),
+        ChangeSessionKey(NETWORK, "01", "confirm"),
+        ChangeSessionKey(NETWORK, "01", "promote"),
+    ):
+        assert not isinstance(worker.ask(request, SWITCH), KeyRefused | Refused)
+
+
+def test_macs_are_made_and_verified_in_one_request(worker: Worker, tmp_path: Path) -> None:
+    """What another worker brought is used at once, and every outcome is counted."""
+    _with_mac_key(Worker(tmp_path, number=1), tmp_path)
+    made = worker.ask(Macs([MacToGenerate(NETWORK, "01", b"m")]), SWITCH)
+    assert isinstance(made, MacsAnswered)
+    (mac,) = made.generated
+    assert isinstance(mac, bytes)
+    reply = worker.ask(
+        Macs(
+            [MacToGenerate(NETWORK, "02", b"m")],
+            [MacToVerify(NETWORK, "01", b"m", mac), MacToVerify(NETWORK, "", b"n", mac)],
+        ),
+        SWITCH,
+    )
+    assert isinstance(reply, MacsAnswered)
+    assert reply.generated == [MacRefused("unknown_key")]
+    counters = worker.commands.counters
+    assert (counters.macs_generated_total, counters.macs_verified_total) == (1, 1)
+    assert (counters.macs_mismatched_total, counters.macs_without_key_total) == (1, 1)
+
+
+def test_a_batch_of_macs_is_bounded(worker: Worker) -> None:
+    """Both lists count together."""
+    items = [MacToGenerate("vsim", "01", b"")] * 256, [MacToVerify("vsim", "01", b"", b"")] * 256
+    assert isinstance(worker.ask(Macs(*items), SWITCH), MacsAnswered)
+    items[1].append(items[1][0])
+    assert worker.ask(Macs(*items), SWITCH) == Refused("batch_too_large")
+
+
+def test_key_changes_are_counted_and_names_checked(worker: Worker, tmp_path: Path) -> None:
+    """A name that is none is malformed; a refusal is counted as one."""
+    _with_mac_key(worker, tmp_path)
+    assert worker.ask(GenerateSessionKey("../vsim", "01"), SWITCH) == Refused("malformed")
+    assert worker.ask(GenerateSessionKey("msim", "01"), SWITCH) == KeyRefused("no_kek")
+    assert worker.commands.counters.network_key_changes_total == 3
+    assert worker.commands.counters.network_keys_refused_total == 1
+    listed = worker.ask(ListNetworkKeys(), ADMIN)
+    assert isinstance(listed, NetworkKeysListed)
+    assert [key.usage for key in listed.keys] == ["kek", "mac"]
 
 
 def test_secrets_come_back_in_their_own_context(worker: Worker) -> None:

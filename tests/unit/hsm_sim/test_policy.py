@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from hsm_sim.policy import Policy
-from hsm_sim.wire import ListKeys, OpenCards, ReleaseCards, SealSecrets, UnsealSecrets
+from hsm_sim.wire import (
+    ChangeSessionKey,
+    GenerateSessionKey,
+    HSMRequest,
+    ImportSessionKey,
+    ListKeys,
+    ListNetworkKeys,
+    LoadKek,
+    Macs,
+    OpenCards,
+    ReleaseCards,
+    SealSecrets,
+    UnsealSecrets,
+)
 
 SEPARATE = Policy({"switch": 1001, "api": 1002, "admin": 1003, "postgres": 1004})
-REQUESTS = [
+REQUESTS: list[HSMRequest] = [
     OpenCards([]),
     ReleaseCards("capture", []),
+    Macs(),
+    ImportSessionKey("vsim", "01", "", ""),
+    GenerateSessionKey("vsim", "01"),
+    ChangeSessionKey("vsim", "01", "promote"),
     UnsealSecrets([], []),
     SealSecrets([], []),
+    LoadKek("vsim", [], []),
+    ListNetworkKeys(),
     ListKeys(),
 ]
 
@@ -20,9 +41,21 @@ REQUESTS = [
 @pytest.mark.parametrize(
     ("uid", "permitted"),
     [
-        (1001, [OpenCards, ReleaseCards, ListKeys]),
+        (
+            1001,
+            [
+                OpenCards,
+                ReleaseCards,
+                Macs,
+                ImportSessionKey,
+                GenerateSessionKey,
+                ChangeSessionKey,
+                ListNetworkKeys,
+                ListKeys,
+            ],
+        ),
         (1002, [UnsealSecrets, ListKeys]),
-        (1003, [SealSecrets, ListKeys]),
+        (1003, [SealSecrets, LoadKek, ListNetworkKeys, ListKeys]),
         (1004, []),
         (0, []),
         (None, []),
@@ -49,3 +82,8 @@ def test_one_user_for_all_roles_has_every_role() -> None:
 def test_what_is_no_request_is_not_permitted() -> None:
     """Deny by default."""
     assert not SEPARATE.permits(1001, object())
+
+
+def test_every_request_has_its_line_in_the_matrix() -> None:
+    """A request that is new and in no role would be refused to all; one without a test is not."""
+    assert {type(request) for request in REQUESTS} == set(get_args(HSMRequest))

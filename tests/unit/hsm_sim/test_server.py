@@ -17,6 +17,7 @@ from chassis.settings.tree import HSM, MuxLimits
 from hsm_sim.commands import Commands
 from hsm_sim.durable import locked
 from hsm_sim.lmk import KeystoreError
+from hsm_sim.network_keystore import NetworkKeystore
 from hsm_sim.policy import Policy
 from hsm_sim.server import HSMServer
 from hsm_sim.vault import build_vault
@@ -54,8 +55,10 @@ class Bench:
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         policy = Policy(allowed_uids)
+        store = open_store(folder)
         self.commands = Commands(
-            store=open_store(folder),
+            store=store,
+            network_keys=NetworkKeystore(store),
             policy=policy,
             settings=settings,
             random=random,

@@ -14,6 +14,10 @@ from hsm_sim.wire import (
     CardsOpened,
     HSMReply,
     HSMRequest,
+    LoadKek,
+    Macs,
+    MacToGenerate,
+    MacToVerify,
     OpenedCard,
     ReleasedCard,
     SealSecrets,
@@ -24,6 +28,9 @@ PAN = "4242424242424242"
 SECRETS: list[Struct] = [
     OpenedCard(PAN, "3012", "123", "A CARDHOLDER", b"sealed", b"f" * 16),
     ReleasedCard(PAN, "3012"),
+    MacToGenerate("vsim", "01", PAN.encode()),
+    MacToVerify("vsim", "01", PAN.encode(), b"12345678"),
+    LoadKek("vsim", [b"sk_test_docs"], ["3012"]),
     SealSecrets([b"sk_test_docs"], [b"context"]),
     SecretsUnsealed([b"sk_test_docs"]),
 ]
@@ -53,6 +60,14 @@ def test_no_secret_is_pickled_or_copied(record: Struct) -> None:
 def test_a_batch_that_holds_cards_is_masked_too() -> None:
     """The container prints its entries, which are masked."""
     assert "4242" not in repr(CardsOpened([SECRETS[0]])) + pretty_repr(CardsOpened([SECRETS[0]]))
+
+
+def test_messages_to_authenticate_are_masked_in_their_batch() -> None:
+    """A packed message holds the card number."""
+    batch = Macs(
+        [MacToGenerate("vsim", "01", PAN.encode())], [MacToVerify("vsim", "", PAN.encode(), b"")]
+    )
+    assert "4242" not in repr(batch) + pretty_repr(batch)
 
 
 def test_masked_records_still_travel() -> None:

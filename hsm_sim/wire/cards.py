@@ -1,44 +1,15 @@
-"""What clients of the HSM say and hear: msgspec records over `chassis.mux`, nothing else.
-
-Requests and replies travel as tagged arrays. A batch is one request, so that one round trip
-serves up to `hsm.batch_cards_max` cards. Clear card data appears in `OpenedCard` and
-`ReleasedCard` only.
-
-Any request may be answered `Refused` instead, whole. Where a batch has an entry per item, the
-answer has one in the same place, and one bad item never affects its neighbors.
-"""
+"""Opening cards that were sealed for us, and giving back those that the ledger keeps."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from hsm_sim.wire.masked import Masked
+
 Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
-
-
-class Masked(Struct, array_like=True, gc=False, frozen=True):
-    """A record of secrets: it travels, and is never printed, pickled or copied."""
-
-    def __repr__(self) -> str:
-        """The type alone."""
-        return f"{type(self).__name__}(<masked>)"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """No fields for rich, which lists them instead of asking `repr`."""
-        return []
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled."""
-        raise TypeError(f"{type(self).__name__} holds secrets: it is not pickled or copied")
-
-    def __copy__(self) -> NoReturn:
-        """Refuse to be copied."""
-        self.__reduce__()
-
-    def __deepcopy__(self, memo: object) -> NoReturn:
-        """Refuse to be copied."""
-        self.__reduce__()
+Purpose = Literal["capture", "refund", "reversal", "inquiry", "retry"]
 
 
 class CardToOpen(Struct, array_like=True, gc=False, frozen=True):
@@ -79,9 +50,6 @@ class CardsOpened(Struct, array_like=True, gc=False, tag="cards_opened"):
     """One entry per card, in order."""
 
     cards: list[OpenedCard | CardRefused]
-
-
-Purpose = Literal["capture", "refund", "reversal", "inquiry", "retry"]
 
 
 class CardToRelease(Struct, array_like=True, gc=False, frozen=True):
@@ -147,39 +115,3 @@ class KeysListed(Struct, array_like=True, gc=False, frozen=True, tag="keys_liste
     """Newest first."""
 
     keys: list[CaptureKey]
-
-
-class SealSecrets(Masked, frozen=True, tag="seal_secrets"):
-    """Seal merchant secrets (role: admin); `contexts` are bound as AAD."""
-
-    secrets: list[bytes]
-    contexts: list[bytes]
-
-
-class SecretsSealed(Struct, array_like=True, gc=False, frozen=True, tag="secrets_sealed"):
-    """One blob per secret, in order."""
-
-    blobs: list[bytes]
-
-
-class UnsealSecrets(Struct, array_like=True, gc=False, frozen=True, tag="unseal_secrets"):
-    """Unseal merchant secrets for request verification (role: api)."""
-
-    blobs: list[bytes]
-    contexts: list[bytes]
-
-
-class SecretsUnsealed(Masked, frozen=True, tag="secrets_unsealed"):
-    """One entry per blob; empty bytes where a blob did not open."""
-
-    secrets: list[bytes]
-
-
-class Refused(Struct, array_like=True, gc=False, frozen=True, tag="hsm_refused"):
-    """The whole request was refused and nothing was done."""
-
-    reason: str  # not_permitted | batch_too_large | malformed | rate_limited | unavailable
-
-
-HSMRequest = OpenCards | ReleaseCards | ListKeys | SealSecrets | UnsealSecrets
-HSMReply = CardsOpened | CardsReleased | KeysListed | SecretsSealed | SecretsUnsealed | Refused
