@@ -5,7 +5,8 @@
 -- Locks wait, in id order: a skipped row would look like a late one. A row advances only while its
 -- transaction is the intent's live one and no reversal is recorded; a resolution (phase 2) only
 -- where the first result is `unknown` and nobody has asked to cancel. Rows that do not advance
--- touch nothing.
+-- touch nothing. The first result is a subquery inside the CASE, not a join: it is hardly ever
+-- asked for, and costs nothing then.
 WITH lease AS MATERIALIZED (
     SELECT switch FROM switch_leases WHERE switch = $1::text AND epoch = $2::integer FOR KEY SHARE
 ),
@@ -39,17 +40,15 @@ settled AS (
         decline_code, advice, approved_minor
     )
     JOIN locked AS l ON l.id = r.intent_id AND l.live_transaction_id = r.transaction_id
-    LEFT JOIN LATERAL (
-        SELECT o.result
-        FROM outcomes AS o
-        WHERE o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id AND o.phase = 1
-            AND r.phase = 2
-        LIMIT 1
-    ) AS first ON true
     WHERE CASE r.phase
         WHEN 1 THEN l.status <> 'pending_verification'
         ELSE l.status = 'pending_verification' AND NOT l.cancel_requested
-            AND first.result = 'unknown'
+            AND (
+                SELECT o.result
+                FROM outcomes AS o
+                WHERE o.intent_id = r.intent_id AND o.intent_id BETWEEN $3::uuid AND $4::uuid
+                    AND o.attempt_id = r.attempt_id AND o.phase = 1
+            ) = 'unknown'
     END
     ON CONFLICT DO NOTHING
     RETURNING intent_id
