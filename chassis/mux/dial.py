@@ -8,6 +8,8 @@ from collections.abc import Collection
 
 import trio
 
+from chassis.plain_stream import PlainStream
+
 UNIX_PATH_BYTES_MAX = 107  # sun_path of Linux, less its closing zero (unix(7))
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
@@ -24,7 +26,7 @@ def peer_uid(sock: socket.socket | trio.socket.SocketType) -> int | None:
     return uid
 
 
-async def dial_unix(path: str, *, allowed_uids: Collection[int] | None = None) -> trio.SocketStream:
+async def dial_unix(path: str, *, allowed_uids: Collection[int] | None = None) -> PlainStream:
     """Connect to a Unix socket.
 
     Args:
@@ -45,7 +47,7 @@ async def dial_unix(path: str, *, allowed_uids: Collection[int] | None = None) -
     except BaseException:
         sock.close()
         raise
-    return trio.SocketStream(sock)
+    return PlainStream(sock)
 
 
 def _check_listener(path: str, uid: int | None, allowed_uids: Collection[int] | None) -> None:

@@ -15,6 +15,7 @@ from chassis.mux.connection import Connection, MuxCounters
 from chassis.mux.dial import peer_uid
 from chassis.mux.errors import MuxMessageTooLargeError, MuxOverloadError, MuxProtocolError
 from chassis.mux.outbox import Outbox
+from chassis.plain_stream import PlainStream
 from chassis.settings.tree import MuxLimits
 
 Request = TypeVar("Request")
@@ -142,7 +143,7 @@ class MuxServer(Generic[Request, Reply]):
             self._refused(f"user {uid} was refused")
             await trio.aclose_forcefully(stream)
             return
-        await self.serve_stream(stream, uid=uid)
+        await self.serve_stream(PlainStream(stream.socket), uid=uid)
 
     async def serve_stream(self, stream: trio.abc.Stream, *, uid: int | None = None) -> None:
         """Serve one connection, TLS or memory for instance, until it ends; then close it."""
