@@ -42,7 +42,7 @@ from switch.core.response_codes import load_response_codes
 from switch.metrics import register
 from switch.pipeline.assembly import Outside, Pipeline
 from switch.recovery import recover, take_lease
-from switch.wire import SwitchReply, SwitchRequest
+from switch.wire import Charge, SwitchReply
 
 log = get_logger(__name__)
 POOL_SIZE = 4  # look-ups, acceptor data, STAN blocks, sweeps: one session each at most
@@ -68,7 +68,7 @@ async def serve(service: Service) -> None:
         pipeline, outside = await _assemble(service, pool, connect, lease, background)
         carriers = outside.carriers
         server = MuxServer(
-            request_type=SwitchRequest,
+            request_type=Charge,
             reply_type=SwitchReply,
             limits=settings.mux,
             on_batch=pipeline.intake.accept,

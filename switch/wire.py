@@ -1,20 +1,21 @@
 """What the api says to the switch and hears from it: msgspec records over `chassis.mux`.
 
-One `Charge` is one POST of a charge. Every reply is final for its request: either the
-transaction as it stands durably, or a refusal that recorded nothing.
+One `Charge` is one POST of a charge or a verification, which bring a card; one `Operate` is one
+POST of anything that follows. Every reply is final for its request: either the transaction as it
+stands durably, or a refusal that recorded nothing.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 
 
-class Charge(Struct, array_like=True, gc=False, frozen=True, tag="charge"):
-    """Charge one intent with one sealed card."""
+class Charge(Struct, array_like=True, gc=False, frozen=True, tag_field="request", tag="charge"):
+    """Charge one intent with one sealed card, or ask its issuer whether the card is good."""
 
     intent_id: Id16
     merchant_id: Id16  # of the authenticated key
@@ -22,6 +23,25 @@ class Charge(Struct, array_like=True, gc=False, frozen=True, tag="charge"):
     live: bool
     ciphertext: str
     key_digest: Id16  # merchant, mode, credential class (intent), idempotency key
+    request_hash: Id16  # method, target, body
+    request_id: Id16  # the X-Request-Id, kept on the outcome
+    operation: Literal["charge", "verification"] = "charge"
+
+
+class Operate(Struct, array_like=True, gc=False, frozen=True, tag_field="request", tag="operate"):
+    """Capture, cancel or refund one intent: what needs no card from outside.
+
+    Refused with, besides what a charge is refused with: not_authorized, capture_expired,
+    capture_method_unavailable, use_refund, amount_exceeds_capturable, amount_exceeds_refundable.
+    """
+
+    intent_id: Id16
+    merchant_id: Id16  # of the authenticated key
+    live: bool
+    type: Literal["capture", "cancel", "refund"]
+    amount_minor: Annotated[int, Meta(ge=0, le=999_999_999_999)]  # 0 = all that remains
+    final_capture: bool  # captures: the rest of the authorization is released
+    key_digest: Id16  # merchant, mode, credential class, idempotency key
     request_hash: Id16  # method, target, body
     request_id: Id16  # the X-Request-Id, kept on the outcome
 
@@ -33,7 +53,7 @@ class TransactionState(Struct, array_like=True, gc=False, frozen=True):
     intent_id: bytes
     type: str
     status: str
-    amount_minor: int
+    amount_minor: int  # of a partial approval: what was approved
     currency: str
     response_code: str  # DE 39, or empty
     approval_code: str  # DE 38, or empty
@@ -45,6 +65,7 @@ class TransactionState(Struct, array_like=True, gc=False, frozen=True):
     card_exp_year: int
     created_at: int
     updated_at: int
+    final_capture: bool | None = None  # captures only
 
 
 class Done(Struct, array_like=True, gc=False, frozen=True, tag="done"):
@@ -61,5 +82,5 @@ class Refused(Struct, array_like=True, gc=False, frozen=True, tag="refused"):
     retry_after_s: int = 0
 
 
-SwitchRequest = Charge
+SwitchRequest = Charge | Operate
 SwitchReply = Done | Refused

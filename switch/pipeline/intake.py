@@ -38,6 +38,9 @@ class Intake:
         in_flight = self._replies.in_flight
         admitted: list[Payment] = []
         for request_id, charge in batch:
+            if charge.operation != "charge":
+                peer.reply(request_id, Refused("operation_unavailable"))
+                continue
             first = in_flight.get(charge.key_digest)
             if first is not None:
                 self._join(first, charge, peer, request_id)
