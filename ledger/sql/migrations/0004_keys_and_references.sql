@@ -24,12 +24,14 @@ CREATE TABLE merchant_references (
     PRIMARY KEY (merchant_id, live, reference)
 ) PARTITION BY HASH (merchant_id);
 
+-- Every batch of charges touches all partitions of the keys, and a statement opens each that it
+-- touches anew: with eight, a charge cost 2 µs more than with two.
+CREATE TABLE idempotency_0 PARTITION OF idempotency FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE idempotency_1 PARTITION OF idempotency FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+
 DO $$
 BEGIN
     FOR remainder IN 0 .. 7 LOOP
-        EXECUTE format(
-            'CREATE TABLE idempotency_%s PARTITION OF idempotency
-                FOR VALUES WITH (MODULUS 8, REMAINDER %s)', remainder, remainder);
         EXECUTE format(
             'CREATE TABLE merchant_references_%s PARTITION OF merchant_references
                 FOR VALUES WITH (MODULUS 8, REMAINDER %s)', remainder, remainder);
