@@ -1,9 +1,11 @@
 -- name: sweep_expired
 -- Cancel a bounded batch of intents whose time is over. $1 now, $2 rows at most, $3 when to look
--- again at those that are busy. Returns one row: canceled, done with in all, put off.
+-- again at those that are busy. Returns one row: canceled, done with in all, put off, and the ids
+-- of those put off because their authorization has lapsed.
 -- Only created and failed intents without a live operation are canceled, and their merchant
--- references freed; busy ones are put off; for the rest the timer is over. Intents that somebody
--- has locked stay as they are until the next sweep.
+-- references freed; busy ones are put off, and so are lapsed authorizations, which take a message
+-- to the network to cancel; for the rest the timer is over. Intents that somebody has locked stay
+-- as they are until the next sweep.
 WITH due AS MATERIALIZED (
     SELECT e.due_at, e.intent_id
     FROM intent_expiry AS e
@@ -17,7 +19,8 @@ locked AS MATERIALIZED (
         p.id,
         p.status IN ('created', 'failed') AND p.live_transaction_id IS NULL AS idle,
         p.status IN ('processing', 'pending_verification')
-            OR p.live_transaction_id IS NOT NULL AS busy
+            OR p.live_transaction_id IS NOT NULL AS busy,
+        p.status = 'authorized' AND coalesce(p.capture_before <= $1::timestamptz, false) AS lapsed
     FROM payment_intents AS p
     WHERE p.id = ANY (ARRAY(SELECT d.intent_id FROM due AS d))
     ORDER BY p.id
@@ -44,7 +47,8 @@ finished AS (
     DELETE FROM intent_expiry AS e
     USING due AS d
     JOIN locked AS l ON l.id = d.intent_id
-    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id AND NOT l.busy
+    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id
+        AND NOT (l.busy OR l.lapsed)
     RETURNING e.intent_id
 ),
 put_off AS (
@@ -52,10 +56,15 @@ put_off AS (
     SET due_at = $3::timestamptz
     FROM due AS d
     JOIN locked AS l ON l.id = d.intent_id
-    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id AND l.busy
+    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id AND (l.busy OR l.lapsed)
     RETURNING e.intent_id
 )
 SELECT
     (SELECT count(*) FROM canceled),
     (SELECT count(*) FROM finished),
-    (SELECT count(*) FROM put_off)
+    (SELECT count(*) FROM put_off),
+    ARRAY(SELECT l.id FROM locked AS l WHERE l.lapsed)
+
+-- name: expire_idempotency_keys
+-- Delete a bounded batch of keys that are older than 30 days; $1 rows at most. Returns how many.
+SELECT expire_idempotency($1::integer)

@@ -265,6 +265,27 @@ HOT_QUERIES = [
     QUERIES["read_transaction_states"],
     QUERIES["sweep_expired"],
     QUERIES["open_attempts"],
+    QUERIES["hold_lease"],
+    QUERIES["lock_intents"],
+    QUERIES["find_held_intents"],
+    QUERIES["read_transaction_views"],
+    QUERIES["read_attempt_views"],
+    QUERIES["lock_saf_rows"],
+    QUERIES["lock_verification_rows"],
+    QUERIES["read_decision_keys"],
+    QUERIES["read_sealed_cards"],
+    QUERIES["change_intents"],
+    QUERIES["free_references"],
+    QUERIES["change_saf_rows"],
+    QUERIES["drop_saf_rows"],
+    QUERIES["change_verification_rows"],
+    QUERIES["drop_verification_rows"],
+    QUERIES["due_saf"],
+    QUERIES["count_saf_sends"],
+    QUERIES["due_verifications"],
+    QUERIES["recent_declines"],
+    QUERIES["forget_declines"],
+    QUERIES["network_totals"],
 ]
 API_QUERIES = [
     QUERIES["create_intents"],
@@ -276,7 +297,8 @@ API_QUERIES = [
 ]
 # Conditions that tie an index scan to the batch, to one merchant or to a bounded queue.
 BOUND = re.compile(
-    r"(\bid|intent_id|merchant_id|switch|due_at|owner|reference) (=|<=|>=|>)|= ANY|Conflict"
+    r"(\bid|intent_id|attempt_id|merchant_id|switch|due_at|\bat|owner|reference) (=|<=|>=|>|<)"
+    r"|ROW\(at, attempt_id\) >|= ANY|Conflict"
 )
 
 

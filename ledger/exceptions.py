@@ -1,0 +1,92 @@
+"""Exceptions: what a person has to look into. They are opened beside the payments; nothing stops.
+
+An approval that nothing explains, a second answer that contradicts the first, totals out of
+balance: each is one row with the numbers it takes to look into it, never card data. One of the
+same kind about the same attempt is opened once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ledger.deciding.records import NewException
+from ledger.operators import check_answer, check_texts
+from ledger.pgtypes import bool_, int8_, text_, text_array, uuid_array
+from ledger.statements import QUERIES, Runner
+
+_OPEN: Final = QUERIES["open_exceptions"]
+_LIST: Final = QUERIES["list_exceptions"]
+_COUNT: Final = QUERIES["count_exceptions"]
+_CLOSE: Final = QUERIES["close_exception"]
+_decode_detail: Final = msgspec.json.Decoder(dict[str, str | int]).decode
+
+
+class ExceptionRow(Struct, frozen=True):
+    """An exception as it stands."""
+
+    number: int
+    kind: str
+    network: str
+    intent_id: bytes | None
+    transaction_id: bytes | None
+    attempt_id: bytes | None
+    detail: dict[str, str | int]
+    opened_at_us: int
+    closed_at_us: int | None
+    closed_by: str | None
+    note: str
+
+
+async def open_exceptions(runner: Runner, batch: Sequence[NewException]) -> None:
+    """Open exceptions that belong to no decision; those of one are part of its plan.
+
+    Role: turnout_switch.
+
+    Raises:
+        RowError: a kind that is no snake_case word, or a detail over 4 kB; none was opened.
+        DatabaseError: or one of its children.
+    """
+    if not batch:
+        return
+    params = [
+        text_array([new.kind for new in batch]),
+        text_array([new.network for new in batch]),
+        uuid_array([new.intent_id for new in batch]),
+        uuid_array([new.transaction_id for new in batch]),
+        uuid_array([new.attempt_id for new in batch]),
+        text_array([msgspec.json.encode(new.detail).decode() for new in batch]),
+    ]
+    await runner.run(_OPEN, params)
+
+
+async def list_exceptions(
+    runner: Runner, *, closed_too: bool = False, above: int = 0, limit: int = 100
+) -> list[ExceptionRow]:
+    """A page of exceptions, oldest first; a short page is the last. Roles: reader, admin."""
+    result = await runner.run(_LIST, [int8_(above), bool_(closed_too), int8_(limit)])
+    return [_exception(row) for row in result.rows()]
+
+
+async def count_exceptions(runner: Runner) -> dict[str, int]:
+    """How many are open, by kind; for metrics."""
+    return dict((await runner.run(_COUNT)).rows())
+
+
+async def close_exception(runner: Runner, number: int, *, operator: str, note: str = "") -> None:
+    """Close an exception that was looked into; audited. Role: turnout_admin.
+
+    Raises:
+        OperatorError: no such exception is open, or the texts are too long.
+    """
+    check_texts(operator, note)
+    answer = await runner.run(_CLOSE, [int8_(number), text_(operator), text_(note)])
+    check_answer(answer.column(0)[0])
+
+
+def _exception(row: tuple[Any, ...]) -> ExceptionRow:
+    fields = dict(zip(ExceptionRow.__struct_fields__, row, strict=True))
+    return ExceptionRow(**fields | {"detail": _decode_detail(fields["detail"])})

@@ -1,0 +1,44 @@
+"""What operators do, and how it is written down.
+
+Operators change no payment. Each deed is one guarded function of the database that acts and audits
+in the same transaction; their role may call those and write nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.errors import LedgerError
+
+OPERATOR_CHARACTERS_MAX: Final = 48
+NOTE_CHARACTERS_MAX: Final = 1_000
+
+# What the guarded functions answer instead of doing something.
+_REFUSALS: Final = {
+    "not_waiting": "no such advice is waiting: it was acknowledged, or an operator resolved it",
+    "not_manual": "the advice is still being repeated; only one in the manual queue is resolved",
+    "not_refusable": "a reversal is never given up: it can be acknowledged only",
+    "not_open": "no such exception is open",
+}
+
+
+class OperatorError(LedgerError):
+    """What an operator asked for cannot be done; says why. Nothing was changed."""
+
+
+def check_texts(operator: str, note: str) -> None:
+    """Pass an operator's name and note.
+
+    Raises:
+        OperatorError: no name, one that cannot be printed, or texts that are too long.
+    """
+    if not 1 <= len(operator) <= OPERATOR_CHARACTERS_MAX or not operator.isprintable():
+        raise OperatorError(f"an operator has a name of 1 to {OPERATOR_CHARACTERS_MAX} characters")
+    if len(note) > NOTE_CHARACTERS_MAX:
+        raise OperatorError(f"a note has at most {NOTE_CHARACTERS_MAX} characters")
+
+
+def check_answer(answer: str) -> None:
+    """Pass the answer of a guarded function; raises OperatorError with the reason of a refusal."""
+    if answer:
+        raise OperatorError(_REFUSALS[answer])
