@@ -80,7 +80,8 @@ class Decoders:
         self._interpreter = interpreter
         self._plans_max = plans_max
         self.plans: dict[bytes, Decode] = {}  # by primary bitmap
-        self._extended: dict[bytes, Decode] = {}  # by all bitmaps, where there are several
+        self._by_two: dict[bytes, Decode] = {}  # by both bitmaps, where there are more than one
+        self._by_three: dict[bytes, Decode] = {}  # apart: a cut message has the key of a shorter
         start = interpreter.head.mti_bytes
         self._two = slice(start, start + 2 * BITMAP_BYTES)
         self._three = slice(start, start + 3 * BITMAP_BYTES)
@@ -92,25 +93,25 @@ class Decoders:
         if self.compiled_count < self._plans_max:
             self.compiled_count += 1
             bitmap = self._interpreter.head.bitmap(data)
-            plan = compile_decoder(self._interpreter, bitmap)
-            match len(bitmap) // BITMAP_BYTES:
-                case 1:
-                    self.plans[bitmap] = plan
-                case 2:
-                    self.plans[bitmap[:BITMAP_BYTES]] = self._decode_two
-                    self._extended[bitmap] = plan
-                case _:
-                    self.plans[bitmap[:BITMAP_BYTES]] = self._decode_two
-                    self._extended[bitmap[: 2 * BITMAP_BYTES]] = self._decode_three
-                    self._extended[bitmap] = plan
+            self._add(bitmap, compile_decoder(self._interpreter, bitmap))
         return fields
 
+    def _add(self, bitmap: bytes, plan: Decode) -> None:
+        one, two = bitmap[:BITMAP_BYTES], bitmap[: 2 * BITMAP_BYTES]
+        if bitmap != two:
+            self._by_three[bitmap] = plan
+            plan = self._decode_three
+        if bitmap != one:
+            self._by_two[two] = plan
+            plan = self._decode_two
+        self.plans[one] = plan
+
     def _decode_two(self, data: bytes) -> dict[int, str]:
-        plan = self._extended.get(data[self._two])
+        plan = self._by_two.get(data[self._two])
         return self.careful(data) if plan is None else plan(data)
 
     def _decode_three(self, data: bytes) -> dict[int, str]:
-        plan = self._extended.get(data[self._three])
+        plan = self._by_three.get(data[self._three])
         return self.careful(data) if plan is None else plan(data)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import takewhile
 from typing import Final
 
@@ -24,7 +25,7 @@ import iso8583
 from switch.iso8583.dialect import Dialect
 from switch.iso8583.elements import Element
 from switch.iso8583.errors import BITMAP_DE, MTI_DE, DecodeError, EncodeError, Reason
-from switch.iso8583.head import THIRD_BITMAP_DE
+from switch.iso8583.head import BITMAP_BYTES, CONTINUED, THIRD_BITMAP_DE
 from switch.iso8583.pyiso8583_spec import Spec
 
 _PATTERNS: Final = {
@@ -57,7 +58,8 @@ _KEYS: Final = {"t": MTI_DE, "p": BITMAP_DE, "1": BITMAP_DE}
 _SAYINGS: Final = (
     ("Extra data", Reason.TRAILING_BYTES),
     ("larger than maximum", Reason.TOO_LONG),
-    ("invalid BCD", Reason.BAD_PREFIX),
+    ("decode field length", Reason.BAD_PREFIX),
+    ("expecting -", Reason.BAD_PREFIX),
     ("bytes wide", Reason.TRUNCATED),
     ("invalid data", Reason.BAD_CHARACTER),
 )
@@ -112,8 +114,6 @@ class ReferenceCodec:
             DecodeError: the bytes are not a message of the dialect.
         """
         document, encoded = self._decode(data)
-        if document["t"] not in self.dialect.mtis:
-            raise DecodeError(MTI_DE, 0, Reason.UNKNOWN_MTI)
         fields = {MTI_DE: document["t"]}
         for key, value in document.items():
             if key in _KEYS:
@@ -127,25 +127,37 @@ class ReferenceCodec:
         return fields
 
     def _decode(self, data: bytes) -> tuple[Mapping[str, str], Encoded]:
-        start = self.dialect.head.mti_bytes
         try:
             document, encoded = iso8583.decode(data, self._spec)
-            if not self._announces_strange_bitmap(document):
+            refused = self._head_fault(data)
+            if refused is None:
                 return document, encoded
-            refused = DecodeError(THIRD_BITMAP_DE, start, Reason.UNKNOWN_ELEMENT)
         except iso8583.DecodeError as error:
             extra = "Extra" in error.msg
             offset = error.pos if extra else self._offset(error.doc_enc, error.field)
             refused = DecodeError(_number(error.field), offset, _reason(error.msg))
-            if self._announces_strange_bitmap(error.doc_dec):
-                refused = DecodeError(THIRD_BITMAP_DE, start, Reason.UNKNOWN_ELEMENT)
         except KeyError as error:  # a bit that the specification lacks
+            start = self.dialect.head.mti_bytes
             refused = DecodeError(_number(error.args[0]), start, Reason.UNKNOWN_ELEMENT)
-        raise refused
+        raise self._head_fault(data) or refused
 
-    def _announces_strange_bitmap(self, document: Mapping[str, str]) -> bool:
-        """Whether pyiso8583 took a third bitmap, as sixteen hex digits more, that is none here."""
-        return self.dialect.head.bitmaps_max < 3 and len(document.get("1", "")) > 16
+    def _head_fault(self, data: bytes) -> DecodeError | None:
+        """What is wrong before the first element and does not trouble pyiso8583."""
+        start = self.dialect.head.mti_bytes
+        if len(data) < start:
+            return None  # that does
+        if self._mti_of(data[:start]) not in self.dialect.mtis:
+            return DecodeError(MTI_DE, 0, Reason.UNKNOWN_MTI)
+        if self.dialect.head.bitmaps_max < 3 and _announces_third_bitmap(data[start:]):
+            return DecodeError(THIRD_BITMAP_DE, start, Reason.UNKNOWN_ELEMENT)
+        return None
+
+    def _mti_of(self, packed: bytes) -> str:
+        """The message type, by way of a message that has nothing else; empty if it is no text."""
+        with suppress(iso8583.DecodeError):
+            mti: str = iso8583.decode(packed + bytes(BITMAP_BYTES), self._spec)[0]["t"]
+            return mti
+        return ""
 
     def _offset(self, encoded: Encoded, key: str) -> int:
         """The byte where an element begins: the sizes of all that stand before it."""
@@ -153,6 +165,11 @@ class ReferenceCodec:
             return self.dialect.head.mti_bytes
         before = takewhile(lambda known: known != key, encoded)
         return sum(len(part) for known in before for part in encoded[known].values())
+
+
+def _announces_third_bitmap(bitmaps: bytes) -> bool:
+    second = bitmaps[BITMAP_BYTES : 2 * BITMAP_BYTES]
+    return len(second) == BITMAP_BYTES and bool(bitmaps[0] & second[0] & CONTINUED)
 
 
 def _to_document(element: Element, text: str) -> str:

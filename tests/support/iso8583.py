@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from switch.iso8583 import Dialect, Element, Reason
 from switch.iso8583.interpreter import Interpreter
 
-VECTORS_FILE = Path(__file__).parents[1] / "vectors" / "net87b.json"
+VECTORS_FOLDER = Path(__file__).parents[1] / "vectors"
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _ALPHANUMERIC = "".join(c for c in _PRINTABLE if c.isalnum() or c == " ")
 
@@ -51,26 +51,39 @@ class Refused:
     reason: Reason
 
 
-_document = json.loads(VECTORS_FILE.read_text(encoding="utf-8"))
-VECTORS = [
-    Vector(
-        name=entry["name"],
-        fields={int(number): text for number, text in entry["fields"].items()},
-        data=bytes.fromhex("".join(part for _, part in entry["parts"])),
-        decode_only=entry.get("decode_only", False),
-    )
-    for entry in _document["messages"]
-]
-REFUSED = [
-    Refused(
-        name=entry["name"],
-        data=bytes.fromhex(entry["hex"]),
-        de=entry["de"],
-        offset=entry["offset"],
-        reason=Reason[entry["reason"]],
-    )
-    for entry in _document["refused"]
-]
+def _vectors(name: str) -> list[Vector]:
+    return [
+        Vector(
+            name=entry["name"],
+            fields={int(number): text for number, text in entry["fields"].items()},
+            data=bytes.fromhex("".join(part for _, part in entry["parts"])),
+            decode_only=entry.get("decode_only", False),
+        )
+        for entry in _DOCUMENTS[name]["messages"]
+    ]
+
+
+def _refused(name: str) -> list[Refused]:
+    return [
+        Refused(
+            name=entry["name"],
+            data=bytes.fromhex(entry["hex"]),
+            de=entry["de"],
+            offset=entry["offset"],
+            reason=Reason[entry["reason"]],
+        )
+        for entry in _DOCUMENTS[name]["refused"]
+    ]
+
+
+BUNDLED = ("net87b", "vip", "cis")
+_DOCUMENTS = {
+    name: json.loads((VECTORS_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    for name in BUNDLED
+}
+VECTORS_OF = {name: _vectors(name) for name in BUNDLED}
+REFUSED_OF = {name: _refused(name) for name in BUNDLED}
+VECTORS = VECTORS_OF["net87b"]
 SALE = next(vector for vector in VECTORS if vector.name == "sale_request")
 
 
