@@ -45,6 +45,7 @@ def make_carriers(
     context = client_context(
         ca=pki / "ca.pem", certificate=pki / "switch.pem", key=pki / "switch.key"
     )
+    limits, networks = service.settings.switch, len(service.settings.networks)
     carriers = {}
     for name, settings in service.settings.networks.items():
         dialect = load_dialect(settings.dialect)
@@ -57,6 +58,8 @@ def make_carriers(
             partial(connect_tls, host, int(port), context, server_name=settings.server_name),
             on_events=on_events(name),
             next_stan=partial(_next_stan, stans, now_us),
+            answered_max=limits.answered_keys_max // networks,
+            kept_s=limits.answered_keys_s,
         )
         carriers[name] = Carrier(settings, dialect, group, stans)
     return carriers
