@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.merchants:merchants",
         "Create merchants; list, roll, revoke keys.",
     ),
+    "hsm": ("stack.commands.hsm:hsm", "List keys; load a network's key-exchange key."),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
 }

@@ -5,19 +5,16 @@ The ledger sees the secret half sealed only; the file, readable by its owner, ho
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
-import trio
 from attrs import frozen
 
-from chassis.mux import MuxClient, MuxError, dial_unix
 from chassis.settings import Settings
 from chassis.supervisor import write_atomically
-from hsm_sim.wire import HSMReply, HSMRequest, Refused, SealSecrets, SecretsSealed
+from hsm_sim.wire import Refused, SealSecrets, SecretsSealed
 from ledger.merchants import (
     ACTIVE_KEYS_MAX,
     add_api_key,
@@ -27,6 +24,7 @@ from ledger.merchants import (
 )
 from ledger.statements import Runner
 from stack.credentials import Credentials, CredentialsError, KeyPair, new_key_pair
+from stack.hsm import HSMSilentError, ask_hsm
 
 
 class SealingError(Exception):
@@ -61,23 +59,15 @@ class HSMSealer:
             SealingError: no connection or no answer in time, or a refusal.
         """
         request = SealSecrets([secret_key.encode()], [secret_context(publishable_key)])
-        worker: MuxClient[HSMRequest, HSMReply] = MuxClient(
-            request_type=HSMRequest, reply_type=HSMReply, limits=self.settings.mux, name="hsm"
-        )
-        reply: HSMReply | None = None
-        async with trio.open_nursery() as nursery:
-            with trio.move_on_after(
-                self.settings.mux.connect_timeout_s + self.settings.hsm.open_deadline_s
-            ):
-                await nursery.start(worker.run, lambda: dial_unix(self.socket))
-                with contextlib.suppress(MuxError):  # `last_failure` says it
-                    reply = await worker.call(request)
-            nursery.cancel_scope.cancel(reason="the HSM has been asked")
-        if isinstance(reply, SecretsSealed):
-            return reply.blobs[0]
+        try:
+            reply = await ask_hsm(self.socket, self.settings, request)
+        except HSMSilentError as error:
+            raise SealingError(f"the HSM did not seal a secret: {error}") from None
         if isinstance(reply, Refused):
             raise SealingError(f"the HSM refused to seal a secret: {reply.reason}")
-        raise SealingError(f"the HSM did not seal a secret: {worker.last_failure or 'no answer'}")
+        if not isinstance(reply, SecretsSealed):
+            raise SealingError("the HSM did not seal a secret: it answered something else")
+        return reply.blobs[0]
 
 
 async def record_keys(

@@ -5,7 +5,8 @@
     postgres*            Postgres' own (ledger.embedded)
     hsm/                 the HSM's alone: keys and their audit log
     pki/                 certificates for all, each key for its one process
-    networks/            one record per simulated network, each its own
+    networks/            per simulated network its record and its key-exchange key, each its own;
+                         and the HSM's copy of that key, the HSM's alone
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from chassis.development_keks import (
+    DevelopmentKekError,
+    development_keks,
+    hsm_kek_path,
+    network_kek_path,
+)
 from chassis.pki import development_pki
 from chassis.settings import Network, Settings
 from chassis.supervisor import (
@@ -114,7 +121,28 @@ def _protect(folder: Path, owners: Mapping[str, tuple[int, int] | None]) -> None
     (folder / "ca.pem").chmod(0o644)
     for stem, owner in owners.items():
         (folder / f"{stem}.pem").chmod(0o644)
-        key = folder / f"{stem}.key"
-        key.chmod(0o400)
-        if owner is not None:
-            os.chown(key, *owner, follow_symlinks=False)
+        _hand_over(folder / f"{stem}.key", owner)
+
+
+def make_development_keks(settings: Settings, data_dir: Path, users: Users) -> None:
+    """Make the key-exchange keys of simulated networks; each file is for one process alone.
+
+    Raises:
+        StartError: they cannot be made, or a file there is something else.
+    """
+    folder = data_dir / "networks"
+    networks = simulated_networks(settings)
+    try:
+        development_keks(folder, networks)
+        for name in networks:
+            _hand_over(network_kek_path(folder, name), users.owner(name))
+            _hand_over(hsm_kek_path(folder, name), users.owner("hsm"))
+    except (OSError, DevelopmentKekError) as error:
+        raise StartError(f"the key-exchange keys cannot be set up: {error}") from error
+
+
+def _hand_over(path: Path, owner: tuple[int, int] | None) -> None:
+    """Make a file readable by its process alone."""
+    path.chmod(0o400)
+    if owner is not None:
+        os.chown(path, *owner, follow_symlinks=False)

@@ -29,6 +29,7 @@ from stack.layout import (
     PASS_THROUGH,
     make_certificates,
     make_data_folders,
+    make_development_keks,
     make_run_folder,
     stack_users,
 )
@@ -159,6 +160,7 @@ def _prepare(
     refuse_what_test_mode_left(settings, data_dir)
     make_data_folders(settings, data_dir, users)
     make_certificates(settings, data_dir, users)
+    make_development_keks(settings, data_dir, users)
     runtime_dir = _runtime_folder(data_dir, environ, held)
     sockets = bind_sockets(settings, runtime_dir, users)
     held.callback(sockets.close)

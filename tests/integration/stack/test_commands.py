@@ -25,6 +25,7 @@ import attrs
 import pytest
 from click.testing import CliRunner, Result
 
+from chassis.mac import check_value_text
 from tests.support.logs import logging_restored
 from tests.support.postgres import open_folder
 from turnout import main
@@ -321,6 +322,34 @@ def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
     assert (again.exit_code, again.stdout) == (1, "")
     listed = demo.json("merchants", "list")["merchants"]
     assert [merchant["name"] for merchant in listed] == ["Demo shop", "Zoë's"]
+
+
+def test_the_hsm_shows_its_keys_and_takes_one_in(demo: Demo) -> None:
+    """Development keys at first; then one of two components, of which no digit is shown."""
+    listed = demo.json("hsm", "keys")
+    assert [key["state"] for key in listed["capture"]] == ["active", "active"]
+    keks = {key["network"]: key for key in listed["networks"] if key["usage"] == "kek"}
+    assert {name: key["origin"] for name, key in keks.items()} == {
+        "msim": "development",
+        "vsim": "development",
+    }
+    parts = [bytes(range(32)), b"\x5a" * 32]
+    files = [demo.folder / f"component-{number}" for number in (1, 2)]
+    for part, file in zip(parts, files, strict=True):
+        file.write_text(f"{part[:16].hex()}\n{part[16:].hex()}\n{check_value_text(part)}\n")
+        file.chmod(0o600)
+    words = [word for file in files for word in ("--component", str(file))]
+    wrong = demo.run("hsm", "load-kek", "msim", *words, "--check-value", "000000")
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    assert "another check value" in wrong.stderr
+    assert demo.json("hsm", "keys") == listed
+
+    loaded = demo.json("hsm", "load-kek", "msim", *words)
+    whole = bytes(a ^ b for a, b in zip(*parts, strict=True))
+    assert loaded["check_value"] == check_value_text(whole)
+    done = demo.run("hsm", "keys")
+    assert f"msim      kek        current   {loaded['check_value']}  components" in done.stdout
+    assert not any(key.hex()[:16] in done.output for key in (*parts, whole))
 
 
 def test_ctrl_c_ends_it_well(demo: Demo) -> None:

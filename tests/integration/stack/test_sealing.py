@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
 
-from chassis.mux import MuxPeer, MuxServer
 from chassis.settings import HSM, MuxLimits, Settings
-from hsm_sim.wire import HSMReply, HSMRequest, KeysListed, Refused, SealSecrets, SecretsSealed
+from hsm_sim.wire import HSMReply, KeysListed, Refused, SealSecrets, SecretsSealed
 from stack.api_keys import HSMSealer, SealingError
+from tests.support.told_hsm import ToldHSM
 
 HASTY = Settings(
     mux=MuxLimits(connect_timeout_s=0.1, reconnect_min_s=0.01, reconnect_max_s=0.01),
@@ -22,38 +21,10 @@ PAIR = ("pk_test_docs", "sk_test_docs")
 SEALED = SecretsSealed([b"sealed"])
 
 
-class ToldHSM:
-    """A worker's socket; answers every request with `reply`, or not at all."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.reply: HSMReply | None = SEALED
-        self.heard: list[HSMRequest] = []
-
-    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Serve until canceled."""
-        server: MuxServer[HSMRequest, HSMReply] = MuxServer(
-            request_type=HSMRequest,
-            reply_type=HSMReply,
-            limits=HASTY.mux,
-            on_batch=self._answer,
-        )
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self.path)
-            listener.listen()
-            await server.serve(listener, allowed_uids=None, task_status=task_status)
-
-    def _answer(self, peer: MuxPeer[HSMReply], batch: list[tuple[int, HSMRequest]]) -> None:
-        for number, request in batch:
-            self.heard.append(request)
-            if self.reply is not None:
-                peer.reply(number, self.reply)
-
-
 @pytest.fixture
 async def hsm(open_tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[ToldHSM]:
     """An HSM that is listening."""
-    told = ToldHSM(str(open_tmp_path / "hsm-0"))
+    told = ToldHSM(str(open_tmp_path / "hsm-0"), lambda _: SEALED, HASTY.mux)
     await nursery.start(told.serve)
     yield told
     nursery.cancel_scope.cancel()
@@ -77,7 +48,7 @@ async def test_anything_but_a_sealed_secret_is_an_error(
     hsm: ToldHSM, reply: HSMReply | None, reason: str
 ) -> None:
     """A refusal is named; a strange answer and silence seal nothing, in bounded time."""
-    hsm.reply = reply
+    hsm.answer = lambda _: reply
     with trio.fail_after(5), pytest.raises(SealingError, match=reason):
         await HSMSealer(hsm.path, HASTY).seal(*PAIR)
 

@@ -11,14 +11,20 @@ import attrs
 import msgspec
 import pytest
 
-from chassis.settings import HSM, Settings
-from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, assign_users
+from chassis.settings import HSM, Network, Settings
+from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.roles import ROLES as DATABASE_ROLES
 from stack.compose import compose
 from stack.context import StackContext
 from stack.database import ExternalDatabase, load_passwords
-from stack.layout import ROLES, make_certificates, make_data_folders, stack_users
+from stack.layout import (
+    ROLES,
+    make_certificates,
+    make_data_folders,
+    make_development_keks,
+    stack_users,
+)
 from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports
 
 PASSWORDS = {role: f"password-of-{role}" for role in DATABASE_ROLES}
@@ -193,6 +199,7 @@ def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
     for _ in range(2):
         make_data_folders(Settings(), open_tmp_path, users)
         make_certificates(Settings(), open_tmp_path, users)
+        make_development_keks(Settings(), open_tmp_path, users)
     modes = {
         str(path.relative_to(open_tmp_path)): (path.stat().st_mode & 0o7777, path.stat().st_uid)
         for path in open_tmp_path.rglob("*")
@@ -203,6 +210,10 @@ def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
         "networks": (0o711, ours),
         "networks/vsim.log": (0o600, uid("vsim")),
         "networks/msim.log": (0o600, uid("msim")),
+        "networks/vsim.kek": (0o400, uid("vsim")),
+        "networks/msim.kek": (0o400, uid("msim")),
+        "networks/vsim-hsm.kek": (0o400, uid("hsm")),
+        "networks/msim-hsm.kek": (0o400, uid("hsm")),
         "pki": (0o711, ours),
         "pki/ca.pem": (0o644, ours),
         "pki/ca.key": (0o600, ours),
@@ -213,3 +224,18 @@ def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
         "pki/msim.pem": (0o644, ours),
         "pki/msim.key": (0o400, uid("msim")),
     }
+
+
+def test_a_spoiled_key_exchange_key_keeps_the_stack_from_starting(open_tmp_path: Path) -> None:
+    """The file is named, as a user can mend it; a real network gets no such file at all."""
+    users = stack_users(Settings(), euid=os.geteuid())
+    make_data_folders(Settings(), open_tmp_path, users)
+    make_development_keks(
+        Settings(networks={"real": Network(simulate=False)}), open_tmp_path, users
+    )
+    assert not list((open_tmp_path / "networks").glob("*.kek"))
+    make_development_keks(Settings(), open_tmp_path, users)
+    (open_tmp_path / "networks" / "vsim.kek").unlink()
+    (open_tmp_path / "networks" / "vsim.kek").mkdir()
+    with pytest.raises(StartError, match=r"vsim\.kek"):
+        make_development_keks(Settings(), open_tmp_path, users)

@@ -8,14 +8,17 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from chassis.mac import check_value_text
+from stack.commands.hsm import hsm
 from stack.commands.merchants import merchants
 from stack.commands.pay import pay
 from stack.credentials import ENVIRONMENT
 
 
-def _invoke(command: click.Command, tmp_path: Path, *words: str) -> Result:
+def _invoke(command: click.Command, tmp_path: Path, *words: str, typed: str = "") -> Result:
     environ = dict.fromkeys(ENVIRONMENT) | {"XDG_CONFIG_HOME": str(tmp_path)}
-    return CliRunner().invoke(command, [*words, "--data-dir", str(tmp_path)], env=environ)
+    arguments = [*words, "--data-dir", str(tmp_path)]
+    return CliRunner().invoke(command, arguments, env=environ, input=typed)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,7 @@ def _invoke(command: click.Command, tmp_path: Path, *words: str) -> Result:
         (merchants, ("show", "mer_0000000000000000000001")),
         (merchants, ("roll", "mer_0000000000000000000001")),
         (merchants, ("revoke", "pk_test_x")),
+        (hsm, ("keys",)),
     ],
 )
 def test_without_a_stack_it_says_how_to_start_one(
@@ -60,6 +64,10 @@ def test_without_a_stack_it_says_how_to_start_one(
         (merchants, ("create", "--name", "x", "--mcc", "59999"), "--mcc"),
         (merchants, ("create", "--name", "x", "--name-location", "Zürich"), "--name-location"),
         (merchants, ("create", "--name", "x", "--card-acceptor-id", "x" * 16), "at most 15"),
+        (hsm, ("load-kek",), "NETWORK"),
+        (hsm, ("load-kek", "nosim"), "no such network"),
+        (hsm, ("load-kek", "vsim", "--components", "1"), "--components"),
+        (hsm, ("load-kek", "vsim", "--components", "4"), "--components"),
     ],
 )
 def test_wrong_input_is_a_usage_error(
@@ -76,3 +84,20 @@ def test_a_wrong_card_number_is_not_repeated(tmp_path: Path) -> None:
     result = _invoke(pay, tmp_path, "--card", "4242424242424242x")
     assert result.exit_code == 2
     assert "42424242" not in result.output
+
+
+def test_components_are_asked_for_one_by_one(tmp_path: Path) -> None:
+    """Digits are not echoed; the first mistyped one ends it, before anything is sent."""
+    parts = [bytes(range(32)), b"\x5a" * 32, b"\x77" * 32]
+    typed = "".join(f"{part.hex()}\n{check_value_text(part)}\n" for part in parts)
+    words = ("load-kek", "vsim", "--components", "3")
+    result = _invoke(hsm, tmp_path, *words, typed=typed)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "turnout up" in result.stderr
+    assert "Check value of component 3" in result.stderr
+    assert not any(part.hex() in result.output for part in parts)
+    wrong = typed.replace(check_value_text(parts[1]), "000000")
+    result = _invoke(hsm, tmp_path, *words, typed=wrong)
+    assert result.exit_code == 1
+    assert "component 2 has another check value" in result.stderr
+    assert "Component 3" not in result.stderr
