@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
 
-from benchmarks.child import ChildError, service_process
+from benchmarks.child import ChildError
 from benchmarks.hsm import run
-from chassis.mux import MuxClient, MuxClosedError, dial_unix
-from chassis.settings.tree import HSM, Log, Settings
+from chassis.mux import MuxClosedError
+from chassis.settings.tree import HSM
 from hsm_sim.wire import (
     CardsOpened,
     CardToOpen,
     HSMReply,
-    HSMRequest,
     KeysListed,
     ListKeys,
     OpenCards,
@@ -36,65 +31,9 @@ from hsm_sim.wire import (
     UnsealSecrets,
 )
 from tests.support.hsm import sealed_card
+from tests.support.hsm_process import ME, ask, connected, until, worker
 
 ROOT = Path(__file__).parents[2]
-ME = os.getuid()
-EVERY_ROLE = {"switch": ME, "api": ME, "admin": ME}
-Client = MuxClient[HSMRequest, HSMReply]
-
-
-@contextmanager
-def worker(
-    folder: Path,
-    *,
-    index: int = 0,
-    allowed_uids: dict[str, int] | None = None,
-    hsm: HSM | None = None,
-    mode: str = "test",
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A running worker process and the path of its socket."""
-    path = str(folder / f"hsm{index}.sock")
-    Path(path).unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        with service_process(
-            "hsm",
-            settings=Settings(mode=mode, hsm=hsm or HSM(), log=Log(level="warning")),
-            data_dir=folder,
-            listeners={"mux": listener},
-            allowed_uids=EVERY_ROLE if allowed_uids is None else allowed_uids,
-            index=index,
-        ) as process:
-            listener.close()
-            yield process, path
-
-
-@asynccontextmanager
-async def connected(path: str) -> AsyncIterator[Client]:
-    """A client of a worker."""
-    client: Client = MuxClient(
-        request_type=HSMRequest, reply_type=HSMReply, limits=Settings().mux, name="hsm"
-    )
-    async with trio.open_nursery() as nursery:
-        with trio.fail_after(10):
-            await nursery.start(client.run, partial(dial_unix, path))
-        yield client
-        nursery.cancel_scope.cancel()
-
-
-async def ask(path: str, *requests: HSMRequest) -> list[HSMReply]:
-    """Ask a worker one thing after the other."""
-    async with connected(path) as client:
-        with trio.fail_after(10):
-            return [await client.call(request) for request in requests]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process brings about."""
-    with trio.fail_after(10):
-        while not condition():
-            await trio.sleep(0.02)
 
 
 async def test_a_worker_opens_cards_seals_secrets_and_drains(tmp_path: Path) -> None:
