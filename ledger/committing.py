@@ -15,7 +15,8 @@ undecided, for the patient one.
 *Rows stay undecided*: their intents are locked. Where the statement waits for locks, one lock that
 somebody sits on fails the whole batch; the rows whose intents are held are then told from the
 others (`_held`), and the others go on without them. The patient lane goes on with each held row
-alone, so that it does not hold up its neighbors; the impatient one leaves them undecided.
+alone, so that it does not hold up its neighbors; the impatient one leaves them undecided, and so
+does the patient one where its caller asks for it.
 
 Nothing is sent or answered before a verdict, so the patient lane gives up on a row only where
 `_give_up` allows it, which it must not while an earlier run may still be committed.
@@ -113,8 +114,9 @@ async def held_intents(session: HotSession, intent_ids: Sequence[bytes]) -> set[
 class _Batch(Generic[Row, Answer]):
     """What is known of the rows of one call so far."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], *, waits_for_locks: bool) -> None:
         self.rows = rows
+        self.waits_for_locks = waits_for_locks
         self.answers: list[Answer | None] = [None] * len(rows)
         self.waits = [0] * len(rows)
         self.partings = 0
@@ -158,9 +160,15 @@ class Committer(ABC, Generic[Row, Answer]):
     def _note_unknown_fate(self, rows: Sequence[Row]) -> None:
         """Hear that a run of these rows may have been committed without our learning of it."""
 
-    async def _decide(self, rows: Sequence[Row]) -> list[Answer | None]:
-        """Answer every row, in their order; without None when patient."""
-        batch = _Batch[Row, Answer](rows)
+    async def _decide(
+        self, rows: Sequence[Row], *, leave_held: bool = False
+    ) -> list[Answer | None]:
+        """Answer every row, in their order; without None when patient.
+
+        With `leave_held` a patient committer repeats what could not run, but leaves rows that wait
+        for a lock undecided.
+        """
+        batch = _Batch[Row, Answer](rows, waits_for_locks=self._patient and not leave_held)
         groups = deque([list(range(len(rows)))] if rows else [])
         while groups:
             places = groups.popleft()
@@ -223,7 +231,7 @@ class Committer(ABC, Generic[Row, Answer]):
         """Note what was found; give those that go on waiting, each as a group of its own."""
         for place, answer in zip(places, found, strict=True):
             batch.answers[place] = answer
-        if not self._patient or None not in found:
+        if not batch.waits_for_locks or None not in found:
             return []
         waiting = []
         for place in places:

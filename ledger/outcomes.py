@@ -4,6 +4,10 @@ An outcome advances its intent by compare-and-set. One that comes too late, or s
 nothing and says where the intent stands. The committer waits for locks and repeats what it could
 not run for as long as it takes: an outcome is a fact about money already moved, and no answer
 leaves before it is recorded.
+
+An intent that somebody sits on would hold up every outcome of its batch. So there are two ways:
+`settle` waits for all of them, `settle_free` leaves out those whose intents are held, which are
+then neither late nor lost but still to be settled, by another committer that may wait.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Final
 from msgspec.structs import astuple, replace
 
 from chassis.settings.tree import Ledger
-from ledger.committing import Committer, HotSession
+from ledger.committing import Committer, HotSession, held_intents
 from ledger.connection import Connection
 from ledger.errors import ConnectionLostError, RetryableError
 from ledger.leases import LeaseLostError
@@ -56,6 +60,7 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
         owner: the switch's name, as its lease has it.
         epoch: of the lease this process holds.
         limits: waiting and repeating.
+        lock_timeout_ms: how long a statement waits for a lock, where not as `connect` says.
     """
 
     def __init__(
@@ -65,13 +70,14 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
         epoch: int,
         *,
         limits: Ledger,
+        lock_timeout_ms: int | None = None,
     ) -> None:
         super().__init__(limits, patient=True)
-        self._session = HotSession(connect)
+        self._session = HotSession(connect, lock_timeout_ms=lock_timeout_ms)
         self._head = (text_(owner), int4_(epoch))
 
     async def settle(self, batch: Sequence[OutcomeToRecord]) -> list[Settled]:
-        """Commit a batch; the results stand in its order.
+        """Commit a batch, however long it takes; the results stand in its order.
 
         An outcome that the database refuses as such (a code that fits no column) is recorded as
         `unknown` instead, so that its attempt ends visibly; it counts as not advanced.
@@ -81,26 +87,37 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
             LeaseLostError: another process has taken the switch over; nothing was recorded.
             DatabaseError: a fault of ours, such as a missing privilege.
         """
+        return [result for result in await self._settle(batch) if result is not None]
+
+    async def settle_free(self, batch: Sequence[OutcomeToRecord]) -> list[Settled | None]:
+        """Commit what no lock keeps from being committed; None is a row whose intent is held.
+
+        It waits for a database that is away, as `settle` does, but not for locks, beyond the
+        session's `lock_timeout`. Raises as `settle`.
+        """
+        return await self._settle(batch, leave_held=True)
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        await self._session.aclose()
+
+    async def _settle(
+        self, batch: Sequence[OutcomeToRecord], *, leave_held: bool = False
+    ) -> list[Settled | None]:
         if len({row.intent_id for row in batch}) < len(batch):
             raise ValueError("a batch holds at most one outcome of an intent")
-        results = await self._settle(batch)
+        results = await self._decide(batch, leave_held=leave_held)
         refused = [
             place
             for place, result in enumerate(results)
             if result is _REFUSED and batch[place].phase == 1
         ]
         if refused:
-            stand_ins = await self._settle([_as_unknown(batch[place]) for place in refused])
+            # These wait: a stand-in that is left undecided would come back as what it stands for.
+            stand_ins = await self._decide([_as_unknown(batch[place]) for place in refused])
             for place, stand_in in zip(refused, stand_ins, strict=True):
-                results[place] = replace(stand_in, advanced=False)
+                results[place] = stand_in and replace(stand_in, advanced=False)
         return results
-
-    async def aclose(self) -> None:
-        """Close the session."""
-        await self._session.aclose()
-
-    async def _settle(self, batch: Sequence[OutcomeToRecord]) -> list[Settled]:
-        return [result for result in await self._decide(batch) if result is not None]
 
     async def _once(self, rows: Sequence[OutcomeToRecord]) -> list[Settled | None]:
         ordered = sorted(rows, key=_intent_id)
@@ -146,6 +163,10 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
             )
             for row, found in zip(rows, findings, strict=True)
         }
+
+    async def _held(self, rows: Sequence[OutcomeToRecord]) -> list[bool]:
+        held = await held_intents(self._session, [row.intent_id for row in rows])
+        return [row.intent_id in held for row in rows]
 
     def _refuse(self, row: OutcomeToRecord) -> Settled:  # noqa: ARG002  any row is refused alike
         return _REFUSED

@@ -47,6 +47,7 @@ def register(
     committers: Mapping[str, Committer[Any, Any]] = {
         **{f"charges_{lane}": committer for lane, committer in outside.charges.lanes.items()},
         "outcomes": outside.outcomes,
+        "held_outcomes": outside.held_outcomes,
         "adoptions": outside.adoptions,
     }
     for name, committer in committers.items():

@@ -108,11 +108,12 @@ async def _assemble(
 ) -> tuple[Pipeline, Outside]:
     """Recover, then build the pipeline and everything it speaks to."""
     settings = service.settings
-    outcomes = OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger)
+    outcomes = partial(OutcomeCommitter, connect, lease.switch, lease.epoch, limits=settings.ledger)
     # Ids and RRNs go on above the last process's, whatever the clock says: recovery reads attempts
     # in the order of their ids.
     newest_id, newest_rrn = await newest_attempt(pool, lease.switch) or (b"", "")
-    await recover(pool, lease, outcomes, now_us)
+    adoptions = outcomes()
+    await recover(pool, lease, adoptions, now_us)
     workers = [await _start_worker(path, service, background) for path in service.endpoints["hsm"]]
     carriers: dict[str, Carrier] = {}
     outside = Outside(
@@ -127,8 +128,9 @@ async def _assemble(
             limits=settings.ledger,
             charges_per_intent_max=settings.switch.charges_per_intent_max,
         ),
-        outcomes=outcomes,
-        adoptions=OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings.ledger),
+        outcomes=outcomes(lock_timeout_ms=settings.ledger.fast_lock_timeout_ms),
+        held_outcomes=outcomes(),
+        adoptions=adoptions,
         find_attempts=partial(find_attempts, pool, lease.switch),
         codes=load_response_codes(),
         rrns=RRNSource(service.index, now_us, newest_rrn),

@@ -101,9 +101,9 @@ class DecisionCommitter:
         in_doubt: set[bytes] = set()
         impatient = HotSession(connect, lock_timeout_ms=limits.fast_lock_timeout_ms)
         self.lanes = {
-            "fast": _DecisionLane(impatient, owner, epoch, in_doubt, limits, patient=False),
+            "fast": _DecisionLane(impatient, owner, epoch, in_doubt, limits, leave_held=True),
             "slow": _DecisionLane(
-                HotSession(connect), owner, epoch, in_doubt, limits, patient=True
+                HotSession(connect), owner, epoch, in_doubt, limits, leave_held=False
             ),
         }
 
@@ -112,7 +112,7 @@ class DecisionCommitter:
 
         An answer is `Lost` as the step said it, or the `value` of its plan, which is durable then.
         `Lost("internal_error")` is a step that is at fault itself. The slow lane answers when every
-        step is decided; in the fast lane one may be `BLOCKED` instead.
+        step is decided; in the fast lane one whose intent is held by somebody is `BLOCKED` instead.
 
         Raises:
             ValueError: two steps of one intent, or of one key, in one batch.
@@ -137,17 +137,18 @@ class _DecisionLane(Committer[Step, _Decided]):
         in_doubt: set[bytes],
         limits: Ledger,
         *,
-        patient: bool,
+        leave_held: bool,
     ) -> None:
-        super().__init__(limits, patient=patient)
+        super().__init__(limits, patient=True)
         self.session = session
         self.faults = 0  # for metrics: steps that failed, or planned against the rules
         self._owner = owner
         self._epoch = epoch
+        self._leave_held = leave_held
         self._in_doubt = in_doubt  # intents of steps that may have been committed
 
     async def run(self, steps: Sequence[Step]) -> list[Any]:
-        answers = await self._decide(steps)
+        answers = await self._decide(steps, leave_held=self._leave_held)
         if self._in_doubt:
             self._in_doubt.difference_update(
                 step.intent_id

@@ -22,6 +22,7 @@ past the time in which its message could be sent and answered.
 - `opening`    cards through the HSM, a bounded number of batches in flight
 - `recording`  route, reserve, numbers, commit 1 (fast lane and slow lane), encode, send
 - `settling`   network events to outcomes, commit 2, replies
+- `held`       outcomes whose intents somebody sits on, in order inside each intent
 - `orphans`    answers to nothing in flight, looked up in the ledger
 - `replying`   answers to the api, credits back
 - `assembly`   all of them with their inboxes, and the order in which they drain

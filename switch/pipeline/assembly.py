@@ -22,6 +22,7 @@ from switch.core.routing import RoutingTable
 from switch.core.sandbox_cards import refused_pans
 from switch.link.events import LinkEvent
 from switch.pipeline.anomalies import Anomalies
+from switch.pipeline.held import Held
 from switch.pipeline.intake import Intake
 from switch.pipeline.lookup import FindReplays, LoadAcceptors, Lookup
 from switch.pipeline.opening import Opening
@@ -45,6 +46,7 @@ class Outside:
     load_acceptors: LoadAcceptors
     charges: ChargeCommitter
     outcomes: OutcomeCommitter
+    held_outcomes: OutcomeCommitter  # of those whose intents somebody sits on
     adoptions: OutcomeCommitter  # of the orphans' stage: a session is for one task
     find_attempts: FindAttempts
     codes: ResponseCodes
@@ -126,6 +128,7 @@ class Pipeline:
     def _make_stages_at_the_network(self, settings: Settings, outside: Outside) -> None:
         self.settling = Settling(
             committer=outside.outcomes,
+            held_committer=outside.held_outcomes,
             find_replays=outside.find_replays,
             codes=outside.codes,
             replies=self.replies,
@@ -160,7 +163,9 @@ class Pipeline:
         )
 
     @property
-    def inboxes(self) -> tuple[Inbox[Payment] | Inbox[Settlement] | Inbox[Orphan], ...]:
+    def inboxes(
+        self,
+    ) -> tuple[Inbox[Payment] | Inbox[Settlement] | Inbox[Orphan] | Held[Settlement], ...]:
         """For the metrics: what waits where."""
         return (
             self._inboxes.lookup,
@@ -168,6 +173,7 @@ class Pipeline:
             self._inboxes.recording,
             self._inboxes.slow,
             self._inboxes.settling,
+            self.settling.held,
             self._inboxes.orphans,
         )
 
@@ -190,6 +196,7 @@ class Pipeline:
                 stages.start_soon(self._run_recording)
                 stages.start_soon(self._run_slow, drain_links)
                 stages.start_soon(self._run_settling)
+                stages.start_soon(self.settling.settle_held)
                 stages.start_soon(self._run_orphans)
             background.cancel_scope.cancel()
 
@@ -227,6 +234,7 @@ class Pipeline:
         await run_stage(
             self._inboxes.settling, self.settling.handle, batch_max=self._limits.settle_batch_max
         )
+        self.settling.held.close()
 
     async def _run_orphans(self) -> None:
         await run_stage(self._inboxes.orphans, self._orphans.handle, batch_max=ORPHANS_MAX)

@@ -73,6 +73,7 @@ class PipelineCounts:
     unexplained_total: int = 0  # approvals among them that recovery does not explain either
     orphans_dropped_total: int = 0  # unmatched answers beyond what may wait
     slow_lane_total: int = 0  # charges that waited for a locked intent
+    held_total: int = 0  # outcomes that waited for a locked intent
     commit1_batches_total: int = 0
     commit1_rows_total: int = 0
     commit2_batches_total: int = 0

@@ -6,15 +6,19 @@ and forgotten here; should its answer arrive late, the event still carries the p
 outcome is adopted as phase 2 by compare-and-set. The inbox is in order, so a late answer never
 overtakes the `unknown` that it resolves.
 
+An outcome whose intent somebody sits on is handed over to `Held`, and everything of that intent
+after it, so that the others need not wait.
+
 The card is dropped when the event arrives, not when its outcome is durable: the commit may have to
 wait for the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+import trio
 from msgspec import Struct
 
 from chassis.log import get_logger
@@ -36,6 +40,7 @@ from switch.link.events import (
     Unmatched,
 )
 from switch.pipeline.anomalies import Anomalies
+from switch.pipeline.held import Held
 from switch.pipeline.lookup import FindReplays
 from switch.pipeline.orphans import ORPHANS_MAX, Orphan
 from switch.pipeline.patience import patiently
@@ -43,6 +48,8 @@ from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies, state_of_payment, state_of_row
 
 log = get_logger(__name__)
+HELD_BATCH_MAX = 64
+HELD_RETRY_S = 0.05  # between two tries while nothing of what is held could be committed
 
 # What another link of the group may mend. A message that is too old, does not fit a frame or has
 # the key of another one is refused by every link.
@@ -55,6 +62,7 @@ class Settlement(Struct, gc=False):
     payment: Payment
     decision: Decision
     phase: int
+    row: OutcomeToRecord | None = None  # made once: by it an earlier run of its commit is known
 
 
 class Settling:
@@ -64,6 +72,7 @@ class Settling:
         self,
         *,
         committer: OutcomeCommitter,
+        held_committer: OutcomeCommitter,
         find_replays: FindReplays,
         codes: ResponseCodes,
         replies: Replies,
@@ -75,6 +84,7 @@ class Settling:
         now_us: Callable[[], int],
     ) -> None:
         self._committer = committer
+        self._held_committer = held_committer
         self._find_replays = find_replays
         self._codes = codes
         self._replies = replies
@@ -84,6 +94,7 @@ class Settling:
         self._orphans = orphans
         self._resend = resend
         self._now_us = now_us
+        self.held: Held[Settlement] = Held()
 
     def on_events(self, network: str, events: list[LinkEvent]) -> None:
         """Called by a link group with what one receive or one tick brought; synchronous, total."""
@@ -111,20 +122,51 @@ class Settling:
 
     async def handle(self, batch: list[Settlement]) -> None:
         """Record a batch of outcomes and answer those that were waited for."""
-        rest = batch
+        rest = self._unclaimed(batch)
         while rest:
             ready, rest = split_distinct(rest, _intent)
-            now_us = self._now_us()
-            results = await self._committer.settle([_row(s, now_us) for s in ready])
-            self._counts.commit2_batches_total += 1
-            self._counts.commit2_rows_total += len(ready)
-            overtaken = [
-                settlement.payment
-                for settlement, result in zip(ready, results, strict=True)
-                if not self._finish(settlement, result, now_us) and settlement.phase == 1
-            ]
-            if overtaken:
-                await self._answer_from_ledger(overtaken)
+            for settlement in await self._commit(ready, self._committer):
+                self._counts.held_total += 1
+                self.held.put(_intent(settlement), settlement)
+            rest = self._unclaimed(rest)
+
+    async def settle_held(self) -> None:
+        """Record what is held as its locks become free, until `held` is closed and empty."""
+        while heads := await self.held.heads(HELD_BATCH_MAX):
+            settlements = [settlement for _, settlement in heads]
+            undecided = {id(s) for s in await self._commit(settlements, self._held_committer)}
+            for intent_id, settlement in heads:
+                if id(settlement) in undecided:
+                    self.held.put_back(intent_id)
+                else:
+                    self.held.done(intent_id)
+            if len(undecided) == len(heads):
+                await trio.sleep(HELD_RETRY_S)
+
+    def _unclaimed(self, batch: list[Settlement]) -> list[Settlement]:
+        """What need not queue up behind an outcome of its intent that is held."""
+        if not len(self.held):
+            return batch
+        return [s for s in batch if not self.held.claim(_intent(s), s)]
+
+    async def _commit(
+        self, ready: Sequence[Settlement], committer: OutcomeCommitter
+    ) -> list[Settlement]:
+        """Record and answer; gives back what somebody's lock kept from being recorded."""
+        now_us = self._now_us()
+        results = await committer.settle_free([s.row or _row(s, now_us) for s in ready])
+        self._counts.commit2_batches_total += 1
+        undecided: list[Settlement] = []
+        overtaken: list[Payment] = []
+        for settlement, result in zip(ready, results, strict=True):
+            if result is None:
+                undecided.append(settlement)
+            elif not self._finish(settlement, result, now_us) and settlement.phase == 1:
+                overtaken.append(settlement.payment)
+        self._counts.commit2_rows_total += len(ready) - len(undecided)
+        if overtaken:
+            await self._answer_from_ledger(overtaken)
+        return undecided
 
     def _finish(self, settlement: Settlement, result: Settled, now_us: int) -> bool:
         """Count an outcome and answer its payment; False where it was not written."""
@@ -237,7 +279,8 @@ def _row(settlement: Settlement, now_us: int) -> OutcomeToRecord:
     record = payment.record
     if record is None:
         raise RuntimeError("an outcome belongs to a recorded attempt")
-    return OutcomeToRecord(  # in the order of its fields: by name it takes 0.4 µs more
+    # In the order of its fields: by name it takes 0.4 µs more.
+    row = settlement.row = OutcomeToRecord(
         record.attempt_id,
         record.transaction_id,
         record.intent_id,
@@ -254,6 +297,7 @@ def _row(settlement: Settlement, now_us: int) -> OutcomeToRecord:
         decision.decline_code,
         decision.advice,
     )
+    return row
 
 
 _intent: Callable[[Settlement], bytes] = attrgetter("payment.charge.intent_id")

@@ -149,7 +149,14 @@ class Outcomes:
     def __init__(self) -> None:
         self.batches: list[list[OutcomeToRecord]] = []
         self.moved_on: set[int] = set()  # intents that somebody else has decided
+        self.held: set[int] = set()  # intents that somebody sits on
         self.error: Exception | None = None
+
+    async def settle_free(self, batch: Sequence[OutcomeToRecord]) -> list[Settled | None]:
+        """Keep those of the batch whose intents are free, and answer them."""
+        free = [row for row in batch if int.from_bytes(row.intent_id) not in self.held]
+        settled = dict(zip(map(id, free), await self.settle(free), strict=True))
+        return [settled.get(id(row)) for row in batch]
 
     async def settle(self, batch: Sequence[OutcomeToRecord]) -> list[Settled]:
         """Keep the batch and answer it."""

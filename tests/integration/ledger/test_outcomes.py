@@ -191,6 +191,40 @@ async def test_commit_2_waits_for_locks(ledger: LedgerHarness) -> None:
     assert settled == [Settled(True, 3, "succeeded")] * 3
 
 
+async def test_held_intents_are_left_out_and_never_late(ledger: LedgerHarness) -> None:
+    """The others settle without them; when the locks are free the same rows advance."""
+    intents = await ledger.created(8)
+    rows = [charge(of) for of in intents]
+    await ledger.charges.record(rows, lane="fast")
+    batch = [outcome(row) for row in rows]
+    committer = ledger.outcome_committer(lock_timeout_ms=5)
+    async with ledger.held(intents[2], intents[5]):
+        with trio.fail_after(1):
+            settled = await committer.settle_free(batch)
+        assert [result is None for result in settled] == [n in {2, 5} for n in range(8)]
+        assert [result for result in settled if result] == [Settled(True, 3, "succeeded")] * 6
+        assert await committer.settle_free([batch[2]]) == [None]
+    again = await committer.settle_free([batch[2], batch[5]])
+    assert again == [Settled(True, 3, "succeeded")] * 2
+    await committer.aclose()
+
+
+async def test_rows_of_a_batch_that_waits_for_something_else_are_left_out(
+    ledger: LedgerHarness,
+) -> None:
+    """A takeover that holds the lease's row keeps every intent undecided, for a bounded time."""
+    rows = await _charged(ledger, 3)
+    committer = ledger.outcome_committer(lock_timeout_ms=5)
+    session = await ledger.session("superuser")
+    await session.script(
+        f"BEGIN; SELECT epoch FROM switch_leases WHERE switch = '{ledger.switch}' FOR UPDATE"
+    )
+    with trio.fail_after(2):
+        assert await committer.settle_free([outcome(row) for row in rows]) == [None] * 3
+    await session.script("ROLLBACK")
+    await committer.aclose()
+
+
 @pytest.mark.parametrize("bad", [{"approval_code": "1234567"}, {"response_code": "0\0"}])
 async def test_an_outcome_that_cannot_be_stored_becomes_unknown(
     ledger: LedgerHarness, bad: dict[str, object]

@@ -70,6 +70,7 @@ def outside() -> Outside:
         load_acceptors=lambda _: Replays().find([]),  # type: ignore[arg-type,return-value]
         charges=ChargeCommitter(no_session, "s", 1, limits=limits, charges_per_intent_max=10),
         outcomes=OutcomeCommitter(no_session, "s", 1, limits=limits),
+        held_outcomes=OutcomeCommitter(no_session, "s", 1, limits=limits),
         adoptions=OutcomeCommitter(no_session, "s", 1, limits=limits),
         find_attempts=Attempts().find,
         codes=load_response_codes(),

@@ -122,6 +122,7 @@ def make_scene() -> Scene:
             load_acceptors=load_acceptors,
             charges=charges,  # type: ignore[arg-type]
             outcomes=outcomes,  # type: ignore[arg-type]
+            held_outcomes=outcomes,  # type: ignore[arg-type]
             adoptions=outcomes,  # type: ignore[arg-type]
             find_attempts=attempts.find,
             codes=load_response_codes(),

@@ -21,7 +21,7 @@ from tests.support.protocols import assert_same_methods, same_parameters
         (fakes.Worker, MuxClient, ("submit", "forget")),
         (fakes.Group, LinkGroup, ("reserve", "release", "send")),
         (fakes.Charges, ChargeCommitter, ("record",)),
-        (fakes.Outcomes, OutcomeCommitter, ("settle",)),
+        (fakes.Outcomes, OutcomeCommitter, ("settle", "settle_free")),
     ],
 )
 def test_methods_agree(fake: type, real: type, methods: tuple[str, ...]) -> None:

@@ -107,6 +107,7 @@ def scene(
 
     stage = Settling(
         committer=committer,  # type: ignore[arg-type]
+        held_committer=committer,  # type: ignore[arg-type]
         find_replays=replays.find,
         codes=load_response_codes(),
         replies=replies,
@@ -398,6 +399,54 @@ async def test_a_late_answer_that_comes_too_late_is_told_of_and_no_more(
     assert (scene.replays.asked, counts.late_adopted_total, counts.not_advanced_total) == (0, 0, 1)
     ((event, phase),) = [(line["event"], line["phase"]) for line in lines]
     assert (event, phase) == ("outcome_not_advanced", 2)
+
+
+async def test_a_held_intent_delays_only_itself(scene: Scene) -> None:
+    """Its outcome waits in a queue of its own; the others are recorded and answered."""
+    payments = [scene.sent(number) for number in (1, 2, 3)]
+    scene.committer.held = {2}
+    await scene.settle(*[Answered(payment, answer(payment), 0) for payment in payments])
+    assert set(scene.statuses) == {1, 3}
+    assert len(scene.stage.held) == scene.stage.held.peak == 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.stage.settle_held)
+        await trio.testing.wait_all_tasks_blocked()
+        assert set(scene.statuses) == {1, 3}
+        scene.committer.held = set()
+        scene.stage.held.close()
+    assert scene.statuses[2] == "succeeded"
+    assert len(scene.stage.held) == 0
+
+
+async def test_outcomes_of_a_held_intent_keep_their_order(scene: Scene) -> None:
+    """A late answer queues up behind the unknown that it resolves, even when that was freed."""
+    payment, other = scene.sent(1), scene.sent(2)
+    scene.committer.held = {1}
+    await scene.settle(Unknown(payment, "timeout"))
+    scene.committer.held = set()
+    await scene.settle(Late(payment, KEY, answer(payment), 0), Answered(other, answer(other), 0))
+    assert scene.results() == [(2, 1, "approved")]
+    scene.stage.held.close()
+    await scene.stage.settle_held()
+    assert scene.results()[1:] == [(1, 1, "unknown"), (1, 2, "approved")]
+
+
+async def test_held_intents_do_not_wait_for_each_other(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Whichever lock is free first lets its outcome go first; a row is the same on every try."""
+    payments = [scene.sent(number) for number in (1, 2)]
+    scene.committer.held = {1, 2}
+    await scene.settle(*[Answered(payment, answer(payment), 0) for payment in payments])
+    scene.stage.held.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.stage.settle_held)
+        await trio.sleep(1)
+        scene.committer.held = {1}
+        await trio.sleep(1)
+        assert list(scene.statuses) == [2]
+        scene.committer.held = set()
+    assert list(scene.statuses) == [2, 1]
 
 
 async def test_outcomes_of_one_intent_never_share_a_commit(scene: Scene) -> None:
