@@ -196,6 +196,8 @@ def test_two_first_starts_at_once_make_one_store(tmp_path: Path) -> None:
 def test_the_benchmark_measures_and_checks() -> None:
     """A short run gives every figure the contract names, of the right order of magnitude."""
     document = run(seconds=0.2, rounds=1)
-    assert document["results"]["opens_per_s_per_core"] > 1_000
+    results = document["results"]
+    assert results["opens_per_s_per_core"] > 1_000
+    assert results["macs_per_s_per_core"] > results["releases_per_s_per_core"] > 1_000
     assert document["cpu_us_per_op"]["hsm"] > 10
     assert document["parameters"]["batch"] == 32
