@@ -1,4 +1,4 @@
-"""The wall clock, read in one place.
+"""The wall clock, and the clock of leases, read in one place.
 
 Theory of operation. What needs the time of day asks `now_us` or `now_s`; what measures how long
 something takes asks a monotonic clock, never this one. Wall clocks step: a time server corrects
@@ -6,6 +6,8 @@ them, an operator sets them, a virtual machine wakes up. So that the whole produ
 through a step without touching the machine's clock, test mode may add an offset to it. The offset
 stands in a file of eight bytes that every process maps into its memory: writing there steps all
 their clocks at the same instant, and costs no process a system call.
+
+A lease runs out while the machine sleeps, and `time.monotonic` sleeps with it: leases ask `boot_s`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import Final
 
 OFFSET_BYTES: Final = 8
+# Linux' monotonic clock stands still during suspend; others' goes on, and they have no other.
+_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _FORMAT: Final = "q"  # a signed 64-bit integer in the machine's own order: aligned, so never torn
 
 
@@ -42,6 +46,11 @@ def now_us() -> int:
 def now_s() -> float:
     """The wall clock: seconds since 1970."""
     return now_us() / 1_000_000
+
+
+def boot_s() -> float:
+    """Seconds since the machine was started, asleep or not; nobody can set this clock."""
+    return time.clock_gettime(_BOOT_CLOCK)
 
 
 def follow_offset(path: Path) -> None:

@@ -19,10 +19,14 @@ from chassis.settings.tree import Section, Settings
 Path = tuple[str, ...]
 
 PORT_MAX = 65_535
+SWITCHES_MAX = 36  # RRNs begin with a base-36 digit that names the switch
 _UNITS = {"_ms": "milliseconds", "_s": "seconds", "_bytes": "bytes"}  # `_ms` before `_s`
 _QUALIFIERS = ("_max", "_min")
 # A bound or a pool of nothing would stop the product: refuse it where it is written.
-_NEVER_ZERO = ("_max", "workers", "connections", "_per_connection", "_count")
+_NEVER_ZERO = (
+    *("_max", "workers", "processes", "connections", "_per_connection", "_count"),
+    "heartbeat_s",
+)
 _SHARES = ("_share", "_ratio")
 
 
@@ -142,6 +146,8 @@ def _check_range(path: Path, number: float, source: str) -> None:
         reason = "must be a share between 0 and 1"
     elif number > PORT_MAX and _is_port(path):
         reason = f"must be a port: 0 (any free one) to {PORT_MAX}"
+    elif number > SWITCHES_MAX and path == ("switch", "processes"):
+        reason = f"must not exceed {SWITCHES_MAX}"
     if reason:
         raise SettingsError(dotted(path), source, reason)
 

@@ -79,6 +79,7 @@ def load_settings(
             sources[assignment.path] = assignment.source
     settings = msgspec.convert(tree, Settings)
     _check_ordered_pairs(tree, sources)
+    _check_lease(settings, sources)
     check_live(settings)
     return settings
 
@@ -164,6 +165,17 @@ def _check_ordered_pairs(tree: dict[str, Any], sources: Mapping[leaves.Path, str
                 source = sources.get((*path, lower)) or sources.get((*path, upper), "default")
                 reason = f"must not exceed {upper}"
                 raise SettingsError(leaves.dotted((*path, lower)), source, reason)
+
+
+def _check_lease(settings: Settings, sources: Mapping[leaves.Path, str]) -> None:
+    """A lease must outlive the time to its next heartbeat, less the margin."""
+    switch = settings.switch
+    if switch.lease_heartbeat_s + switch.lease_margin_s < switch.lease_ttl_s:
+        return
+    names = ("lease_ttl_s", "lease_heartbeat_s", "lease_margin_s")
+    source = next((sources["switch", n] for n in names if ("switch", n) in sources), "default")
+    reason = "must exceed lease_heartbeat_s and lease_margin_s together"
+    raise SettingsError("switch.lease_ttl_s", source, reason)
 
 
 def _expand(section: leaves.Path, tree: dict[str, Any]) -> list[leaves.Path]:

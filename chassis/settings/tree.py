@@ -167,6 +167,12 @@ class Switch(Section, frozen=True):
     sweep_interval_s: float = 5.0
     sweep_batch_max: int = 500
     charges_per_intent_max: int = 10
+    processes: int = 1  # switches on this machine, each with links and a shard of the merchants
+    lease_ttl_s: float = 10.0  # a switch without a heartbeat for so long has lost its lease
+    lease_heartbeat_s: float = 2.0  # a lease outlives three that fail, and the margin
+    lease_margin_s: float = 2.0  # nothing is sent so close to the end: clocks drift, sends stall
+    lease_mark_lag_s: float = 60.0  # ids drawn before are in the ledger by now, or never will be
+    lease_mark_rows_max: int = 50_000  # attempts looked at in a heartbeat: 25,000 charges/s
 
 
 class Ledger(Section, frozen=True):

@@ -1,6 +1,7 @@
 -- name: open_attempts
--- A page of one owner's attempts without any outcome, in id order. $1 owner, $2 only ids above
--- this one, $3 rows at most.
+-- A page of one owner's attempts without any outcome, in id order, but for those in
+-- store-and-forward: their rows there carry them on. $1 owner, $2 only ids above this one, $3 rows
+-- at most.
 SELECT
     a.intent_id, a.id, a.transaction_id, t.request_id, a.amount_minor, a.currency, a.network,
     a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at
@@ -16,6 +17,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS o ON true
 WHERE a.owner = $1::text AND a.id > $2::uuid AND o.phase IS NULL
+    AND NOT EXISTS (SELECT FROM store_and_forward AS f WHERE f.attempt_id = a.id)
 ORDER BY a.id
 LIMIT $3::bigint
 

@@ -65,3 +65,11 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="offset: must hold 8 bytes"):
         clock.follow_offset(path)
     assert clock._SHARED.offset_us is None
+
+
+def test_the_clock_of_leases_runs_on_and_follows_no_offset(offset_file: Path) -> None:
+    """It never lies behind the monotonic clock, which sleeps when the machine does."""
+    first_s = clock.boot_s()
+    clock.write_offset(offset_file, -HOUR_US)
+    assert first_s <= clock.boot_s() < first_s + 60
+    assert clock.boot_s() >= time.monotonic() - 0.001

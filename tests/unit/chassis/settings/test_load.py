@@ -138,6 +138,19 @@ def test_other_variables_are_not_read() -> None:
             "networks.msim.reconnect_min_s",
             "must not exceed reconnect_max_s",
         ),
+        (
+            "[switch]\nlease_ttl_s = 4",
+            "switch.lease_ttl_s",
+            "must exceed lease_heartbeat_s and lease_margin_s together",
+        ),
+        (
+            "[switch]\nlease_margin_s = 8.0",
+            "switch.lease_ttl_s",
+            "must exceed lease_heartbeat_s and lease_margin_s together",
+        ),
+        ("[switch]\nlease_heartbeat_s = 0", "switch.lease_heartbeat_s", "above zero"),
+        ("[switch]\nprocesses = 0", "switch.processes", "above zero"),
+        ("[switch]\nprocesses = 37", "switch.processes", "must not exceed 36"),
         ("mode = ", "settings file", "is not TOML"),
     ],
 )
