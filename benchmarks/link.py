@@ -168,6 +168,7 @@ class Load:
             connect,
             on_events=self._on_events,
             next_stan=self._next_stan,
+            lease_holds=lambda: True,
         )
         self._encode = dialect.encode
         self._network_pid = network_pid

@@ -39,6 +39,7 @@ def make_carriers(
     service: Service,
     on_events: Callable[[str], Callable[[list[LinkEvent]], None]],
     now_us: Callable[[], int],
+    lease_holds: Callable[[], bool],
 ) -> dict[str, Carrier]:
     """One carrier per network of the settings; their links are not yet run."""
     pki = service.data_dir / "pki"
@@ -60,6 +61,7 @@ def make_carriers(
             next_stan=partial(_next_stan, stans, now_us),
             answered_max=limits.answered_keys_max // networks,
             kept_s=limits.answered_keys_s,
+            lease_holds=lease_holds,
         )
         carriers[name] = Carrier(settings, dialect, group, stans)
     return carriers

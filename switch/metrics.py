@@ -10,6 +10,7 @@ from chassis.metrics import Metrics
 from chassis.mux import MuxCounters
 from ledger.committing import Committer
 from switch.carriers import Carrier
+from switch.lease_keeper import LeaseKeeper
 from switch.link.events import (
     Answered,
     Duplicate,
@@ -63,6 +64,21 @@ def register(
             partial(getattr, committer, "poisoned"),
             commit=name,
         )
+
+
+def register_lease(metrics: Metrics, keeper: LeaseKeeper) -> None:
+    """Expose how our lease stands, and those of dead switches that we hold."""
+    metrics.watch("lease", keeper.counts)
+    metrics.gauge(
+        "lease_left_seconds",
+        "For how long this switch may still send without another heartbeat",
+        lambda: keeper.left_s,
+    )
+    metrics.gauge(
+        "leases_held_total",
+        "Switches whose attempts this one looks after, itself included",
+        lambda: len(keeper.responsibilities),
+    )
 
 
 def _register_pipeline(metrics: Metrics, pipeline: Pipeline) -> None:

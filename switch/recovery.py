@@ -1,38 +1,35 @@
-"""Start-up recovery: every attempt of ours without an outcome becomes unknown, before intake opens.
+"""Recovery: every attempt that an ended process left without an outcome becomes unknown.
 
-Whether those messages left is known to nobody. Their intents become `pending_verification`, in one
-commit a page. Answers that still arrive find their attempts in the ledger (`pipeline.orphans`).
+A switch recovers its own attempts before its intake opens, and those of a dead switch when it has
+taken that one's lease. Whether their messages left is known to nobody. Their intents become
+`pending_verification`, in one commit a page. Answers that still arrive find their attempts in the
+ledger (`pipeline.orphans`), whoever drew their RRNs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import trio
+from collections.abc import Callable, Sequence
 
 from chassis.log import get_logger
-from ledger.errors import RetryableError
-from ledger.leases import Lease, begin_epoch, note_recovered
+from ledger.leases import Lease, note_recovered
 from ledger.outcomes import OutcomeCommitter
-from ledger.pool import Pool
-from ledger.recovery import PAGE_ROWS, open_attempts, unknown_outcome
+from ledger.recovery import (
+    PAGE_ROWS,
+    AnswerNumbers,
+    OpenAttempt,
+    find_attempts,
+    open_attempts,
+    unknown_outcome,
+)
+from ledger.statements import Runner
 from switch.core.batching import split_distinct
+from switch.core.lease import owner_of
 
 log = get_logger(__name__)
-LEASE_RETRY_S = 0.2
-
-
-async def take_lease(pool: Pool, owner: str, *, ttl_s: int) -> Lease:
-    """Begin an epoch; waits while commits of the epoch before still hold the row."""
-    while True:
-        try:
-            return await begin_epoch(pool, owner, ttl_s=ttl_s)
-        except RetryableError:
-            await trio.sleep(LEASE_RETRY_S)
 
 
 async def recover(
-    pool: Pool, lease: Lease, committer: OutcomeCommitter, now_us: Callable[[], int]
+    runner: Runner, lease: Lease, committer: OutcomeCommitter, now_us: Callable[[], int]
 ) -> int:
     """Make every open attempt unknown; how many there were.
 
@@ -40,8 +37,8 @@ async def recover(
         LeaseLostError: another process has begun a newer epoch meanwhile.
     """
     count = 0
-    above = lease.recover_from
-    while page := await open_attempts(pool, lease.switch, above=above):
+    above = _just_below(lease.recover_from)  # the attempt at the mark may be the lowest open one
+    while page := await open_attempts(runner, lease.switch, above=above):
         rest = page
         while rest:
             ready, rest = split_distinct(rest, lambda attempt: attempt.intent_id)
@@ -52,6 +49,23 @@ async def recover(
         if len(page) < PAGE_ROWS:
             break
     if count:
-        log.warning("recovered_attempts", unknown=count)
-    await note_recovered(pool, lease, above)
+        log.warning("recovered_attempts", switch=lease.switch, unknown=count)
+    await note_recovered(runner, lease, above)
     return count
+
+
+async def find_by_rrn(runner: Runner, answers: Sequence[AnswerNumbers]) -> list[OpenAttempt | None]:
+    """The attempt that each answer names, among those of the switch that drew its RRN."""
+    places: dict[str, list[int]] = {}
+    for place, answer in enumerate(answers):
+        places.setdefault(owner_of(answer.rrn), []).append(place)
+    found: list[OpenAttempt | None] = [None] * len(answers)
+    for owner, ours in places.items():
+        attempts = await find_attempts(runner, owner, [answers[place] for place in ours])
+        for place, attempt in zip(ours, attempts, strict=True):
+            found[place] = attempt
+    return found
+
+
+def _just_below(id_: bytes) -> bytes:
+    return max(0, int.from_bytes(id_) - 1).to_bytes(16)

@@ -3,14 +3,15 @@
 Start: sessions to Postgres, a new epoch of the lease, recovery of what the last process left, STAN
 blocks; then links are brought up and the mux opens. Stop: the intake closes, the stages drain in
 their order, the links sign off, and whatever was not answered by the network's timer plus a margin
-is left to the next start's recovery.
+is left to the next start's recovery. If another process has begun a newer epoch of this switch, it
+ends at once with exit status 4, and its supervisor starts it anew.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Final
 
 import trio
 
@@ -24,33 +25,41 @@ from ledger.charges import ChargeCommitter
 from ledger.connection import Connection
 from ledger.dsn import hot_settings
 from ledger.expiry import sweep_expired as sweep_once
-from ledger.ids import UUID7Source
-from ledger.leases import Lease
+from ledger.leases import LeaseLostError
 from ledger.merchants import get_merchants
 from ledger.numbers import prepare_stans, take_stans
-from ledger.outcomes import OutcomeCommitter
 from ledger.partitions import ensure_partitions, stray_rows
 from ledger.pool import Pool
-from ledger.recovery import find_attempts, newest_attempt
 from ledger.replays import find_replays
 from ledger.storage import watched_storage
 from switch import supplies
 from switch.carriers import Carrier, make_carriers
+from switch.core.lease import switch_name
 from switch.core.messages import Acceptor
 from switch.core.numbers import RRNSource, StanBlock
 from switch.core.response_codes import load_response_codes
-from switch.metrics import register
+from switch.lease_keeper import LeaseKeeper
+from switch.metrics import register, register_lease
 from switch.pipeline.assembly import Outside, Pipeline
-from switch.recovery import recover, take_lease
+from switch.recovery import find_by_rrn
 from switch.wire import Charge, SwitchReply
 
 log = get_logger(__name__)
 POOL_SIZE = 4  # look-ups, acceptor data, STAN blocks, sweeps: one session each at most
-LEASE_TTL_S = 10  # leases are not yet renewed: the epoch alone keeps an older process out
+EXIT_LEASE_LOST: Final = 4  # as docs/operations.md has it
 
 
 async def serve(service: Service) -> None:
-    """Run the switch until asked to drain."""
+    """Run the switch until asked to drain, or until another process is this switch."""
+    try:
+        await _serve(service)
+    except* LeaseLostError as lost:
+        log.critical("lease_lost", switch=switch_name(service.index))
+        service.failed(lost)
+        service.exit_code = EXIT_LEASE_LOST
+
+
+async def _serve(service: Service) -> None:
     settings = service.settings
     dsn = service.secrets["database_dsn"]
     hot = hot_settings(settings.ledger)
@@ -63,9 +72,8 @@ async def serve(service: Service) -> None:
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger)
     async with trio.open_nursery() as background:
         await background.start(pool.serve)
-        owner = f"{service.name}-{service.index}"
-        lease = await take_lease(pool, owner, ttl_s=LEASE_TTL_S)
-        pipeline, outside = await _assemble(service, pool, connect, lease, background)
+        keeper = await _begin(service, pool, connect, background)
+        pipeline, outside = await _assemble(service, pool, connect, keeper, background)
         carriers = outside.carriers
         server = MuxServer(
             request_type=Charge,
@@ -74,6 +82,7 @@ async def serve(service: Service) -> None:
             on_batch=pipeline.intake.accept,
         )
         register(service.metrics, pipeline, outside, server.counters, now_us=now_us)
+        register_lease(service.metrics, keeper)
         for carrier in carriers.values():
             background.start_soon(carrier.group.run)
         _start_supplies(background, service, pool, pipeline, carriers)
@@ -90,7 +99,8 @@ async def serve(service: Service) -> None:
         service.ready()
         with trio.CancelScope() as working:
             limit_s = drain_limit_s(settings)
-            background.start_soon(_drain_when_asked, service.draining, pipeline, working, limit_s)
+            drain = partial(_drain_when_asked, service.draining, keeper, pipeline, working)
+            background.start_soon(drain, limit_s)
             await pipeline.run(partial(_drain_links, carriers))
         if working.cancelled_caught:
             log.warning("drain_cut_short", unanswered=pipeline.admission.inside)
@@ -99,21 +109,39 @@ async def serve(service: Service) -> None:
         background.cancel_scope.cancel()
 
 
+async def _begin(
+    service: Service,
+    pool: Pool,
+    connect: Callable[[], Awaitable[Connection]],
+    background: trio.Nursery,
+) -> LeaseKeeper:
+    """Begin an epoch, keep the lease from now on, and settle what the last process left."""
+    heartbeats = Pool(service.secrets["database_dsn"], 1, settings=service.settings.ledger)
+    await background.start(heartbeats.serve)
+    keeper = LeaseKeeper(
+        switch_name(service.index),
+        service.settings,
+        heartbeats=heartbeats,
+        runner=pool,
+        connect=connect,
+        now_us=now_us,
+    )
+    own = await keeper.begin()
+    background.start_soon(keeper.run)
+    await keeper.settle(own)
+    service.checks["lease"] = keeper.may_send
+    return keeper
+
+
 async def _assemble(
     service: Service,
     pool: Pool,
     connect: Callable[[], Awaitable[Connection]],
-    lease: Lease,
+    keeper: LeaseKeeper,
     background: trio.Nursery,
 ) -> tuple[Pipeline, Outside]:
-    """Recover, then build the pipeline and everything it speaks to."""
-    settings = service.settings
-    outcomes = partial(OutcomeCommitter, connect, lease.switch, lease.epoch, limits=settings.ledger)
-    # Ids and RRNs go on above the last process's, whatever the clock says: recovery reads attempts
-    # in the order of their ids.
-    newest_id, newest_rrn = await newest_attempt(pool, lease.switch) or (b"", "")
-    adoptions = outcomes()
-    await recover(pool, lease, adoptions, now_us)
+    """Build the pipeline and everything it speaks to."""
+    settings, own = service.settings, keeper.own
     workers = [await _start_worker(path, service, background) for path in service.endpoints["hsm"]]
     carriers: dict[str, Carrier] = {}
     outside = Outside(
@@ -123,22 +151,22 @@ async def _assemble(
         load_acceptors=partial(_load_acceptors, pool),
         charges=ChargeCommitter(
             connect,
-            lease.switch,
-            lease.epoch,
+            own.switch,
+            own.epoch,
             limits=settings.ledger,
             charges_per_intent_max=settings.switch.charges_per_intent_max,
         ),
-        outcomes=outcomes(lock_timeout_ms=settings.ledger.fast_lock_timeout_ms),
-        held_outcomes=outcomes(),
-        adoptions=adoptions,
-        find_attempts=partial(find_attempts, pool, lease.switch),
+        outcomes=own.outcome_committer(lock_timeout_ms=settings.ledger.fast_lock_timeout_ms),
+        held_outcomes=own.outcome_committer(),
+        adoptions=own.outcome_committer(),
+        find_attempts=partial(find_by_rrn, pool),
         codes=load_response_codes(),
-        rrns=RRNSource(service.index, now_us, newest_rrn),
-        take_ids=UUID7Source(now_us, os.urandom, above=newest_id).take,
+        rrns=RRNSource(service.index, now_us, own.newest_rrn),
+        take_ids=own.ids.take,
         now_us=now_us,
     )
     pipeline = Pipeline(settings, outside)
-    carriers.update(make_carriers(service, pipeline.on_events, now_us))
+    carriers.update(make_carriers(service, pipeline.on_events, now_us, keeper.may_send))
     for name, carrier in carriers.items():
         await prepare_stans(
             pool,
@@ -147,6 +175,7 @@ async def _assemble(
             block_count=settings.switch.stan_block_count,
         )
     await supplies.reserve_first(carriers, partial(_take_block, pool), now_us)
+    keeper.floors.append(pipeline.replies.lowest_attempt)
     return pipeline, outside
 
 
@@ -217,10 +246,15 @@ def drain_limit_s(settings: Settings) -> float:
 
 
 async def _drain_when_asked(
-    draining: trio.Event, pipeline: Pipeline, working: trio.CancelScope, limit_s: float
+    draining: trio.Event,
+    keeper: LeaseKeeper,
+    pipeline: Pipeline,
+    working: trio.CancelScope,
+    limit_s: float,
 ) -> None:
     """Close the intake; what is inside then has until the limit, and recovery decides the rest."""
     await draining.wait()
+    keeper.retire()
     working.deadline = trio.current_time() + limit_s
     pipeline.close()
 

@@ -22,6 +22,7 @@ import math
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class Service:
         metrics: where to register this process's series, before `ready()`.
         checks: what `/readyz` asks beyond `ready()`, by name; add before `ready()`.
         draining: set when the process must close its intake, finish and return.
+        exit_code: with which the process ends when it has returned.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Service:
     metrics: Metrics
     checks: dict[str, Callable[[], bool]] = attrs.field(factory=dict)
     draining: trio.Event = attrs.field(factory=trio.Event)
+    exit_code: int = 0
     _ready_fd: int | None = None
 
     def ready(self) -> None:
@@ -144,6 +147,7 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
         LaunchError: there is no launch document.
         HardeningError: the kernel refused to take a privilege away.
         BaseException: whatever `serve` raises; the process then ends with a masked traceback.
+        SystemExit: `serve` has returned and chose an exit status.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to interpret
     document = read_launch_document(launch_fd)
@@ -167,6 +171,8 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
     except BaseException as error:
         service.failed(error)
         raise
+    if service.exit_code:
+        sys.exit(service.exit_code)
 
 
 def _make_service(document: LaunchDocument, pauses: CollectorPauses) -> Service:

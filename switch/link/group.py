@@ -41,6 +41,8 @@ class LinkGroup:
         on_events: gets what one receive or one tick brought, synchronously, in order. It must be
             quick and must not raise; it may call `reserve` and `send`.
         next_stan: DE 11 and DE 7 for a network-management message.
+        lease_holds: whether financial messages may leave at this instant; asked before every chunk
+            that is sent, so it must be quick.
         answered_max: answered messages remembered to recognize duplicates.
         kept_s: how long settled messages are remembered, in seconds.
 
@@ -58,6 +60,7 @@ class LinkGroup:
         *,
         on_events: Callable[[list[LinkEvent]], None],
         next_stan: Callable[[], tuple[str, str]],
+        lease_holds: Callable[[], bool],
         answered_max: int = ANSWERED_KEPT_MAX,
         kept_s: float = KEPT_S,
     ) -> None:
@@ -65,6 +68,7 @@ class LinkGroup:
         self.counters = LinkCounters()
         self._network = network
         self._on_events = on_events
+        self._lease_holds = lease_holds
         self._correlation = Correlation(
             network.response_deadline_s, answered_max=answered_max, kept_s=kept_s
         )
@@ -86,6 +90,7 @@ class LinkGroup:
             counters=self.counters,
             deliver=self._deliver,
             changed=self._changes.unpark_all,
+            lease_holds=lease_holds,
         )
         self.links = tuple(Link(index, context) for index in range(network.connections))
 
@@ -124,10 +129,11 @@ class LinkGroup:
             await self._changes.park()
 
     def reserve(self) -> Slot | None:
-        """Take a window slot on the link with the fewest messages in flight; None = no room.
+        """Take a window slot on the link with the fewest messages in flight.
 
-        The choice stands for `RUN_MESSAGES`: frames that leave together cost one system call,
-        and one wake-up at the network, where frames dealt out one by one cost one each.
+        None: no room, or no lease to send under. The choice stands for `RUN_MESSAGES`: frames that
+        leave together cost one system call, and one wake-up at the network, where frames dealt out
+        one by one cost one each.
         """
         if self._draining:
             return None
@@ -138,7 +144,7 @@ class LinkGroup:
             or window.in_flight >= window.size
             or not self.links[window.link].up
         ):
-            window = self._run_window = self._least_loaded()
+            window = self._run_window = self._least_loaded() if self._lease_holds() else None
             self._run_left = RUN_MESSAGES
             if window is None:
                 return None

@@ -54,6 +54,7 @@ class LinkContext:
     counters: LinkCounters
     deliver: Callable[[list[LinkEvent]], None]
     changed: Callable[[], object]  # called after a link came up or went down
+    lease_holds: Callable[[], bool]  # whether financial messages may leave at this instant
 
 
 class Link:
@@ -207,7 +208,10 @@ class Link:
         context, outbox = self._context, self._outbox
         while not self._ended:
             now = trio.current_time()
-            chunk, refused = outbox.next_chunk(now, signed_on=self.may_send)
+            # Asked here, after whatever held this task or its process up, with no wait until
+            # `send_all` has the bytes.
+            may_send = self.may_send and context.lease_holds()
+            chunk, refused = outbox.next_chunk(now, signed_on=may_send)
             self._tell(refused)
             if not chunk:
                 # Those told may have queued again, while nobody waited for the bell.
@@ -331,6 +335,8 @@ class Link:
             if since is not None and now - since > self._context.network.send_timeout_s:
                 self._end("the network does not read")
             self._tell(self._outbox.refuse_aged(now))
+            if self._outbox:
+                self._bell.ring()  # the lease may hold again
             if self._undecodable:
                 self._report_undecodable()
 

@@ -66,6 +66,17 @@ class Replies:
                 break  # in order of intake
             payment.card = None
 
+    def lowest_attempt(self) -> bytes | None:
+        """The lowest attempt id of the payments inside; the ledger may not know of it yet."""
+        return min(
+            (
+                payment.record.attempt_id
+                for payment in self.in_flight.values()
+                if payment.record is not None
+            ),
+            default=None,
+        )
+
     def _answer(self, payment: Payment, reply: SwitchReply) -> bool:
         """Answer once: whether this was the time."""
         charge = payment.charge

@@ -64,6 +64,7 @@ class Switch:
             self._connect,
             on_events=self.events.extend,
             next_stan=lambda: (f"{next(numbers):06d}", "1122071000"),
+            lease_holds=lambda: True,
         )
 
     async def _connect(self) -> trio.abc.Stream:

@@ -106,6 +106,7 @@ class Host:
             trio.testing.memory_stream_pair
         )
         self.out_of_numbers = False
+        self.leased = True
         self._numbers = count(900_000)
         self.group = LinkGroup(
             "vsim",
@@ -114,6 +115,7 @@ class Host:
             self._connect,
             on_events=self._on_events,
             next_stan=self._next_stan,
+            lease_holds=lambda: self.leased,
         )
 
     def _next_stan(self) -> tuple[str, str]:

@@ -103,6 +103,8 @@ async def serve(service: Service) -> None:
         time.sleep(3600)  # noqa: ASYNC251 - the event loop itself hangs
     if BEHAVIOR == "slow":
         await trio.sleep(0.5)
+    if BEHAVIOR == "status-4":
+        service.exit_code = 4
     _note(service, "ended")
 
 

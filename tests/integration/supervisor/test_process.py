@@ -58,6 +58,16 @@ def test_sigterm_drains_one_process(open_tmp_path: Path) -> None:
         assert "toy: exit status 0; starting it again" in stack.stderr
 
 
+def test_a_process_may_choose_its_exit_status(open_tmp_path: Path) -> None:
+    """It has returned, so it has said why: the supervisor tells the status, without a traceback."""
+    with ToyStack(open_tmp_path / "data", [Toy(key="toy", behavior="status-4")]) as stack:
+        first = stack.process_ids()["toy"]
+        os.kill(first, signal.SIGTERM)
+        stack.wait_until(lambda: stack.process_ids()["toy"] != first)
+        assert "toy: exit status 4; starting it again" in stack.stderr
+        assert "Traceback" not in stack.stderr
+
+
 @pytest.mark.privileged
 def test_a_process_becomes_its_own_user(open_tmp_path: Path) -> None:
     """It loses root for good, and still finds every module and data file it asks for late."""

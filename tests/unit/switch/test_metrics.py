@@ -54,6 +54,7 @@ def make_carrier(name: str, settings: Settings) -> Carrier:
         never,
         on_events=ignore,
         next_stan=lambda: stans.next(NOW_S),
+        lease_holds=lambda: True,
     )
     return Carrier(settings.networks[name], DIALECT, group, stans)
 

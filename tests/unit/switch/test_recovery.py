@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
 from msgspec.structs import astuple
 
-from ledger.errors import DatabaseError, RetryableError
+from ledger.errors import DatabaseError
 from ledger.leases import Lease, LeaseLostError
-from ledger.pgtypes import int8_, uuid_
-from ledger.recovery import PAGE_ROWS, OpenAttempt
-from switch.recovery import LEASE_RETRY_S, recover, take_lease
+from ledger.pgtypes import int8_, text_, uuid_
+from ledger.recovery import PAGE_ROWS, AnswerNumbers, OpenAttempt
+from switch.recovery import find_by_rrn, recover
 from tests.support.pipeline import NOW_US, Outcomes
 
 LEASE = Lease("switch-0", 4, bytes(16))
@@ -39,7 +38,7 @@ class Ledger:
         self.attempts = attempts
         self.mark = bytes(16)
         self.epoch = LEASE.epoch
-        self.busy = 0
+        self.found: dict[str, list[OpenAttempt]] = {}
         self.ran: list[str] = []
 
     async def run(self, query: Any, params: Any = ()) -> Rows:
@@ -52,6 +51,10 @@ class Ledger:
                 page = [a for a in self.attempts if uuid_(a.attempt_id) > above]
                 assert limit == int8_(PAGE_ROWS)
                 return Rows([astuple(a) for a in page[:PAGE_ROWS]])
+            case "find_attempts":
+                known = {text_(owner): found for owner, found in self.found.items()}
+                found = known.get(params[0], [])
+                return Rows([(place, *astuple(a)) for place, a in enumerate(found, start=1)])
             case "note_recovered":
                 if self.epoch != LEASE.epoch:
                     return Rows([])
@@ -59,15 +62,6 @@ class Ledger:
                 return Rows([(self.mark,)])
             case _:
                 raise AssertionError(f"recovery does not ask {query.name}")
-
-    async def pipeline(self, steps: Any) -> list[Rows]:
-        """Begin an epoch, or find the row locked."""
-        await trio.lowlevel.checkpoint()
-        self.ran += [query.name for query, _ in steps]
-        if self.busy:
-            self.busy -= 1
-            raise RetryableError("locked", sqlstate="55P03")
-        return [Rows([]), Rows([]), Rows([(5, bytes(16))])]
 
 
 def attempt(number: int, *, intent: int | None = None) -> OpenAttempt:
@@ -122,7 +116,7 @@ async def test_recovery_reads_from_the_mark_of_the_lease() -> None:
     """What lies below has an outcome by the word of an earlier start."""
     outcomes = Outcomes()
     lease = Lease("switch-0", LEASE.epoch, (2).to_bytes(16))
-    assert await recovered(Ledger([attempt(1), attempt(2), attempt(3)]), outcomes, lease) == 1
+    assert await recovered(Ledger([attempt(1), attempt(2), attempt(3)]), outcomes, lease) == 2
 
 
 async def test_the_mark_moves_only_after_the_outcomes_are_durable() -> None:
@@ -142,13 +136,22 @@ async def test_a_switch_that_was_overtaken_stops() -> None:
         await recovered(ledger, Outcomes())
 
 
-async def test_a_lease_is_taken_once_its_commits_are_through(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """A commit of the epoch before holds the row; the new process waits for it."""
+async def test_the_attempt_at_the_mark_is_recovered() -> None:
+    """Heartbeats leave the mark on the lowest open attempt itself."""
+    outcomes = Outcomes()
+    lease = Lease("switch-0", LEASE.epoch, (2).to_bytes(16))
+    await recovered(Ledger([attempt(1), attempt(2), attempt(3)]), outcomes, lease)
+    assert [int.from_bytes(row.attempt_id) for row in outcomes.rows] == [2, 3]
+
+
+async def test_answers_are_looked_up_with_the_switch_that_drew_their_rrn() -> None:
+    """One question a switch; what is found stands in the order of the answers."""
     ledger = Ledger([])
-    ledger.busy = 3
-    began = trio.current_time()
-    lease = await take_lease(ledger, "switch-0", ttl_s=10)  # type: ignore[arg-type]
-    assert lease == Lease("switch-0", 5, bytes(16))
-    assert trio.current_time() - began == pytest.approx(3 * LEASE_RETRY_S)
+    ledger.found = {"switch-0": [attempt(7)], "switch-10": [attempt(8), attempt(9)]}
+    answers = [
+        AnswerNumbers("vsim", f"{letter}0000000000{n}", "000001", "0102030405", NOW_US)
+        for n, letter in enumerate("A0A1")
+    ]
+    found = await find_by_rrn(ledger, answers)  # type: ignore[arg-type]
+    assert [a and int.from_bytes(a.attempt_id) for a in found] == [8, 7, 9, None]
+    assert ledger.ran == ["find_attempts"] * 3

@@ -52,6 +52,21 @@ def test_a_second_answer_to_a_payment_harms_no_later_one_of_its_key(
     assert admission.inside == 0
 
 
+def test_the_lowest_attempt_inside(replies: Replies, admission: Admission, admit: Admit) -> None:
+    """Recovery must read from there: what is inside may be committed at any time."""
+    assert replies.lowest_attempt() is None
+    for number in (3, 1, 2):
+        admit(number)
+    assert replies.lowest_attempt() is None  # none is about to be recorded
+    payments = list(replies.in_flight.values())
+    for payment in payments[:2]:
+        admission.enter_network(recorded(payment).network)
+    assert replies.lowest_attempt() == b"A" * 15 + bytes([1])
+    for payment in payments:
+        replies.done(payment, state_of_row(ROW))
+    assert replies.lowest_attempt() is None
+
+
 def test_an_answer_is_counted_once(replies: Replies, counts: PipelineCounts, admit: Admit) -> None:
     """What is refused twice was refused once."""
     payment = admit(1)
