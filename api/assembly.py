@@ -32,6 +32,7 @@ from api.payment_intents import Creations, Lists, PaymentIntents, Timelines
 from api.query import ListQuery
 from api.recording import RequestMetrics
 from api.routes import ROUTES, Router
+from api.transactions import Transactions
 from chassis.clock import now_us
 from chassis.mux import MuxClient
 from chassis.settings import Settings
@@ -136,11 +137,12 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         key=secrets.token_bytes(NONCE_KEY_BYTES),
     )
     charging = Charging(outside.switch)
-    payment_intents = _payment_intents(settings, outside.runner, charging)
+    payment_intents = _payment_intents(settings, outside.runner)
+    transactions = Transactions(payment_intents.intents, charging)
     gate = Gate(
         live=settings.mode == "live",
         router=Router(ROUTES),
-        endpoints=_endpoints(payment_intents, Pages(capture_keys, outside.readiness)),
+        endpoints=_endpoints(payment_intents, transactions, Pages(capture_keys, outside.readiness)),
         verifier=Verifier(window_s=limits.timestamp_window_s, nonces=nonces),
         merchants=merchants,
         intents=payment_intents.intents,
@@ -175,7 +177,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     )
 
 
-def _payment_intents(settings: Settings, runner: Runner, charging: Charging) -> PaymentIntents:
+def _payment_intents(settings: Settings, runner: Runner) -> PaymentIntents:
     limits = settings.api
     ledger = Intents(runner, limits=settings.ledger)
     reads: IntentLookup = Coalescer(
@@ -219,19 +221,20 @@ def _payment_intents(settings: Settings, runner: Runner, charging: Charging) -> 
         creations=creations,
         lists=lists,
         timelines=timelines,
-        charging=charging,
         ids=UUID7Source(now_us, secrets.token_bytes),
         now_us=now_us,
         expiry_us=settings.switch.intent_expiry_s * 1_000_000,
     )
 
 
-def _endpoints(payment_intents: PaymentIntents, pages: Pages) -> dict[str, Endpoint]:
+def _endpoints(
+    payment_intents: PaymentIntents, transactions: Transactions, pages: Pages
+) -> dict[str, Endpoint]:
     return {
         routes.CREATE_INTENT.name: payment_intents.create_intent,
         routes.LIST_INTENTS.name: payment_intents.list_intents,
         routes.GET_INTENT.name: payment_intents.get_intent,
-        routes.CREATE_TRANSACTION.name: payment_intents.create_transaction,
+        routes.CREATE_TRANSACTION.name: transactions.create_transaction,
         routes.GET_TIMELINE.name: payment_intents.read_timeline,
         routes.GET_KEYS.name: pages.keys,
         routes.GET_OPENAPI.name: pages.openapi,

@@ -213,6 +213,20 @@ class Gate:
         )
 
 
+def merchant_of(call: Call) -> Merchant:
+    """Who sent a request that is past the gate, on a route that is not open to everybody."""
+    assert call.merchant is not None
+    return call.merchant
+
+
+def intent_id_of(call: Call) -> bytes:
+    """The intent that the path names, 16 bytes; raises ProblemError where that is no id."""
+    try:
+        return parse_id("pi", call.parameter)
+    except IdError:
+        raise ProblemError(Problem("not_found")) from None
+
+
 def delivery(
     call: Call, go_on: Callable[[Call, Result], None]
 ) -> Callable[[Result | Problem], None]:

@@ -88,7 +88,7 @@ def convert(value: dict[str, Any], type_: type[Record]) -> Record:
     except msgspec.ValidationError as error:
         fault = explain(str(error))
         if fault.code == "unknown_field" and fault.pointer.count("/") == 1:
-            known = ", ".join(sorted(field.encode_name for field in msgspec.structs.fields(type_)))
+            known = ", ".join(sorted(_members(type_)))
             fault = msgspec.structs.replace(fault, detail=f"{fault.detail}; known are {known}")
         raise ProblemError(Problem(fault.code, fault.detail, (fault,))) from None
 
@@ -112,6 +112,13 @@ def explain(reason: str) -> FieldProblem:
         rule = f"must be {expected}, not {_TYPES.get(wrong[2], wrong[2])}"
         return FieldProblem(pointer, "invalid_type", rule)
     return FieldProblem(pointer, "invalid_type", match[1].replace("`", ""))
+
+
+def _members(type_: type[Struct]) -> set[str]:
+    """The names that an object of this type may have; the tag that tells types apart is one."""
+    names = {field.encode_name for field in msgspec.structs.fields(type_)}
+    tag_field = type_.__struct_config__.tag_field
+    return names if tag_field is None else names | {tag_field}
 
 
 def _inspect(value: Any, pointer: str, depth: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from api import requests, resources
+from api import requests, resources, transaction_requests
 from api.errors import Problem, ProblemError
 
 
@@ -62,7 +62,6 @@ CREATE_INTENT: Final = Route(
         "invalid_query",
         "amount_out_of_range",
         "unknown_currency",
-        "capture_method_unavailable",
         "merchant_reference_in_use",
         "insufficient_storage",
     ),
@@ -97,8 +96,8 @@ CREATE_TRANSACTION: Final = Route(
     method="POST",
     path="/payment-intents/{id}/transactions",
     access=Access.BROWSER,
-    summary="Charge a payment intent with a sealed card",
-    body=requests.ChargeIntent,
+    summary="Charge, capture, cancel, refund or verify; with a client secret charge only",
+    body=transaction_requests.TransactionBody,
     answers={200: (resources.Transaction,), 202: (resources.Transaction,)},
     problems=(
         "invalid_query",
@@ -107,12 +106,20 @@ CREATE_TRANSACTION: Final = Route(
         "operation_in_doubt",
         "already_succeeded",
         "intent_canceled",
+        "not_authorized",
+        "capture_expired",
+        "use_refund",
         "too_many_charges",
         "card_ciphertext_reused",
+        "card_declined_before",
+        "retry_limit_reached",
+        "amount_out_of_range",
+        "amount_exceeds_capturable",
+        "amount_exceeds_refundable",
+        "capture_method_unavailable",
         "card_undecryptable",
         "card_key_expired",
         "card_refused",
-        "transaction_type_unavailable",
         "rate_limited",
         "switch_unavailable",
         "hsm_unavailable",

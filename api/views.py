@@ -21,7 +21,6 @@ from ledger import records
 from ledger.ids import public_id
 from switch.wire import TransactionState
 
-_STATE_FIELDS: Final = len(TransactionState.__struct_fields__)
 _from_timestamp: Final = datetime.fromtimestamp
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -35,11 +34,27 @@ _DECLINES: Final = {
     "issuer_unavailable": "The card's issuer cannot be reached.",
     "limit_exceeded": "The payment is over a limit of the card.",
     "lost_card": "The card is reported lost.",
-    "network_unavailable": "No message left for the card network; nothing was charged.",
+    "network_unavailable": "No message left for the card network; no money moved.",
+    "partial_not_accepted": "Only a part of the amount was approved; it was given back.",
     "stolen_card": "The card is reported stolen.",
 }
+# Where no decline code says more: by the type of the transaction, a charge's unless it stands here.
 _DECLINED: Final = "The card was declined."
-_REVERSED: Final = "The payment could not be confirmed and was reversed; nothing was charged."
+_REFUSED: Final = {
+    "cancel": "The card network refused to give the authorization up.",
+    "capture": "The card network refused the capture.",
+    "refund": "The card network refused the refund.",
+}
+_REVERSED: Final = {
+    "charge": (
+        "payment_reversed",
+        "The payment could not be confirmed and was reversed; nothing was charged.",
+    ),
+    "refund": (
+        "refund_reversed",
+        "The refund could not be confirmed and was undone; nothing was given back.",
+    ),
+}
 
 
 def instant(at_us: int) -> datetime:
@@ -50,9 +65,7 @@ def instant(at_us: int) -> datetime:
     return _from_timestamp(at_us / 1_000_000, UTC)
 
 
-def transaction(
-    state: TransactionState, payment_intent: str, *, final_capture: bool | None = None
-) -> Transaction:
+def transaction(state: TransactionState, payment_intent: str) -> Transaction:
     """A transaction; `payment_intent` is the public id of its intent."""
     card = None
     if state.card_last4:
@@ -69,7 +82,7 @@ def transaction(
         status=state.status,
         amount_in_cents=state.amount_minor,
         currency=state.currency,
-        final_capture=final_capture,
+        final_capture=state.final_capture,
         decline_code=state.decline_code or None,
         advice=state.advice or None,
         response_code=state.response_code or None,
@@ -114,9 +127,8 @@ def payment_intent(
 
 
 def _latest(row: records.TransactionRow, payment_intent: str) -> Transaction:
-    """A ledger row; its first fields are those of the switch's state, in order."""
-    state = TransactionState(*astuple(row)[:_STATE_FIELDS])
-    return transaction(state, payment_intent, final_capture=row.final_capture)
+    """A ledger row; its fields are those of the switch's state, in order."""
+    return transaction(TransactionState(*astuple(row)), payment_intent)
 
 
 def reduced_payment_intent(row: records.IntentRow, public: str) -> ReducedPaymentIntent:
@@ -135,17 +147,24 @@ def last_error(latest: records.TransactionRow | None) -> LastError | None:
     """Why the latest transaction did not succeed; None if it did, or may still."""
     if latest is None or latest.status not in {"failed", "reversed"}:
         return None
-    if latest.status == "reversed":
-        code, detail = "payment_reversed", _REVERSED
+    if latest.status == "reversed" and not latest.decline_code:
+        code, detail = _REVERSED.get(latest.type, _REVERSED["charge"])
     else:
-        code = "card_declined" if latest.response_code else "processing_error"
-        detail = _DECLINES.get(latest.decline_code, _DECLINED)
+        code = _failure_code(latest)
+        fallback = _REFUSED.get(latest.type, _DECLINED)
+        detail = _DECLINES.get(latest.decline_code, fallback)
     return LastError(
         code=code,
         decline_code=latest.decline_code or None,
         advice=latest.advice or None,
         detail=detail,
     )
+
+
+def _failure_code(failed: records.TransactionRow) -> str:
+    if not failed.response_code:
+        return "processing_error"
+    return "operation_refused" if failed.type in _REFUSED else "card_declined"
 
 
 def timeline_event(event: records.TimelineEvent) -> TimelineEvent:

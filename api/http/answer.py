@@ -17,6 +17,7 @@ from chassis.clock import now_s
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
+REPLAYED: Final = b"Idempotent-Replayed: true\r\n"  # the key had been used by this request
 
 REASONS: Final = {
     200: "OK",

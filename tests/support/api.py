@@ -30,7 +30,15 @@ from ledger.connection import Connection
 from ledger.ids import UUID7Source
 from ledger.merchants import NewMerchant, add_api_key, create_merchant, secret_context
 from ledger.pool import Pool
-from switch.wire import Charge, Done, Refused, SwitchReply, SwitchRequest, TransactionState
+from switch.wire import (
+    Charge,
+    Done,
+    Operate,
+    Refused,
+    SwitchReply,
+    SwitchRequest,
+    TransactionState,
+)
 from tests.support.http import Response, WireClient, until
 from tests.support.postgres import LedgerDSN
 
@@ -43,12 +51,15 @@ CAPTURE_KEY = hsm_wire.CaptureKey(
 )
 
 
-def approved(charge: Charge, **changes: Any) -> Done:
-    """The charge as it would stand after an approval."""
+def approved(request: SwitchRequest, **changes: Any) -> Done:
+    """The transaction that was asked for as it would stand after an approval."""
+    final_capture = None
+    if isinstance(request, Operate) and request.type == "capture":
+        final_capture = request.final_capture
     fields: dict[str, Any] = {
         "transaction_id": IDS.next(),
-        "intent_id": charge.intent_id,
-        "type": "charge",
+        "intent_id": request.intent_id,
+        "type": request.operation if isinstance(request, Charge) else request.type,
         "status": "succeeded",
         "amount_minor": 2499,
         "currency": "usd",
@@ -62,22 +73,28 @@ def approved(charge: Charge, **changes: Any) -> Done:
         "card_exp_year": 2030,
         "created_at": 1_767_323_045_000_000,
         "updated_at": 1_767_323_045_250_000,
+        "final_capture": final_capture,
     }
     return Done(TransactionState(**fields | changes))
 
 
 @define
 class SwitchStandIn:
-    """Answers charges as it is told; `decide` may give None to leave one unanswered."""
+    """Answers as it is told; `decide` may give None to leave a request unanswered."""
 
-    decide: Callable[[Charge], SwitchReply | None] = approved
-    charges: list[Charge] = field(factory=list)
+    decide: Callable[[SwitchRequest], SwitchReply | None] = approved
+    requests: list[SwitchRequest] = field(factory=list)
 
-    def on_batch(self, peer: MuxPeer[SwitchReply], batch: list[tuple[int, Charge]]) -> None:
+    @property
+    def charges(self) -> list[Charge]:
+        """The requests that brought a card."""
+        return [request for request in self.requests if isinstance(request, Charge)]
+
+    def on_batch(self, peer: MuxPeer[SwitchReply], batch: list[tuple[int, SwitchRequest]]) -> None:
         """Take a batch."""
-        for request_id, charge in batch:
-            self.charges.append(charge)
-            reply = self.decide(charge)
+        for request_id, request in batch:
+            self.requests.append(request)
+            reply = self.decide(request)
             if reply is not None:
                 peer.reply(request_id, reply)
 
@@ -342,9 +359,9 @@ async def _join(
     return client, scope
 
 
-def refuse(code: str, retry_after_s: int = 0) -> Callable[[Charge], SwitchReply]:
+def refuse(code: str, retry_after_s: int = 0) -> Callable[[SwitchRequest], SwitchReply]:
     """A switch that refuses everything with one code."""
-    return lambda _charge: Refused(code, retry_after_s)
+    return lambda _request: Refused(code, retry_after_s)
 
 
 SEALED_CHARGE = {"type": "charge", "card": {"ciphertext": "v1.3vNMky2BYyw.AAAA"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -340,6 +340,25 @@ async def test_a_browser_may_do_nothing_else(api: RunningAPI) -> None:
     ):
         response = await api.ask(request)
         assert (response.status, problem(response)["code"]) == (403, "scope_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "capture"},
+        {"type": "cancel"},
+        {"type": "refund", "amountInCents": 1},
+        SEALED_CHARGE | {"type": "verify"},
+    ],
+)
+async def test_a_browser_may_only_charge(api: RunningAPI, body: dict[str, Any]) -> None:
+    """What else can be done with its intent is its merchant's; the switch hears nothing of it."""
+    created = await api.create()
+    target = f"/payment-intents/{created['id']}/transactions"
+    secret = created["clientSecret"]
+    response = await api.ask(browser(api.shop, "POST", target, secret, json.dumps(body).encode()))
+    assert (response.status, problem(response)["code"]) == (403, "scope_not_allowed")
+    assert api.switch.requests == []
 
 
 async def test_client_secrets_that_do_not_open(api: RunningAPI) -> None:

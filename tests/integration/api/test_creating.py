@@ -160,9 +160,9 @@ async def test_the_largest_amount_passes(api: RunningAPI) -> None:
         (b'{"amountInCents":1,"currency":"usq"}', 422, "unknown_currency", "/currency"),
         (b'{"amountInCents":1,"currency":"USD"}', 422, "unknown_currency", "/currency"),
         (
-            b'{"amountInCents":1,"currency":"usd","captureMethod":"manual"}',
+            b'{"amountInCents":1,"currency":"usd","captureMethod":"later"}',
             422,
-            "capture_method_unavailable",
+            "invalid_value",
             "/captureMethod",
         ),
         (

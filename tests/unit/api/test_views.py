@@ -121,11 +121,10 @@ def test_the_latest_transaction_is_shown_whole() -> None:
     assert intent["lastError"] is None
 
 
-def test_a_row_begins_as_the_switch_would_tell_it() -> None:
+def test_a_row_is_as_the_switch_would_tell_it() -> None:
     """The views make one of the other by position; only the names of instants differ."""
     row_fields = [name.removesuffix("_us") for name in TransactionRow.__struct_fields__]
-    state_fields = list(TransactionState.__struct_fields__)
-    assert row_fields[: len(state_fields)] == state_fields
+    assert row_fields == list(TransactionState.__struct_fields__)
 
 
 def test_a_capture_says_whether_it_was_the_last() -> None:
@@ -148,12 +147,30 @@ def test_a_capture_says_whether_it_was_the_last() -> None:
             "network_unavailable",
         ),
         ({"status": "reversed"}, "payment_reversed", None),
+        (
+            {"status": "reversed", "response_code": "10", "decline_code": "partial_not_accepted"},
+            "card_declined",
+            "partial_not_accepted",
+        ),
+        ({"type": "refund", "status": "reversed"}, "refund_reversed", None),
+        (
+            {"type": "refund", "status": "failed", "decline_code": "generic_decline"},
+            "operation_refused",
+            "generic_decline",
+        ),
+        ({"type": "capture", "status": "failed"}, "operation_refused", None),
+        ({"type": "verification", "status": "failed"}, "card_declined", None),
+        (
+            {"type": "capture", "status": "failed", "response_code": ""},
+            "processing_error",
+            None,
+        ),
     ],
 )
 def test_the_last_error_says_why(
     changes: dict[str, Any], code: str, decline_code: str | None
 ) -> None:
-    """A decline, a message that never left and a reversal are told apart."""
+    """A decline, a message that never left and a reversal are told apart, by what it was."""
     error = views.last_error(transaction_row(**changes))
     assert error is not None
     assert (error.code, error.decline_code) == (code, decline_code)
