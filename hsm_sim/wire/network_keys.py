@@ -1,4 +1,19 @@
-"""Keys shared with card networks: brought, made, moved on, listed; never shown."""
+"""Keys shared with card networks: brought, made, moved on, listed; never shown.
+
+What a client asks in each exchange (which keys verify meanwhile: `hsm_sim.session_keys`):
+
+    we asked, its answer holds a block    ImportSessionKey, confirm, promote
+    the peer pushed a block               ImportSessionKey; answer it 00, or a refusal on
+                                          `KeyRefused`; then confirm, promote
+    we push                               GenerateSessionKey, send `key_block` and check value;
+                                          on 00 confirm and promote, on a refusal abandon,
+                                          without an answer neither: send it again, or wait for
+                                          a MAC that verifies as `next`, then confirm, promote
+    a MAC verified as `next`              confirm, promote
+
+Every change is durable, and in the audit log, before it is answered; each costs a few milliseconds
+of disk. Another worker of the same HSM knows of it at its next request.
+"""
 
 from __future__ import annotations
 

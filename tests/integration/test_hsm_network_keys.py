@@ -14,9 +14,11 @@ from chassis.development_keks import development_keks, network_kek_path, read_de
 from chassis.key_block import unwrap_key
 from chassis.mac import Cmac, check_value_text
 from chassis.mux import MuxClosedError
+from hsm_sim.audit import verify
 from hsm_sim.wire import (
     ChangeSessionKey,
     GenerateSessionKey,
+    HSMReply,
     ImportSessionKey,
     KeyRefused,
     ListNetworkKeys,
@@ -29,6 +31,7 @@ from hsm_sim.wire import (
     SessionKeyChanged,
     SessionKeyGenerated,
 )
+from tests.support.hsm import open_store
 from tests.support.hsm_keys import key_import
 from tests.support.hsm_process import Client, ask, connected, until, worker
 
@@ -121,6 +124,52 @@ async def test_a_kill_in_the_midst_of_a_key_change_keeps_a_current_key(tmp_path:
         (reply,) = await ask(path, Macs([MacToGenerate("vsim", f"{number:04}", b"message")]))
         assert isinstance(reply, MacsAnswered)
         assert reply.generated == [Cmac(number.to_bytes(16, "big")).message_mac(b"message")]
+
+
+async def test_key_changes_under_load_cost_no_mac(tmp_path: Path) -> None:
+    """Two workers, one that makes and verifies without a pause, one through which keys change.
+
+    The id that a message is packed with may be one promotion old when its MAC is made.
+    """
+    kek = vsims_key(tmp_path)
+    keys = {f"{number:04}": number.to_bytes(16, "big") for number in range(1, 21)}
+    answered: list[tuple[str, HSMReply]] = []
+    with worker(tmp_path) as (_, path0), worker(tmp_path, index=1) as (_, path1):
+        await exchange_keys(path1, key_id="0001", key=keys["0001"], kek=kek)
+        promoted = ["0001"]
+        async with connected(path0) as loaded, connected(path1) as changing:
+
+            async def load() -> None:
+                while len(promoted) < len(keys):
+                    key_id = promoted[-1]
+                    mac = Cmac(keys[key_id]).message_mac(b"answer")
+                    request = Macs(
+                        [MacToGenerate("vsim", key_id, b"message")],
+                        [MacToVerify("vsim", named, b"answer", mac) for named in ("", key_id)],
+                    )
+                    answered.append((key_id, await loaded.call(request)))
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(4):
+                    nursery.start_soon(load)
+                for key_id in list(keys)[1:]:
+                    await changing.call(key_import(keys[key_id], key_id, kek=kek))
+                    await changing.call(ChangeSessionKey("vsim", key_id, "confirm"))
+                    reply = await changing.call(ChangeSessionKey("vsim", key_id, "promote"))
+                    assert isinstance(reply, SessionKeyChanged)
+                    promoted.append(key_id)
+    assert len(answered) >= len(keys)
+    for key_id, reply in answered:
+        assert isinstance(reply, MacsAnswered)
+        assert reply.generated == [Cmac(keys[key_id]).message_mac(b"message")]
+        assert [
+            verdict.key_id for verdict in reply.verified if isinstance(verdict, MacVerified)
+        ] == [key_id] * 2
+    store = open_store(tmp_path)
+    (audit,) = (record for record in store.records if record.usage == "audit")
+    lines = (tmp_path / "hsm" / "audit.log").read_bytes().splitlines()
+    assert verify(lines, store.material(audit)) == []
+    assert sum(b"session_key_promoted" in line for line in lines) == len(keys)
 
 
 async def test_a_key_that_is_not_the_networks_is_refused(tmp_path: Path) -> None:
