@@ -134,12 +134,69 @@ class Turnout:
         """
         return self._take(self._core.charge(intent_id_of(intent), card, idempotency_key))
 
+    def verify(
+        self, intent: PaymentIntent | str, card: Card | str, *, idempotency_key: str | None = None
+    ) -> Transaction:
+        """Ask whether a card is good; no money moves, and the intent stays `created`.
+
+        Returns and raises as `charge`; what is not final yet is asked for again under its key.
+        """
+        return self._take(self._core.verify(intent_id_of(intent), card, idempotency_key))
+
+    def capture(
+        self,
+        intent: PaymentIntent | str,
+        amount_in_cents: int | None = None,
+        *,
+        final: bool = True,
+        idempotency_key: str | None = None,
+    ) -> Transaction:
+        """Collect what a charge of a `manual` intent has authorized, or a part of it.
+
+        Args:
+            intent: that is `authorized`.
+            amount_in_cents: None = all that remains.
+            final: release the rest of the authorization; False = more captures may follow.
+            idempotency_key: the same for a repeat; made up unless given.
+
+        Returns:
+            The transaction; if it is not final yet, `wait` tells how it ends.
+
+        Raises:
+            ConnectionLostError: what became of it is unknown; repeat it with its key.
+            TurnoutError: refused.
+        """
+        steps = self._core.capture(
+            intent_id_of(intent), amount_in_cents, idempotency_key, final=final
+        )
+        return self._take(steps)
+
+    def cancel(
+        self, intent: PaymentIntent | str, *, idempotency_key: str | None = None
+    ) -> Transaction:
+        """Give up an authorization, or an intent not paid yet; returns and raises as `capture`."""
+        return self._take(self._core.cancel(intent_id_of(intent), idempotency_key))
+
+    def refund(
+        self,
+        intent: PaymentIntent | str,
+        amount_in_cents: int | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Transaction:
+        """Give back what was captured, all that remains of it unless an amount is given.
+
+        Returns and raises as `capture`. The intent stays `succeeded`.
+        """
+        steps = self._core.refund(intent_id_of(intent), amount_in_cents, idempotency_key)
+        return self._take(steps)
+
     def events(self, intent: PaymentIntent | str) -> tuple[TimelineEvent, ...]:
         """Read what happened to an intent, oldest first; raises as `create_payment_intent`."""
         return self._take(self._core.events(intent_id_of(intent)))
 
     def wait(self, intent: PaymentIntent | str, *, timeout_s: float = 60.0) -> PaymentIntent:
-        """Wait until an intent is succeeded, authorized, failed or canceled.
+        """Wait until an intent is succeeded, authorized, failed or canceled, and no refund runs.
 
         Raises:
             WaitTimeoutError: it is not after `timeout_s`; it may still.

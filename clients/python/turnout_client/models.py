@@ -17,6 +17,7 @@ T = TypeVar("T")
 JSON = Mapping[str, Any]
 
 FINAL_STATUSES = frozenset({"succeeded", "authorized", "failed", "canceled"})
+FINAL_TRANSACTION_STATUSES = frozenset({"succeeded", "failed", "reversed"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,11 @@ class Transaction:
 
     id: str
     payment_intent: str
-    type: str
+    type: str  # charge, capture, cancel, refund, verification
     status: str  # pending, succeeded, failed, pending_verification, reversing, reversed
-    amount_in_cents: int
+    amount_in_cents: int  # of a partial approval: what was approved
     currency: str
+    final_capture: bool | None  # of a capture: whether the rest is released
     decline_code: str | None
     advice: str | None  # retry_later, use_other_card, do_not_retry, authenticate
     response_code: str | None
@@ -56,6 +58,11 @@ class Transaction:
     card: CardSummary | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def is_final(self) -> bool:
+        """Whether its outcome is known and stays."""
+        return self.status in FINAL_TRANSACTION_STATUSES
 
     @classmethod
     def from_json(cls, value: JSON) -> Transaction:
@@ -67,6 +74,7 @@ class Transaction:
             status=_text(value, "status"),
             amount_in_cents=_integer(value, "amountInCents"),
             currency=_text(value, "currency"),
+            final_capture=_optional(value, "finalCapture", _boolean),
             decline_code=_optional(value, "declineCode", _text),
             advice=_optional(value, "advice", _text),
             response_code=_optional(value, "responseCode", _text),
@@ -106,11 +114,14 @@ class PaymentIntent:
     currency: str
     description: str | None
     status: str
-    capture_method: str
-    amount_capturable: int
+    capture_method: str  # automatic, manual
+    allow_partial_authorization: bool
+    amount_capturable: int  # of what is authorized, until `capture_before`
     amount_captured: int
     amount_refunded: int
     amount_disputed: int
+    capture_before: datetime | None
+    cancel_requested: bool  # a cancel waits for an outcome to become known
     client_secret: str | None  # for the customer's browser; only where the intent was created
     merchant_reference: str | None
     metadata: Mapping[str, str]
@@ -122,8 +133,9 @@ class PaymentIntent:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens to it unless somebody asks for it."""
-        return self.status in FINAL_STATUSES
+        """Whether nothing more happens, also to a refund, unless somebody asks for it."""
+        latest = self.latest_transaction
+        return self.status in FINAL_STATUSES and (latest is None or latest.is_final)
 
     def __repr__(self) -> str:
         """Short, and never the client secret."""
@@ -142,10 +154,13 @@ class PaymentIntent:
             description=_optional(value, "description", _text),
             status=_text(value, "status"),
             capture_method=_text(value, "captureMethod"),
+            allow_partial_authorization=_boolean(value, "allowPartialAuthorization"),
             amount_capturable=_integer(value, "amountCapturable"),
             amount_captured=_integer(value, "amountCaptured"),
             amount_refunded=_integer(value, "amountRefunded"),
             amount_disputed=_integer(value, "amountDisputed"),
+            capture_before=_optional(value, "captureBefore", _instant),
+            cancel_requested=_boolean(value, "cancelRequested"),
             client_secret=_optional(value, "clientSecret", _text),
             merchant_reference=_optional(value, "merchantReference", _text),
             metadata=_mapping(value, "metadata"),
@@ -219,6 +234,10 @@ def _text(value: JSON, name: str) -> str:
 
 def _integer(value: JSON, name: str) -> int:
     return _member(value, name, int)
+
+
+def _boolean(value: JSON, name: str) -> bool:
+    return _member(value, name, bool)
 
 
 def _mapping(value: JSON, name: str) -> Mapping[str, Any]:

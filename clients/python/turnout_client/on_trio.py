@@ -115,6 +115,43 @@ class TrioTurnout:
         """As `Turnout.charge`."""
         return await self._take(self._core.charge(intent_id_of(intent), card, idempotency_key))
 
+    async def verify(
+        self, intent: PaymentIntent | str, card: Card | str, *, idempotency_key: str | None = None
+    ) -> Transaction:
+        """As `Turnout.verify`."""
+        return await self._take(self._core.verify(intent_id_of(intent), card, idempotency_key))
+
+    async def capture(
+        self,
+        intent: PaymentIntent | str,
+        amount_in_cents: int | None = None,
+        *,
+        final: bool = True,
+        idempotency_key: str | None = None,
+    ) -> Transaction:
+        """As `Turnout.capture`."""
+        steps = self._core.capture(
+            intent_id_of(intent), amount_in_cents, idempotency_key, final=final
+        )
+        return await self._take(steps)
+
+    async def cancel(
+        self, intent: PaymentIntent | str, *, idempotency_key: str | None = None
+    ) -> Transaction:
+        """As `Turnout.cancel`."""
+        return await self._take(self._core.cancel(intent_id_of(intent), idempotency_key))
+
+    async def refund(
+        self,
+        intent: PaymentIntent | str,
+        amount_in_cents: int | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Transaction:
+        """As `Turnout.refund`."""
+        steps = self._core.refund(intent_id_of(intent), amount_in_cents, idempotency_key)
+        return await self._take(steps)
+
     async def events(self, intent: PaymentIntent | str) -> tuple[TimelineEvent, ...]:
         """As `Turnout.events`."""
         return await self._take(self._core.events(intent_id_of(intent)))

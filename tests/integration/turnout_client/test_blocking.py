@@ -52,6 +52,32 @@ def test_a_payment_from_creation_to_timeline() -> None:
     assert CARD.number.encode() not in b"".join(server.requests)
 
 
+def test_what_follows_a_charge() -> None:
+    """Each call is one request, answered with its transaction."""
+    script = [
+        answer(KEYS),
+        answer({**TRANSACTION, "type": "verification", "amountInCents": 0}),
+        answer({**TRANSACTION, "type": "capture", "finalCapture": False}),
+        answer({**TRANSACTION, "type": "cancel"}),
+        answer({**TRANSACTION, "type": "refund", "status": "pending"}, 202, "Retry-After: 1"),
+    ]
+    with scripted_server(*script) as server, connect(server.url) as turnout:
+        done = [
+            turnout.verify(INTENT_ID, CARD),
+            turnout.capture(INTENT_ID, 500, final=False),
+            turnout.cancel(INTENT_ID),
+            turnout.refund(INTENT_ID),
+        ]
+    assert [transaction.type for transaction in done] == [
+        "verification",
+        "capture",
+        "cancel",
+        "refund",
+    ]
+    assert [transaction.is_final for transaction in done] == [True, True, True, False]
+    assert server.connections == 1
+
+
 def test_the_host_is_sent_as_it_is_signed() -> None:
     """Exactly one Host header, in lower case and with the port."""
     with scripted_server(answer(INTENT)) as server:

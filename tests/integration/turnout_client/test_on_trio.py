@@ -49,6 +49,33 @@ async def test_a_payment_from_creation_to_timeline() -> None:
     assert CARD.number.encode() not in b"".join(server.requests)
 
 
+async def test_what_follows_a_charge() -> None:
+    """Each call is one request, answered with its transaction."""
+    script = [
+        answer(KEYS),
+        answer({**TRANSACTION, "type": "verification", "amountInCents": 0}),
+        answer({**TRANSACTION, "type": "capture", "finalCapture": False}),
+        answer({**TRANSACTION, "type": "cancel"}),
+        answer({**TRANSACTION, "type": "refund", "status": "pending"}, 202, "Retry-After: 1"),
+    ]
+    with scripted_server(*script) as server:
+        async with connect(server.url) as turnout:
+            done = [
+                await turnout.verify(INTENT_ID, CARD),
+                await turnout.capture(INTENT_ID, 500, final=False),
+                await turnout.cancel(INTENT_ID),
+                await turnout.refund(INTENT_ID),
+            ]
+    assert [transaction.type for transaction in done] == [
+        "verification",
+        "capture",
+        "cancel",
+        "refund",
+    ]
+    assert [transaction.is_final for transaction in done] == [True, True, True, False]
+    assert server.connections == 1
+
+
 async def test_a_refusal_is_an_error() -> None:
     """The connection stays good."""
     with scripted_server(answer({"code": "not_found"}, 404), answer(INTENT)) as server:

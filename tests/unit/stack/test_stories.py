@@ -25,6 +25,7 @@ TRANSACTION = Transaction(
     status="pending",
     amount_in_cents=2499,
     currency="usd",
+    final_capture=None,
     decline_code=None,
     advice=None,
     response_code=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from turnout_client.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from turnout_client.models import Transaction
 from turnout_client.protocol import Address, Answer, Lost, Request, RetryPolicy, Sleep, Steps
 from turnout_client.seal import SealError
 from turnout_client.sign import canonical_string, signature
@@ -239,6 +240,66 @@ def test_a_charge_seals_the_card_for_its_intent(stage: Stage) -> None:
     assert CARD.number not in repr(stage.requests) + charge.body.decode()
     _assert_signed(charge)
     assert transaction.status == "succeeded"
+
+
+def test_a_verification_brings_a_card_too(stage: Stage) -> None:
+    """Sealed like that of a charge, and sealed again where the key has expired."""
+    expired = problem(422, "card_key_expired")
+    verified = ok({**TRANSACTION, "type": "verification", "amountInCents": 0})
+    steps = stage.core.verify(INTENT_ID, CARD, "verify-1")
+    transaction = stage.play(steps, [ok(KEYS), expired, ok(KEYS), verified])
+    bodies = [json.loads(stage.requests[place].body) for place in (1, 3)]
+    assert [body["type"] for body in bodies] == ["verify", "verify"]
+    assert _open(bodies[1]["card"]["ciphertext"]).startswith(b"\x01\x104242424242424242")
+    assert (transaction.type, transaction.amount_in_cents) == ("verification", 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        (
+            lambda core: core.capture(INTENT_ID, None, "k", final=True),
+            {"type": "capture", "finalCapture": True},
+        ),
+        (
+            lambda core: core.capture(INTENT_ID, 500, "k", final=False),
+            {"type": "capture", "finalCapture": False, "amountInCents": 500},
+        ),
+        (lambda core: core.cancel(INTENT_ID, "k"), {"type": "cancel"}),
+        (lambda core: core.refund(INTENT_ID, None, "k"), {"type": "refund"}),
+        (
+            lambda core: core.refund(INTENT_ID, 1, "k"),
+            {"type": "refund", "amountInCents": 1},
+        ),
+    ],
+)
+def test_what_follows_a_charge(
+    stage: Stage, call: Callable[[Core], Steps[Transaction]], body: dict[str, Any]
+) -> None:
+    """One signed POST under the key that was given; no amount is all that remains."""
+    answer = ok({**TRANSACTION, "type": body["type"], "finalCapture": body.get("finalCapture")})
+    transaction = stage.play(call(stage.core), [answer])
+    [request] = stage.requests
+    assert request.target == f"/payment-intents/{INTENT_ID}/transactions"
+    assert json.loads(request.body) == body
+    assert _headers(request)["Idempotency-Key"] == "k"
+    _assert_signed(request)
+    assert transaction.final_capture == body.get("finalCapture")
+
+
+def test_an_amount_of_nothing_is_not_everything(stage: Stage) -> None:
+    """Zero goes to the server as zero, which refuses it."""
+    with pytest.raises(InvalidRequestError, match="amount_out_of_range"):
+        stage.play(stage.core.refund(INTENT_ID, 0, None), [problem(422, "amount_out_of_range")])
+    assert json.loads(stage.requests[0].body)["amountInCents"] == 0
+
+
+def test_waiting_covers_a_refund(stage: Stage) -> None:
+    """The intent stays succeeded; its latest transaction tells when the refund has ended."""
+    under_way = {**INTENT, "latestTransaction": {**TRANSACTION, "status": "pending_verification"}}
+    intent = stage.play(stage.core.wait(INTENT_ID, 60.0), [ok(under_way), ok(INTENT)])
+    assert intent.latest_transaction.is_final
+    assert len(stage.pauses_s) == 1
 
 
 def test_the_servers_keys_are_kept_for_five_minutes(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from tests.support.client_answers import EVENT, INTENT, TRANSACTION
 from turnout_client import UnexpectedAnswerError
 from turnout_client.models import (
     FINAL_STATUSES,
+    FINAL_TRANSACTION_STATUSES,
     PaymentIntent,
     PaymentIntentPage,
     TimelineEvent,
@@ -60,6 +61,35 @@ def test_which_statuses_are_final(status: str) -> None:
     intent = PaymentIntent.from_json({**INTENT, "status": status})
     assert intent.is_final == (status in FINAL_STATUSES)
     assert intent.is_final == (status not in {"created", "processing", "pending_verification"})
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["pending", "succeeded", "failed", "pending_verification", "reversing", "reversed"],
+)
+def test_an_intent_is_as_final_as_its_latest_transaction(status: str) -> None:
+    """A refund may be under way while the intent is succeeded."""
+    latest = {**TRANSACTION, "type": "refund", "status": status}
+    intent = PaymentIntent.from_json({**INTENT, "latestTransaction": latest})
+    assert intent.is_final == (status in FINAL_TRANSACTION_STATUSES)
+    assert intent.is_final == (status in {"succeeded", "failed", "reversed"})
+
+
+def test_an_authorization_says_until_when() -> None:
+    """And what remains of it, and that nothing is to be captured of others."""
+    assert PaymentIntent.from_json(INTENT).capture_before is None
+    held = {
+        **INTENT,
+        "captureMethod": "manual",
+        "amountCapturable": 2000,
+        "captureBefore": "2026-01-09T03:04:05Z",
+        "allowPartialAuthorization": True,
+        "cancelRequested": True,
+    }
+    intent = PaymentIntent.from_json(held)
+    assert (intent.capture_method, intent.amount_capturable) == ("manual", 2000)
+    assert intent.capture_before == datetime(2026, 1, 9, 3, 4, 5, tzinfo=UTC)
+    assert (intent.allow_partial_authorization, intent.cancel_requested) == (True, True)
 
 
 def test_an_intent_does_not_show_its_client_secret() -> None:
