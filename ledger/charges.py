@@ -38,11 +38,13 @@ from ledger.verdicts import IntentFinding, KeyFinding, charge_verdict
 
 Lane = Literal["fast", "slow"]
 
+VERIFICATION: Final = "verification"
+
 _RECORD: Final = QUERIES["record_charges"]
 _RECORD_WAITING: Final = without_skipping(_RECORD)
 _FINDINGS: Final = QUERIES["read_charge_findings"]
 
-# One packer per field of ChargeToRecord, in the order of its fields and of $6 to $27.
+# One packer per field of ChargeToRecord but the last, in the order of its fields and of $6 to $27.
 _PACKERS: Final[tuple[Callable[[Sequence], bytes], ...]] = (  # type: ignore[type-arg]
     *[uuid_array] * 8,  # intent … card digest
     bytea_array,
@@ -148,13 +150,17 @@ class _ChargeLane(Committer[ChargeToRecord, Verdict]):
 
     async def _once(self, rows: Sequence[ChargeToRecord]) -> list[Verdict | None]:
         ordered = sorted(rows, key=_intent_id)
-        columns = list(zip(*map(astuple, ordered), strict=True))
+        *columns, types = zip(*map(astuple, ordered), strict=True)
+        verified = []
+        if VERIFICATION in types:
+            verified = [row.intent_id for row in ordered if row.type == VERIFICATION]
         params = [
             *self._head,
             uuid_(ordered[0].intent_id),
             uuid_(ordered[-1].intent_id),
             int4_(self._charges_per_intent_max),
             *[pack(column) for pack, column in zip(_PACKERS, columns, strict=True)],
+            uuid_array(verified),
         ]
         result = await self.session.run(self._query, params)
         verdicts: dict[bytes, Verdict | None] = {

@@ -19,13 +19,14 @@ from msgspec.structs import astuple, replace
 
 from chassis.settings.tree import Ledger
 from ledger.committing import Committer, HotSession, held_intents
-from ledger.connection import Connection
+from ledger.connection import Connection, Step
 from ledger.errors import ConnectionLostError, RetryableError
 from ledger.leases import LeaseLostError
 from ledger.lifecycle import CHARGE_SETTLEMENTS
 from ledger.pgtypes import (
     int2_array,
     int4_,
+    int4_array,
     int8_array,
     text_,
     text_array,
@@ -34,14 +35,18 @@ from ledger.pgtypes import (
     uuid_array,
 )
 from ledger.records import OutcomeToRecord, Settled
+from ledger.settlement import further_steps, settlement_day
 from ledger.statements import QUERIES
 from ledger.verdicts import OutcomeFinding, outcome_verdict
 
 _SETTLE: Final = QUERIES["settle_outcomes"]
 _FINDINGS: Final = QUERIES["read_outcome_findings"]
+STAND_IN_WINDOW_US: Final = 30_000_000  # as long as networks are asked about any doubt (money.md 6)
+VERIFIED_INTENT: Final = "created"  # where a verification leaves its intent
 _REFUSED: Final = Settled(advanced=False, version=0, intent_status="")
 
-# One packer per field of OutcomeToRecord after its three ids, in the order of $8 to $20.
+# One packer per field of OutcomeToRecord after its three ids, in the order of $8 to $20; what comes
+# after them only some rows have.
 _PACKERS: Final[tuple[Callable[[Sequence], bytes], ...]] = (  # type: ignore[type-arg]
     int2_array,
     *[text_array] * 7,  # result … actor
@@ -50,6 +55,8 @@ _PACKERS: Final[tuple[Callable[[Sequence], bytes], ...]] = (  # type: ignore[typ
     *[text_array] * 2,
     int8_array,
 )
+_NO_DAYS: Final = int4_array([])
+_NO_INSTANTS: Final = timestamptz_array([])
 
 
 class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
@@ -121,6 +128,19 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
 
     async def _once(self, rows: Sequence[OutcomeToRecord]) -> list[Settled | None]:
         ordered = sorted(rows, key=_intent_id)
+        result = (await self._session.pipeline(self._steps(ordered)))[0]
+        versions = dict(zip(result.column(0), result.column(1), strict=True))
+        missing = [row for row in ordered if row.intent_id not in versions]
+        others = await self._verdicts(missing) if missing else {}
+        return [
+            Settled(True, versions[row.intent_id], row.intent_to)
+            if row.intent_id in versions
+            else others[row.intent_id]
+            for row in rows
+        ]
+
+    def _steps(self, ordered: Sequence[OutcomeToRecord]) -> list[Step]:
+        """The statement of a batch in intent order, and those of what its rows bring with them."""
         attempt_ids, transaction_ids, intent_ids, *columns = zip(
             *map(astuple, ordered), strict=True
         )
@@ -131,18 +151,18 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
             uuid_array(intent_ids),
             uuid_array(attempt_ids),
             uuid_array(transaction_ids),
-            *[pack(column) for pack, column in zip(_PACKERS, columns, strict=True)],
+            *[pack(column) for pack, column in zip(_PACKERS, columns, strict=False)],
         ]
-        result = await self._session.run(_SETTLE, params)
-        versions = dict(zip(result.column(0), result.column(1), strict=True))
-        missing = [row for row in ordered if row.intent_id not in versions]
-        others = await self._verdicts(missing) if missing else {}
-        return [
-            Settled(True, versions[row.intent_id], row.intent_to)
-            if row.intent_id in versions
-            else others[row.intent_id]
-            for row in rows
-        ]
+        phases, (settles_on, *brought) = columns[0], columns[len(_PACKERS) :]
+        days, instants = _NO_DAYS, _NO_INSTANTS
+        if any(settles_on):
+            days = int4_array(list(map(settlement_day, settles_on)))
+        if any(capture_before := brought[2]):
+            instants = timestamptz_array([instant or None for instant in capture_before])
+        steps: list[Step] = [(_SETTLE, [*params, days, instants])]
+        if 2 in phases or any(map(any, brought)):
+            steps += further_steps(ordered, self._head)
+        return steps
 
     async def _verdicts(self, rows: Sequence[OutcomeToRecord]) -> dict[bytes, Settled | None]:
         params = [
@@ -174,18 +194,29 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
 
 def _as_unknown(row: OutcomeToRecord) -> OutcomeToRecord:
     """What is left of an outcome that cannot be stored: its attempt was made, and no more."""
-    to_status, intent_to = CHARGE_SETTLEMENTS["unknown"]
-    return replace(
+    doubtful = replace(
         row,
         result="unknown",
-        to_status=to_status,
-        intent_to=intent_to,
         response_code="",
         approval_code="",
         decline_code="",
         advice="",
         approved_minor=0,
         actor="switch",
+        settles_on="",
+        capture_before_us=0,
+        decline_class="",
+        completion=None,
+    )
+    if row.intent_to == VERIFIED_INTENT:  # an account verification moved no money to be found
+        return replace(doubtful, to_status="failed")
+    to_status, intent_to = CHARGE_SETTLEMENTS["unknown"]
+    return replace(
+        doubtful,
+        to_status=to_status,
+        intent_to=intent_to,
+        verify_at_us=row.at_us,
+        verify_until_us=row.at_us + STAND_IN_WINDOW_US,
     )
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 class ChargeToRecord(Struct, gc=False, frozen=True):
     """One charge about to be sent: what commit 1 writes before a byte leaves.
 
+    An account verification is recorded like a charge; its amount is 0 and its intent stays created.
     Amount and currency are not here: they come back from the locked intent row.
     """
 
@@ -38,6 +39,7 @@ class ChargeToRecord(Struct, gc=False, frozen=True):
     de7: str  # MMDDhhmmss
     deadline_at_us: int
     live: bool
+    type: str = "charge"  # charge | verification
 
 
 class TransactionRow(Struct, gc=False, frozen=True):
@@ -87,8 +89,27 @@ class Lost(Struct, gc=False, frozen=True):
 Verdict = Won | Replay | Lost
 
 
+class CompletionToRecord(Struct, gc=False, frozen=True):
+    """The 0220 that follows an automatic charge on a dual-message network, from commit 2 on.
+
+    Network, acquirer id, RRN and currency are those of the charge's own attempt, the amount is
+    what was approved. Its first send counts as made, for it leaves with the commit.
+    """
+
+    attempt_id: bytes
+    mti: str
+    stan: str
+    de7: str
+    due_at_us: int  # when to repeat it, unless it was acknowledged
+
+
 class OutcomeToRecord(Struct, gc=False, frozen=True):
-    """One result of an attempt: what commit 2 writes before the merchant hears it."""
+    """One result of an attempt: what commit 2 writes before the merchant hears it.
+
+    The fields from `settles_on` on are for what only some outcomes bring with them, in the same
+    commit: an unknown opens a doubt, a manual charge may be captured for a time, a decline is
+    remembered, an automatic charge on a dual-message network is completed.
+    """
 
     attempt_id: bytes
     transaction_id: bytes
@@ -106,6 +127,12 @@ class OutcomeToRecord(Struct, gc=False, frozen=True):
     decline_code: str = ""  # what the merchant is told, such as insufficient_funds
     advice: str = ""  # lifecycle.ADVICE_CODES, or empty
     approved_minor: int = 0  # of a partial approval; 0 = the whole amount
+    settles_on: str = ""  # DE 15 with its year, YYYY-MM-DD
+    verify_at_us: int = 0  # of an unknown: the first inquiry, or 0 = not verified
+    verify_until_us: int = 0  # the end of its window; at `verify_at_us`: reverse at once
+    capture_before_us: int = 0  # of an intent that becomes authorized
+    decline_class: str = ""  # lifecycle.DECLINE_CLASSES, or empty: not remembered
+    completion: CompletionToRecord | None = None
 
 
 class Settled(Struct, gc=False, frozen=True):

@@ -101,10 +101,11 @@ async def count_saf_sends(
     if not sends:
         return {}
     attempt_ids, due_at = zip(*sends, strict=True)
+    head = [text_(owner), int4_(epoch)]
     lease, counted = await runner.pipeline(
         [
-            (_HOLD_LEASE, [text_(owner), int4_(epoch)]),
-            (_COUNT_SENDS, [uuid_array(attempt_ids), timestamptz_array(due_at)]),
+            (_HOLD_LEASE, head),
+            (_COUNT_SENDS, [*head, uuid_array(attempt_ids), timestamptz_array(due_at)]),
         ]
     )
     if not lease.row_count:

@@ -38,6 +38,7 @@ _STATUS_CODES: Final = {
     "processing": "operation_in_progress",
     "pending_verification": "operation_in_doubt",
     "authorized": "already_succeeded",
+    "failed": "too_many_charges",  # a verification comes before the first charge
     "succeeded": "already_succeeded",
     "canceled": "intent_canceled",
 }
@@ -111,7 +112,7 @@ def _refusal(
     """The error code of an intent that admits no charge, or empty."""
     if intent is None or (intent.merchant_id, intent.live) != (charge.merchant_id, charge.live):
         return "not_found"
-    if intent.status not in ADMITS["charge"]:
+    if intent.status not in ADMITS[charge.type]:
         return _STATUS_CODES[intent.status]
     if intent.live_transaction_id is not None:
         return "operation_in_progress"  # a verification leaves the intent `created`

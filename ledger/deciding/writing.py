@@ -28,6 +28,7 @@ from ledger.pgtypes import (
     uuid_,
     uuid_array,
 )
+from ledger.settlement import settlement_day
 from ledger.statements import QUERIES
 
 Packer = Callable[[Sequence[Any]], bytes]
@@ -70,6 +71,10 @@ def _getter(name: str) -> Callable[[_Row], Any]:
 
 def _json_array(documents: Sequence[Any]) -> bytes:
     return text_array([msgspec.json.encode(document).decode() for document in documents])
+
+
+def _day_array(dates: Sequence[str]) -> bytes:
+    return int4_array(list(map(settlement_day, dates)))
 
 
 _KEYS: Final = _Table(
@@ -149,7 +154,7 @@ _TABLES: Final = {
         decline_code=text_array,
         advice=text_array,
         approved_minor=int8_array,
-        settles_on=text_array,
+        settles_on=_day_array,
     ),
     "saf_drop": _Table("drop_saf_rows", value=uuid_array),
     "saf_update": _Table(

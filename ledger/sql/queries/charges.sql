@@ -2,6 +2,8 @@
 -- Commit 1: record a batch of charges, at most one per intent. $1 switch, $2 epoch, $3 lowest and
 -- $4 highest intent id (they prune partitions when the plan starts), $5 charges per intent, then
 -- one array per column, all of the same length and in intent order.
+-- $28 are the intents whose row is an account verification: amount 0, on a created intent, which
+-- stays created.
 -- Stages: lock the intents that admit a charge, in id order; take the idempotency keys, in digest
 -- order; insert transactions, where a reused ciphertext drops out; insert attempts; move the
 -- intents. A row that falls out of a stage is a verdict, read later: nothing here raises for what
@@ -12,10 +14,13 @@ WITH lease AS MATERIALIZED (
     SELECT switch FROM switch_leases WHERE switch = $1::text AND epoch = $2::integer FOR KEY SHARE
 ),
 locked AS MATERIALIZED (
-    SELECT p.id, p.merchant_id, p.live, p.amount_minor, p.currency, p.version
+    SELECT
+        p.id, p.merchant_id, p.live, p.amount_minor, p.currency, p.version,
+        p.id = ANY ($28::uuid[]) AS verifies
     FROM payment_intents AS p
     WHERE p.id = ANY ($6::uuid[]) AND p.id BETWEEN $3::uuid AND $4::uuid
         AND p.status IN ('created', 'failed') AND p.live_transaction_id IS NULL
+        AND (p.status = 'created' OR p.id <> ALL ($28::uuid[]))
         AND NOT p.cancel_requested AND p.charge_count < $5::integer
         AND (SELECT count(*) FROM lease) = 1
     ORDER BY p.id
@@ -38,8 +43,10 @@ charged AS (
         card_exp_year, card_exp_month, type, currency, card_brand, card_last4, sealed_card
     )
     SELECT
-        r.intent_id, r.id, r.request_id, r.fingerprint, r.card_digest, l.amount_minor,
-        l.version + 1, r.exp_year, r.exp_month, 'charge', l.currency, r.brand, r.last4, r.sealed
+        r.intent_id, r.id, r.request_id, r.fingerprint, r.card_digest,
+        CASE WHEN l.verifies THEN 0 ELSE l.amount_minor END, l.version + 1, r.exp_year,
+        r.exp_month, CASE WHEN l.verifies THEN 'verification' ELSE 'charge' END, l.currency,
+        r.brand, r.last4, r.sealed
     FROM unnest(
         $6::uuid[], $8::uuid[], $12::uuid[], $13::uuid[], $14::bytea[], $15::uuid[],
         $16::text[], $17::text[], $18::smallint[], $19::smallint[]
@@ -69,12 +76,13 @@ attempted AS (
     JOIN charged AS c ON c.intent_id = r.intent_id
 )
 UPDATE payment_intents AS p
-SET status = 'processing', live_transaction_id = r.transaction_id, version = p.version + 1,
+SET status = CASE WHEN c.amount_minor = 0 THEN p.status ELSE 'processing' END,
+    live_transaction_id = r.transaction_id, version = p.version + 1,
     charge_count = p.charge_count + 1, updated_at = now()
 FROM unnest($6::uuid[], $8::uuid[]) AS r (intent_id, transaction_id)
 JOIN charged AS c ON c.intent_id = r.intent_id
 WHERE p.id = r.intent_id AND p.id BETWEEN $3::uuid AND $4::uuid
-RETURNING p.id, p.amount_minor, p.currency, c.created_at, p.version
+RETURNING p.id, c.amount_minor, p.currency, c.created_at, p.version
 
 -- name: read_charge_findings
 -- What stands in the way of charges that commit 1 did not return: one row each, in order of $3.

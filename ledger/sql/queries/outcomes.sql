@@ -5,7 +5,8 @@
 -- Locks wait, in id order: a skipped row would look like a late one. A row advances only while its
 -- transaction is the intent's live one and no reversal is recorded; a resolution (phase 2) only
 -- where the first result is `unknown` and nobody has asked to cancel. Rows that do not advance
--- touch nothing. The first result is a subquery inside the CASE, not a join: it is hardly ever
+-- touch nothing. $21 settlement dates, in days since 2000, and $22 capture times are empty where no
+-- row has one: a short array of unnest() goes on in nulls. The first result is a subquery inside the CASE, not a join: it is hardly ever
 -- asked for, and costs nothing then.
 WITH lease AS MATERIALIZED (
     SELECT switch FROM switch_leases WHERE switch = $1::text AND epoch = $2::integer FOR KEY SHARE
@@ -23,21 +24,21 @@ settled AS (
     INSERT INTO outcomes (
         intent_id, attempt_id, transaction_id, request_id, at, approved_minor, intent_version,
         epoch, phase, owner, actor, result, from_status, to_status, intent_status, response_code,
-        approval_code, decline_code, advice
+        approval_code, decline_code, advice, settles_on
     )
     SELECT
         r.intent_id, r.attempt_id, r.transaction_id, r.request_id, r.at,
         nullif(r.approved_minor, 0), l.version + 1, $2::integer, r.phase, $1::text, r.actor,
         r.result, r.from_status, r.to_status, r.intent_status, r.response_code, r.approval_code,
-        r.decline_code, r.advice
+        r.decline_code, r.advice, date '2000-01-01' + r.settles_on
     FROM unnest(
         $5::uuid[], $6::uuid[], $7::uuid[], $8::smallint[], $9::text[], $10::text[], $11::text[],
         $12::text[], $13::text[], $14::text[], $15::text[], $16::uuid[], $17::timestamptz[],
-        $18::text[], $19::text[], $20::bigint[]
+        $18::text[], $19::text[], $20::bigint[], $21::integer[]
     ) AS r (
         intent_id, attempt_id, transaction_id, phase, result, from_status, to_status,
         intent_status, response_code, approval_code, actor, request_id, at,
-        decline_code, advice, approved_minor
+        decline_code, advice, approved_minor, settles_on
     )
     JOIN locked AS l ON l.id = r.intent_id AND l.live_transaction_id = r.transaction_id
     WHERE CASE r.phase
@@ -62,9 +63,18 @@ SET status = r.intent_status, version = p.version + 1, updated_at = now(),
         WHEN r.intent_status <> 'succeeded' THEN 0
         WHEN r.approved_minor > 0 THEN r.approved_minor
         ELSE p.amount_minor
+    END,
+    capturable_minor = CASE
+        WHEN r.intent_status <> 'authorized' THEN p.capturable_minor
+        WHEN r.approved_minor > 0 THEN r.approved_minor
+        ELSE p.amount_minor
+    END,
+    capture_before = CASE
+        WHEN r.intent_status = 'authorized' THEN r.capture_before
+        ELSE p.capture_before
     END
-FROM unnest($5::uuid[], $12::text[], $20::bigint[])
-    AS r (intent_id, intent_status, approved_minor)
+FROM unnest($5::uuid[], $12::text[], $20::bigint[], $22::timestamptz[])
+    AS r (intent_id, intent_status, approved_minor, capture_before)
 JOIN settled AS s ON s.intent_id = r.intent_id
 WHERE p.id = r.intent_id AND p.id BETWEEN $3::uuid AND $4::uuid
 RETURNING p.id, p.version

@@ -32,7 +32,8 @@ FROM unnest(
 ) AS r
 
 -- name: insert_plan_outcomes
--- $1 switch, $2 epoch, then one array per column; no approved amount is 0, no date is empty.
+-- $1 switch, $2 epoch, then one array per column; no approved amount is 0, settlement dates are days
+-- since 2000.
 INSERT INTO outcomes (
     owner, epoch, intent_id, attempt_id, transaction_id, request_id, at, intent_version, phase,
     actor, result, from_status, to_status, intent_status, response_code, approval_code,
@@ -42,11 +43,11 @@ SELECT
     $1::text, $2::integer, r.intent_id, r.attempt_id, r.transaction_id, r.request_id, r.at,
     r.intent_version, r.phase, r.actor, r.result, r.from_status, r.to_status, r.intent_status,
     r.response_code, r.approval_code, r.decline_code, r.advice, nullif(r.approved_minor, 0),
-    nullif(r.settles_on, '')::date
+    date '2000-01-01' + r.settles_on
 FROM unnest(
     $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::integer[],
     $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-    $16::text[], $17::text[], $18::text[], $19::bigint[], $20::text[]
+    $16::text[], $17::text[], $18::text[], $19::bigint[], $20::integer[]
 ) AS r (
     intent_id, attempt_id, transaction_id, request_id, at, intent_version, phase, actor, result,
     from_status, to_status, intent_status, response_code, approval_code, decline_code, advice,

@@ -16,18 +16,21 @@ LIMIT $3::bigint
 
 -- name: count_saf_sends
 -- Count a send of each advice before it leaves, and say when to look at it again. What waits for
--- an operator, or has heard from one, must not leave: it is not returned. $1 attempt ids,
--- $2 instants when each is due again.
+-- an operator, or has heard from one, must not leave: it is not returned; where the lease has a
+-- newer epoch nothing is. $1 switch, $2 epoch, $3 attempt ids, $4 when each is due again.
 UPDATE store_and_forward AS s
 SET repeats = s.repeats + 1, due_at = r.due_at
 FROM (
     SELECT x.attempt_id
     FROM store_and_forward AS x
-    WHERE x.attempt_id = ANY ($1::uuid[]) AND NOT x.manual AND x.resolution = ''
+    WHERE x.attempt_id = ANY ($3::uuid[]) AND NOT x.manual AND x.resolution = ''
+        AND EXISTS (
+            SELECT FROM switch_leases AS l WHERE l.switch = $1::text AND l.epoch = $2::integer
+        )
     ORDER BY x.attempt_id
     FOR UPDATE
 ) AS waiting
-JOIN unnest($1::uuid[], $2::timestamptz[]) AS r (attempt_id, due_at)
+JOIN unnest($3::uuid[], $4::timestamptz[]) AS r (attempt_id, due_at)
     ON r.attempt_id = waiting.attempt_id
 WHERE s.attempt_id = waiting.attempt_id
 RETURNING s.attempt_id, s.repeats
