@@ -43,6 +43,7 @@ Action = Literal[
     "session_key_refused",
     "session_key_confirmed",
     "session_key_promoted",
+    "session_key_abandoned",
     "session_key_destroyed",
     "torn_line_removed",
 ]

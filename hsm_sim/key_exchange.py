@@ -8,7 +8,8 @@ answer and no line holds more of a key than its check value.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
@@ -24,7 +25,7 @@ from chassis.mac import check_value_text
 from chassis.secrets import Key
 from chassis.settings.tree import HSM
 from hsm_sim import session_keys
-from hsm_sim.audit import Entry
+from hsm_sim.audit import Action, Entry
 from hsm_sim.keks import combine, install_kek, shown_kek
 from hsm_sim.keys import NEVER_S
 from hsm_sim.network_keystore import Change, NetworkKeys, NetworkKeystore, detail_of
@@ -47,6 +48,17 @@ MAC_KEY_USAGE: Final = ("M6", "A", "C")  # CMAC, AES, make and verify
 SESSION_KEY_BYTES: Final = 16  # of those made here: an eight-byte MAC is the weaker part by far
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")  # of a network
 _KEY_ID: Final = re.compile(r"[0-9A-Za-z]{1,16}")  # what DE 53 can carry
+
+# What the audit log calls a step in a key's life.
+_ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
+    {
+        "imported": "session_key_imported",
+        "generated": "session_key_generated",
+        "confirm": "session_key_confirmed",
+        "promote": "session_key_promoted",
+        "abandon": "session_key_abandoned",
+    }
+)
 
 KeyExchangeRequest = ImportSessionKey | GenerateSessionKey | ChangeSessionKey | LoadKek
 
@@ -149,8 +161,8 @@ class KeyExchange:
                 if key.key_id == record.key_id and self._store.material(key) == material:
                     return shared, []
             new = self._store.wrap_session_key(record, material.reveal())
-            action: Entry = (f"session_key_{record.origin}", {**detail_of(record), "uid": uid})  # type: ignore[assignment]  # both are actions
-            return replace(shared, ring=session_keys.install(shared.ring, new)), [action]
+            entry = _entry(record.origin, record, uid)
+            return replace(shared, ring=session_keys.install(shared.ring, new)), [entry]
 
         return find(self._store.change(record.network, plan, now_s=now_s).ring, record.key_id)
 
@@ -161,13 +173,8 @@ class KeyExchange:
             old = find(shared.ring, request.key_id)
             ring = self._moved_on(shared.ring, request, now_s)
             changed.append(next((key for key in ring if key.key_id == request.key_id), old))
-            if ring is shared.ring or request.change == "abandon":  # the log tells of what is gone
-                return replace(shared, ring=ring), []
-            entry: Entry = (
-                "session_key_confirmed" if request.change == "confirm" else "session_key_promoted",
-                {**detail_of(old), "uid": uid},
-            )
-            return replace(shared, ring=ring), [entry]
+            entries = [] if ring is shared.ring else [_entry(request.change, old, uid)]
+            return replace(shared, ring=ring), entries
 
         self._store.change(request.network, plan, now_s=now_s)
         return SessionKeyChanged(_shown(changed[0]))
@@ -223,6 +230,10 @@ def well_formed(request: KeyExchangeRequest) -> bool:
     if not _NAME.fullmatch(request.network):
         return False
     return isinstance(request, LoadKek) or _KEY_ID.fullmatch(request.key_id) is not None
+
+
+def _entry(step: str, key: SessionKey, uid: int) -> Entry:
+    return _ACTIONS[step], {**detail_of(key), "uid": uid}
 
 
 def _shown(key: SessionKey) -> NetworkKey:
