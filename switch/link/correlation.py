@@ -5,8 +5,12 @@ back on another connection than its question left on. A message is known here fr
 bytes are handed to the wire, never before: an answer that overtakes its question is a stray.
 
     in flight --answer--> answered          a further answer is a Duplicate
-        |
-        +--deadline, link lost--> unknown   the first answer is Late, a further one a Duplicate
+     |   ^                   |  |
+     |   +----keep_waiting---+  |           the answer said "in progress": the time starts over
+     |                          |
+     |                        doubt         the answer decides nothing: a better one is Late
+     |                          v
+     +-deadline, link lost--> unknown       the first answer is Late, a further one a Duplicate
 
 The key has five parts: what version, class and function a message and its answer share ("fold"),
 DE 11, DE 7, DE 32 and DE 37. The STAN alone wraps within minutes at rate, and a 0410 must never
@@ -15,9 +19,9 @@ costs less memory than a tuple of them and is hashed once.
 
 Every table is in order of time, so that the oldest is found at once: deadlines run from the first
 byte written and are equal for all messages, so the order of sending is the order of expiry. The
-answered and unknown ones are remembered for a bounded time and number. None of the answered is ever
-taken out of turn, so a queue of their keys keeps their order, for half of what an OrderedDict
-spends on it. What is remembered of an
+answered and unknown ones are remembered for a bounded time and number. Hardly any of the answered
+is taken out of turn, so a queue of their keys keeps their order, for half of what an OrderedDict
+spends on it; a key that was taken out is passed over when its turn comes. What is remembered of an
 answered message is its key and DE 39; only the unknown ones, far fewer, keep their token.
 """
 
@@ -34,6 +38,7 @@ from switch.link.events import (
     Answered,
     CorrelationKey,
     Duplicate,
+    Elsewhere,
     Fields,
     Late,
     LinkEvent,
@@ -114,6 +119,7 @@ class Correlation:
         kept_s: how long answered and unknown ones are remembered, in seconds.
         unknown_max: unknown ones remembered with their tokens; past it the oldest are forgotten
             and their answers become `Unmatched`.
+        same_link: an answer must come by the link its message left on (a dialect's rule).
     """
 
     __slots__ = (
@@ -123,6 +129,8 @@ class Correlation:
         "_deadline_s",
         "_in_flight",
         "_kept_s",
+        "_longer",
+        "_same_link",
         "_stamp",
         "_unknown",
         "_unknown_max",
@@ -135,11 +143,14 @@ class Correlation:
         answered_max: int = ANSWERED_KEPT_MAX,
         kept_s: float = KEPT_S,
         unknown_max: int = UNKNOWN_KEPT_MAX,
+        same_link: bool = False,
     ) -> None:
         self._deadline_s = deadline_s
         self._answered_max = answered_max
         self._kept_s = kept_s
         self._unknown_max = unknown_max
+        self._same_link = same_link
+        self._longer = Window(-1, 0)  # of those that wait once more: their link has done its part
         self._stamp = (0.0, "")
         self._in_flight: OrderedDict[CorrelationKey, Slot] = OrderedDict()
         self._answered: dict[CorrelationKey, tuple[float, str]] = {}
@@ -149,6 +160,11 @@ class Correlation:
     def __len__(self) -> int:
         """Messages in flight."""
         return len(self._in_flight)
+
+    @property
+    def waiting_longer(self) -> int:
+        """Messages in flight that no window counts any more."""
+        return self._longer.in_flight
 
     @property
     def next_deadline(self) -> float | None:
@@ -179,6 +195,8 @@ class Correlation:
         key = correlation_key(fields)
         if fields[0][2] not in _RESPONSE_FUNCTIONS:
             return Unmatched(key, fields, link)
+        if self._same_link and (sent_on := self._other_link(key, link)) is not None:
+            return Elsewhere(key, fields, link, sent_on)
         slot = self._in_flight.pop(key, None)
         if slot is not None:
             self._remember_answered(key, fields, now)
@@ -191,6 +209,28 @@ class Correlation:
         if first is not None:
             return Duplicate(key, fields, first[1], link)
         return Unmatched(key, fields, link)
+
+    def doubt(self, key: CorrelationKey, token: Any, now: float) -> None:
+        """Take an answer back that decides nothing: the message is unknown, as if by its deadline.
+
+        A better answer that comes within the time that unknown ones are remembered is `Late`.
+        """
+        self._answered.pop(key, None)
+        self._remember_unknown(key, token, now)
+
+    def keep_waiting(self, key: CorrelationKey, token: Any, now: float) -> None:
+        """Take an answer back that said "in progress" (DE 39 = 09): a whole deadline starts over.
+
+        No window counts the message any more, and no lost link ends its waiting.
+        """
+        self._answered.pop(key, None)
+        self._longer.in_flight += 1
+        self._in_flight[key] = Slot(self._longer, key, token, deadline=now + self._deadline_s)
+
+    def distrust(self, key: CorrelationKey, now: float) -> Unknown | None:
+        """Give a message up whose answer is not authentic; None where none is in flight."""
+        slot = self._in_flight.pop(key, None)
+        return self._becomes_unknown(slot, "bad_mac", now) if slot is not None else None
 
     def expire(self, now: float) -> list[LinkEvent]:
         """The messages whose deadline has passed, oldest first; also forgets what is too old."""
@@ -212,13 +252,24 @@ class Correlation:
             del self._in_flight[slot.key]
         return [self._becomes_unknown(slot, "link_lost", now) for slot in lost]
 
-    def _becomes_unknown(self, slot: Slot, reason: str, now: float) -> LinkEvent:
+    def _other_link(self, key: CorrelationKey, link: int) -> int | None:
+        """The link that a message in flight left on, if it is another than this one."""
+        slot = self._in_flight.get(key)
+        window = slot.window if slot is not None else None
+        if window is None or window is self._longer or window.link == link:
+            return None
+        return window.link
+
+    def _becomes_unknown(self, slot: Slot, reason: str, now: float) -> Unknown:
         token = slot.free()
+        self._remember_unknown(slot.key, token, now)
+        return Unknown(token, reason)
+
+    def _remember_unknown(self, key: CorrelationKey, token: Any, now: float) -> None:
         unknown = self._unknown
-        unknown[slot.key] = (now, token)
+        unknown[key] = (now, token)
         if len(unknown) > self._unknown_max:
             unknown.popitem(last=False)
-        return Unknown(token, reason)
 
     def _remember_answered(self, key: CorrelationKey, fields: Fields, now: float) -> None:
         answered = self._answered
@@ -231,14 +282,17 @@ class Correlation:
         answered[key] = stamp
         order.append(key)
         if len(order) > self._answered_max:
-            del answered[order.popleft()]
+            answered.pop(order.popleft(), None)
 
     def _forget(self, now: float) -> None:
         """Drop what was settled more than `kept_s` ago."""
         horizon = now - self._kept_s
         answered, order = self._answered, self._answered_order
-        while order and answered[order[0]][0] < horizon:
-            del answered[order.popleft()]
+        while order:
+            stamp = answered.get(order[0])
+            if stamp is not None and stamp[0] >= horizon:
+                break
+            answered.pop(order.popleft(), None)
         unknown = self._unknown
         while unknown and next(iter(unknown.values()))[0] < horizon:
             unknown.popitem(last=False)

@@ -23,7 +23,10 @@ class Answered(Struct, gc=False, frozen=True):
 
 
 class Unknown(Struct, gc=False, frozen=True):
-    """Bytes may have left and no answer came: `timeout` or `link_lost` (money.md 6)."""
+    """Bytes may have left and nothing is known of what came of them (money.md 6).
+
+    Reasons: `timeout`, `link_lost`, `bad_mac` (an answer came that is not authentic).
+    """
 
     token: Any
     reason: str
@@ -66,4 +69,16 @@ class Unmatched(Struct, gc=False, frozen=True):
     link: int
 
 
-LinkEvent = Answered | Unknown | NotSent | Late | Duplicate | Unmatched
+class Elsewhere(Struct, gc=False, frozen=True):
+    """The answer to a message in flight came by another link, which the dialect does not allow.
+
+    It is not taken for an answer: the message waits on, and is unknown at its deadline.
+    """
+
+    key: CorrelationKey
+    fields: Fields
+    link: int
+    sent_on: int
+
+
+LinkEvent = Answered | Unknown | NotSent | Late | Duplicate | Unmatched | Elsewhere

@@ -13,7 +13,15 @@ from switch.link.correlation import (
     Window,
     correlation_key,
 )
-from switch.link.events import Answered, Duplicate, Fields, Late, Unknown, Unmatched
+from switch.link.events import (
+    Answered,
+    Duplicate,
+    Elsewhere,
+    Fields,
+    Late,
+    Unknown,
+    Unmatched,
+)
 
 REQUEST: Fields = {0: "0200", 4: "000000002499", 7: "0102030405", 11: "000017", 32: "400001"}
 REQUEST[37] = "A00000000017"
@@ -195,7 +203,111 @@ def test_a_lost_link_makes_its_own_messages_unknown(bench: Bench) -> None:
     assert isinstance(bench.table.answer(_answer(_numbered(2)), 10.6, 1), Answered)
 
 
-@pytest.mark.parametrize("fate", ["in flight", "answered", "unknown"])
+def test_a_doubtful_answer_leaves_room_for_a_better_one(bench: Bench) -> None:
+    """An answer that decides nothing is taken back; the next one is late, with the token."""
+    bench.send(REQUEST, 10.0, "token")
+    fields, key = _answer(REQUEST), correlation_key(REQUEST)
+    assert bench.table.answer(fields | {4: "000000000001"}, 10.1, 0).token == "token"  # type: ignore[union-attr]
+    bench.table.doubt(key, "token", 10.1)
+    assert bench.window.in_flight == 0
+    assert bench.table.next_deadline is None
+    assert bench.table.answer(fields, 10.2, 1) == Late("token", key, fields, 1)
+    assert bench.table.answer(fields, 10.3, 1) == Duplicate(key, fields, "00", 1)
+
+
+def test_a_late_answer_may_be_doubtful_too(bench: Bench) -> None:
+    """However many answers decide nothing, the next one still finds its token."""
+    bench.send(REQUEST, 10.0, "token")
+    bench.table.expire(12.0)
+    fields, key = _answer(REQUEST), correlation_key(REQUEST)
+    for second in range(3):
+        assert isinstance(bench.table.answer(fields, 13.0 + second, 0), Late)
+        bench.table.doubt(key, "token", 13.0 + second)
+    assert bench.table.answer(fields, 17.0, 0) == Late("token", key, fields, 0)
+
+
+def test_doubt_is_remembered_as_long_as_silence() -> None:
+    """After two minutes the ledger has to be asked, whoever was answered before or since."""
+    bench = Bench(kept_s=120.0)
+    bench.send(_numbered(1), 10.0, 1)
+    bench.table.answer(_answer(_numbered(1)), 10.5, 0)
+    bench.table.doubt(correlation_key(_numbered(1)), 1, 10.5)
+    bench.send(_numbered(2), 10.0, 2)
+    bench.table.answer(_answer(_numbered(2)), 11.0, 0)
+    bench.table.expire(131.1)
+    for number in (1, 2):
+        assert isinstance(bench.table.answer(_answer(_numbered(number)), 131.1, 0), Unmatched)
+
+
+def test_taken_back_answers_keep_the_bound_on_what_is_remembered() -> None:
+    """Keys that were taken out of turn are passed over, and their neighbors live on."""
+    bench = Bench(answered_max=3)
+    for number in range(6):
+        bench.send(_numbered(number), 10.0, number)
+        bench.table.answer(_answer(_numbered(number)), 10.1, 0)
+        if number % 2:
+            bench.table.doubt(correlation_key(_numbered(number)), number, 10.1)
+    answered = [type(bench.table.answer(_answer(_numbered(n)), 10.2, 0)) for n in (0, 2, 4)]
+    doubted = [type(bench.table.answer(_answer(_numbered(n)), 10.2, 0)) for n in (1, 3, 5)]
+    assert (answered, doubted) == ([Unmatched, Unmatched, Duplicate], [Late, Late, Late])
+
+
+def test_in_progress_starts_the_time_over(bench: Bench) -> None:
+    """The message is in flight again, in nobody's window, until its answer or a new deadline."""
+    bench.send(REQUEST, 10.0, "token")
+    fields, key = _answer(REQUEST), correlation_key(REQUEST)
+    bench.table.answer(fields | {39: "09"}, 11.0, 0)
+    bench.table.keep_waiting(key, "token", 11.0)
+    assert (bench.window.in_flight, bench.table.waiting_longer) == (0, 1)
+    assert bench.table.next_deadline == 13.0
+    assert bench.table.link_lost(bench.window, 11.5) == []
+    assert bench.table.answer(fields, 12.5, 0) == Answered("token", fields, 0)
+    assert (len(bench.table), bench.table.waiting_longer) == (0, 0)
+    assert bench.table.answer(fields, 12.6, 0) == Duplicate(key, fields, "00", 0)
+
+
+def test_in_progress_ends_with_its_deadline(bench: Bench) -> None:
+    """Nothing waits for ever: the second deadline makes it unknown, and its answer late."""
+    bench.send(REQUEST, 10.0, "token")
+    fields, key = _answer(REQUEST), correlation_key(REQUEST)
+    bench.table.answer(fields | {39: "09"}, 11.0, 0)
+    bench.table.keep_waiting(key, "token", 11.0)
+    assert bench.table.expire(12.9) == []
+    assert bench.table.expire(13.0) == [Unknown("token", "timeout")]
+    assert bench.table.answer(fields, 14.0, 0) == Late("token", key, fields, 0)
+
+
+def test_an_answer_that_is_not_authentic_makes_its_message_unknown(bench: Bench) -> None:
+    """A forged answer decides nothing; the genuine one is late; a stray forgery does nothing."""
+    bench.send(REQUEST, 10.0, "token")
+    fields, key = _answer(REQUEST), correlation_key(REQUEST)
+    assert bench.table.distrust("0200|000099||", 10.1) is None
+    assert bench.table.distrust(key, 10.1) == Unknown("token", "bad_mac")
+    assert bench.table.distrust(key, 10.2) is None
+    assert bench.window.in_flight == 0
+    assert bench.table.answer(fields, 10.3, 0) == Late("token", key, fields, 0)
+
+
+def test_an_answer_by_another_link_is_none_where_the_dialect_says_so() -> None:
+    """The message waits on for an answer by its own link, or becomes unknown at its deadline."""
+    bench = Bench(same_link=True)
+    bench.send(REQUEST, 10.0, "token")
+    fields, key = _answer(REQUEST), correlation_key(REQUEST)
+    assert bench.table.answer(fields, 10.1, 1) == Elsewhere(key, fields, 1, 0)
+    assert len(bench.table) == 1
+    assert bench.table.answer(fields, 10.2, 0) == Answered("token", fields, 0)
+    assert bench.table.answer(fields, 10.3, 1) == Duplicate(key, fields, "00", 1)
+
+
+def test_late_answers_may_come_by_any_link() -> None:
+    """The link of an unknown message may be gone for good; its answer still has to be heard."""
+    bench = Bench(same_link=True)
+    bench.send(REQUEST, 10.0, "token")
+    bench.table.link_lost(bench.window, 10.5)
+    assert isinstance(bench.table.answer(_answer(REQUEST), 10.6, 1), Late)
+
+
+@pytest.mark.parametrize("fate", ["in flight", "answered", "unknown", "doubted"])
 def test_a_key_in_use_is_refused(bench: Bench, fate: str) -> None:
     """Two messages that one answer would fit are never under way together."""
     bench.send(REQUEST, 10.0, "first")
@@ -203,6 +315,9 @@ def test_a_key_in_use_is_refused(bench: Bench, fate: str) -> None:
         bench.table.answer(_answer(REQUEST), 10.1, 0)
     elif fate == "unknown":
         bench.table.expire(12.0)
+    elif fate == "doubted":
+        bench.table.answer(_answer(REQUEST), 10.1, 0)
+        bench.table.doubt(correlation_key(REQUEST), "first", 10.1)
     with pytest.raises(DuplicateKeyError):
         bench.send(REQUEST, 12.1, "second")
     if fate == "in flight":

@@ -37,13 +37,18 @@ class Links(RuleBasedStateMachine):
         self.sent_at: dict[int, float] = {}
         self.fates: dict[int, type[LinkEvent]] = {}
         self.answers: Counter[int] = Counter()
+        self.open: set[int] = set()  # unknown, or answered in doubt: the next answer is late
+        self.longer: set[int] = set()  # in flight once more, in no window
 
     def _note(self, events: list[LinkEvent]) -> None:
         for event in events:
             assert isinstance(event, Answered | Unknown | NotSent)
             assert event.token not in self.fates, "a message has one fate"
             self.fates[event.token] = type(event)
+            self.longer.discard(event.token)
             assert (event.token in self.sent_at) is not isinstance(event, NotSent)
+            if isinstance(event, Unknown):
+                self.open.add(event.token)
 
     @rule(link=LINK)
     def queue(self, link: int) -> None:
@@ -77,13 +82,32 @@ class Links(RuleBasedStateMachine):
             assert self.now < self.sent_at[number] + DEADLINE_S + 10
             self._note([event])
         elif isinstance(event, Late):
-            assert (fate, event.token, self.answers[number]) == (Unknown, number, 0)
+            assert event.token == number
+            assert number in self.open
+            self.open.remove(number)
         elif isinstance(event, Duplicate):
             assert self.answers[number] > 0
+            assert number not in self.open
         else:
             assert number not in self.sent_at
         if number in self.sent_at:
             self.answers[number] += 1
+        if isinstance(event, Answered | Late):
+            self._judge(data.draw(st.sampled_from(["good", "doubtful", "in progress"])), number)
+
+    def _judge(self, answer: str, number: int) -> None:
+        """An answer may decide nothing, or ask for more time; the latter once per message."""
+        key = correlation_key(_request(number))
+        if answer == "doubtful":
+            self.table.doubt(key, number, self.now)
+            self.open.add(number)
+        elif (
+            answer == "in progress" and self.fates[number] is Answered and self.answers[number] < 2
+        ):
+            self.table.keep_waiting(key, number, self.now)
+            del self.fates[number]
+            self.sent_at[number] = self.now
+            self.longer.add(number)
 
     @rule(seconds=st.floats(0.0, 3.0))
     def wait(self, seconds: float) -> None:
@@ -105,7 +129,9 @@ class Links(RuleBasedStateMachine):
     @invariant()
     def windows_count_what_has_no_fate(self) -> None:
         """No slot leaks and none is counted twice."""
-        assert sum(window.in_flight for window in self.windows) == self.numbers - len(self.fates)
+        in_windows = sum(window.in_flight for window in self.windows)
+        assert in_windows == self.numbers - len(self.fates) - len(self.longer)
+        assert self.table.waiting_longer == len(self.longer)
 
     @invariant()
     def nothing_is_overdue_before_its_time(self) -> None:
