@@ -55,13 +55,13 @@ class Outside:
     Attributes:
         runner: a pool of role turnout_api.
         hsm: a client for each worker of the HSM.
-        switch: the client of the switch.
+        switches: a client for each switch, in the order of their indexes.
         readiness: what `/readyz` shows.
     """
 
     runner: Runner
     hsm: list[MuxClient[HSMRequest, HSMReply]]
-    switch: MuxClient[SwitchRequest, SwitchReply]
+    switches: list[MuxClient[SwitchRequest, SwitchReply]]
     readiness: Callable[[], Mapping[str, bool]]
 
 
@@ -76,7 +76,7 @@ class Application:
         metrics: counts of requests.
         coalescers: every kind of query.
         key_service: the HSM.
-        charging: the switch.
+        charging: the switches.
         payment_intents: their endpoints.
     """
 
@@ -136,7 +136,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         now=time.monotonic(),
         key=secrets.token_bytes(NONCE_KEY_BYTES),
     )
-    charging = Charging(outside.switch)
+    charging = Charging(outside.switches)
     payment_intents = _payment_intents(settings, outside.runner)
     transactions = Transactions(payment_intents.intents, charging)
     gate = Gate(

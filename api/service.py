@@ -37,15 +37,11 @@ async def serve(service: Service) -> None:
             _dial(background, service, "hsm", path, HSMRequest, HSMReply)
             for path in service.endpoints["hsm"]
         ]
-        switch: MuxClient[SwitchRequest, SwitchReply] = _dial(
-            background,
-            service,
-            "switch",
-            service.endpoints["switch"][0],
-            SwitchRequest,
-            SwitchReply,
-        )
-        outside = Outside(runner=pool, hsm=hsm, switch=switch, readiness=service.readiness)
+        switches: list[MuxClient[SwitchRequest, SwitchReply]] = [
+            _dial(background, service, "switch", path, SwitchRequest, SwitchReply)
+            for path in service.endpoints["switch"]
+        ]
+        outside = Outside(runner=pool, hsm=hsm, switches=switches, readiness=service.readiness)
         application = assemble(settings, outside, started_s=started_s)
         register(service.metrics, application)
         service.checks["ledger"] = pool.check

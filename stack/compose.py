@@ -3,7 +3,7 @@
     postgres ──▶ schema ──┐
                           ├──▶ provision ─────────────┐
     hsm-0 … hsm-n ────────┤                           ├──▶ api
-                          ├──▶ switch ────────────────┘
+                          ├──▶ switch-0 … switch-n ───┘
     vsim, msim ───────────┘
 
 Independent units start together. Stopping goes the other way: the api closes the front door and
@@ -33,7 +33,7 @@ from ledger.roles import API, SWITCH
 from stack.context import Provision, StackContext
 from stack.database import prepare_schema
 from stack.layout import simulated_networks
-from stack.sockets import hsm_keys
+from stack.sockets import hsm_keys, switch_keys
 
 STOP_RANKS: Final = {"api": 1, "switch": 2, "network": 3, "hsm": 4, "postgres": 9}
 
@@ -55,7 +55,8 @@ def compose(
     """
     processes = [_hsm(context, index) for index in range(context.settings.hsm.workers)]
     processes += [_network(context, name) for name in simulated_networks(context.settings)]
-    processes += [_switch(context), _api(context)]
+    processes += [_switch(context, index) for index in range(context.settings.switch.processes)]
+    processes.append(_api(context))
     return [
         *_ledger_units(context, resource),
         StepUnit(
@@ -108,19 +109,21 @@ def _network(context: StackContext, name: str) -> ProcessSpec:
     )
 
 
-def _switch(context: StackContext) -> ProcessSpec:
+def _switch(context: StackContext, index: int) -> ProcessSpec:
     settings = context.settings
+    key = switch_keys(settings)[index]
     workers = hsm_keys(settings)
     return ProcessSpec(
         plan=UnitPlan(
-            key="switch",
+            key=key,
             needs=("schema", *workers, *simulated_networks(settings)),
             stop_rank=STOP_RANKS["switch"],
         ),
         name="switch",
+        index=index,
         settings=_without_secrets(settings),
         data_dir=context.data_dir,
-        listeners=_listeners(context, "switch", mux=context.sockets.switch),
+        listeners=_listeners(context, key, mux=context.sockets.switches[index]),
         endpoints={"hsm": context.hsm_sockets} | network_endpoints(context),
         secrets={"database_dsn": context.database.dsn(SWITCH)},
         allowed_uids=context.users.allowed("api"),
@@ -130,12 +133,16 @@ def _switch(context: StackContext) -> ProcessSpec:
 
 def _api(context: StackContext) -> ProcessSpec:
     return ProcessSpec(
-        plan=UnitPlan(key="api", needs=("switch", "provision"), stop_rank=STOP_RANKS["api"]),
+        plan=UnitPlan(
+            key="api",
+            needs=(*switch_keys(context.settings), "provision"),
+            stop_rank=STOP_RANKS["api"],
+        ),
         name="api",
         settings=_without_secrets(context.settings),
         data_dir=context.data_dir,
         listeners=_listeners(context, "api", http=context.sockets.http),
-        endpoints={"hsm": context.hsm_sockets, "switch": [context.sockets.switch.address]},
+        endpoints={"hsm": context.hsm_sockets, "switch": context.switch_sockets},
         secrets={"database_dsn": context.database.dsn(API)},
         identity=context.users.identity("api", connects_to=("hsm", "switch")),
     )

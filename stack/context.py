@@ -46,6 +46,11 @@ class StackContext:
         return [listener.address for listener in self.sockets.hsm]
 
     @property
+    def switch_sockets(self) -> list[str]:
+        """The Unix socket of each switch, in the order of their indexes."""
+        return [listener.address for listener in self.sockets.switches]
+
+    @property
     def admin_dsn(self) -> str:
         """The database, as the role that creates merchants."""
         return self.database.dsn(ADMIN)

@@ -15,6 +15,7 @@ import msgspec
 from attrs import frozen
 
 from chassis.settings import Log, Settings, SettingsError, data_directory, load_settings
+from chassis.settings.tree import SWITCHES_MAX
 
 EXIT_CANNOT_START: Final = 3
 # Every address is a setting and a flag (contract 1); `--set` reaches all other settings.
@@ -73,7 +74,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
         *, data_dir: str | None, config: Path | None, assignments: tuple[str, ...], **rest: Any
     ) -> None:
         overrides = dict(map(_parse_assignment, assignments))
-        overrides |= rest.pop("port_overrides", {})
+        overrides |= rest.pop("flag_overrides", {})
         if data_dir is not None:
             overrides["data_dir"] = data_dir
         load = functools.partial(load_settings, config=config, environ=os.environ)
@@ -101,7 +102,7 @@ def port_options(command: Callable[..., None]) -> Callable[..., None]:
             port = rest.pop(_parameter(flag))
             if port is not None:
                 overrides[key] = str(port)
-        command(port_overrides=overrides, **rest)
+        command(flag_overrides=overrides, **rest)
 
     decorated: Callable[..., None] = with_ports
     for flag, key in reversed(tuple(PORT_FLAGS.items())):
@@ -109,6 +110,24 @@ def port_options(command: Callable[..., None]) -> Callable[..., None]:
             flag, type=click.IntRange(0, 65_535), help=f"Sets {key}; 0 = any free port."
         )(decorated)
     return decorated
+
+
+def switches_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--switches`; stands between `port_options` and `settings_options`."""
+
+    @click.option(
+        "--switches",
+        type=click.IntRange(1, SWITCHES_MAX),
+        help="How many switches to run; sets switch.processes.",
+    )
+    @functools.wraps(command)
+    def with_switches(*, switches: int | None, **rest: Any) -> None:
+        overrides = rest.pop("flag_overrides", {})
+        if switches is not None:
+            overrides["switch.processes"] = str(switches)
+        command(flag_overrides=overrides, **rest)
+
+    return with_switches
 
 
 def _free_ports(settings: Settings) -> dict[str, str]:

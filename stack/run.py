@@ -196,7 +196,7 @@ def _endpoints(context: StackContext, process_ids: Mapping[str, int]) -> Endpoin
         networks={name: hosts[0] for name, hosts in network_endpoints(context).items()},
         sockets={
             "hsm": context.hsm_sockets,
-            "switch": [sockets.switch.address],
+            "switch": context.switch_sockets,
             "postgres": [] if external else [str(postgres_folder(context.runtime_dir))],
         },
         processes=dict(process_ids),

@@ -19,14 +19,14 @@ class Sockets:
 
     Attributes:
         http: the API.
-        switch: its Unix socket.
+        switches: one Unix socket a switch.
         hsm: one Unix socket a worker.
         networks: one TCP listener a simulated network.
         metrics: by process key.
     """
 
     http: Listener
-    switch: Listener
+    switches: list[Listener]
     hsm: list[Listener]
     networks: Mapping[str, Listener]
     metrics: Mapping[str, Listener]
@@ -37,13 +37,18 @@ class Sockets:
             listener.close()
 
     def _all(self) -> Iterator[Listener]:
-        yield from (self.http, self.switch, *self.hsm)
+        yield from (self.http, *self.switches, *self.hsm)
         yield from (*self.networks.values(), *self.metrics.values())
 
 
 def hsm_keys(settings: Settings) -> list[str]:
     """The key of each HSM worker."""
     return [f"hsm-{index}" for index in range(settings.hsm.workers)]
+
+
+def switch_keys(settings: Settings) -> list[str]:
+    """The key of each switch: the name under which it owns its attempts."""
+    return [f"switch-{index}" for index in range(settings.switch.processes)]
 
 
 def bind_sockets(settings: Settings, runtime_dir: Path, users: Users) -> Sockets:
@@ -64,7 +69,10 @@ def bind_sockets(settings: Settings, runtime_dir: Path, users: Users) -> Sockets
         hsm_owner, switch_owner = users.owner("hsm"), users.owner("switch")
         sockets = Sockets(
             http=tcp(settings.api.host, settings.api.port, "the API", "api.port"),
-            switch=keep(bind_unix(runtime_dir / "switch", owner=switch_owner)),
+            switches=[
+                keep(bind_unix(runtime_dir / key, owner=switch_owner))
+                for key in switch_keys(settings)
+            ],
             hsm=[keep(bind_unix(runtime_dir / key, owner=hsm_owner)) for key in hsm_keys(settings)],
             networks={
                 name: tcp(network.host, network.port, f"network {name}", f"networks.{name}.port")
@@ -87,7 +95,8 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
     """
     ports = settings.metrics
     yield "api", ports.api, "metrics.api"
-    yield "switch", ports.switch, "metrics.switch"
+    for position, key in enumerate(switch_keys(settings)):
+        yield key, 0 if position else ports.switch, "metrics.switch"
     for position, key in enumerate(hsm_keys(settings)):
         yield key, 0 if position else ports.hsm, "metrics.hsm"
     for position, name in enumerate(simulated_networks(settings)):

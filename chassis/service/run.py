@@ -151,7 +151,8 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to interpret
     document = read_launch_document(launch_fd)
-    configure_logging(document.settings.log, process=document.name)
+    name = f"{document.name}-{document.index}" if document.index else document.name
+    configure_logging(document.settings.log, process=name)
     if document.settings.testing.clock_offset_file:
         follow_offset(Path(document.settings.testing.clock_offset_file))
     limit_resources()

@@ -14,12 +14,11 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from chassis.settings.errors import SettingsError
-from chassis.settings.tree import Section, Settings
+from chassis.settings.tree import SWITCHES_MAX, Section, Settings
 
 Path = tuple[str, ...]
 
 PORT_MAX = 65_535
-SWITCHES_MAX = 36  # RRNs begin with a base-36 digit that names the switch
 _UNITS = {"_ms": "milliseconds", "_s": "seconds", "_bytes": "bytes"}  # `_ms` before `_s`
 _QUALIFIERS = ("_max", "_min")
 # A bound or a pool of nothing would stop the product: refuse it where it is written.

@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+SWITCHES_MAX = 36  # RRNs begin with a base-36 digit that names the switch
+
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every section: immutable, keyword-only, strangers' keys refused."""

@@ -6,11 +6,12 @@ import sys
 
 import click
 
-from stack.options import Place, port_options, settings_options
+from stack.options import Place, port_options, settings_options, switches_option
 
 
 @click.command()
 @port_options
+@switches_option
 @settings_options
 @click.option(
     "--stop-on-eof",

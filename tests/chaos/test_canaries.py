@@ -35,7 +35,7 @@ from tests.support.canaries import (
 from tests.support.http import Response, WireClient
 from tests.support.whole_stack import WholeStack, running_in_thread
 
-FAULTS = ("hsm-0", "vsim", "switch", "api", "postgres")
+FAULTS = ("hsm-0", "vsim", "switch-0", "api", "postgres")
 PAYMENTS_PER_FAULT = 4
 SILENT_FOR_S = 2.5  # past the response deadline of two seconds
 

@@ -69,7 +69,7 @@ async def test_a_stepped_clock_changes_no_payment(open_tmp_path: Path) -> None:
             await trio.sleep(1.2)
             step(-HOUR_S)  # before the api's memory of nonces begins
             assert await trio.to_thread.run_sync(_not_ready, whole) == {"clock"}
-            for name in ("switch", "api"):  # both start an hour before their own past
+            for name in ("switch-0", "api"):  # both start an hour before their own past
                 await whole.back(name, instead_of=whole.kill(name))
             await whole.pay_well(within_s=10)
         agreement = await whole.prove()

@@ -25,7 +25,7 @@ SERVES_AGAIN_WITHIN_S = 10.0
         ("api", set()),  # the switch goes on, and the repeated request finds the answer
         ("hsm-0", set()),  # nothing is recorded before a card is open
         ("postgres", set()),  # both commits are repeated until they are decided
-        ("switch", {"vsim", "msim"}),  # what was at a network becomes unknown at the next start
+        ("switch-0", {"vsim", "msim"}),  # what was at a network becomes unknown at the next start
         ("vsim", {"vsim"}),  # what was there is unknown; the other network is not touched
     ],
     ids=["api", "hsm", "postgres", "switch", "network"],

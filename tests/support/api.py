@@ -300,7 +300,7 @@ async def running_api(
             Outside(
                 runner=pool,
                 hsm=[hsm_client],
-                switch=switch_client,
+                switches=[switch_client],
                 readiness=lambda: {"ledger": pool.check(), "switch": switch_client.connected},
             ),
             started_s=datetime.now(UTC).timestamp() - 60,

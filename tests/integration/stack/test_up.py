@@ -26,7 +26,7 @@ BACK_WITHIN_S = 30.0
 # A shell that lets everything it starts dump core, as some machines are set up to do.
 DUMPING = ("sh", "-c", 'ulimit -S -c unlimited && exec "$@"', "sh")
 READABLE = {"run/endpoints.json", "pki/ca.pem", "pki/switch.pem", "pki/vsim.pem", "pki/msim.pem"}
-PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch", "api"}
+PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch-0", "api"}
 
 
 def _turnout_up(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

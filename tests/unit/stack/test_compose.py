@@ -11,7 +11,7 @@ import attrs
 import msgspec
 import pytest
 
-from chassis.settings import HSM, Network, Settings
+from chassis.settings import HSM, Network, Settings, Switch
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.roles import ROLES as DATABASE_ROLES
@@ -25,13 +25,15 @@ from stack.layout import (
     make_development_keks,
     stack_users,
 )
-from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports
+from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports, switch_keys
+from switch.core.lease import switch_name
 
 PASSWORDS = {role: f"password-of-{role}" for role in DATABASE_ROLES}
 URL = "postgresql://owner:hunter2@db.example/turnout"
 SETTINGS = msgspec.structs.replace(
     Settings(),
     hsm=HSM(workers=2),
+    switch=Switch(processes=2),
     ledger=msgspec.structs.replace(Settings().ledger, url=URL),
 )
 
@@ -45,7 +47,7 @@ def context() -> Iterator[StackContext]:
     """A stack on imagined addresses, its processes under uids of their own."""
     sockets = Sockets(
         http=_listener("127.0.0.1:8080"),
-        switch=_listener("/run/t/switch"),
+        switches=[_listener("/run/t/switch-0"), _listener("/run/t/switch-1")],
         hsm=[_listener("/run/t/hsm-0"), _listener("/run/t/hsm-1")],
         networks={"vsim": _listener("127.0.0.1:1"), "msim": _listener("127.0.0.1:2")},
         metrics={key: _listener("127.0.0.1:3") for key, _, _ in metrics_ports(SETTINGS)},
@@ -68,10 +70,10 @@ def _specs(context: StackContext) -> dict[str, ProcessSpec]:
 
 
 def test_there_is_a_process_for_every_service_worker_and_network(context: StackContext) -> None:
-    """HSM workers have one socket each; every process shows metrics."""
+    """HSM workers and switches have one socket each; every process shows metrics."""
     specs = _specs(context)
-    assert list(specs) == ["hsm-0", "hsm-1", "vsim", "msim", "switch", "api"]
-    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 0]
+    assert list(specs) == ["hsm-0", "hsm-1", "vsim", "msim", "switch-0", "switch-1", "api"]
+    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0]
     assert all("metrics" in spec.listeners for spec in specs.values())
 
 
@@ -80,7 +82,7 @@ def test_the_machine_accepts_the_plans(context: StackContext) -> None:
     plans = [unit.plan for unit in compose(context, resource=None)]
     Lifecycle(plans, SETTINGS.supervisor)
     ranks = {plan.key: plan.stop_rank for plan in plans}
-    assert ranks["api"] < ranks["switch"] < ranks["vsim"] < ranks["hsm-0"]
+    assert ranks["api"] < ranks["switch-0"] == ranks["switch-1"] < ranks["vsim"] < ranks["hsm-0"]
 
 
 def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) -> None:
@@ -88,7 +90,11 @@ def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) 
     specs = _specs(context)
     assert all(spec.settings.ledger.url == "" for spec in specs.values())
     assert {key: dict(spec.secrets) for key, spec in specs.items() if spec.secrets} == {
-        "switch": {
+        "switch-0": {
+            "database_dsn": "user=turnout_switch password=password-of-turnout_switch "
+            "dbname=turnout host=db.example"
+        },
+        "switch-1": {
             "database_dsn": "user=turnout_switch password=password-of-turnout_switch "
             "dbname=turnout host=db.example"
         },
@@ -102,15 +108,19 @@ def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) 
 
 
 def test_processes_know_their_peers(context: StackContext) -> None:
-    """The switch reaches HSM and networks, the api reaches HSM and switch."""
+    """A switch reaches HSM and networks, the api reaches HSM and every switch."""
     specs = _specs(context)
     workers = ["/run/t/hsm-0", "/run/t/hsm-1"]
-    assert specs["switch"].endpoints == {
+    assert specs["switch-0"].endpoints == specs["switch-1"].endpoints
+    assert specs["switch-0"].endpoints == {
         "hsm": workers,
         "vsim": ["127.0.0.1:1"],
         "msim": ["127.0.0.1:2"],
     }
-    assert specs["api"].endpoints == {"hsm": workers, "switch": ["/run/t/switch"]}
+    assert specs["api"].endpoints == {
+        "hsm": workers,
+        "switch": ["/run/t/switch-0", "/run/t/switch-1"],
+    }
 
 
 def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContext) -> None:
@@ -123,11 +133,12 @@ def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContex
         "hsm-1": (hsm, ()),
         "vsim": (52_004, ()),
         "msim": (52_005, ()),
-        "switch": (switch, (hsm,)),
+        "switch-0": (switch, (hsm,)),
+        "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),
     }
     assert specs["hsm-0"].allowed_uids == {"switch": switch, "api": api, "admin": 0}
-    assert specs["switch"].allowed_uids == {"api": api, "admin": 0}
+    assert specs["switch-1"].allowed_uids == {"api": api, "admin": 0}
 
 
 def test_a_real_network_is_dialed_and_not_simulated(context: StackContext) -> None:
@@ -144,8 +155,8 @@ def test_a_real_network_is_dialed_and_not_simulated(context: StackContext) -> No
     )
     specs = _specs(changed)
     assert "vsim" not in specs
-    assert specs["switch"].endpoints["vsim"] == ["network.example:8583"]
-    assert "vsim" not in specs["switch"].plan.needs
+    assert specs["switch-0"].endpoints["vsim"] == ["network.example:8583"]
+    assert "vsim" not in specs["switch-0"].plan.needs
 
 
 def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
@@ -170,9 +181,15 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
 
 
 def test_only_the_first_of_several_takes_a_shared_port() -> None:
-    """More workers and networks get any free port for their metrics."""
-    assert [port for _, port, _ in metrics_ports(SETTINGS)] == [9464, 9465, 9466, 0, 9468, 0]
+    """More switches, workers and networks get any free port for their metrics."""
+    ports = [port for _, port, _ in metrics_ports(SETTINGS)]
+    assert ports == [9464, 9465, 0, 9466, 0, 9468, 0]
     assert hsm_keys(SETTINGS) == ["hsm-0", "hsm-1"]
+
+
+def test_a_switchs_key_is_the_name_of_its_lease() -> None:
+    """What an operator reads in endpoints.json stands in the ledger too."""
+    assert switch_keys(SETTINGS) == [switch_name(0), switch_name(1)]
 
 
 def test_passwords_are_drawn_once_and_kept_private(tmp_path: Path) -> None:

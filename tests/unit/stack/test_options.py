@@ -8,11 +8,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from stack.options import PORT_FLAGS, Place, port_options, settings_options
+from stack.options import PORT_FLAGS, Place, port_options, settings_options, switches_option
 
 
 @click.command()
 @port_options
+@switches_option
 @settings_options
 @click.option("--other", is_flag=True)
 def probe(place: Place, *, other: bool) -> None:
@@ -40,6 +41,26 @@ def test_flags_win() -> None:
     """Data directory, ports and any other setting can be given as flags."""
     result = _run("--data-dir", "/flag", "--api-port", "1", "--set", "metrics.hsm=2", "--other")
     assert result.output == "1 2 /flag True\n"
+
+
+def test_the_number_of_switches_is_a_flag() -> None:
+    """As many as RRNs have letters for; beside ports, and before the setting of that name."""
+    shown: list[Place] = []
+
+    @click.command()
+    @port_options
+    @switches_option
+    @settings_options
+    def show(place: Place) -> None:
+        shown.append(place)
+
+    for arguments in ([], ["--switches", "3", "--api-port", "1"], ["--set", "switch.processes=2"]):
+        assert CliRunner().invoke(show, arguments).exit_code == 0
+    assert [place.settings.switch.processes for place in shown] == [1, 3, 2]
+    assert shown[1].settings.api.port == 1
+    for wrong in ("0", "37", "many"):
+        refused = CliRunner().invoke(show, ["--switches", wrong])
+        assert (refused.exit_code, "--switches" in refused.output) == (2, True)
 
 
 def test_free_ports_frees_all_but_those_named() -> None:
