@@ -39,6 +39,9 @@ def read_dialect(name_or_path: str | Path) -> DialectDocument:
             text = resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
         else:
             raise DialectError(file, "name", "neither the name of a dialect nor a .toml path")
+    except FileNotFoundError:
+        known = ", ".join(bundled_dialects())
+        raise DialectError(file, "file", f"not there; the bundled ones are {known}") from None
     except OSError as error:
         raise DialectError(file, "file", error.strerror or "unreadable") from None
     except UnicodeDecodeError:
