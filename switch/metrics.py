@@ -14,6 +14,7 @@ from switch.lease_keeper import LeaseKeeper
 from switch.link.events import (
     Answered,
     Duplicate,
+    Elsewhere,
     Late,
     LinkEvent,
     NotSent,
@@ -29,6 +30,7 @@ _EVENT_KINDS: Final[Mapping[str, type[LinkEvent]]] = {
     "late": Late,
     "duplicate": Duplicate,
     "unmatched": Unmatched,
+    "elsewhere": Elsewhere,
 }
 
 

@@ -19,9 +19,10 @@ from switch.link.correlation import (
     Correlation,
     Slot,
     SlotError,
+    correlation_key,
 )
 from switch.link.counters import LinkCounters
-from switch.link.events import CorrelationKey, LinkEvent, NotSent
+from switch.link.events import CorrelationKey, Fields, LinkEvent, NotSent
 from switch.link.runner import Link, LinkContext
 
 DEADLINE_GRAIN_S: Final = 0.01  # time-outs are told of in batches, at most this much late
@@ -70,7 +71,10 @@ class LinkGroup:
         self._on_events = on_events
         self._lease_holds = lease_holds
         self._correlation = Correlation(
-            network.response_deadline_s, answered_max=answered_max, kept_s=kept_s
+            network.response_deadline_s,
+            answered_max=answered_max,
+            kept_s=kept_s,
+            same_link=not dialect.policy.answers_on_other_links,
         )
         self._wrap = framer_for(dialect.framing, network.frame_bytes_max, frame_bytes_min=1).wrap
         self._refused: list[LinkEvent] = []
@@ -101,8 +105,9 @@ class LinkGroup:
 
     @property
     def in_flight(self) -> int:
-        """Window slots taken, from reservation to outcome."""
-        return sum(link.window.in_flight for link in self.links)
+        """Messages between reservation and outcome: window slots taken, and what waits longer."""
+        in_windows = sum(link.window.in_flight for link in self.links)
+        return in_windows + self._correlation.waiting_longer
 
     @property
     def sent_total(self) -> int:
@@ -205,6 +210,21 @@ class LinkGroup:
             link = self.links[other.link]
         if not link.enqueue(slot):
             self._refuse(slot, "outbox_full")
+
+    def doubt(self, answer: Fields, token: Any) -> None:
+        """Take an answer back that decides nothing; for whoever judged its `Answered` or `Late`.
+
+        The message is unknown from now on. Should a better answer come while it is remembered, it
+        comes as `Late` with this token.
+        """
+        self._correlation.doubt(correlation_key(answer), token, trio.current_time())
+
+    def keep_waiting(self, answer: Fields, token: Any) -> None:
+        """Wait a whole response time more for a message whose answer says "in progress".
+
+        Once more exactly one of Answered and Unknown follows, with this token.
+        """
+        self._correlation.keep_waiting(correlation_key(answer), token, trio.current_time())
 
     async def drain(self) -> None:
         """Take nothing new, wait for what is in flight, sign off, close; then `run` returns.

@@ -20,7 +20,7 @@ from switch.core.numbers import RRNSource
 from switch.core.response_codes import ResponseCodes
 from switch.core.routing import RoutingTable
 from switch.core.sandbox_cards import refused_pans
-from switch.link.events import LinkEvent
+from switch.link.events import Fields, LinkEvent
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.held import Held
 from switch.pipeline.intake import Intake
@@ -87,6 +87,7 @@ class Pipeline:
     def __init__(self, settings: Settings, outside: Outside) -> None:
         limits = settings.switch
         self._limits = limits
+        self._carriers = outside.carriers
         self._cards_max = settings.hsm.batch_cards_max
         self._card_life_s = max(
             network.max_send_age_s + network.response_deadline_s
@@ -137,6 +138,7 @@ class Pipeline:
             inbox=self._inboxes.settling,
             orphans=self._inboxes.orphans,
             resend=self._resend,
+            doubt=self._doubt,
             now_us=outside.now_us,
         )
         self.recording = Recording(
@@ -248,3 +250,7 @@ class Pipeline:
     def _resend(self, payment: Payment) -> bool:
         """Put an unsent message on another link of its network: same attempt, still young."""
         return self.recording.resend(payment)
+
+    def _doubt(self, network: str, answer: Fields, payment: Payment) -> None:
+        """Have the network's links listen for a better answer."""
+        self._carriers[network].group.doubt(answer, payment)

@@ -2,9 +2,9 @@
 
 Link groups hand in their events as they happen; this stage turns a batch of them into outcomes,
 records them in one commit and answers. A payment whose outcome is `unknown` is answered as pending
-and forgotten here; should its answer arrive late, the event still carries the payment, and the
-outcome is adopted as phase 2 by compare-and-set. The inbox is in order, so a late answer never
-overtakes the `unknown` that it resolves.
+and forgotten here; should its answer arrive late, or a better one after one that decided nothing,
+the event still carries the payment, and the outcome is adopted as phase 2 by compare-and-set. The
+inbox is in order, so a late answer never overtakes the `unknown` that it resolves.
 
 An outcome whose intent somebody sits on is handed over to `Held`, and everything of that intent
 after it, so that the others need not wait.
@@ -32,6 +32,7 @@ from switch.iso8583.mti import is_response
 from switch.link.events import (
     Answered,
     Duplicate,
+    Elsewhere,
     Fields,
     Late,
     LinkEvent,
@@ -81,6 +82,7 @@ class Settling:
         inbox: Inbox[Settlement],
         orphans: Inbox[Orphan],
         resend: Callable[[Payment], bool],
+        doubt: Callable[[str, Fields, Payment], None],
         now_us: Callable[[], int],
     ) -> None:
         self._committer = committer
@@ -93,6 +95,7 @@ class Settling:
         self._inbox = inbox
         self._orphans = orphans
         self._resend = resend
+        self._doubt = doubt
         self._now_us = now_us
         self.held: Held[Settlement] = Held()
 
@@ -101,18 +104,20 @@ class Settling:
         settlements: list[Settlement] = []
         for event in events:
             if isinstance(event, Answered):
-                settlements.append(self._first(event.token, self._judge(event.token, event.fields)))
+                settlements.append(self._answered(network, event))
             elif isinstance(event, Unknown):
                 settlements.append(self._first(event.token, unknown(event.reason)))
             elif isinstance(event, NotSent):
                 if event.reason not in MENDED_BY_ANOTHER_LINK or not self._resend(event.token):
                     settlements.append(self._first(event.token, not_sent(event.reason)))
             elif isinstance(event, Late):
-                settlements.extend(self._late(event))
+                settlements.extend(self._late(network, event))
             elif isinstance(event, Duplicate):
                 self._duplicate(network, event)
             elif isinstance(event, Unmatched):
                 self._unmatched(network, event)
+            else:
+                self._elsewhere(network, event)
         if settlements:
             self._inbox.put_many(settlements)
 
@@ -213,6 +218,12 @@ class Settling:
         payment.card = None
         return Settlement(payment, decision, 1)
 
+    def _answered(self, network: str, event: Answered) -> Settlement:
+        decision = self._judge(event.token, event.fields)
+        if decision.result == "unknown":
+            self._doubt(network, event.fields, event.token)
+        return self._first(event.token, decision)
+
     def _judge(self, payment: Payment, fields: Fields) -> Decision:
         """What an answer says; whatever goes wrong here leaves the outcome in doubt."""
         card = payment.card
@@ -249,11 +260,12 @@ class Settling:
             code=decision.response_code,
         )
 
-    def _late(self, event: Late) -> list[Settlement]:
+    def _late(self, network: str, event: Late) -> list[Settlement]:
         payment = event.token
         decision = self._judge(payment, event.fields)
         if decision.result != "unknown":
             return [Settlement(payment, decision, 2)]
+        self._doubt(network, event.fields, payment)
         self._counts.late_undecided_total += 1
         return []
 
@@ -263,6 +275,17 @@ class Settling:
             self._anomalies.tell(
                 log.error, "second_answer_differs", network=network, rrn=event.fields.get(37, "")
             )
+
+    def _elsewhere(self, network: str, event: Elsewhere) -> None:
+        """Its message waits on: what another link says is not for us to take."""
+        self._anomalies.tell(
+            log.error,
+            "answer_on_another_link",
+            network=network,
+            rrn=event.fields.get(37, ""),
+            link=event.link,
+            sent_on=event.sent_on,
+        )
 
     def _unmatched(self, network: str, event: Unmatched) -> None:
         self._counts.unmatched_total += 1

@@ -97,7 +97,7 @@ class Peer:
 class Host:
     """The network: hands out connections and keeps the group's events."""
 
-    def __init__(self, settings: Network) -> None:
+    def __init__(self, settings: Network, dialect: Dialect = DIALECT) -> None:
         self.events: list[LinkEvent] = []
         self.batches: list[list[LinkEvent]] = []
         self.peers: list[Peer] = []
@@ -111,7 +111,7 @@ class Host:
         self.group = LinkGroup(
             "vsim",
             settings,
-            DIALECT,
+            dialect,
             self._connect,
             on_events=self._on_events,
             next_stan=self._next_stan,

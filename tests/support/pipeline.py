@@ -78,6 +78,7 @@ class Group:
     def __init__(self, *, slots: int = 8) -> None:
         self.window = Window(0, slots)
         self.sent: list[tuple[CorrelationKey, bytes, Payment]] = []
+        self.doubted: list[tuple[dict[int, str], Payment]] = []
 
     def reserve(self) -> Slot | None:
         """Take a slot, if there is one."""
@@ -103,6 +104,10 @@ class Group:
         assert accepted_at == token.accepted_at
         slot.key, slot.token = key, token
         self.sent.append((key, frame, token))
+
+    def doubt(self, answer: dict[int, str], token: Payment) -> None:
+        """Keep an answer that was given back."""
+        self.doubted.append((answer, token))
 
     def settle(self, payment: Payment) -> None:
         """Free the slot of a message, as the group does before it tells of an outcome."""

@@ -17,7 +17,15 @@ from switch.core.admission import Admission
 from switch.core.decide import not_sent
 from switch.core.messages import drop_card, sale_request
 from switch.core.response_codes import load_response_codes
-from switch.link.events import Answered, Duplicate, Late, NotSent, Unknown, Unmatched
+from switch.link.events import (
+    Answered,
+    Duplicate,
+    Elsewhere,
+    Late,
+    NotSent,
+    Unknown,
+    Unmatched,
+)
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.orphans import ORPHANS_MAX, Orphan
 from switch.pipeline.payment import Payment, PipelineCounts
@@ -51,6 +59,7 @@ class Scene:
     resent: list[Payment]
     admit: Admit
     peer: Peer
+    doubted: list[tuple[str, dict[int, str], Payment]]
     can_resend: bool = False
 
     def sent(self, number: int) -> Payment:
@@ -116,9 +125,11 @@ def scene(
         inbox=inbox,
         orphans=orphans,
         resend=resend,
+        doubt=lambda network, fields, payment: doubted.append((network, fields, payment)),
         now_us=lambda: NOW_US + 700,
     )
-    made = Scene(stage, committer, replays, inbox, orphans, [], admit, peer)
+    doubted: list[tuple[str, dict[int, str], Payment]] = []
+    made = Scene(stage, committer, replays, inbox, orphans, [], admit, peer, doubted)
     return made
 
 
@@ -213,6 +224,47 @@ async def test_an_answer_with_another_card_s_number_is_in_doubt(scene: Scene) ->
     payment = scene.sent(1)
     await scene.settle(Answered(payment, answer(payment, de_2="4000000000000002"), 0))
     assert scene.results() == [(1, 1, "unknown")]
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_answer_that_decides_nothing_is_given_back_to_the_links(
+    late: bool,  # noqa: FBT001
+    scene: Scene,
+) -> None:
+    """They listen on: the good answer behind a bad one is still told of, and adopted."""
+    payment = scene.sent(1)
+    bad = answer(payment, de_42="SOMEBODY ELSE  ")
+    if late:
+        await scene.settle(Unknown(payment, "timeout"), Late(payment, KEY, bad, 1))
+    else:
+        await scene.settle(Answered(payment, bad, 0))
+    assert scene.doubted == [("vsim", bad, payment)]
+    await scene.settle(Late(payment, KEY, answer(payment), 1))
+    assert scene.results() == [(1, 1, "unknown"), (1, 2, "approved")]
+    assert len(scene.doubted) == 1
+
+
+async def test_an_answer_by_another_link_is_told_of_and_settles_nothing(scene: Scene) -> None:
+    """Where the dialect does not allow it, the message waits on."""
+    payment = scene.sent(1)
+    with capture_logs() as lines:
+        await scene.settle(Elsewhere(KEY, answer(payment), 1, 0))
+    assert scene.results() == []
+    assert payment.card is not None
+    (line,) = lines
+    assert (line["event"], line["link"], line["sent_on"]) == ("answer_on_another_link", 1, 0)
+
+
+async def test_answers_that_decide_are_not_given_back(scene: Scene) -> None:
+    """Approved or declined, in time or late: nothing is listened for any more."""
+    payments = [scene.sent(number) for number in range(1, 4)]
+    await scene.settle(
+        Answered(payments[0], answer(payments[0]), 0),
+        Answered(payments[1], answer(payments[1], "51"), 0),
+        Unknown(payments[2], "timeout"),
+        Late(payments[2], KEY, answer(payments[2]), 0),
+    )
+    assert scene.doubted == []
 
 
 @pytest.mark.parametrize(
