@@ -24,6 +24,7 @@ from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.charges import ChargeCommitter
 from ledger.connection import Connection
 from ledger.dsn import hot_settings
+from ledger.exceptions import open_exceptions
 from ledger.expiry import sweep_expired as sweep_once
 from ledger.leases import LeaseLostError
 from ledger.merchants import get_merchants
@@ -160,6 +161,7 @@ async def _assemble(
         held_outcomes=own.outcome_committer(),
         adoptions=own.outcome_committer(),
         find_attempts=partial(find_by_rrn, pool),
+        open_exceptions=partial(open_exceptions, pool),
         codes=load_response_codes(),
         rrns=RRNSource(service.index, now_us, own.newest_rrn),
         take_ids=own.ids.take,

@@ -26,7 +26,13 @@ from switch.pipeline.held import Held
 from switch.pipeline.intake import Intake
 from switch.pipeline.lookup import FindReplays, LoadAcceptors, Lookup
 from switch.pipeline.opening import Opening
-from switch.pipeline.orphans import ORPHANS_MAX, FindAttempts, Orphan, Orphans
+from switch.pipeline.orphans import (
+    ORPHANS_MAX,
+    FindAttempts,
+    OpenExceptions,
+    Orphan,
+    Orphans,
+)
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.recording import Recording
 from switch.pipeline.replying import Replies
@@ -49,6 +55,7 @@ class Outside:
     held_outcomes: OutcomeCommitter  # of those whose intents somebody sits on
     adoptions: OutcomeCommitter  # of the orphans' stage: a session is for one task
     find_attempts: FindAttempts
+    open_exceptions: OpenExceptions
     codes: ResponseCodes
     rrns: RRNSource
     take_ids: Callable[[int], list[bytes]]
@@ -157,6 +164,7 @@ class Pipeline:
         )
         self._orphans = Orphans(
             find_attempts=outside.find_attempts,
+            open_exceptions=outside.open_exceptions,
             codes=outside.codes,
             committer=outside.adoptions,
             counts=self.counts,

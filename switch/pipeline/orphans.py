@@ -5,16 +5,21 @@ unanswered message after a while. Answers that come then match nothing in flight
 in the ledger by network, RRN, STAN and DE 7 (money.md 6). One that belongs to an attempt of ours is
 adopted like any late one: phase 2, by compare-and-set. It must have the very key that links match
 by, so that an answer of another class or function, or to another acquirer id, explains nothing. An
-approval that nothing explains may be money moved without a record and is logged as an alarm.
+approval that nothing explains may be money moved without a record: it is logged as an alarm and
+opens an exception for a person to close. Each is opened once, and a network that sends them without
+end fills no table: past a number a minute they are counted and told of only.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from chassis.log import get_logger
+from ledger.deciding.records import NewException
 from ledger.money import numeric_currency
 from ledger.outcomes import OutcomeCommitter
 from ledger.records import OutcomeToRecord, Settled
@@ -33,7 +38,21 @@ from switch.pipeline.payment import PipelineCounts
 log = get_logger(__name__)
 ORPHANS_MAX = 1_024  # a network that sends more at once is at fault; the rest are counted only
 
+UNEXPLAINED_PER_MINUTE_MAX: Final = 600  # exceptions opened: more than any person looks into
+UNEXPLAINED_KEPT_MAX: Final = 4_096  # keys by which the same approval is known again
+DETAIL_ELEMENTS: Final = {  # what a person needs to ask the network about it
+    4: "amount",
+    7: "de7",
+    11: "stan",
+    32: "acquirer_id",
+    37: "rrn",
+    38: "approval_code",
+    39: "response_code",
+    49: "currency",
+}
+
 FindAttempts = Callable[[Sequence[AnswerNumbers]], Awaitable[list[OpenAttempt | None]]]
+OpenExceptions = Callable[[Sequence[NewException]], Awaitable[None]]
 
 
 class Orphan(Struct, gc=False):
@@ -54,6 +73,7 @@ class Orphans:
 
     Args:
         find_attempts: the ledger's look-up.
+        open_exceptions: the ledger's list of what a person has to look into.
         codes: the DE 39 table.
         committer: of this stage alone.
         counts: the pipeline's.
@@ -65,6 +85,7 @@ class Orphans:
         self,
         *,
         find_attempts: FindAttempts,
+        open_exceptions: OpenExceptions,
         codes: ResponseCodes,
         committer: OutcomeCommitter,
         counts: PipelineCounts,
@@ -72,18 +93,23 @@ class Orphans:
         now_us: Callable[[], int],
     ) -> None:
         self._find_attempts = find_attempts
+        self._open_exceptions = open_exceptions
         self._codes = codes
         self._committer = committer
         self._counts = counts
         self._anomalies = anomalies
         self._now_us = now_us
+        self._unexplained: OrderedDict[tuple[str, CorrelationKey], None] = OrderedDict()
+        self._minute = 0
+        self._opened_in_minute = 0
 
     async def handle(self, batch: list[Orphan]) -> None:
         """Adopt what the ledger explains, raise the alarm for approvals it does not."""
         matches: list[_Match] = []
+        exceptions: list[NewException] = []
         for orphan, attempt in zip(batch, await self._look_up(batch), strict=True):
             if attempt is None or answer_key(attempt) != orphan.key:
-                self._unexplained(orphan)
+                exceptions += self._unexplained_approval(orphan)
                 continue
             decision = self._judge(attempt, orphan.fields)
             if decision.result != "unknown":
@@ -97,6 +123,8 @@ class Orphans:
                     reason=decision.reason,
                     code=decision.response_code,
                 )
+        if exceptions:  # twice rather than never, should the commit's answer be lost
+            await patiently(lambda: self._open_exceptions(exceptions))
         while matches:
             ready, matches = split_distinct(matches, _intent)
             now_us = self._now_us()
@@ -115,15 +143,38 @@ class Orphans:
                 attempts[place] = attempt
         return attempts
 
-    def _unexplained(self, orphan: Orphan) -> None:
-        if self._codes.look_up(orphan.fields.get(39, "")).code_class == "approve":
-            self._counts.unexplained_total += 1
-            self._anomalies.tell(
-                log.critical,
-                "approval_without_attempt",
-                network=orphan.network,
-                rrn=orphan.fields.get(37, ""),
-            )
+    def _unexplained_approval(self, orphan: Orphan) -> list[NewException]:
+        """Raise the alarm for an approval that nothing explains; the exception to open, if any."""
+        fields = orphan.fields
+        if self._codes.look_up(fields.get(39, "")).code_class != "approve":
+            return []
+        self._counts.unexplained_total += 1
+        self._anomalies.tell(
+            log.critical,
+            "approval_without_attempt",
+            network=orphan.network,
+            rrn=fields.get(37, ""),
+        )
+        if not self._is_news((orphan.network, orphan.key)):
+            return []
+        detail: dict[str, str | int] = {"mti": fields[0]}
+        for de, name in DETAIL_ELEMENTS.items():
+            if de in fields:
+                detail[name] = fields[de].strip()
+        return [NewException("approval_without_attempt", orphan.network, detail=detail)]
+
+    def _is_news(self, key: tuple[str, CorrelationKey]) -> bool:
+        """Whether no exception was opened for this key lately, and one more may be."""
+        minute = self._now_us() // 60_000_000
+        if minute != self._minute:
+            self._minute, self._opened_in_minute = minute, 0
+        if key in self._unexplained or self._opened_in_minute >= UNEXPLAINED_PER_MINUTE_MAX:
+            return False
+        self._opened_in_minute += 1
+        self._unexplained[key] = None
+        if len(self._unexplained) > UNEXPLAINED_KEPT_MAX:
+            self._unexplained.popitem(last=False)
+        return True
 
     def _judge(self, attempt: OpenAttempt, fields: Fields) -> Decision:
         try:

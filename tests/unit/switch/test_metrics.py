@@ -74,6 +74,7 @@ def outside() -> Outside:
         held_outcomes=OutcomeCommitter(no_session, "s", 1, limits=limits),
         adoptions=OutcomeCommitter(no_session, "s", 1, limits=limits),
         find_attempts=Attempts().find,
+        open_exceptions=lambda _: Replays().find([]),  # type: ignore[arg-type,return-value]
         codes=load_response_codes(),
         rrns=RRNSource(0, lambda: NOW_US),
         take_ids=UUID7Source(lambda: NOW_US, bytes).take,

@@ -12,6 +12,7 @@ import trio.testing
 
 from chassis.settings import Settings
 from hsm_sim.wire import CardsOpened
+from ledger.deciding.records import NewException
 from ledger.ids import UUID7Source
 from ledger.leases import LeaseLostError
 from ledger.records import Replay
@@ -105,6 +106,11 @@ async def load_acceptors(ids: Sequence[bytes]) -> dict[bytes, Acceptor]:
     return dict.fromkeys(ids, ACCEPTOR)
 
 
+async def ignore_exceptions(batch: Sequence[NewException]) -> None:
+    """Nobody looks into them here."""
+    await trio.lowlevel.checkpoint()
+
+
 def make_scene() -> Scene:
     """One network, one worker, a ledger that says yes."""
     settings = Settings()
@@ -125,6 +131,7 @@ def make_scene() -> Scene:
             held_outcomes=outcomes,  # type: ignore[arg-type]
             adoptions=outcomes,  # type: ignore[arg-type]
             find_attempts=attempts.find,
+            open_exceptions=ignore_exceptions,
             codes=load_response_codes(),
             rrns=RRNSource(0, lambda: NOW_US),
             take_ids=UUID7Source(lambda: NOW_US, bytes).take,

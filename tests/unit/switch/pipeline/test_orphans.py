@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import pytest
+import trio
 import trio.testing
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from ledger.deciding.records import NewException
 from ledger.errors import ConnectionLostError, PoolOverloadError, RetryableError
 from ledger.recovery import OpenAttempt
 from switch.core.response_codes import load_response_codes
 from switch.link.correlation import correlation_key
 from switch.pipeline.anomalies import Anomalies
-from switch.pipeline.orphans import Orphan, Orphans, answer_key
+from switch.pipeline.orphans import (
+    UNEXPLAINED_PER_MINUTE_MAX,
+    Orphan,
+    Orphans,
+    answer_key,
+)
 from switch.pipeline.payment import PipelineCounts
 from tests.support.pipeline import NOW_US, Attempts, Outcomes
 
@@ -45,6 +53,7 @@ class Scene:
     stage: Orphans
     committer: Outcomes
     attempts: Attempts
+    exceptions: list[NewException]
 
     async def receive(self, *answers: dict[int, str], network: str = "vsim") -> list[Any]:
         """Run the stage over answers; what was logged."""
@@ -60,15 +69,22 @@ def scene(counts: PipelineCounts, anomalies: Anomalies) -> Scene:
     """One attempt, unknown since recovery."""
     committer, attempts = Outcomes(), Attempts()
     attempts.known = [ATTEMPT]
+    exceptions: list[NewException] = []
+
+    async def open_exceptions(batch: Sequence[NewException]) -> None:
+        await trio.lowlevel.checkpoint()
+        exceptions.extend(batch)
+
     stage = Orphans(
         find_attempts=attempts.find,
+        open_exceptions=open_exceptions,
         codes=load_response_codes(),
         committer=committer,  # type: ignore[arg-type]
         counts=counts,
         anomalies=anomalies,
         now_us=lambda: NOW_US + 9,
     )
-    return Scene(stage, committer, attempts)
+    return Scene(stage, committer, attempts, exceptions)
 
 
 def answer(code: str = "00", **changes: str) -> dict[int, str]:
@@ -155,10 +171,40 @@ async def test_an_approval_on_another_network_raises_the_alarm(scene: Scene) -> 
     assert scene.committer.batches == []
 
 
+async def test_an_unexplained_approval_opens_one_exception(scene: Scene) -> None:
+    """With the numbers it takes to ask the network, without the card; repeats open no other."""
+    await scene.receive(answer(de_11="000018"), answer(de_11="000018"))
+    await scene.receive(answer(de_11="000018"))
+    (exception,) = scene.exceptions
+    assert (exception.kind, exception.network) == ("approval_without_attempt", "vsim")
+    assert exception.detail == {
+        "mti": "0210",
+        "amount": "000000002499",
+        "de7": "0115080000",
+        "stan": "000018",
+        "acquirer_id": "400001",
+        "rrn": RRN,
+        "approval_code": "A1B2C3",
+        "response_code": "00",
+        "currency": "840",
+    }
+    await scene.receive(answer(de_11="000019"), answer("05", de_11="000020"))
+    assert [each.detail["stan"] for each in scene.exceptions] == ["000018", "000019"]
+
+
+async def test_approvals_without_end_fill_no_table(scene: Scene, counts: PipelineCounts) -> None:
+    """Past the bound of a minute they are counted only."""
+    for number in range(UNEXPLAINED_PER_MINUTE_MAX + 5):
+        await scene.receive(answer(de_37="garbage", de_11=f"{number:06d}"))
+    assert len(scene.exceptions) == UNEXPLAINED_PER_MINUTE_MAX
+    assert counts.unexplained_total == UNEXPLAINED_PER_MINUTE_MAX + 5
+
+
 async def test_a_decline_of_nothing_is_no_alarm(scene: Scene, counts: PipelineCounts) -> None:
     """No money has moved: it was counted as unmatched where it came in."""
     assert await scene.receive(answer("05", de_11="000018")) == []
     assert counts.unexplained_total == 0
+    assert scene.exceptions == []
 
 
 @pytest.mark.parametrize(
