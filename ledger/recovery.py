@@ -17,6 +17,7 @@ from ledger.records import OutcomeToRecord
 from ledger.statements import QUERIES, Runner
 
 PAGE_ROWS: Final = 500
+DOUBT_WINDOW_US: Final = 30_000_000  # as long as networks are asked about any doubt (money.md 6)
 DRAWN_WITHIN_US: Final = 1_000_000  # of each other: an attempt's id and its RRN
 
 _OPEN: Final = QUERIES["open_attempts"]
@@ -41,6 +42,8 @@ class OpenAttempt(Struct, gc=False, frozen=True):
     de7: str
     epoch: int
     deadline_at_us: int
+    kind: str = "request"  # lifecycle.ATTEMPT_KINDS
+    type: str = "charge"  # of the transaction
 
 
 class AnswerNumbers(Struct, gc=False, frozen=True):
@@ -89,8 +92,13 @@ async def newest_attempt(runner: Runner, owner: str) -> tuple[bytes, str] | None
 
 
 def unknown_outcome(attempt: OpenAttempt, *, at_us: int) -> OutcomeToRecord:
-    """What recovery records of an attempt: nobody can know, so verification must find out."""
-    to_status, intent_to = CHARGE_SETTLEMENTS["unknown"]
+    """What recovery records of a request whose intent it holds: nobody can know what became of it.
+
+    So it is looked into at once. An account verification moved no money and is simply over. What
+    holds no intent (refunds, inquiries) is settled by a decision, not by this.
+    """
+    verifies = attempt.type == "verification"
+    to_status, intent_to = ("failed", "created") if verifies else CHARGE_SETTLEMENTS["unknown"]
     return OutcomeToRecord(
         attempt_id=attempt.attempt_id,
         transaction_id=attempt.transaction_id,
@@ -105,4 +113,6 @@ def unknown_outcome(attempt: OpenAttempt, *, at_us: int) -> OutcomeToRecord:
         actor="recovery",
         request_id=attempt.request_id,
         at_us=at_us,
+        verify_at_us=0 if verifies else at_us,
+        verify_until_us=0 if verifies else at_us + DOUBT_WINDOW_US,
     )

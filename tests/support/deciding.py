@@ -97,6 +97,11 @@ def outcome(attempt_id: bytes, transaction_id: bytes, result: str, **changes: An
     return NewOutcome(**fields | changes)
 
 
+def remark(attempt_id: bytes, transaction_id: bytes, result: str, status: str) -> NewOutcome:
+    """An outcome that leaves its transaction where it stands."""
+    return outcome(attempt_id, transaction_id, result, from_status=status, to_status=status)
+
+
 def saf_row(of: NewAttempt, **changes: Any) -> SafRow:
     """An advice's place in the queue, due at once."""
     row = SafRow(of.attempt_id, of.transaction_id, of.kind, of.network, due_at_us=NOW_US)
@@ -193,6 +198,43 @@ def refund(amount_minor: int, *, key: NewKey | None = None) -> tuple[NewTransact
         )
 
     return new, decide
+
+
+def settle_refund(new: NewTransaction, result: str) -> Decider:
+    """The answer to a refund's 0200: its amount leaves what is pending."""
+
+    def decide(view: IntentView) -> Plan | Lost:
+        [message] = [a for a in view.attempts if a.transaction_id == new.transaction_id]
+        if message.result:
+            return Plan(value=result)
+        changes = {"refund_pending_minor": view.refund_pending_minor - new.amount_minor}
+        if result == "approved":
+            changes["refunded_minor"] = view.refunded_minor + new.amount_minor
+        told = outcome(message.attempt_id, new.transaction_id, result)
+        return Plan(intent=changes, outcomes=[told], value=result)
+
+    return decide
+
+
+def cancel_created() -> Decider:
+    """Cancel an intent that nothing is under way of: no message, one outcome."""
+    new = new_transaction("cancel")
+
+    def decide(view: IntentView) -> Plan | Lost:
+        if own(view, new.transaction_id):
+            return Plan(value="canceled")
+        if view.status not in {"created", "failed"} or view.live_transaction_id is not None:
+            return Lost("operation_in_progress")
+        told = outcome(new.transaction_id, new.transaction_id, "approved", actor="api")
+        return Plan(
+            intent={"status": "canceled", "canceled_by": "merchant"},
+            transactions=[new],
+            outcomes=[told],
+            free_reference=True,
+            value="canceled",
+        )
+
+    return decide
 
 
 def reverse(charge: ChargeToRecord) -> tuple[NewAttempt, Decider]:

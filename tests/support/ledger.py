@@ -173,10 +173,10 @@ class LedgerHarness:
         return DecisionCommitter(**arguments | changes, limits=LIMITS)
 
     async def charged(
-        self, count: int = 1, result: str = "approved", **changes: Any
+        self, count: int = 1, *, result: str = "approved", **changes: Any
     ) -> list[ChargeToRecord]:
         """Charges of new intents, settled so."""
-        rows = [charge(of) for of in await self.created(count, **changes)]
+        rows = [charge(of, **changes) for of in await self.created(count)]
         await self.charges.record(rows, lane="fast")
         await self.outcomes.settle([outcome(row, result) for row in rows])
         return rows

@@ -4,10 +4,10 @@
 -- at most.
 SELECT
     a.intent_id, a.id, a.transaction_id, t.request_id, a.amount_minor, a.currency, a.network,
-    a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at
+    a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at, a.kind, t.type
 FROM attempts AS a
 CROSS JOIN LATERAL (
-    SELECT x.request_id FROM transactions AS x
+    SELECT x.request_id, x.type FROM transactions AS x
     WHERE x.intent_id = a.intent_id AND x.id = a.transaction_id
     LIMIT 1
 ) AS t
@@ -26,22 +26,29 @@ LIMIT $3::bigint
 SELECT a.id, a.rrn FROM attempts AS a WHERE a.owner = $1::text ORDER BY a.id DESC LIMIT 1
 
 -- name: find_attempts
--- Attempts of one owner by the numbers of an answer: found ones only, with their place. $1 owner,
--- $2 networks, $3 RRNs, $4 STANs, $5 DE 7s, $6 lowest and $7 highest id that each can have: ids
--- and RRNs are drawn together, so no index on RRNs is needed.
+-- Attempts by the numbers of an answer: found ones only, with their place. $1 owner of the first
+-- attempt under the RRN, $2 networks, $3 RRNs, $4 STANs, $5 DE 7s, $6 lowest and $7 highest id that
+-- the first can have: its id and the RRN are drawn together, so no index on RRNs is needed. What
+-- follows under the same RRN, such as a reversal, comes later but belongs to the same intent.
 SELECT
     r.place, a.intent_id, a.id, a.transaction_id, t.request_id, a.amount_minor, a.currency,
-    a.network, a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at
+    a.network, a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at, a.kind, t.type
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[])
     WITH ORDINALITY AS r (network, rrn, stan, de7, lowest, highest, place)
 CROSS JOIN LATERAL (
-    SELECT * FROM attempts AS b
+    SELECT b.intent_id FROM attempts AS b
     WHERE b.owner = $1::text AND b.id BETWEEN r.lowest AND r.highest
-        AND b.rrn = r.rrn AND b.stan = r.stan AND b.de7 = r.de7 AND b.network = r.network
+        AND b.rrn = r.rrn AND b.network = r.network
+    LIMIT 1
+) AS first
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts AS c
+    WHERE c.intent_id = first.intent_id AND c.rrn = r.rrn AND c.stan = r.stan AND c.de7 = r.de7
+        AND c.network = r.network
     LIMIT 1
 ) AS a
 CROSS JOIN LATERAL (
-    SELECT x.request_id FROM transactions AS x
+    SELECT x.request_id, x.type FROM transactions AS x
     WHERE x.intent_id = a.intent_id AND x.id = a.transaction_id
     LIMIT 1
 ) AS t

@@ -23,6 +23,7 @@ from ledger.recovery import (
     open_attempts,
     unknown_outcome,
 )
+from tests.support.deciding import Decide, reverse
 from tests.support.ledger import IDS, NOW_US, charge, intent, outcome
 
 if TYPE_CHECKING:
@@ -146,6 +147,42 @@ async def test_an_answer_finds_its_attempt_by_all_its_numbers(ledger: LedgerHarn
     assert (found[0].request_id, found[0].amount_minor) == (rows[1].request_id, 2499)
     assert await find_attempts(session, "somebody else", asked) == [None] * 8
     assert await find_attempts(session, ledger.switch, []) == []
+
+
+async def test_an_answer_names_what_follows_a_charge_too(ledger: LedgerHarness) -> None:
+    """A reversal keeps the RRN of its charge, and is found by it however much later it was sent."""
+    [row] = await ledger.charged(result="unknown", rrn="0REVERSED000")
+    message, closing = reverse(row)
+    await ledger.decisions.run([Decide(row.intent_id, closing)])
+    drawn = uuid7_time_us(row.attempt_id)
+    asked = [
+        AnswerNumbers("vsim", row.rrn, message.stan, message.de7, drawn),
+        AnswerNumbers("vsim", row.rrn, row.stan, row.de7, drawn),
+    ]
+    found = await find_attempts(await ledger.connect(), ledger.switch, asked)
+    assert [a and (a.attempt_id, a.kind, a.type, a.mti) for a in found] == [
+        (message.attempt_id, "reversal", "charge", "0420"),
+        (row.attempt_id, "request", "charge", "0200"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "doubts"),
+    [("charge", "pending_verification", 1), ("verification", "created", 0)],
+)
+async def test_recovery_looks_into_charges_and_ends_verifications(
+    ledger: LedgerHarness, type_: str, status: str, doubts: int
+) -> None:
+    """Of what was recorded before a crash, only what may have moved money stays in doubt."""
+    [of] = await ledger.created()
+    row = charge(of, type=type_)
+    await ledger.charges.record([row], lane="fast")
+    found = await open_attempts(await ledger.connect(), ledger.switch)
+    [opened] = [a for a in found if a.attempt_id == row.attempt_id]
+    assert (opened.kind, opened.type) == ("request", type_)
+    await ledger.outcomes.settle([unknown_outcome(opened, at_us=NOW_US)])
+    assert await ledger.status(row) == status
+    assert await ledger.count("verifications", row) == doubts
 
 
 async def test_stan_blocks_cover_all_numbers_once(ledger: LedgerHarness) -> None:
