@@ -73,6 +73,7 @@ async def test_sign_on_sales_echo_and_sign_off(name: str, pki: Path, tmp_path: P
             lambda: connect_tls("127.0.0.1", network.port, context, server_name=SERVER),
             on_events=events.extend,
             next_stan=next_stan,
+            lease_holds=lambda: True,
         )
         nursery.start_soon(group.run)
         with trio.fail_after(5):
