@@ -89,16 +89,18 @@ class ElementFormat(Table, frozen=True):
             raise ValueError(f"length {length} does not fit its prefix, which ends at {largest}")
 
 
-class Policy(Table, frozen=True):
+class Policy(Table, frozen=True, kw_only=True):
     """What the network expects of whoever is connected to it; instants and money, not bytes."""
 
     response_deadline_s: Annotated[float, _HUNDRED_S]  # then an outcome is unknown
     echo_idle_s: Annotated[float, Meta(gt=0, le=3_600)]  # of silence, before an echo is sent
     echo_timeout_s: Annotated[float, _HUNDRED_S]
     echo_misses_max: Annotated[int, Meta(ge=1, le=10)]  # in a row; then the link is closed
-    reversal_mti: Literal["0400", "0420"]  # of a reversal that is stored and forwarded
-    repeat_mti: Literal["repeat", "same"]  # of a message sent again: 0421 after 0420, or 0420
-    repeat_refreshes_de7: bool  # whether a repeat carries a new DE 7
+    reversal_mti: Literal["0400", "0420"] = "0420"  # of a reversal that is stored and forwarded
+    repeat_mti: Literal["repeat", "same"] = (
+        "repeat"  # of a message sent again: 0421 after 0420, or 0420
+    )
+    repeat_refreshes_de7: bool = False  # whether a repeat carries a new DE 7
     unknown_outcome: Literal["inquire_then_reverse", "reverse"]
     mac: Literal["none", "cmac"]  # DE 64 or 128
     answers_on_other_links: bool  # whether an answer may come by another connection of the group
