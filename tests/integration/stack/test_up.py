@@ -167,8 +167,16 @@ async def test_as_root_every_process_is_another_user(open_tmp_path: Path) -> Non
         assert 0 not in owners.values()
         master_key = stack.data_dir / "hsm" / "lmk"
         assert len(_read_as(owners["hsm-0"], master_key)) == 32
-        for stranger in PROCESSES - {"hsm-0"}:
-            assert b"Permission denied" in _read_as(owners[stranger], master_key)
+        networks = stack.data_dir / "networks"
+        secrets = {
+            master_key: "hsm-0",
+            networks / "vsim-hsm.kek": "hsm-0",
+            networks / "vsim.kek": "vsim",
+        }
+        for path, reader in secrets.items():
+            assert b"Permission denied" not in _read_as(owners[reader], path)
+            for stranger in PROCESSES - {reader}:
+                assert b"Permission denied" in _read_as(owners[stranger], path)
 
 
 @pytest.mark.privileged
