@@ -157,9 +157,11 @@ class LengthFramer(Framer):
         while (start := offset + header_bytes) <= end:
             length = int.from_bytes(data[offset:start], "big")
             if length > longest or length < shortest:
+                # The usual mistake of a peer's settings: four digits where we expect two bytes.
+                spelled = ", and spells ASCII digits" if data[offset:start].isdigit() else ""
                 self.broken = FrameError(
                     f"frame {self.frames_total + len(frames) + 1}: length {length} is outside"
-                    f" {shortest}..{longest}"
+                    f" {shortest}..{longest}{spelled}"
                 )
                 return frames
             stop = start + length

@@ -69,6 +69,14 @@ def test_a_length_under_the_bound_breaks_the_stream() -> None:
         framer.feed(b"\x00\x00\x00\x00")
 
 
+def test_a_length_in_ascii_digits_is_recognized() -> None:
+    """A peer set up for another framing is told from one that sends noise."""
+    with pytest.raises(FrameError, match=r"length 12337 is outside 0\.\.4096, and spells ASCII"):
+        LengthFramer(2, 4096).feed(b"0141" + bytes(141))
+    with pytest.raises(FrameError, match=r"outside 0\.\.4096$"):
+        LengthFramer(2, 4096).feed(b"\xff\xff")
+
+
 def test_whole_frames_ahead_of_a_fault_are_still_delivered() -> None:
     """Answers that arrived before the stream broke are not thrown away."""
     framer = LengthFramer(2, 10)

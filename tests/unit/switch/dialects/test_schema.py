@@ -48,7 +48,7 @@ BAD = [
     ("echo_misses_max = 3", "echo_misses_max = 0", "policy.echo_misses_max", ">= 1"),
     ("echo_idle_s = 30.0", 'echo_idle_s = "30"', "policy.echo_idle_s", "Expected"),
     ('reversal_mti = "0420"', "", "", ""),  # the default
-    ('repeat_refreshes_de7 = false', "", "", ""),
+    ("repeat_refreshes_de7 = false", "", "", ""),
     ('"0420"', '"0100"', "policy.reversal_mti", "Invalid enum value"),
     ("\n0421 = {", "\n0423 = {", "policy.reversal_mti", "0421 is not in [messages]"),
     ("\n0610 = {", "\n0612 = {", "policy.unknown_outcome", "inquiry needs 0610"),
