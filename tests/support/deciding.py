@@ -289,7 +289,8 @@ def adopt(charge: ChargeToRecord) -> Decider:
 
 def acknowledge_reversal(message: NewAttempt, charge: ChargeToRecord) -> Decider:
     """The final 0430: the original is resolved, the reversal acknowledged, the intent failed."""
-    reversed_ = {"from_status": "reversing", "to_status": "reversed"}
+    at_us = time.time_ns() // 1_000
+    reversed_ = {"from_status": "reversing", "to_status": "reversed", "at_us": at_us}
     outcomes = [
         outcome(charge.attempt_id, charge.transaction_id, "reversed", phase=2, **reversed_),
         outcome(message.attempt_id, charge.transaction_id, "approved", **reversed_),

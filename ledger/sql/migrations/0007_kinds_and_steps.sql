@@ -17,6 +17,7 @@ COMMENT ON COLUMN attempts.kind IS
 -- first result, and while a transaction is pending only a refusal leaves it so.
 ALTER TABLE outcomes
     ADD COLUMN settles_on date,
+    ADD COLUMN sends integer,
     DROP CONSTRAINT outcomes_phase_1,
     DROP CONSTRAINT outcomes_step,
     ADD CONSTRAINT outcomes_phase_1 CHECK (phase <> 1 OR (
@@ -42,6 +43,8 @@ ALTER TABLE outcomes
         phase = 1 AND (from_status <> 'pending' OR result IN ('declined', 'not_sent'))
     ));
 
+COMMENT ON COLUMN outcomes.sends IS
+    'how often its message had been sent, of those that are repeated; their counters are gone then';
 COMMENT ON COLUMN outcomes.settles_on IS 'DE 15 with its year: the network''s settlement date';
 
 -- Totals by settlement date read a few days of it. A block range index costs an insert next to

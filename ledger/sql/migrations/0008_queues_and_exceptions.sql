@@ -200,6 +200,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON verifications TO turnout_switch;
 GRANT SELECT, INSERT, DELETE ON declines TO turnout_switch;
 GRANT SELECT, INSERT ON exceptions TO turnout_switch;
 GRANT SELECT ON verifications, exceptions, operator_actions TO turnout_reader;
+-- Merchants may see that a message of theirs is repeated, and that a person looks after it.
+GRANT SELECT (attempt_id, repeats, manual) ON store_and_forward TO turnout_api;
 GRANT SELECT ON
     store_and_forward, verifications, attempts, outcomes, exceptions, operator_actions
 TO turnout_admin;

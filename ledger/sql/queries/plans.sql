@@ -33,17 +33,17 @@ FROM unnest(
 
 -- name: insert_plan_outcomes
 -- $1 switch, $2 epoch, then one array per column; no approved amount is 0, settlement dates are days
--- since 2000.
+-- since 2000. Runs before the rows of queues are dropped, which know how often a message was sent.
 INSERT INTO outcomes (
     owner, epoch, intent_id, attempt_id, transaction_id, request_id, at, intent_version, phase,
     actor, result, from_status, to_status, intent_status, response_code, approval_code,
-    decline_code, advice, approved_minor, settles_on
+    decline_code, advice, approved_minor, settles_on, sends
 )
 SELECT
     $1::text, $2::integer, r.intent_id, r.attempt_id, r.transaction_id, r.request_id, r.at,
     r.intent_version, r.phase, r.actor, r.result, r.from_status, r.to_status, r.intent_status,
     r.response_code, r.approval_code, r.decline_code, r.advice, nullif(r.approved_minor, 0),
-    date '2000-01-01' + r.settles_on
+    date '2000-01-01' + r.settles_on, s.repeats
 FROM unnest(
     $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::integer[],
     $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
@@ -53,6 +53,7 @@ FROM unnest(
     from_status, to_status, intent_status, response_code, approval_code, decline_code, advice,
     approved_minor, settles_on
 )
+LEFT JOIN store_and_forward AS s ON s.attempt_id = r.attempt_id
 
 -- name: change_intents
 -- Give locked intents their new values, all columns that may change. $1 lowest and $2 highest id,

@@ -104,16 +104,17 @@ dropped AS (
     DELETE FROM store_and_forward AS s
     USING waiting AS w
     WHERE s.attempt_id = w.attempt_id
-    RETURNING s.attempt_id, s.intent_id, s.transaction_id
+    RETURNING s.attempt_id, s.intent_id, s.transaction_id, s.repeats
 )
 INSERT INTO outcomes (
     owner, epoch, intent_id, attempt_id, transaction_id, request_id, at, intent_version, phase,
-    actor, result, from_status, to_status, intent_status, response_code, approval_code, settles_on
+    actor, result, from_status, to_status, intent_status, response_code, approval_code, settles_on,
+    sends
 )
 SELECT
     $1::text, $2::integer, d.intent_id, d.attempt_id, d.transaction_id, t.request_id, r.at,
     p.version, 1, r.actor, 'approved', 'succeeded', 'succeeded', p.status, r.response_code,
-    r.approval_code, date '2000-01-01' + r.settles_on
+    r.approval_code, date '2000-01-01' + r.settles_on, d.repeats
 FROM unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::integer[])
     AS r (attempt_id, at, actor, response_code, approval_code, settles_on)
 JOIN dropped AS d ON d.attempt_id = r.attempt_id
