@@ -14,7 +14,8 @@ so far. So a batch of steps, one an intent, takes two round trips:
 run again whole: locks anew, views anew, decisions anew. An earlier run that was committed after all
 shows in the views as rows with the step's own ids, and the step finds itself done. While the old
 server process lives it holds the locks, which the repeat waits for; once they are free, what the
-views show is final (money.md 4).
+views show is final (money.md 4). One that does not learn that we are gone is ended by the server's
+`idle_in_transaction_session_timeout`.
 
 *A lock that somebody sits on* delays its own step only: both lanes wait for locks, the fast one
 hardly at all, and go on without the rows that are held (`ledger.committing`). The fast lane gives
