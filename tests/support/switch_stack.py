@@ -6,13 +6,17 @@ and can kill any of them. It has no api: requests enter by the mux.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -54,16 +58,29 @@ PARTITIONS = Query(
 
 
 class SwitchStack:
-    """Processes by name; `start` and `stop` one, or all with `async with open_switch_stack`."""
+    """Processes by name; `start` and `stop` one, or all with `async with open_switch_stack`.
 
-    def __init__(self, folder: Path, dsn: LedgerDSN, **changes: Any) -> None:
+    Switches beyond the first are called `switch-1`, `switch-2` … `network` holds changes to the
+    settings of both networks, `changes` to the sections of all settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        dsn: LedgerDSN,
+        *,
+        switches: int = 1,
+        network: Mapping[str, Any] = MappingProxyType({}),
+        **changes: Any,
+    ) -> None:
         self.folder = folder
         self.dsn = dsn
+        self.switches = ["switch", *(f"switch-{index}" for index in range(1, switches))]
         self.listeners: dict[str, socket.socket] = {}
         self.processes: dict[str, tuple[ExitStack, subprocess.Popen[bytes]]] = {}
         for name in ("vsim", "msim"):
             self.listeners[name] = socket.create_server(("127.0.0.1", 0))
-        for name in ("hsm", "switch"):
+        for name in ("hsm", *self.switches):
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(str(folder / f"{name}.sock"))
             listener.listen()
@@ -74,8 +91,7 @@ class SwitchStack:
                 server_name=f"{name}.turnout.test",
                 acquirer_id=acquirer_id,
                 bins=bins,
-                response_deadline_s=0.6,
-                reconnect_max_s=0.5,
+                **{"response_deadline_s": 0.6, "reconnect_max_s": 0.5} | network,
             )
             for name, acquirer_id, bins in (
                 ("vsim", "400001", ("4",)),
@@ -97,10 +113,12 @@ class SwitchStack:
     def start(self, name: str) -> None:
         """Start one process and wait until it is ready."""
         role = "network" if name in self.settings.networks else "mux"
+        service, _, index = name.partition("-")
         stack = ExitStack()
         process = stack.enter_context(
             service_process(
-                name,
+                service,
+                index=int(index or 0),
                 settings=self.settings,
                 data_dir=self.folder,
                 listeners={role: self.listeners[name]},
@@ -112,7 +130,7 @@ class SwitchStack:
                         for network, settings in self.settings.networks.items()
                     },
                 },
-                secrets={"database_dsn": self.dsn("turnout_switch")} if name == "switch" else {},
+                secrets={"database_dsn": self.dsn("turnout_switch")} if service == "switch" else {},
             )
         )
         self.processes[name] = (stack, process)
@@ -124,18 +142,24 @@ class SwitchStack:
 
     def kill(self, name: str) -> None:
         """End one process with SIGKILL, as a crash would."""
+        self.processes[name][1].kill()
+        assert self.ended(name) == -signal.SIGKILL
+
+    def ended(self, name: str) -> int:
+        """The exit status of a process that ends without being asked to; waits for it."""
         stack, process = self.processes.pop(name)
-        process.kill()
-        try:
+        status = process.wait(10)
+        with contextlib.suppress(ChildError):  # not 0
             stack.close()
-        except ChildError:
-            pass  # killed: its exit status is not 0
-        else:
-            raise AssertionError(f"{name} was to be killed and ended by itself")
+        return status
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Stop (SIGSTOP) or continue (SIGCONT) one process."""
+        self.processes[name][1].send_signal(number)
 
     def close(self) -> None:
-        """Stop whatever runs, the switch first."""
-        for name in ("switch", "vsim", "msim", "hsm"):
+        """Stop whatever runs, the switches first."""
+        for name in (*self.switches, "vsim", "msim", "hsm"):
             if name in self.processes:
                 self.stop(name)
         for listener in self.listeners.values():
@@ -143,17 +167,23 @@ class SwitchStack:
 
 
 class Acquirer:
-    """What the api would be to this switch."""
+    """What the api would be to these switches.
+
+    Attributes:
+        client: of the first switch.
+        clients: of each switch.
+    """
 
     def __init__(
         self,
         stack: SwitchStack,
-        client: MuxClient[SwitchRequest, SwitchReply],
+        clients: list[MuxClient[SwitchRequest, SwitchReply]],
         keys: list[dict[str, Any]],
         session: Connection,
     ) -> None:
         self.stack = stack
-        self.client = client
+        self.client = clients[0]
+        self.clients = clients
         self._keys = keys
         self._session = session
 
@@ -187,23 +217,23 @@ class Acquirer:
             request_id=os.urandom(16),
         )
 
-    async def pay(self, number: str = APPROVED) -> Done | Refused:
+    async def pay(self, number: str = APPROVED, *, switch: int = 0) -> Done | Refused:
         """Create an intent and charge it."""
         (of,) = await self.create()
-        reply: Done | Refused = await self.client.call(self.charge_of(of, number))
+        reply: Done | Refused = await self.clients[switch].call(self.charge_of(of, number))
         return reply
 
-    async def attempt(self, charge: Charge) -> SwitchReply | None:
+    async def attempt(self, charge: Charge, *, switch: int = 0) -> SwitchReply | None:
         """Charge, or None where the switch went away meanwhile."""
         try:
-            return await self.client.call(charge)
+            return await self.clients[switch].call(charge)
         except MuxClosedError:
             return None
 
-    async def until_done(self, charge: Charge, *, seconds: float = 10.0) -> Done:
+    async def until_done(self, charge: Charge, *, switch: int = 0, seconds: float = 10.0) -> Done:
         """Repeat a charge under its key until the switch answers with its transaction."""
         with trio.fail_after(seconds):
-            while not isinstance(reply := await self.attempt(charge), Done):
+            while not isinstance(reply := await self.attempt(charge, switch=switch), Done):
                 await trio.sleep(0.05)
         return reply
 
@@ -223,11 +253,17 @@ class Acquirer:
     @asynccontextmanager
     async def held(self, of: IntentToCreate) -> AsyncIterator[None]:
         """Somebody else's transaction that has locked an intent until the block ends."""
-        session = await Connection.open(self.stack.dsn.superuser, connect_timeout_s=5)
-        await session.script("BEGIN")
-        await session.run(LOCK, [uuid_(of.intent_id)])
-        try:
+        async with self.superuser() as session:
+            await session.script("BEGIN")
+            await session.run(LOCK, [uuid_(of.intent_id)])
             yield
+
+    @asynccontextmanager
+    async def superuser(self) -> AsyncIterator[Connection]:
+        """A session that may look at everything, and meddle."""
+        session = await Connection.open(self.stack.dsn.superuser, connect_timeout_s=5)
+        try:
+            yield session
         finally:
             await session.aclose()
 
@@ -256,7 +292,7 @@ class Acquirer:
 async def open_switch_stack(
     folder: Path, dsn: LedgerDSN, **changes: Any
 ) -> AsyncIterator[Acquirer]:
-    """A running stack and the means to charge through it."""
+    """A running stack, changed as `SwitchStack` says, and the means to charge through it."""
     stack = SwitchStack(folder, dsn, **changes)
     try:
         async with trio.open_nursery() as nursery:
@@ -264,7 +300,9 @@ async def open_switch_stack(
                 nursery.start_soon(trio.to_thread.run_sync, stack.start, name)
         admin = await Connection.open(dsn("turnout_admin"), connect_timeout_s=5)
         await _merchant(admin)
-        await trio.to_thread.run_sync(stack.start, "switch")
+        async with trio.open_nursery() as nursery:
+            for name in stack.switches:
+                nursery.start_soon(trio.to_thread.run_sync, stack.start, name)
         session = await Connection.open(dsn("turnout_api"), connect_timeout_s=5)
         async with trio.open_nursery() as nursery:
             hsm: MuxClient[HSMRequest, HSMReply] = MuxClient(
@@ -276,14 +314,18 @@ async def open_switch_stack(
             await nursery.start(hsm.run, partial(dial_unix, str(folder / "hsm.sock")))
             listed = await hsm.call(ListKeys())
             assert isinstance(listed, KeysListed)
-            client: MuxClient[SwitchRequest, SwitchReply] = MuxClient(
-                request_type=SwitchRequest,
-                reply_type=SwitchReply,
-                limits=stack.settings.mux,
-                name="switch",
-            )
-            await nursery.start(client.run, partial(dial_unix, str(folder / "switch.sock")))
-            acquirer = Acquirer(stack, client, key_list(listed.keys), session)
+            clients: list[MuxClient[SwitchRequest, SwitchReply]] = []
+            for name in stack.switches:
+                clients.append(
+                    MuxClient(
+                        request_type=SwitchRequest,
+                        reply_type=SwitchReply,
+                        limits=stack.settings.mux,
+                        name=name,
+                    )
+                )
+                await nursery.start(clients[-1].run, partial(dial_unix, f"{folder}/{name}.sock"))
+            acquirer = Acquirer(stack, clients, key_list(listed.keys), session)
             await _links_up(acquirer)
             yield acquirer
             nursery.cancel_scope.cancel()
@@ -313,6 +355,6 @@ async def _merchant(admin: Connection) -> None:
 async def _links_up(acquirer: Acquirer) -> None:
     """Charge until both networks have taken one: their links come up after the switch is ready."""
     with trio.fail_after(10):
-        for number in (APPROVED, SECOND_NETWORK):
-            while not isinstance(await acquirer.pay(number), Done):
+        for switch, number in product(range(len(acquirer.clients)), (APPROVED, SECOND_NETWORK)):
+            while not isinstance(await acquirer.pay(number, switch=switch), Done):
                 await trio.sleep(0.05)

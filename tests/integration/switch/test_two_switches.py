@@ -1,0 +1,127 @@
+"""Two switches on one ledger: the dead one's payments, and one that only seemed dead."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from benchmarks.witnesses import network_decisions
+from chassis.settings import Ledger, Switch
+from ledger.pgtypes import text_
+from ledger.queries import Query
+from switch.service import EXIT_LEASE_LOST
+from switch.wire import Done
+from tests.support.postgres import LedgerDSN
+from tests.support.switch_stack import SLOW, Acquirer, open_switch_stack
+
+# A switch is taken over 2 s after its last heartbeat: time to live, margin, the networks' 0.6 s.
+QUICK = Switch(lease_ttl_s=1.1, lease_heartbeat_s=0.2, lease_margin_s=0.3)
+OUTCOMES = Query(
+    "outcomes_by_owner",
+    """
+    SELECT a.rrn, coalesce(o.result, ''), coalesce(o.owner, ''), coalesce(o.epoch, 0), a.epoch
+    FROM attempts AS a
+    LEFT JOIN outcomes AS o ON o.intent_id = a.intent_id AND o.attempt_id = a.id
+    WHERE a.owner = $1::text
+    ORDER BY a.id
+    """,
+)
+EPOCH = Query("epoch", "SELECT epoch FROM switch_leases WHERE switch = $1::text")
+WAITING = Query(
+    "waiting",
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+)
+
+
+async def rows(acquirer: Acquirer, query: Query, *params: bytes) -> list[tuple[Any, ...]]:
+    """Ask the ledger."""
+    async with acquirer.superuser() as session:
+        return (await session.run(query, params)).rows()
+
+
+async def taken_over(acquirer: Acquirer, epoch: int) -> None:
+    """Wait until the first switch's lease has this epoch."""
+    with trio.fail_after(8):
+        while await rows(acquirer, EPOCH, text_("switch-0")) != [(epoch,)]:
+            await trio.sleep(0.05)
+
+
+async def test_the_payments_of_a_killed_switch(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """The other one gives each a first result in its name, and serves its merchants."""
+    async with open_switch_stack(
+        open_tmp_path, fresh_ledger_dsn, switches=2, switch=QUICK
+    ) as acquirer:
+        charges = [acquirer.charge_of(of, SLOW) for of in await acquirer.create(20)]
+        async with trio.open_nursery() as nursery:
+            for charge in charges:
+                nursery.start_soon(acquirer.attempt, charge)
+            for charge in charges:
+                await acquirer.wait_for(charge.intent_id, "processing")
+            await trio.to_thread.run_sync(acquirer.stack.kill, "switch")
+        reply = await acquirer.until_done(charges[0], switch=1)
+        assert (reply.replayed, reply.transaction.status) == (True, "pending")
+        assert isinstance(await acquirer.pay(switch=1), Done)
+        for charge in charges:
+            await acquirer.wait_for(charge.intent_id, "pending_verification")
+        outcomes = await rows(acquirer, OUTCOMES, text_("switch-0"))
+        assert [found[1:] for found in outcomes[-20:]] == [("unknown", "switch-0", 3, 2)] * 20
+        assert all(result for _, result, *_ in outcomes)
+        reply = await acquirer.until_done(charges[0], switch=1)
+        assert (reply.replayed, reply.transaction.status) == (True, "pending_verification")
+        await trio.to_thread.run_sync(acquirer.stack.start, "switch")
+        assert await rows(acquirer, EPOCH, text_("switch-0")) == [(4,)]
+        await acquirer.until_done(acquirer.charge_of((await acquirer.create())[0]))
+        await trio.sleep(2 * QUICK.lease_heartbeat_s)
+        for place in (0, 1):  # the heir has let go, and lives on
+            assert isinstance(await acquirer.pay(switch=place), Done)
+
+
+async def test_a_switch_that_was_suspended_neither_sends_nor_commits(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """Stopped with one payment in commit 1 and others at the network, taken over, continued.
+
+    The commit succeeds while the process is stopped, so when it runs on it holds a payment that it
+    has every right to send, but for its lease: the message is not too old.
+    """
+    async with open_switch_stack(
+        open_tmp_path,
+        fresh_ledger_dsn,
+        switches=2,
+        switch=QUICK,
+        ledger=Ledger(lock_timeout_ms=5_000),
+        network={"max_send_age_s": 60.0},
+    ) as acquirer:
+        stack = acquirer.stack
+        sent = [acquirer.charge_of(of, SLOW) for of in await acquirer.create(5)]
+        (held,) = await acquirer.create()
+        async with trio.open_nursery() as nursery:
+            for charge in sent:
+                nursery.start_soon(acquirer.attempt, charge)
+                await acquirer.wait_for(charge.intent_id, "processing")
+            async with acquirer.held(held):
+                nursery.start_soon(acquirer.attempt, acquirer.charge_of(held))
+                with trio.fail_after(5):
+                    while await rows(acquirer, WAITING) == [(0,)]:
+                        await trio.sleep(0.01)
+                stack.signal("switch", signal.SIGSTOP)
+            await acquirer.wait_for(held.intent_id, "processing")  # committed, and not sent
+            await taken_over(acquirer, 3)
+            for charge in (*sent, held):
+                await acquirer.wait_for(charge.intent_id, "pending_verification")
+            before = list(network_decisions(open_tmp_path, ["vsim", "msim"]))
+            stack.signal("switch", signal.SIGCONT)
+            assert await trio.to_thread.run_sync(stack.ended, "switch") == EXIT_LEASE_LOST
+        assert isinstance(await acquirer.pay(switch=1), Done)  # the network works, and is asked
+        after = list(network_decisions(open_tmp_path, ["vsim", "msim"]))
+        outcomes = await rows(acquirer, OUTCOMES, text_("switch-0"))
+        assert [found[1:] for found in outcomes[-6:]] == [("unknown", "switch-0", 3, 2)] * 6
+        (rrn, *_) = outcomes[-1]
+        assert len(after) == len(before) + 1
+        assert rrn not in {carried.rrn for carried in after}
