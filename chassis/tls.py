@@ -15,18 +15,23 @@ error and learns of its refusal by its first read. A link is up only after its s
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from chassis.tls_stream import TLSStream
 
 ALPN = "turnout-iso8583"  # an own name, so that no other service accepts our certificates' traffic
 Role = Literal["client", "server"]
+_PIN: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class TLSFilesError(Exception):
@@ -39,6 +44,10 @@ class TLSPeerError(ConnectionError):
 
 class PeerNameError(TLSPeerError):
     """The peer's certificate carries none of the allowed names."""
+
+
+class PinnedKeyError(TLSPeerError):
+    """The peer's key is none of those that were pinned: another key under a name we know."""
 
 
 def client_context(*, ca: Path, certificate: Path, key: Path) -> ssl.SSLContext:
@@ -82,6 +91,41 @@ def check_peer_name(certificate: Mapping[str, Any] | None, allowed: Collection[s
     raise PeerNameError(f"the peer's certificate is for {names}, none of {sorted(allowed)}")
 
 
+def check_pins(pins: Collection[str]) -> frozenset[str]:
+    """Return pins as they are compared.
+
+    Raises:
+        ValueError: one is no SHA-256 in hex.
+    """
+    lowered = frozenset(pin.lower() for pin in pins)
+    if not all(_PIN.fullmatch(pin) for pin in lowered):
+        raise ValueError("a pinned key is named by the 64 hex digits of its SHA-256")
+    return lowered
+
+
+def key_pin(certificate: bytes) -> str:
+    """What pins the key of a certificate (DER): SHA-256 of its SubjectPublicKeyInfo, in hex.
+
+    `openssl x509 -in FILE -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum` says the
+    same.
+    """
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    encoded = key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return sha256(encoded).hexdigest()
+
+
+def check_pinned_key(certificate: bytes | None, pins: Collection[str]) -> None:
+    """Hold a peer's key against pins as of `check_pins`; without pins any key will do.
+
+    Raises:
+        PinnedKeyError: it is none of them.
+    """
+    if pins and (certificate is None or key_pin(certificate) not in pins):
+        raise PinnedKeyError("the peer's key is none of the pinned ones")
+
+
 def check_peer(tls: ssl.SSLObject, allowed: Collection[str]) -> str:
     """Judge a finished handshake: version, protocol, name; returns the peer's name.
 
@@ -97,18 +141,33 @@ def check_peer(tls: ssl.SSLObject, allowed: Collection[str]) -> str:
 
 
 async def connect_tls(
-    host: str, port: int, context: ssl.SSLContext, *, server_name: str
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    *,
+    server_name: str,
+    pins: Collection[str] = (),
+    reached: Callable[[], None] = lambda: None,
 ) -> TLSStream:
     """Connect, shake hands and check the server; the deadline is the caller's scope.
 
+    Args:
+        host: name or address.
+        port: of TCP.
+        context: of `client_context`.
+        server_name: what the server's certificate must say.
+        pins: of `check_pins`; empty = any key that the CA vouches for.
+        reached: called when TCP stands, before TLS.
+
     Raises:
-        OSError: not reachable, or refused by name or protocol (TLSPeerError).
+        OSError: not reachable, or refused by name, protocol or key (TLSPeerError).
         trio.BrokenResourceError: the handshake failed; the reason is its cause.
     """
     transport = await trio.open_tcp_stream(host, port)
+    reached()
     transport.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     stream = TLSStream(transport, context, server_hostname=server_name)
-    return await _shaken(stream, {server_name})
+    return await _shaken(stream, {server_name}, pins)
 
 
 async def accept_tls(
@@ -119,10 +178,13 @@ async def accept_tls(
     return await _shaken(stream, client_names)
 
 
-async def _shaken(stream: TLSStream, allowed: Collection[str]) -> TLSStream:
+async def _shaken(
+    stream: TLSStream, allowed: Collection[str], pins: Collection[str] = ()
+) -> TLSStream:
     try:
         await stream.do_handshake()
         check_peer(stream.tls, allowed)
+        check_pinned_key(stream.tls.getpeercert(binary_form=True), pins)
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise

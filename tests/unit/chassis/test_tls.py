@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ from chassis.pki import development_pki
 from chassis.tls import (
     ALPN,
     PeerNameError,
+    PinnedKeyError,
     TLSFilesError,
     TLSPeerError,
     accept_tls,
     check_peer_name,
+    check_pins,
     client_context,
     connect_tls,
+    key_pin,
     server_context,
 )
 
@@ -54,6 +58,8 @@ class Meeting:
     def __init__(self) -> None:
         self.client: Any = None
         self.server: Any = None
+        self.pins: set[str] = set()
+        self.reached = 0  # times that TCP stood at the client
 
     async def hold(
         self, client: ssl.SSLContext, server: ssl.SSLContext, *, server_name: str = SERVER_NAME
@@ -68,7 +74,14 @@ class Meeting:
 
     async def _connect(self, port: int, context: ssl.SSLContext, server_name: str) -> object:
         try:
-            stream = await connect_tls("127.0.0.1", port, context, server_name=server_name)
+            stream = await connect_tls(
+                "127.0.0.1",
+                port,
+                context,
+                server_name=server_name,
+                pins=self.pins,
+                reached=self._reach,
+            )
         except (OSError, trio.BrokenResourceError) as error:
             return error.__cause__ or error
         try:
@@ -79,12 +92,17 @@ class Meeting:
         finally:
             await trio.aclose_forcefully(stream)
 
+    def _reach(self) -> None:
+        self.reached += 1
+
     async def _serve(self, listener: trio.SocketListener, context: ssl.SSLContext) -> None:
         try:
             stream = await accept_tls(await listener.accept(), context, client_names={CLIENT_NAME})
-            self.server = bytes(await stream.receive_some(1))
-            await stream.send_all(b"!")
-            await trio.aclose_forcefully(stream)
+            try:
+                self.server = bytes(await stream.receive_some(1))
+                await stream.send_all(b"!")
+            finally:
+                await trio.aclose_forcefully(stream)
         except (OSError, trio.BrokenResourceError) as error:
             self.server = error.__cause__ or error
 
@@ -99,6 +117,7 @@ async def test_both_ends_of_the_development_pki_meet(pki: Path, meeting: Meeting
     """Each end accepts the other and bytes flow both ways."""
     await meeting.hold(*_contexts(pki))
     assert (meeting.client, meeting.server) == (b"!", b"?")
+    assert meeting.reached == 1
 
 
 def test_contexts_are_as_strict_as_agreed(pki: Path) -> None:
@@ -222,6 +241,41 @@ def test_other_names_are_refused(certificate: dict[str, Any] | None) -> None:
     """No wildcard, common name, other kind or partial match passes for an allowed name."""
     with pytest.raises(PeerNameError, match=r"none of \['a.test'\]"):
         check_peer_name(certificate, {"a.test"})
+
+
+def _der(pem: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.read_text())
+
+
+def test_a_pin_is_the_digest_of_the_public_key_alone(pki: Path, tmp_path: Path) -> None:
+    """It can be checked with OpenSSL's own tools, and a renewed certificate may keep it."""
+    command = "openssl x509 -in {} -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum"
+    ours = key_pin(_der(pki / "server.pem"))
+    told = subprocess.run(
+        command.format(pki / "server.pem"), shell=True, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split()[0] == ours
+    assert ours != key_pin(_der(pki / "client.pem"))
+
+
+@pytest.mark.parametrize("pins", [["ab"], ["g" * 64], ["a" * 63, "b" * 64], [""]])
+def test_a_pin_that_is_none_is_refused(pins: list[str]) -> None:
+    """A misspelled pin must not pass for none, nor for one that never matches."""
+    with pytest.raises(ValueError, match="64 hex digits"):
+        check_pins(pins)
+    assert check_pins(["A" * 64]) == {"a" * 64}
+
+
+async def test_a_pinned_key_is_insisted_on(pki: Path, meeting: Meeting) -> None:
+    """Any of the pins will do; a key that is none of them ends it before a byte of ours."""
+    right, other = key_pin(_der(pki / "server.pem")), "0" * 64
+    meeting.pins = {other, right}
+    await meeting.hold(*_contexts(pki))
+    assert meeting.client == b"!"
+    meeting.pins = {other}
+    await meeting.hold(*_contexts(pki))
+    assert isinstance(meeting.client, PinnedKeyError)
+    assert meeting.server != b"?"
 
 
 @pytest.mark.parametrize("missing", ["ca", "certificate", "key"])
