@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from attrs import frozen
 
 from ledger.money import format_amount
 from stack.credentials import ENVIRONMENT, Credentials, CredentialsError, find_credentials
@@ -39,12 +40,29 @@ EXITS: Final = {
 }
 
 
+@frozen(kw_only=True)
+class Order:
+    """What to pay, and how.
+
+    Attributes:
+        amount: in minor units.
+        currency: three lower-case letters.
+        number: of the card; expiry and CVC may be anything valid.
+        manual: authorize only, to be captured later.
+        partial: take a part where the card has no more.
+    """
+
+    amount: int
+    currency: str
+    number: str
+    manual: bool
+    partial: bool
+
+
 def pay_main(
     place: Place,
+    order: Order,
     *,
-    amount: int,
-    currency: str,
-    number: str,
     wait_s: float,
     as_json: bool,
     credentials: Path | None,
@@ -53,9 +71,7 @@ def pay_main(
 
     Args:
         place: the settings and the data directory.
-        amount: in minor units.
-        currency: three lower-case letters.
-        number: of the card; expiry and CVC may be anything valid.
+        order: what to pay.
         wait_s: how long to wait for a final outcome; 0 = take what the charge answers.
         as_json: print a document instead of a timeline.
         credentials: a file, or None for the environment's or the demo shop's.
@@ -64,13 +80,7 @@ def pay_main(
         The exit status: 1 when declined, or when waiting ended without a final outcome.
     """
     with told_in_one_line("pay", EXITS):
-        payment = make_payment(
-            _merchant(place, credentials),
-            amount=amount,
-            currency=currency,
-            card=Card(number=number, exp_month=EXP_MONTH, exp_year=EXP_YEAR, cvc=CVC),
-            wait_s=wait_s,
-        )
+        payment = make_payment(_merchant(place, credentials), order, wait_s=wait_s)
     if as_json:
         click.echo(json.dumps(pay_document(payment), indent=2))
     else:
@@ -80,9 +90,7 @@ def pay_main(
     return EXIT_FAULT if intent.status == "failed" or undecided else 0
 
 
-def make_payment(
-    merchant: Credentials, *, amount: int, currency: str, card: Card, wait_s: float
-) -> Payment:
+def make_payment(merchant: Credentials, order: Order, *, wait_s: float) -> Payment:
     """Create an intent, charge it, wait up to `wait_s` for a final status; read the timeline.
 
     Raises:
@@ -90,7 +98,14 @@ def make_payment(
         SealError: the card cannot be one.
     """
     with Turnout(merchant.publishable_key, merchant.secret_key, merchant.api_url) as turnout:
-        intent = turnout.create_payment_intent(amount, currency, description="turnout pay")
+        intent = turnout.create_payment_intent(
+            order.amount,
+            order.currency,
+            description="turnout pay",
+            capture_method="manual" if order.manual else "automatic",
+            allow_partial_authorization=order.partial,
+        )
+        card = Card(number=order.number, exp_month=EXP_MONTH, exp_year=EXP_YEAR, cvc=CVC)
         turnout.charge(intent, card)
         intent = _wait(turnout, intent, wait_s)
         return Payment(intent, turnout.events(intent))
@@ -120,6 +135,8 @@ def pay_document(payment: Payment) -> dict[str, Any]:
         **payment.document(),
         "amount_in_cents": intent.amount_in_cents,
         "currency": intent.currency,
+        "amount_capturable": intent.amount_capturable,
+        "amount_captured": intent.amount_captured,
         "decline_code": error.decline_code if error else None,
         "advice": error.advice if error else None,
         "timeline": [
@@ -143,3 +160,8 @@ def _print(payment: Payment) -> None:
         console.print(f"  {line}", soft_wrap=True)
     if intent.last_error is not None:
         console.print(intent.last_error.detail)
+    if intent.amount_capturable:
+        held = format_amount(intent.amount_capturable, intent.currency)
+        console.print(f"{held} can be captured until {intent.capture_before:%Y-%m-%d %H:%M:%S} UTC")
+    elif 0 < intent.amount_captured < intent.amount_in_cents:
+        console.print(f"{format_amount(intent.amount_captured, intent.currency)} of it was paid")

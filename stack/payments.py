@@ -7,20 +7,11 @@ events say of each, and `document` is what the CLI's JSON shows (contract 1).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, field, frozen
 
 from turnout_client import PaymentIntent, TimelineEvent
-
-# The status of a transaction after an event of this type.
-_TRANSACTION_STATUSES: Final = {
-    "payment_intent.processing": "pending",
-    "payment_intent.succeeded": "succeeded",
-    "payment_intent.authorized": "succeeded",
-    "payment_intent.payment_failed": "failed",
-    "payment_intent.pending_verification": "pending_verification",
-}
 
 
 @define(kw_only=True)
@@ -29,7 +20,8 @@ class Attempt:
 
     Attributes:
         de7: transmission time, MMDDhhmmss.
-        amount_minor: DE 4 of the request.
+        kind: what it is to its transaction: request, completion, reversal, release, inquiry.
+        amount_minor: what the message is about.
         outcome: the latest result, such as approved or unknown; empty while there is none.
         response_code: DE 39 of the answer, empty without one.
         approval_code: DE 38 of the answer, empty without one.
@@ -40,6 +32,7 @@ class Attempt:
     stan: str
     rrn: str
     de7: str
+    kind: str
     amount_minor: int
     currency: str
     outcome: str = ""
@@ -71,10 +64,9 @@ class Payment:
             if event.transaction is None:
                 continue
             transaction = found.setdefault(
-                event.transaction,
-                Transaction(event.transaction, event.data.get("transactionType", "charge")),
+                event.transaction, Transaction(event.transaction, event.data["transactionType"])
             )
-            transaction.status = _TRANSACTION_STATUSES.get(event.type, transaction.status)
+            transaction.status = event.data["transactionStatus"]
             if event.data.get("rrn"):
                 _note(transaction.attempts, event.data)
         return list(found.values())
@@ -115,6 +107,7 @@ def _note(attempts: list[Attempt], data: Mapping[str, Any]) -> None:
             stan=data["stan"],
             rrn=data["rrn"],
             de7=data["de7"],
+            kind=data["kind"],
             amount_minor=data["amountInCents"],
             currency=data["currency"],
         )

@@ -27,6 +27,16 @@ _RESULTS: Final = {
     "reversed": "reversed",
     "manual": "decided by an operator",
 }
+# Of messages that ask for nothing new: by their kind, then as above.
+_RESULTS_OF_KIND: Final = {
+    ("inquiry", "approved"): "the network had approved it",
+    ("inquiry", "partial"): "the network had approved it in part",
+    ("inquiry", "declined"): "the network had declined it",
+    ("inquiry", "unknown"): "the network does not say",
+    ("completion", "approved"): "acknowledged",
+    ("release", "approved"): "acknowledged",
+    ("reversal", "approved"): "acknowledged",
+}
 
 
 def make_console(stream: TextIO | None = None) -> Console:
@@ -41,11 +51,21 @@ def timeline_lines(payment: Payment) -> Iterator[str]:
     started_at = payment.events[0].at
     for event in payment.events:
         elapsed_s = (event.at - started_at).total_seconds()
-        status = event.type.partition(".")[2]
         yield (
             f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d} {elapsed_s:+8.3f} s  "
-            f"{event.actor:<13}  {status:<20}  {describe(event)}".rstrip()
+            f"{event.actor:<13}  {name(event):<20}  {describe(event)}".rstrip()
         )
+
+
+def name(event: TimelineEvent) -> str:
+    """What happened, in a word or two: the intent's new status, or what else began or ended."""
+    subject, _, verb = event.type.partition(".")
+    match subject:
+        case "transaction":
+            return f"{event.data['transactionType']} {verb}"
+        case "attempt":
+            return f"{event.data['kind']} {verb}"
+    return verb
 
 
 def describe(event: TimelineEvent) -> str:
@@ -54,14 +74,24 @@ def describe(event: TimelineEvent) -> str:
     if result := data.get("result"):
         return ", ".join(_outcome_parts(result, data))
     if data.get("rrn"):
-        return f"{data['mti']} to {data['network']}, STAN {data['stan']}, RRN {data['rrn']}"
+        return ", ".join(_message_parts(data))
     if "amountInCents" in data:
         return format_amount(data["amountInCents"], data["currency"])
     return ""
 
 
+def _message_parts(data: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{data['mti']} to {data['network']}"
+    yield f"STAN {data['stan']}"
+    yield f"RRN {data['rrn']}"
+    if data.get("sends", 0) > 1:
+        yield f"sent {data['sends']} times"
+    if data.get("manual"):
+        yield "waits for an operator"
+
+
 def _outcome_parts(result: str, data: Mapping[str, Any]) -> Iterator[str]:
-    yield _RESULTS.get(result, result)
+    yield _RESULTS_OF_KIND.get((data.get("kind", ""), result)) or _RESULTS.get(result, result)
     if code := data.get("responseCode"):
         yield f"DE 39 = {code}"
     if code := data.get("approvalCode"):
@@ -69,6 +99,8 @@ def _outcome_parts(result: str, data: Mapping[str, Any]) -> Iterator[str]:
     if decline := data.get("declineCode"):
         advice = data.get("advice")
         yield f"{decline} ({advice})" if advice else decline
+    if data.get("sends", 0) > 1:
+        yield f"sent {data['sends']} times"
 
 
 def message_table(attempt: Attempt, exchange: Exchange, dialect: Dialect) -> Table:

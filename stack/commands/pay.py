@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from ledger.money import AMOUNT_MINOR_MAX, AMOUNT_MINOR_MIN, CURRENCIES
 from stack.commands.parameters import CardNumber
 from stack.options import Place, settings_options
+
+APPROVED: Final = "4242424242424242"
+HELD: Final = "5555555555554444"  # of the network that can hold an amount and collect it later
 
 
 @click.command()
@@ -31,10 +35,10 @@ from stack.options import Place, settings_options
 @click.option(
     "--card",
     type=CardNumber(),
-    default="4242424242424242",
-    show_default=True,
-    help="A test card; `turnout cards` lists them.",
+    help=f"A test card; `turnout cards` lists them.  [default: {APPROVED}; with --manual {HELD}]",
 )
+@click.option("--manual", is_flag=True, help="Hold the amount only; it can be captured later.")
+@click.option("--partial", is_flag=True, help="Take a part where the card has no more.")
 @click.option("--wait", is_flag=True, help="Wait until the outcome is final.")
 @click.option(
     "--wait-timeout",
@@ -56,7 +60,9 @@ def pay(
     *,
     amount: int,
     currency: str,
-    card: str,
+    card: str | None,
+    manual: bool,
+    partial: bool,
     wait: bool,
     wait_timeout: float,
     as_json: bool,
@@ -67,14 +73,19 @@ def pay(
     Exit status 1 when the card is declined, or when --wait ends without a final outcome. A payment
     whose outcome is not known yet is no failure: it is pending_verification.
     """
-    from stack.paying import pay_main  # noqa: PLC0415  when called: --help must not wait for it
+    from stack.paying import Order, pay_main  # noqa: PLC0415  --help must not wait for it
 
+    order = Order(
+        amount=amount,
+        currency=currency.lower(),
+        number=card or (HELD if manual else APPROVED),
+        manual=manual,
+        partial=partial,
+    )
     sys.exit(
         pay_main(
             place,
-            amount=amount,
-            currency=currency.lower(),
-            number=card,
+            order,
             wait_s=wait_timeout if wait else 0.0,
             as_json=as_json,
             credentials=credentials,

@@ -19,14 +19,24 @@ MESSAGE = {
     "de7": "0102030405",
 }
 MONEY = {"amountInCents": 2499, "currency": "usd"}
-APPROVED = {"result": "approved", "responseCode": "00", "approvalCode": "321000"}
+CHARGE = {"transactionType": "charge", "kind": "request", **MESSAGE, **MONEY}
+APPROVED = {
+    "transactionStatus": "succeeded",
+    "result": "approved",
+    "responseCode": "00",
+    "approvalCode": "321000",
+}
 DECLINED = {
+    "transactionStatus": "failed",
     "result": "declined",
     "responseCode": "05",
     "declineCode": "generic_decline",
     "advice": "use_other_card",
 }
-UNKNOWN = {"result": "unknown"}
+DOUBTED = {"transactionStatus": "pending_verification"}
+UNKNOWN = {**DOUBTED, "result": "unknown"}
+INQUIRY = {"kind": "inquiry", "mti": "0600"}
+REVERSAL = {"kind": "reversal", "mti": "0420", "stan": "000130"}
 
 
 def intent(status: str) -> PaymentIntent:
@@ -57,22 +67,20 @@ def intent(status: str) -> PaymentIntent:
 
 
 def payment(status: str, *steps: tuple[str, dict[str, Any]]) -> Payment:
-    """A payment that was created, sent, and then went the steps given: (event type, data)."""
-    told = [
+    """A payment that was created, sent, and then went the steps given: (event type, data).
+
+    A type without a dot is a status of the intent; data is what differs from the charge's own.
+    """
+    told: list[tuple[str, str, str | None, dict[str, Any]]] = [
         ("created", "api", None, MONEY),
-        (
-            "processing",
-            "api",
-            TRANSACTION,
-            {"transactionType": "charge", **MESSAGE, **MONEY},
-        ),
-        *((kind, "switch", TRANSACTION, {**MESSAGE, **MONEY, **data}) for kind, data in steps),
+        ("processing", "api", TRANSACTION, CHARGE | {"transactionStatus": "pending"}),
+        *((kind, "switch", TRANSACTION, CHARGE | data) for kind, data in steps),
     ]
     events = tuple(
         TimelineEvent(
             id=f"evt_{number}",
             sequence=number,
-            type=f"payment_intent.{kind}",
+            type=kind if "." in kind else f"payment_intent.{kind}",
             actor=actor,
             at=STARTED_AT + timedelta(milliseconds=750 * (number - 1)),
             transaction=transaction,
@@ -98,6 +106,27 @@ def late() -> Payment:
     return payment("succeeded", ("pending_verification", UNKNOWN), ("succeeded", APPROVED))
 
 
-def silent() -> Payment:
-    """Unknown, and nothing after it."""
-    return payment("pending_verification", ("pending_verification", UNKNOWN))
+def verified() -> Payment:
+    """Unknown first; the second inquiry said that it had been approved."""
+    asked = [INQUIRY | {"stan": stan} for stan in ("000124", "000125")]
+    return payment(
+        "succeeded",
+        ("pending_verification", UNKNOWN),
+        ("attempt.started", asked[0] | DOUBTED),
+        ("attempt.ended", asked[0] | UNKNOWN | {"responseCode": "25"}),
+        ("attempt.started", asked[1] | DOUBTED),
+        ("attempt.ended", asked[1] | DOUBTED | {"result": "approved", "responseCode": "00"}),
+        ("succeeded", APPROVED),
+    )
+
+
+def reversed_() -> Payment:
+    """Unknown, then undone at the second sending of the reversal."""
+    undone = {"transactionStatus": "reversed", "responseCode": "00"}
+    return payment(
+        "failed",
+        ("pending_verification", UNKNOWN),
+        ("transaction.reversing", REVERSAL | {"transactionStatus": "reversing"}),
+        ("attempt.ended", REVERSAL | undone | {"result": "approved", "sends": 2}),
+        ("payment_failed", undone | {"result": "reversed"}),
+    )
