@@ -23,7 +23,8 @@ import attrs
 from msgspec import Struct, field
 
 from chassis.framing import FrameError, Framer
-from network_sim.issuer import Decision, Issuer, Moment
+from network_sim.decisions import Decision, Moment
+from network_sim.issuer import Issuer
 from network_sim.session import Session
 from switch.iso8583 import DecodeError, Dialect
 from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, response_mti

@@ -36,6 +36,7 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     response_code: str  # DE 39
     delivery: Delivery = "at_once"
     delay_s: float = 0.0  # with delivery = "delayed" only
+    inquiries: Literal["answered", "silent"] = "answered"  # into what became of the message
 
     def __post_init__(self) -> None:
         """Refuse a code that DE 39 cannot carry, and a delay that would not be observed."""

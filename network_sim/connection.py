@@ -26,8 +26,8 @@ from chassis.framing import FrameError, FramePhase, Framer, FrameTimer
 from chassis.log import get_logger
 from chassis.settings.tree import Network, Simulator
 from network_sim.acceptor import Acceptor, Reaction
+from network_sim.decisions import Moment
 from network_sim.delays import DelayedAnswers
-from network_sim.issuer import Moment
 from network_sim.journal import Journal
 
 WATCH_INTERVAL_S: Final = 0.5  # what a time limit may be overrun by

@@ -5,73 +5,60 @@ the answer's fields, how long to hold the answer back, and the line for the netw
 decides in this order, first hit wins:
 
 1. a message type it does not handle: 40; a mandatory element missing: 30;
-2. the message was decided before (same DE 32, 11, 7, 37, 42): the same answer again if it repeats
-   the same MTI, processing code, amount, currency and card, otherwise 94; nothing is recorded;
-3. a reversal of it came first: 05, so that what was reversed never moves money;
-4. amount zero outside a verification: 13;
-5. the card (`network_sim.cards`); an approval turns into 54 where DE 14 lies in the past.
+2. inquiries and reconciliation, which move nothing (`network_sim.questions`);
+3. the message was decided before (same DE 32, 11, 7, 37, 42): the same answer again if it repeats
+   the same MTI, processing code, amount, currency, card and original, otherwise 94;
+4. captures and reversals, by what they are about (`network_sim.advices`);
+5. a reversal of it came first: 05, so that what was reversed never moves money;
+6. amount zero outside a verification, or anything else in one: 13;
+7. the card (`network_sim.cards`); an approval turns into 54 where DE 14 lies in the past.
 
-A reversal is always accepted, and marks its original (by DE 90, 32, 37, 42) as reversed whether it
-is known or not. Reversals of a part (DE 95) are answered 40: they would need holds.
-
-What is remembered is read back from the record after a start, so a repeat gets the same answer even
-if the process was killed in between.
+An approval changes the books (`network_sim.books`): an authorization holds its amount, a sale posts
+it, a refund posts it back, a verification does nothing and is answered 85. What was decided is
+recorded; repeats and questions are not, for they decide nothing. A new process gets its books back
+from the record, so every answer is the same even if the old one was killed in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import date
 from typing import Final
 
-import attrs
-from msgspec import Struct
-
-from network_sim import messages
+from network_sim import advices, messages, questions
+from network_sim.books import Books
 from network_sim.cards import CardBook, Outcome
-from network_sim.journal import NEVER_MS, Entry, format_line, message_body, message_key
-from network_sim.memory import Decided, DecidedMessages
+from network_sim.decisions import OTHER_CODE, Decision, IssuerCounters, Moment, Ruling
+from network_sim.holds import Hold, hold_key
+from network_sim.journal import (
+    NEVER_MS,
+    Entry,
+    format_line,
+    message_body,
+    message_key,
+    shown_pan,
+)
+from network_sim.memory import Decided
+from network_sim.messages import AUTHORIZATION_ANSWERS
+from network_sim.totals import Totals
 from switch.iso8583 import Dialect
 
 _EXPIRED = Outcome(messages.EXPIRED_CARD)
 _REVERSED_FIRST = Outcome(messages.DO_NOT_HONOR)
 _INVALID_AMOUNT = Outcome(messages.INVALID_AMOUNT)
-_OWN_CODES: Final = {
-    outcome.response_code for outcome in (_EXPIRED, _REVERSED_FIRST, _INVALID_AMOUNT)
-}
-_REMAINING_DIGITS: Final = 12  # of DE 95: the amount that stays
+_OWN_CODES: Final = frozenset(
+    {
+        messages.EXPIRED_CARD,
+        messages.DO_NOT_HONOR,
+        messages.INVALID_AMOUNT,
+        messages.INVALID_TRANSACTION,
+        messages.NO_ACTION,
+        messages.NOT_FOUND,
+        messages.VERIFIED,
+    }
+)
 
-
-class Moment(Struct, frozen=True, gc=False):
-    """The time of one batch of decisions."""
-
-    at_us: int  # microseconds since 1970, UTC
-    month: str  # YYMM, comparable with DE 14
-
-    @classmethod
-    def at(cls, at_us: int) -> Moment:
-        """From microseconds since 1970."""
-        instant = datetime.fromtimestamp(at_us // 1_000_000, UTC)
-        return cls(at_us, f"{instant.year % 100:02d}{instant.month:02d}")
-
-
-class Decision(Struct, gc=False):
-    """What the network does with one message."""
-
-    answer: dict[int, str]
-    delay_ms: int = 0  # before the answer leaves; `NEVER_MS` = it never does
-    line: str = ""  # for the record; empty where nothing new was decided
-
-
-@attrs.define
-class IssuerCounters:
-    """Plain counters, read by `network_sim.metrics`."""
-
-    decided: dict[str, int]  # new decisions by response code
-    refused: dict[str, int]  # messages that could not be decided, by response code
-    repeats_total: int = 0  # answered again from memory
-    conflicts_total: int = 0  # same key, another body: 94
-    reversals_first_total: int = 0  # messages that their reversal had overtaken
+Fields = Mapping[int, str]
 
 
 class Issuer:
@@ -80,75 +67,125 @@ class Issuer:
     Args:
         cards: which card gets which answer.
         dialect: names the mandatory elements of each message.
+        books: what was decided, held and posted so far.
         late_ms: how long a late approval is held back.
-        remembered_max: messages remembered for repeats.
     """
 
-    def __init__(
-        self, cards: CardBook, dialect: Dialect, *, late_ms: int, remembered_max: int
-    ) -> None:
+    def __init__(self, cards: CardBook, dialect: Dialect, books: Books, *, late_ms: int) -> None:
         self._cards = cards
         self._mandatory = dialect.mandatory
+        self._books = books
         self._late_ms = late_ms
-        self._messages = DecidedMessages(remembered_max)
         self.counters = IssuerCounters(
-            decided=dict.fromkeys(sorted(cards.codes | _OWN_CODES), 0),
+            decided=dict.fromkeys([*sorted(cards.codes | _OWN_CODES), OTHER_CODE], 0),
             refused=dict.fromkeys((messages.FORMAT_ERROR, messages.NOT_SUPPORTED), 0),
         )
 
     @property
     def remembered(self) -> int:
         """Messages in memory."""
-        return len(self._messages)
+        return len(self._books.messages)
 
-    def restore(self, entries: Iterable[Entry]) -> None:
-        """Remember what an earlier process decided; entries oldest first."""
+    @property
+    def settlement_date(self) -> str:
+        """What is answered now settles on this date, YYYY-MM-DD."""
+        return self._books.settlement_date
+
+    def cut_over(self, day: date) -> None:
+        """Begin a settlement date."""
+        self._books.cut_over(day)
+
+    def hold(self, acquirer_id: str, rrn: str, card_acceptor_id: str) -> Hold | None:
+        """The hold of a payment, by DE 32, 37 and 42 as on the wire."""
+        return self._books.holds.get(hold_key(acquirer_id, rrn, card_acceptor_id))
+
+    def totals(self, acquirer_id: str, currency: str, settlement_date: str) -> Totals:
+        """What moved for an acquirer, by numeric currency and date (YYYY-MM-DD)."""
+        return self._books.totals(acquirer_id, currency, settlement_date)
+
+    def restore(self, entries: Iterable[Entry], *, since_us: int = 0) -> None:
+        """Take in what earlier processes recorded, oldest first.
+
+        Args:
+            entries: the whole record.
+            since_us: older messages are repeated no more; their money counts all the same.
+        """
         for entry in entries:
-            earlier = self._messages.get(entry.key)
-            decided = Decided(
-                entry.body,
-                entry.response_code,
-                entry.answer_delay_ms,
-                reversed=earlier is not None and earlier.reversed,
-            )
-            self._messages.add(entry.key, decided)
-            if entry.original:
-                self._mark_reversed(entry.original_key)
+            self._books.restore(entry, remember=entry.decided_at_us >= since_us)
 
-    def decide(self, fields: Mapping[int, str], now: Moment) -> Decision:
+    def decide(self, fields: Fields, now: Moment, ruling: Ruling | None = None) -> Decision:
         """Decide one request or advice.
 
         Raises:
             ValueError: the message is itself an answer; there is nothing to say to it.
         """
         mti = fields[0]
-        if mti not in messages.HANDLED:
-            return self._refuse(fields, messages.NOT_SUPPORTED)
+        if mti not in AUTHORIZATION_ANSWERS:
+            return self._decide_other(fields, now, ruling)
         if self._mandatory[mti].difference(fields):
             return self._refuse(fields, messages.FORMAT_ERROR)
-        key = message_key(fields[32], fields[11], fields[7], fields[37], fields[42])
-        body = message_body(mti, fields[3], fields[4], fields[49], fields[2])
-        known = self._messages.get(key)
+        books = self._books
+        key = identity = message_key(fields[32], fields[11], fields[7], fields[37], fields[42])
+        if not books.de7_identifies:
+            identity = books.identity(fields[32], fields[11], "", fields[37], fields[42])
+        pan = shown_pan(fields[2])
+        body = f"{mti[:3]}0\t{fields[3]}\t{fields[4]}\t{fields[49]}\t{pan}"
+        known = books.messages.get(identity)
         if known is not None and known.body:
-            return self._repeat(fields, known, body)
-        if mti in messages.REVERSAL_ANSWERS:
-            return self._reverse(fields, now, key, body)
-        outcome = self._outcome(fields, now) if known is None else self._reversed_first()
+            return self._repeat(fields, known, body, ruling)
+        outcome = self._outcome(fields, now, ruling) if known is None else self._reversed_first()
         code = outcome.response_code
         delay_ms = 0 if outcome.delivery == "at_once" else self._delay_ms(outcome)
-        self._messages.add(key, Decided(body, code, delay_ms, known is not None))
-        self.counters.decided[code] += 1
-        answer = messages.authorization_answer(fields, code)
-        line = format_line(now.at_us, key, body, answer, delay_ms)
+        answer = messages.authorization_answer(fields, code, books.settles)
+        decided = Decided(body, code, delay_ms, known is not None)
+        books.messages.add(identity, decided)
+        self.counters.count(code)
+        held = posted = 0
+        settlement_date = ""
+        if 15 in answer:  # an approval
+            settlement_date = books.settlement_date
+            held, posted = self._approve(answer, decided, pan, ruling)
+        if delay_ms > 0 or ruling is not None:
+            _note_way(decided, now, ruling)
+        line = format_line(
+            now.at_text, key, body, answer, delay_ms, "", settlement_date, held, posted
+        )
         return Decision(answer, delay_ms, line)
 
-    def _outcome(self, fields: Mapping[int, str], now: Moment) -> Outcome:
-        """What happens to an authorization that is heard of for the first time."""
-        if fields[4] == messages.ZERO_AMOUNT and fields[3][:2] != messages.VERIFICATION:
+    def _approve(
+        self, answer: dict[int, str], decided: Decided, pan: str, ruling: Ruling | None
+    ) -> tuple[int, int]:
+        """Hold or post what an answer approves; return so much more is held, and posted."""
+        decided.settles = answer[15]
+        code = decided.response_code
+        if code == messages.VERIFIED:
+            return 0, 0
+        if code == messages.PARTIALLY_APPROVED and ruling is not None:
+            messages.make_partial(answer, ruling.approved)
+        amount = int(answer[4])
+        if answer[0][1] == "1":
+            decided.hold = Hold(pan, answer[49], answer[11] + answer[7], amount, amount)
+            self._books.holds.add(hold_key(answer[32], answer[37], answer[42]), decided.hold)
+            return amount, 0
+        posted = decided.posted = -amount if answer[3][:2] == messages.REFUND else amount
+        self._books.today(answer[32], answer[49]).add(posted)
+        return 0, posted
+
+    def _outcome(self, fields: Fields, now: Moment, ruling: Ruling | None) -> Outcome:
+        """What happens to a payment that is heard of for the first time."""
+        if ruling is not None and ruling.response_code:
+            return Outcome(ruling.response_code)
+        purpose = fields[3][:2]
+        verifies = purpose == messages.VERIFICATION
+        if (fields[4] == messages.ZERO_AMOUNT) is not verifies:
             return _INVALID_AMOUNT
         outcome = self._cards.outcome(fields[2])
-        if outcome.response_code == messages.APPROVED and fields[14] < now.month:
+        if outcome.response_code != messages.APPROVED or purpose == messages.REFUND:
+            return outcome
+        if fields[14] < now.month:
             return _EXPIRED
+        if verifies:
+            return Outcome(messages.VERIFIED, outcome.delivery, outcome.delay_s)
         return outcome
 
     def _reversed_first(self) -> Outcome:
@@ -164,34 +201,87 @@ class Issuer:
             case _:
                 return round(outcome.delay_s * 1000)
 
-    def _repeat(self, fields: Mapping[int, str], known: Decided, body: str) -> Decision:
+    def _repeat(self, fields: Fields, known: Decided, body: str, ruling: Ruling | None) -> Decision:
+        """Answer a message that was decided before; nothing is decided."""
+        if ruling is not None and ruling.response_code not in ("", known.response_code):
+            return Decision(messages.plain_answer(fields, ruling.response_code))
         if known.body != body:
             self.counters.conflicts_total += 1
             return Decision(messages.plain_answer(fields, messages.DUPLICATE))
         self.counters.repeats_total += 1
-        if fields[0] in messages.REVERSAL_ANSWERS:
-            return Decision(messages.plain_answer(fields, known.response_code))
-        answer = messages.authorization_answer(fields, known.response_code)
+        code = known.response_code
+        if fields[0] not in AUTHORIZATION_ANSWERS:
+            return Decision(messages.advice_answer(fields, code, known.settles))
+        answer = messages.authorization_answer(fields, code, known.settles)
+        if code == messages.PARTIALLY_APPROVED:
+            messages.make_partial(answer, known.approved)
         return Decision(answer, known.answer_delay_ms)
 
-    def _refuse(self, fields: Mapping[int, str], code: str) -> Decision:
+    def _refuse(self, fields: Fields, code: str) -> Decision:
         self.counters.refused[code] += 1
         return Decision(messages.plain_answer(fields, code))
 
-    def _reverse(self, fields: Mapping[int, str], now: Moment, key: str, body: str) -> Decision:
-        if fields.get(95, "0")[:_REMAINING_DIGITS].strip("0"):
+    def _decide_other(self, fields: Fields, now: Moment, ruling: Ruling | None) -> Decision:
+        """Decide what is no payment: a capture, a reversal, a question."""
+        mti = fields[0]
+        if mti not in messages.HANDLED:
             return self._refuse(fields, messages.NOT_SUPPORTED)
-        original = fields[90][4:20]  # STAN and DE 7
-        stan, de7 = original[:6], original[6:]
-        self._mark_reversed(message_key(fields[32], stan, de7, fields[37], fields[42]))
-        self._messages.add(key, Decided(body, messages.APPROVED, 0))
-        self.counters.decided[messages.APPROVED] += 1
-        answer = messages.plain_answer(fields, messages.APPROVED)
-        return Decision(answer, 0, format_line(now.at_us, key, body, answer, 0, original=original))
+        if self._mandatory[mti].difference(fields):
+            return self._refuse(fields, messages.FORMAT_ERROR)
+        if ruling is not None and ruling.response_code not in ("", messages.APPROVED):
+            return Decision(messages.plain_answer(fields, ruling.response_code))
+        if mti in messages.QUESTIONS:
+            return self._ask(fields, now)
+        identity = self._books.identity(fields[32], fields[11], fields[7], fields[37], fields[42])
+        body = message_body(mti, fields[3], fields[4], fields[49], fields[2])
+        original = advices.named_original(fields) if mti in messages.REVERSALS else ""
+        whole = f"{body}\t{original}" if original else body
+        known = self._books.messages.get(identity)
+        if known is not None and known.body:
+            return self._repeat(fields, known, whole, ruling)
+        code, held, posted = self._advise(fields, overtaken=known is not None)
+        settled = code == messages.APPROVED
+        settles = self._books.settles if settled else ""
+        decided = Decided(whole, code, 0, known is not None, settles, posted)
+        self._books.messages.add(identity, decided)
+        self.counters.count(code)
+        _note_way(decided, now, ruling)
+        answer = messages.advice_answer(fields, code, settles)
+        line = format_line(
+            now.at_text,
+            message_key(fields[32], fields[11], fields[7], fields[37], fields[42]),
+            body,
+            answer,
+            0,
+            original,
+            self._books.settlement_date if settled else "",
+            held,
+            posted,
+        )
+        return Decision(answer, 0, line)
 
-    def _mark_reversed(self, original_key: str) -> None:
-        original = self._messages.get(original_key)
-        if original is None:
-            self._messages.add(original_key, Decided("", "", 0, reversed=True))
-        else:
-            original.reversed = True
+    def _advise(self, fields: Fields, *, overtaken: bool) -> advices.Verdict:
+        """Decide a capture or a reversal that is new."""
+        if overtaken:  # by its own reversal
+            self.counters.reversals_first_total += 1
+            return messages.INVALID_TRANSACTION, 0, 0
+        if fields[0] in messages.CAPTURES:
+            return advices.capture(self._books, fields, shown_pan(fields[2]))
+        return advices.reverse(self._books, fields)
+
+    def _ask(self, fields: Fields, now: Moment) -> Decision:
+        """Answer what moves nothing."""
+        if fields[0] in messages.RECONCILIATIONS:
+            self.counters.reconciliations_total += 1
+            return Decision(questions.reconcile(self._books, fields))
+        self.counters.inquiries_total += 1
+        silent = self._cards.outcome(fields[2]).inquiries == "silent"
+        answer = questions.inquire(self._books, fields, now.at_us)
+        return Decision(answer, NEVER_MS if silent else 0)
+
+
+def _note_way(decided: Decided, now: Moment, ruling: Ruling | None) -> None:
+    """Note how long the answer is under way, for inquiries."""
+    way_ms = max(decided.answer_delay_ms, 0) + (ruling.under_way_ms if ruling is not None else 0)
+    if way_ms:
+        decided.under_way_until_us = now.at_us + way_ms * 1_000

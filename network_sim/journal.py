@@ -8,7 +8,8 @@ network that cannot record what it decides does not decide.
 
 The file is the third witness beside the merchant's HTTP answers and the ledger, so it is readable
 by anything: tab-separated columns, no header, no quoting, digits as on the wire. Repeats and
-refused duplicates decide nothing and leave no line. A card number appears masked.
+refused duplicates decide nothing and leave no line. A card number appears masked. What a message
+did to the cardholder's account stands in the last two columns: their sums are the books.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from msgspec import Struct, convert
+from msgspec import Struct
 
 from chassis.secrets import masked_pan
 
@@ -38,8 +39,16 @@ COLUMNS: Final = (
     "approval_code",
     "answer_delay_ms",
     "original",
+    "settlement_date",
+    "held_change",
+    "posted_change",
 )
-LINE_BYTES_MAX: Final = 256  # every column at its widest makes 190
+_NUMBERS: Final = tuple(
+    COLUMNS.index(name)
+    for name in ("decided_at_us", "answer_delay_ms", "held_change", "posted_change")
+)
+_COLUMNS_BEFORE_BOOKS: Final = 15  # lines of version 0.1.0 end with `original`
+LINE_BYTES_MAX: Final = 320  # every column at its widest makes 240
 NEVER_MS: Final = -1
 
 
@@ -64,7 +73,14 @@ class Entry(Struct, array_like=True, frozen=True, gc=False):
     response_code: str  # DE 39
     approval_code: str  # DE 38, or empty
     answer_delay_ms: int  # 0 = at once, NEVER_MS = the answer was withheld
-    original: str  # reversals: DE 11 and DE 7 of the original; otherwise empty
+    # Reversals: DE 11 and DE 7 of the original, and of a reversal of a part the twelve digits of
+    # the amount that remains. Otherwise empty.
+    original: str
+    settlement_date: str = (
+        ""  # DE 15 of the answer with its year, YYYY-MM-DD; empty if nothing moved
+    )
+    held_change: int = 0  # minor units more held on the account; negative = released or captured
+    posted_change: int = 0  # minor units that left the account; negative = that came back
 
     @classmethod
     def parse(cls, line: str) -> Self:
@@ -74,10 +90,14 @@ class Entry(Struct, array_like=True, frozen=True, gc=False):
             ValueError: it has other columns than `COLUMNS`.
         """
         columns = line.split("\t")
+        if len(columns) == _COLUMNS_BEFORE_BOOKS:
+            columns += ["", "0", "0"]
         if len(columns) != len(COLUMNS):
             raise ValueError(f"{len(columns)} columns instead of {len(COLUMNS)}")
-        at_us, *texts, delay_ms, original = columns
-        return convert((int(at_us), *texts, int(delay_ms), original), cls)
+        entry: Any = columns
+        for index in _NUMBERS:
+            entry[index] = int(columns[index])
+        return cls(*entry)
 
     @property
     def key(self) -> str:
@@ -87,14 +107,29 @@ class Entry(Struct, array_like=True, frozen=True, gc=False):
     @property
     def original_key(self) -> str:
         """The key of the message that this reversal names."""
-        stan, de7 = self.original[:6], self.original[6:]
+        stan, de7 = self.original[:6], self.original[6:16]
         return message_key(self.acquirer_id, stan, de7, self.rrn, self.card_acceptor_id)
 
     @property
+    def remaining(self) -> str:
+        """Of a reversal of a part: the amount that stays, twelve digits; otherwise empty."""
+        return self.original[16:]
+
+    @property
+    def settles(self) -> str:
+        """DE 15 of the answer, MMDD, or empty."""
+        return self.settlement_date[5:7] + self.settlement_date[8:]
+
+    @property
+    def under_way_until_us(self) -> int:
+        """Before this instant the answer has not left; 0 for answers at once, or never."""
+        return self.decided_at_us + self.answer_delay_ms * 1_000 if self.answer_delay_ms > 0 else 0
+
+    @property
     def body(self) -> str:
-        """The columns that a repeat must share, as `message_body` joined them."""
-        pan = self.masked_pan
-        return f"{self.mti}\t{self.processing_code}\t{self.amount}\t{self.currency}\t{pan}"
+        """The columns that a repeat must share: those of `message_body`, and the original's."""
+        columns = (self.mti, self.processing_code, self.amount, self.currency, self.masked_pan)
+        return "\t".join((*columns, self.original) if self.original else columns)
 
 
 def message_key(acquirer_id: str, stan: str, de7: str, rrn: str, card_acceptor_id: str) -> str:
@@ -105,26 +140,31 @@ def message_key(acquirer_id: str, stan: str, de7: str, rrn: str, card_acceptor_i
 def message_body(mti: str, processing_code: str, amount: str, currency: str, pan: str) -> str:
     """What a message under the same key must repeat, as five columns of a line.
 
-    The repeat digit of the MTI is left out and the card number masked; the codec has seen to it
-    that the number is digits.
+    The repeat digit of the MTI is left out and the card number masked.
     """
-    shown = f"{pan[:6]}******{pan[-4:]}" if len(pan) == 16 else masked_pan(pan)
-    return f"{mti[:3]}0\t{processing_code}\t{amount}\t{currency}\t{shown}"
+    return f"{mti[:3]}0\t{processing_code}\t{amount}\t{currency}\t{shown_pan(pan)}"
+
+
+def shown_pan(pan: str) -> str:
+    """A card number as the record shows it; the codec has seen to it that it is digits."""
+    return f"{pan[:6]}******{pan[-4:]}" if len(pan) == 16 else masked_pan(pan)
 
 
 def format_line(
-    decided_at_us: int,
+    decided_at_us: int | str,
     key: str,
     body: str,
     answer: Mapping[int, str],
     answer_delay_ms: int,
-    *,
-    original: str = "",
+    original: str,
+    settlement_date: str,
+    held_change: int,
+    posted_change: int,
 ) -> str:
     """One line with its newline; DE 39 and DE 38 come from the answer's fields."""
     return (
         f"{decided_at_us}\t{key}\t{body}\t{answer[39]}\t{answer.get(38, '')}"
-        f"\t{answer_delay_ms}\t{original}\n"
+        f"\t{answer_delay_ms}\t{original}\t{settlement_date}\t{held_change}\t{posted_change}\n"
     )
 
 
@@ -164,25 +204,23 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{path}: {error.strerror}") from error
 
-    def recent(self, count_max: int, *, since_us: int = 0) -> list[Entry]:
-        """The last entries decided since then, oldest first.
+    def entries(self) -> Iterator[Entry]:
+        """Every entry so far, oldest first; to be read before the first `write`.
 
         A last line that a kill cut short is removed from the file first.
 
         Raises:
             JournalError: a line cannot be read.
         """
+        self._remove_cut_line()
+        return read_journal(self._path)
+
+    def _remove_cut_line(self) -> None:
         size = os.fstat(self._fd).st_size
-        start = max(0, size - (count_max + 1) * LINE_BYTES_MAX)
+        start = max(0, size - LINE_BYTES_MAX)
         tail = os.pread(self._fd, size - start, start)
-        whole = tail.rfind(b"\n") + 1
-        if whole < len(tail):
-            os.ftruncate(self._fd, start + whole)
-        lines = tail[:whole].decode("ascii").split("\n")[:-1]
-        if start:
-            lines = lines[1:]  # the first one may have begun before `start`
-        entries = [_parse(line, str(self._path)) for line in lines[-count_max:]]
-        return [entry for entry in entries if entry.decided_at_us >= since_us]
+        if not tail.endswith(b"\n"):
+            os.ftruncate(self._fd, start + tail.rfind(b"\n") + 1)
 
     def write(self, lines: Sequence[str]) -> None:
         """Append lines in one write.

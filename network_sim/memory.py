@@ -11,18 +11,29 @@ from collections import deque
 
 from msgspec import Struct
 
+from network_sim.holds import Hold
+
 
 class Decided(Struct, gc=False):
     """One decided message. `reversed` also stands where the reversal came before the message."""
 
-    body: str  # `journal.message_body`; empty while only a reversal has named the message
+    body: str  # what a repeat must share; empty while only a reversal has named the message
     response_code: str
     answer_delay_ms: int
     reversed: bool = False
+    settles: str = ""  # DE 15 of the answer, where it had one
+    posted: int = 0  # what it moved, in minor units; positive left the cardholder's account
+    hold: Hold | None = None  # of an approved authorization
+    under_way_until_us: int = 0  # its answer has not left before then
+
+    @property
+    def approved(self) -> int:
+        """The amount that was approved, in minor units."""
+        return abs(self.posted) if self.hold is None else self.hold.authorized
 
 
 class DecidedMessages:
-    """Decided messages by `journal.message_key`.
+    """Decided messages by what makes them the same one (`Books.identity`).
 
     Args:
         count_max: how many are remembered.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from chassis.clock import now_us
@@ -10,6 +11,7 @@ from chassis.service import Service
 from chassis.settings.tree import Network, Simulator
 from chassis.tls import server_context
 from network_sim import metrics
+from network_sim.books import Books
 from network_sim.cards import CardBook, load_card_file
 from network_sim.codec import choose_codec
 from network_sim.host import Host
@@ -31,13 +33,13 @@ async def serve(service: Service) -> None:
     limits = service.settings.simulator
     pki = service.data_dir / "pki"
     dialect = load_dialect(network.dialect)
-    issuer = make_issuer(network, limits, dialect)
+    issuer = make_issuer(network, limits, dialect, opens_on=date_of(now_us()))
     path = journal_path(service.data_dir, service.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(path)
     try:
         since_us = now_us() - limits.remembered_s * 1_000_000
-        issuer.restore(journal.recent(limits.remembered_max, since_us=since_us))
+        issuer.restore(journal.entries(), since_us=since_us)
         host = Host(
             network=network,
             limits=limits,
@@ -64,12 +66,19 @@ def journal_path(data_dir: Path, name: str) -> Path:
     return data_dir / "networks" / f"{name}.log"
 
 
-def make_issuer(network: Network, limits: Simulator, dialect: Dialect) -> Issuer:
-    """The issuers of a network, remembering nothing yet."""
+def make_issuer(network: Network, limits: Simulator, dialect: Dialect, *, opens_on: date) -> Issuer:
+    """The issuers of a network, remembering nothing yet; `opens_on` is their settlement date."""
     late_s = network.response_deadline_s + limits.late_margin_s
-    return Issuer(
-        CardBook(load_card_file(), network.bins),
-        dialect,
-        late_ms=round(late_s * 1000),
+    books = Books(
+        opens_on=opens_on,
+        de7_identifies=not dialect.policy.repeat_refreshes_de7,
         remembered_max=limits.remembered_max,
+        holds_max=limits.holds_max,
     )
+    cards = CardBook(load_card_file(), network.bins)
+    return Issuer(cards, dialect, books, late_ms=round(late_s * 1000))
+
+
+def date_of(at_us: int) -> date:
+    """The UTC date of an instant in microseconds since 1970."""
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC).date()

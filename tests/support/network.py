@@ -48,6 +48,28 @@ def reversal(original: Mapping[int, str], changes: Mapping[int, str | None]) -> 
     return {number: text for number, text in {**kept, **changes}.items() if text is not None}
 
 
+def authorization(changes: Mapping[int, str | None] | None = None) -> dict[int, str]:
+    """The fields of a 0100 over 24.99 USD."""
+    return sale({0: "0100", **(changes or {})})
+
+
+def capture(original: Mapping[int, str], changes: Mapping[int, str | None]) -> dict[int, str]:
+    """The fields of a 0220 for an authorization; `changes` should bring its own DE 11."""
+    kept: dict[int, str | None] = {**original, 0: "0220", 14: None, 48: None, 38: "321000"}
+    return {number: text for number, text in {**kept, **changes}.items() if text is not None}
+
+
+def remaining(amount_minor: int) -> str:
+    """DE 95 of a reversal of a part: the amount that stays."""
+    return f"{amount_minor:012d}".ljust(42, "0")
+
+
+def inquiry(original: Mapping[int, str], changes: Mapping[int, str | None]) -> dict[int, str]:
+    """The fields of a 0600 about `original`; `changes` should bring its own DE 11."""
+    asked = reversal(original, {0: "0600", **changes})
+    return {de: asked[de] for de in (0, 2, 3, 4, 7, 11, 12, 13, 32, 37, 41, 42, 49, 90)}
+
+
 def management(function: str, stan: str = "000001") -> dict[int, str]:
     """The fields of an 0800; functions of NET87B: 001 sign-on, 002 sign-off, 301 echo."""
     return {0: "0800", 7: "1122071000", 11: stan, 70: function}

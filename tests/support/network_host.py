@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from tests.support.network import Acquirer
 
 SERVER, CLIENT, STRANGER = "vsim.turnout.test", "acquirer.turnout.test", "stranger.turnout.test"
 NETWORK = Network(server_name=SERVER, client_name=CLIENT, bins=("4",), response_deadline_s=0.1)
+OPENS_ON = date(2026, 11, 22)
 LIMITS = Simulator(late_margin_s=0.05)
 
 
@@ -85,11 +87,11 @@ async def run_network(
     """Run a network; the next one on the same data directory remembers it."""
     network = msgspec.structs.replace(NETWORK, codec=codec)
     simulator = msgspec.structs.replace(LIMITS, **limits)
-    issuer = make_issuer(network, simulator, dialect)
+    issuer = make_issuer(network, simulator, dialect, opens_on=OPENS_ON)
     path = journal_path(data_dir, "vsim")
     path.parent.mkdir(exist_ok=True)
     journal = Journal(path)
-    issuer.restore(journal.recent(simulator.remembered_max))
+    issuer.restore(journal.entries())
     host = Host(
         network=network,
         limits=simulator,

@@ -131,7 +131,7 @@ async def test_a_damaged_record_stops_the_start(service: Service) -> None:
     path = journal_path(service.data_dir, "vsim")
     path.parent.mkdir()
     path.write_text("not a line\n")
-    with pytest.raises(JournalError, match=r"vsim\.log: 1 columns"):
+    with pytest.raises(JournalError, match=r"vsim\.log: line 1: 1 columns"):
         await serve(service)
 
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from chassis.framing import FrameError, LengthFramer
+from chassis.settings.tree import Network, Simulator
 from network_sim.acceptor import Acceptor, Codec, FrameCounters, Reaction, answered_mtis
-from network_sim.cards import CardBook, load_card_file
-from network_sim.issuer import Issuer, Moment
+from network_sim.decisions import Moment
 from network_sim.journal import Entry
+from network_sim.service import make_issuer
 from switch.iso8583 import Dialect
 from switch.iso8583.reference import ReferenceCodec
 from tests.support.network import management, reversal, sale
+from tests.support.network_host import OPENS_ON
 
 NOW = Moment.at(1_795_331_402_000_000)
 SILENT, LATE, SLOW = "4000000000007809", "4000000000008807", "4000000000009805"
@@ -26,11 +28,10 @@ def make_acceptor(dialect: Dialect) -> MakeAcceptor:
     """Makes the acceptor of a fresh connection."""
 
     def make(codec: Codec = dialect, *, frame_bytes_max: int = 4_096) -> Acceptor:
-        cards = CardBook(load_card_file(), ("4",))
         return Acceptor(
             codec=codec,
             dialect=dialect,
-            issuer=Issuer(cards, dialect, late_ms=2_750, remembered_max=1_000),
+            issuer=make_issuer(Network(bins=("4",)), Simulator(), dialect, opens_on=OPENS_ON),
             framer=LengthFramer(2, frame_bytes_max),
             counters=FrameCounters(),
             keep_alives_max=3,
@@ -67,7 +68,7 @@ def _conversation(dialect: Dialect) -> bytes:
         sale({11: "000201"}),
         sale({11: "000201", 4: "000000000001"}),
         sale({11: "000205", 43: None}),
-        {**sale({11: "000206"}), 0: "0600"},
+        {**sale({11: "000206"}), 0: "0620"},
         management("999", stan="000207"),
     )
 

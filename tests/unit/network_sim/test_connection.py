@@ -12,13 +12,13 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from chassis.framing import LengthFramer
 from chassis.settings.tree import Network, Simulator
 from network_sim.acceptor import Acceptor, FrameCounters
-from network_sim.cards import CardBook, load_card_file
 from network_sim.connection import WATCH_INTERVAL_S, Connection
 from network_sim.delays import DelayedAnswers
-from network_sim.issuer import Issuer
 from network_sim.journal import Journal, JournalError
+from network_sim.service import make_issuer
 from switch.iso8583 import Dialect
 from tests.support.network import management, sale
+from tests.support.network_host import OPENS_ON
 
 NETWORK = Network(frame_header_timeout_s=5.0, frame_body_timeout_s=7.0)
 LIMITS = Simulator(idle_timeout_s=100.0, write_timeout_s=10.0)
@@ -66,11 +66,10 @@ def make_connection(dialect: Dialect, journal: Journal, delayed: DelayedAnswers)
 
     def make(stream: trio.abc.Stream) -> Connection:
         framer = LengthFramer(2, 4_096)
-        cards = CardBook(load_card_file(), ("4",))
         acceptor = Acceptor(
             codec=dialect,
             dialect=dialect,
-            issuer=Issuer(cards, dialect, late_ms=2_750, remembered_max=1_000),
+            issuer=make_issuer(Network(bins=("4",)), Simulator(), dialect, opens_on=OPENS_ON),
             framer=framer,
             counters=FrameCounters(),
             keep_alives_max=3,
@@ -240,7 +239,7 @@ async def test_a_peer_that_does_not_read_is_not_listened_to(
         await near.send_all(_frames(dialect, management("001"), sale()))
         with pytest.raises(trio.BrokenResourceError):
             await near.send_all(_frames(dialect, sale({11: "000124"})))
-    assert [entry.stan for entry in journal.recent(10)] == ["000123"]
+    assert [entry.stan for entry in journal.entries()] == ["000123"]
     assert ends.reason == "the peer does not read: write overdue"
 
 

@@ -28,7 +28,7 @@ WIDEST_BODY = message_body("0200", "9" * 6, "9" * 12, "999", "4" * 19)
 def _line(stan: int, at_us: int = 1_700_000_000_000_000) -> str:
     key = message_key("400001", f"{stan:06d}", "1122071002", "0ABCDEF12345", "MERCHANT0000001")
     body = message_body("0200", "000000", "000000002499", "840", "4242424242424242")
-    return format_line(at_us, key, body, {39: "00", 38: "321000"}, 0)
+    return format_line(at_us, key, body, {39: "00", 38: "321000"}, 0, "", "2026-11-22", 0, 2499)
 
 
 @pytest.fixture
@@ -48,8 +48,33 @@ def test_a_line_says_what_was_written() -> None:
         "424242******4242",
     )
     assert (entry.response_code, entry.approval_code, entry.original) == ("00", "321000", "")
+    assert (entry.settles, entry.held_change, entry.posted_change) == ("1122", 0, 2499)
     assert entry.key in _line(123)
     assert entry.body in _line(123)
+
+
+def test_a_reversal_of_a_part_says_what_remains() -> None:
+    """STAN and DE 7 of the original, then the amount that stays; all of it belongs to the body."""
+    original = "0001231122071002" + "000000000400"
+    line = format_line(10, WIDEST_KEY, WIDEST_BODY, {39: "00"}, 0, original, "2026-11-22", -600, 0)
+    entry = Entry.parse(line.rstrip("\n"))
+    assert entry.remaining == "000000000400"
+    assert entry.original_key.split("\t")[1:3] == ["000123", "1122071002"]
+    assert entry.body.endswith(f"\t{original}")
+
+
+@pytest.mark.parametrize(("delay_ms", "until_us"), [(0, 0), (-1, 0), (750, 750_010)])
+def test_an_answer_is_under_way_until_it_leaves(delay_ms: int, until_us: int) -> None:
+    """At once and never have no such time."""
+    line = format_line(10, WIDEST_KEY, WIDEST_BODY, {39: "00"}, delay_ms, "", "", 0, 0)
+    assert Entry.parse(line.rstrip("\n")).under_way_until_us == until_us
+
+
+def test_lines_from_before_there_were_books_are_read() -> None:
+    """They say nothing of money; the columns they have are the first ones."""
+    old = "\t".join(_line(123).rstrip("\n").split("\t")[:15])
+    entry = Entry.parse(old)
+    assert (entry.stan, entry.settlement_date, entry.posted_change) == ("000123", "", 0)
 
 
 def test_columns_are_the_fields_of_an_entry() -> None:
@@ -59,9 +84,19 @@ def test_columns_are_the_fields_of_an_entry() -> None:
 
 
 def test_the_widest_line_fits() -> None:
-    """What is read back from the end covers as many lines as are wanted."""
-    line = format_line(10**16 - 1, WIDEST_KEY, WIDEST_BODY, {39: "00", 38: "9" * 6}, 999_999)
-    assert len(line) + len("0001231122071002") <= LINE_BYTES_MAX
+    """A last line that was cut short is looked for in so many bytes."""
+    line = format_line(
+        10**16 - 1,
+        WIDEST_KEY,
+        WIDEST_BODY,
+        {39: "00", 38: "9" * 6},
+        999_999,
+        "9" * 28,
+        "2026-11-22",
+        -(10**12 - 1),
+        -(10**12 - 1),
+    )
+    assert len(line) <= LINE_BYTES_MAX
 
 
 @pytest.mark.parametrize(
@@ -89,7 +124,7 @@ def test_what_was_written_is_read_by_the_next_process(tmp_path: Path, journal: J
     journal.write([_line(3)])
     journal.close()
     successor = Journal(tmp_path / "vsim.log")
-    assert [entry.stan for entry in successor.recent(10)] == ["000001", "000002", "000003"]
+    assert [entry.stan for entry in successor.entries()] == ["000001", "000002", "000003"]
     successor.close()
     assert [entry.stan for entry in read_journal(tmp_path / "vsim.log")] == [
         "000001",
@@ -98,27 +133,13 @@ def test_what_was_written_is_read_by_the_next_process(tmp_path: Path, journal: J
     ]
 
 
-@pytest.mark.parametrize("count_max", [1, 2, 50])
-def test_only_the_last_entries_are_read_back(journal: Journal, count_max: int) -> None:
-    """A long record costs no more than a short one."""
-    journal.write([_line(stan) for stan in range(200)])
-    stans = [entry.stan for entry in journal.recent(count_max)]
-    assert stans == [f"{stan:06d}" for stan in range(200 - count_max, 200)]
-
-
-def test_old_entries_are_not_read_back(journal: Journal) -> None:
-    """What no acquirer repeats any more is not remembered."""
-    journal.write([_line(1, at_us=10), _line(2, at_us=20), _line(3, at_us=30)])
-    assert [entry.stan for entry in journal.recent(10, since_us=20)] == ["000002", "000003"]
-
-
 @pytest.mark.parametrize("cut", [1, 20, 100])
 def test_a_line_cut_short_is_removed(tmp_path: Path, cut: int) -> None:
     """It was never answered, and the next line must not be appended to it."""
     path = tmp_path / "vsim.log"
     path.write_text(_line(1) + _line(2)[:-cut])
     journal = Journal(path)
-    assert [entry.stan for entry in journal.recent(10)] == ["000001"]
+    assert [entry.stan for entry in journal.entries()] == ["000001"]
     journal.write([_line(3)])
     journal.close()
     assert path.read_text() == _line(1) + _line(3)
@@ -128,11 +149,11 @@ def test_a_damaged_line_is_an_error(tmp_path: Path) -> None:
     """A whole line that cannot be read is no kill's doing."""
     path = tmp_path / "vsim.log"
     path.write_text(_line(1) + "not a line\n")
-    with pytest.raises(JournalError, match="line 2: 1 columns instead of 15"):
+    with pytest.raises(JournalError, match="line 2: 1 columns instead of 18"):
         list(read_journal(path))
     journal = Journal(path)
-    with pytest.raises(JournalError, match="1 columns instead of 15"):
-        journal.recent(10)
+    with pytest.raises(JournalError, match="1 columns instead of 18"):
+        list(journal.entries())
     journal.close()
 
 
