@@ -120,7 +120,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION operator_saf_resolve(attempt uuid, found text, operator text, note text)
+CREATE FUNCTION operator_saf_resolve(attempt uuid, word text, operator text, note text)
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -131,14 +131,14 @@ BEGIN
         RETURN 'not_waiting';
     ELSIF NOT waiting.manual THEN
         RETURN 'not_manual';
-    ELSIF found = 'refused' AND waiting.kind = 'reversal' THEN
+    ELSIF word = 'refused' AND waiting.kind = 'reversal' THEN
         RETURN 'not_refusable';  -- a reversal is acknowledged, never given up
     END IF;
     UPDATE store_and_forward
-    SET manual = false, due_at = now(), resolution = found, resolved_by = operator
+    SET manual = false, due_at = now(), resolution = word, resolved_by = operator
     WHERE attempt_id = attempt;
     INSERT INTO operator_actions (attempt_id, operator, action, resolution, note)
-    VALUES (attempt, operator, 'saf_resolve', found, note);
+    VALUES (attempt, operator, 'saf_resolve', word, note);
     RETURN '';
 END
 $$;

@@ -1,0 +1,357 @@
+"""What waits: advices, doubts, exceptions and declines; and what operators may do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+
+from ledger.deciding.records import NewException, Plan, VerificationRow
+from ledger.deciding.views import read_views
+from ledger.declines import forget_declines, recent_declines
+from ledger.errors import RowError
+from ledger.exceptions import (
+    close_exception,
+    count_exceptions,
+    list_exceptions,
+    open_exceptions,
+)
+from ledger.leases import LeaseLostError, begin_epoch
+from ledger.operators import OperatorError
+from ledger.saf import (
+    SafCount,
+    count_saf,
+    count_saf_sends,
+    due_saf,
+    saf_list,
+    saf_resolve,
+    saf_retry,
+    saf_show,
+)
+from ledger.verifications import VerificationCount, count_verifications, due_verifications
+from tests.support.deciding import Decide, attempt, reverse, saf_row
+from tests.support.ledger import IDS, NOW_US, charge, outcome
+
+if TYPE_CHECKING:
+    from ledger.connection import Connection
+    from ledger.deciding.records import NewAttempt, SafRow
+    from ledger.records import ChargeToRecord
+    from tests.support.ledger import LedgerHarness
+
+
+@pytest.fixture
+async def admin(ledger: LedgerHarness) -> Connection:
+    """A session with an operator's rights."""
+    return await ledger.session("turnout_admin")
+
+
+@pytest.fixture
+async def switch(ledger: LedgerHarness) -> Connection:
+    """A session with the switch's rights."""
+    return await ledger.connect()
+
+
+async def _queued(
+    ledger: LedgerHarness, row: ChargeToRecord, kind: str = "release", **changes: Any
+) -> NewAttempt:
+    """An advice of an intent, in the queue."""
+    message = attempt(row.transaction_id, kind)
+    plan = Plan(attempts=[message], saf_add=[saf_row(message, **changes)])
+    await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
+    return message
+
+
+async def _row(ledger: LedgerHarness, of: ChargeToRecord) -> SafRow:
+    [row] = (await read_views(ledger.superuser, [of.intent_id]))[of.intent_id].saf
+    return row
+
+
+def _ids(rows: list[Any]) -> list[bytes]:
+    return [row.attempt_id for row in rows]
+
+
+async def test_advices_are_due_in_time_and_in_order(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """Soonest first over all payments; inside one, what came first, until it is gone."""
+    rows = await ledger.charged(3)
+    first = await _queued(ledger, rows[0], due_at_us=NOW_US + 30)
+    behind = await _queued(ledger, rows[0], due_at_us=NOW_US + 10)
+    sooner = await _queued(ledger, rows[1], due_at_us=NOW_US + 20)
+    await _queued(ledger, rows[2], due_at_us=NOW_US + 1_000)
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9)
+    assert _ids(due) == [sooner.attempt_id, first.attempt_id]
+    assert [row.intent_id for row in due] == [rows[1].intent_id, rows[0].intent_id]
+    assert _ids(await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=1)) == [
+        sooner.attempt_id
+    ]
+    gone = Plan(saf_drop=[first.attempt_id])
+    await ledger.decisions.run([Decide(rows[0].intent_id, lambda _: gone)])
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9)
+    assert _ids(due) == [behind.attempt_id, sooner.attempt_id]
+    assert await due_saf(switch, "somebody else", now_us=NOW_US + 500, limit=9) == []
+
+
+async def test_what_waits_for_an_operator_is_never_due(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """Neither it nor what stands behind it; other payments do not wait."""
+    rows = await ledger.charged(2)
+    poison = await _queued(ledger, rows[0], manual=True)
+    await _queued(ledger, rows[0])
+    other = await _queued(ledger, rows[1])
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=9)
+    assert _ids(due) == [other.attempt_id]
+    assert (
+        await count_saf_sends(
+            switch, ledger.switch, ledger.lease.epoch, [(poison.attempt_id, NOW_US)]
+        )
+        == {}
+    )
+
+
+async def test_sends_are_counted_before_they_leave(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """Each count is durable and says when to look again; what is gone must not leave."""
+    rows = await ledger.charged(2)
+    messages = [await _queued(ledger, row) for row in rows]
+    sends = [(message.attempt_id, NOW_US + 5_000) for message in messages]
+    epoch = ledger.lease.epoch
+    for repeats in (1, 2):
+        counted = await count_saf_sends(
+            switch, ledger.switch, epoch, [*sends, (IDS.next(), NOW_US)]
+        )
+        assert counted == {message.attempt_id: repeats for message in messages}
+    row = await _row(ledger, rows[0])
+    assert (row.repeats, row.due_at_us) == (2, NOW_US + 5_000)
+    assert await count_saf_sends(switch, ledger.switch, epoch, []) == {}
+
+
+async def test_an_older_epoch_counts_no_sends(ledger: LedgerHarness, switch: Connection) -> None:
+    """What it sent would be sent by two processes."""
+    [row] = await ledger.charged()
+    message = await _queued(ledger, row)
+    await begin_epoch(switch, ledger.switch, ttl_s=10)
+    with pytest.raises(LeaseLostError):
+        await count_saf_sends(
+            switch, ledger.switch, ledger.lease.epoch, [(message.attempt_id, NOW_US)]
+        )
+    assert (await _row(ledger, row)).repeats == 0
+
+
+async def test_the_depth_of_the_queue_is_counted(ledger: LedgerHarness) -> None:
+    """By network and kind, what waits for an operator apart."""
+    rows = await ledger.charged(3)
+    await ledger.rows("DELETE FROM store_and_forward RETURNING 1")
+    for row, manual in zip(rows, (False, True, False), strict=True):
+        await _queued(ledger, row, manual=manual)
+    await _queued(ledger, rows[0], "completion")
+    reader = await ledger.session("turnout_reader")
+    counts = await count_saf(reader)
+    assert [replace(count, oldest_at_us=0) for count in counts] == [
+        SafCount("vsim", "completion", 1, 0, 0),
+        SafCount("vsim", "release", 2, 1, 0),
+    ]
+    assert all(count.oldest_at_us > NOW_US for count in counts)
+
+
+async def test_operators_see_the_queue(ledger: LedgerHarness, admin: Connection) -> None:
+    """In pages, and one advice with its message's numbers; never a card."""
+    rows = await ledger.charged(3)
+    await ledger.rows("DELETE FROM store_and_forward RETURNING 1")
+    messages = [await _queued(ledger, row, manual=n == 1) for n, row in enumerate(rows)]
+    page = await saf_list(admin, limit=2)
+    assert _ids(page) == _ids(messages[:2])
+    assert _ids(await saf_list(admin, above=page[-1].attempt_id)) == _ids(messages[2:])
+    assert _ids(await saf_list(admin, manual_only=True)) == [messages[1].attempt_id]
+    shown = await saf_show(admin, messages[1].attempt_id)
+    assert shown is not None
+    assert shown.row == (await saf_list(admin, manual_only=True))[0]
+    assert (shown.mti, shown.stan, shown.rrn, shown.amount_minor, shown.actions) == (
+        messages[1].mti,
+        messages[1].stan,
+        messages[1].rrn,
+        2499,
+        [],
+    )
+    assert await saf_show(admin, IDS.next()) is None
+
+
+async def test_an_operator_has_an_advice_sent_again(
+    ledger: LedgerHarness, admin: Connection, switch: Connection
+) -> None:
+    """Out of the manual queue, due at once, and written down."""
+    [row] = await ledger.charged()
+    message = await _queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
+    await saf_retry(admin, message.attempt_id, operator="ada", note="the host is up again")
+    assert not (await _row(ledger, row)).manual
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99)
+    assert message.attempt_id in _ids(due)
+    shown = await saf_show(admin, message.attempt_id)
+    assert shown is not None
+    assert [(a.operator, a.action, a.resolution, a.note) for a in shown.actions] == [
+        ("ada", "saf_retry", "", "the host is up again")
+    ]
+
+
+@pytest.mark.parametrize("resolution", ["acknowledged", "refused"])
+async def test_an_operator_tells_the_switch_what_became_of_an_advice(
+    ledger: LedgerHarness, admin: Connection, switch: Connection, resolution: str
+) -> None:
+    """The row comes back to its switch with the operator's word, once; nothing else changes."""
+    [row] = await ledger.charged()
+    message = await _queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
+    await saf_resolve(admin, message.attempt_id, resolution, operator="ada", note="called them")
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99)
+    [told] = [found for found in due if found.attempt_id == message.attempt_id]
+    assert (told.resolution, told.resolved_by, told.manual) == (resolution, "ada", False)
+    epoch = ledger.lease.epoch
+    assert await count_saf_sends(switch, ledger.switch, epoch, [(told.attempt_id, NOW_US)]) == {}
+    with pytest.raises(OperatorError, match="no such advice is waiting"):
+        await saf_retry(admin, message.attempt_id, operator="bob")
+    with pytest.raises(OperatorError, match="no such advice is waiting"):
+        await saf_resolve(admin, message.attempt_id, resolution, operator="bob")
+    shown = await saf_show(admin, message.attempt_id)
+    assert shown is not None
+    assert [(a.operator, a.resolution) for a in shown.actions] == [("ada", resolution)]
+    assert await ledger.status(row) == "succeeded"
+
+
+async def test_operators_cannot_do_what_would_lose_money(
+    ledger: LedgerHarness, admin: Connection
+) -> None:
+    """No reversal is refused, nothing is resolved that is still repeated, no word is made up."""
+    [row, other] = await ledger.charged(2, result="unknown")
+    message, closing = reverse(row)
+    await ledger.decisions.run([Decide(row.intent_id, closing)])
+    with pytest.raises(OperatorError, match="still being repeated"):
+        await saf_resolve(admin, message.attempt_id, "acknowledged", operator="ada")
+    poisoned = Plan(saf_update=[saf_row(message, manual=True)])
+    await ledger.decisions.run([Decide(row.intent_id, lambda _: poisoned)])
+    with pytest.raises(OperatorError, match="never given up"):
+        await saf_resolve(admin, message.attempt_id, "refused", operator="ada")
+    with pytest.raises(OperatorError, match="a resolution is one of"):
+        await saf_resolve(admin, message.attempt_id, "forgotten", operator="ada")
+    with pytest.raises(OperatorError, match="no such advice"):
+        await saf_retry(admin, other.attempt_id, operator="ada")
+    for operator, note in (("", ""), ("a" * 49, ""), ("a\n", ""), ("ada", "n" * 1_001)):
+        with pytest.raises(OperatorError):
+            await saf_retry(admin, message.attempt_id, operator=operator, note=note)
+    shown = await saf_show(admin, message.attempt_id)
+    assert shown is not None
+    assert shown.actions == []
+    assert shown.row.manual
+
+
+async def test_doubts_are_due_in_time(ledger: LedgerHarness, switch: Connection) -> None:
+    """Soonest first; what waits for an operator never; another switch's are not shown."""
+    rows = [charge(of) for of in await ledger.created(3)]
+    await ledger.charges.record(rows, lane="fast")
+    told = [
+        outcome(row, "unknown", verify_at_us=NOW_US + at, verify_until_us=NOW_US + 30)
+        for row, at in zip(rows, (20, 10, 5_000), strict=True)
+    ]
+    await ledger.outcomes.settle(told)
+    due = await due_verifications(switch, ledger.switch, now_us=NOW_US + 100, limit=9)
+    assert _ids(due) == [rows[1].attempt_id, rows[0].attempt_id]
+    expected = VerificationRow(
+        rows[1].attempt_id, rows[1].transaction_id, "vsim", NOW_US + 10, NOW_US + 30
+    )
+    owned = {"intent_id": rows[1].intent_id, "owner": ledger.switch, "epoch": ledger.lease.epoch}
+    assert due[0] == replace(expected, **owned)
+    assert await due_verifications(switch, "another", now_us=NOW_US + 100, limit=9) == []
+    parked = Plan(verify_update=[replace(due[0], manual=True)])
+    await ledger.decisions.run([Decide(rows[1].intent_id, lambda _: parked)])
+    due = await due_verifications(switch, ledger.switch, now_us=NOW_US + 100, limit=9)
+    assert _ids(due) == [rows[0].attempt_id]
+
+
+async def test_doubts_are_counted(ledger: LedgerHarness) -> None:
+    """By network, for metrics."""
+    await ledger.rows("DELETE FROM verifications RETURNING 1")
+    [of] = await ledger.created()
+    row = charge(of)
+    await ledger.charges.record([row], lane="fast")
+    await ledger.outcomes.settle([outcome(row, "unknown", verify_at_us=NOW_US)])
+    [count] = await count_verifications(await ledger.session("turnout_reader"))
+    assert replace(count, oldest_at_us=0) == VerificationCount("vsim", 1, 0, 0)
+
+
+async def test_declines_are_read_in_pages_and_forgotten(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """All of them from an instant on, oldest first, however small the pages."""
+    await ledger.rows("DELETE FROM declines RETURNING 1")
+    rows = [charge(of) for of in await ledger.created(7)]
+    await ledger.charges.record(rows, lane="fast")
+    told = [
+        outcome(row, "declined", decline_class="hard", at_us=NOW_US + n // 3)
+        for n, row in enumerate(rows)
+    ]
+    await ledger.outcomes.settle(told)
+    for page_rows in (1, 2, 3, 7, 50):
+        pages = [page async for page in recent_declines(switch, NOW_US, page_rows=page_rows)]
+        found = [decline for page in pages for decline in page]
+        assert [(d.at_us, d.attempt_id) for d in found] == sorted(
+            (of.at_us, of.attempt_id) for of in told
+        )
+        assert all(0 < len(page) <= page_rows for page in pages)
+    assert {(d.merchant_id, d.decline_class) for d in found} == {(ledger.merchant_id, "hard")}
+    later = [page async for page in recent_declines(switch, NOW_US + 1)]
+    assert len(later[0]) == 4
+    assert await forget_declines(switch, NOW_US + 1, limit=2) == 2
+    assert await forget_declines(switch, NOW_US + 1, limit=2) == 1
+    assert await forget_declines(switch, NOW_US + 1, limit=2) == 0
+    assert len([d async for page in recent_declines(switch, 0) for d in page]) == 4
+
+
+async def test_exceptions_are_opened_listed_and_closed(
+    ledger: LedgerHarness, admin: Connection, switch: Connection
+) -> None:
+    """Each with what it takes to look into it; closing is written down, once."""
+    await ledger.rows("DELETE FROM exceptions RETURNING 1")
+    found = [
+        NewException("totals_differ", "vsim", detail={"settles_on": "2026-11-23", "ours": 5}),
+        NewException("approval_without_attempt", "msim", detail={"rrn": "0ABC"}),
+    ]
+    await open_exceptions(switch, found)
+    await open_exceptions(switch, [])
+    first, second = await list_exceptions(admin)
+    assert (first.kind, first.network, first.detail) == (
+        "totals_differ",
+        "vsim",
+        {"settles_on": "2026-11-23", "ours": 5},
+    )
+    assert (first.closed_at_us, first.closed_by, first.note) == (None, None, "")
+    assert await list_exceptions(admin, limit=1) == [first]
+    await close_exception(admin, first.number, operator="ada", note="fees")
+    assert await list_exceptions(admin) == [second]
+    closed, _ = await list_exceptions(admin, closed_too=True)
+    assert (closed.closed_by, closed.note) == ("ada", "fees")
+    assert closed.closed_at_us is not None
+    with pytest.raises(OperatorError, match="no such exception is open"):
+        await close_exception(admin, first.number, operator="bob")
+    assert await list_exceptions(admin, above=first.number) == [second]
+    assert await count_exceptions(admin) == {"approval_without_attempt": 1}
+    actions = await ledger.rows(
+        "SELECT operator, action, note FROM operator_actions WHERE exception = $1::bigint",
+        first.number.to_bytes(8),
+    )
+    assert actions == [("ada", "exception_close", "fees")]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"kind": "Not A Word"}, {"detail": {"text": "x" * 5_000}}, {"kind": "a" * 65}]
+)
+async def test_an_exception_that_is_none_is_refused(
+    ledger: LedgerHarness, switch: Connection, bad: dict[str, Any]
+) -> None:
+    """Kinds are words, details are short; nothing of the batch is opened."""
+    good = NewException("odd", "vsim", attempt_id=IDS.next())
+    with pytest.raises(RowError):
+        await open_exceptions(switch, [good, replace(good, **bad)])
+    assert not await ledger.rows(
+        "SELECT 1 FROM exceptions WHERE attempt_id = $1::uuid", good.attempt_id or b""
+    )
