@@ -76,9 +76,7 @@ class Entry(Struct, array_like=True, frozen=True, gc=False):
     # Reversals: DE 11 and DE 7 of the original, and of a reversal of a part the twelve digits of
     # the amount that remains. Otherwise empty.
     original: str
-    settlement_date: str = (
-        ""  # DE 15 of the answer with its year, YYYY-MM-DD; empty if nothing moved
-    )
+    settlement_date: str = ""  # DE 15 of the answer with its year, YYYY-MM-DD; empty = none
     held_change: int = 0  # minor units more held on the account; negative = released or captured
     posted_change: int = 0  # minor units that left the account; negative = that came back
 
@@ -156,10 +154,10 @@ def format_line(
     body: str,
     answer: Mapping[int, str],
     answer_delay_ms: int,
-    original: str,
-    settlement_date: str,
-    held_change: int,
-    posted_change: int,
+    original: str = "",
+    settlement_date: str = "",
+    held_change: int = 0,
+    posted_change: int = 0,
 ) -> str:
     """One line with its newline; DE 39 and DE 38 come from the answer's fields."""
     return (

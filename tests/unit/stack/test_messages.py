@@ -65,7 +65,7 @@ def test_the_answer_agrees_with_what_a_network_answers() -> None:
     """Every element that is shown of the answer is as the simulated network would have sent it."""
     exchange = _rebuild(_attempt())
     assert exchange.answer is not None
-    sent = authorization_answer(exchange.request, "00")
+    sent = authorization_answer(exchange.request, "00", "0102")
     assert exchange.answer.items() <= sent.items()
 
 
