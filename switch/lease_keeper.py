@@ -36,7 +36,6 @@ from ledger.leases import (
     LeaseLostError,
     LeaseRow,
     begin_epoch,
-    lowest_open,
     renew_leases,
     take_over,
 )
@@ -44,6 +43,7 @@ from ledger.recovery import newest_attempt
 from ledger.statements import Runner
 from switch.core.lease import DrawnIds, LeaseTerms, LeaseWatch, Validity
 from switch.recovery import recover
+from switch.recovery_mark import RecoveryMarks
 from switch.responsibility import Follower, Responsibility
 
 log = get_logger(__name__)
@@ -76,8 +76,7 @@ class LeaseKeeper:
 
     Attributes:
         counts: for the metrics.
-        floors: each names the lowest attempt id in somebody's hands that may not be committed, or
-            says None. Append before `run`.
+        floors: see `RecoveryMarks`; append to it what holds attempts that may not be committed.
     """
 
     def __init__(
@@ -93,9 +92,7 @@ class LeaseKeeper:
     ) -> None:
         self.owner = owner
         self.counts = LeaseCounts()
-        self.floors: list[Callable[[], bytes | None]] = []
         self._limits = settings.ledger
-        self._rows_max = settings.switch.lease_mark_rows_max
         self._lag_s = settings.switch.lease_mark_lag_s
         self._terms = LeaseTerms.of(settings)
         self._heartbeats = heartbeats
@@ -105,10 +102,11 @@ class LeaseKeeper:
         self._boot_s = boot_s
         self._validity = Validity(self._terms)
         self._watch = LeaseWatch(self._terms)
+        self._marks = RecoveryMarks(runner, settings.switch, boot_s)
+        self.floors = self._marks.floors
         self._held: dict[str, Responsibility] = {}
         self._taking: set[str] = set()
         self._followers: list[Follower] = []
-        self._failing = False
         self._retired = False
 
     def may_send(self) -> bool:
@@ -166,7 +164,8 @@ class LeaseKeeper:
             DatabaseError: a fault of ours, such as a missing privilege.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._advance_marks)
+            nursery.start_soon(self._marks.keep_moving, self.owner, lambda: self.responsibilities)
+            nursery.start_soon(self._tell_of_lapses)
             while True:
                 asked_s = self._boot_s()
                 rows = await self._renew(asked_s)
@@ -182,22 +181,28 @@ class LeaseKeeper:
         leases = [attrs.evolve(each.lease, recover_from=each.mark) for each in held]
         try:
             renewed, rows = await renew_leases(self._heartbeats, leases, ttl_s=self._terms.ttl_s)
-        except PASSING as error:
+        except PASSING:
             self.counts.heartbeats_failed_total += 1
-            if not self._failing:
-                left_s = round(self.left_s, 1)
-                log.warning("lease_not_renewed", error=type(error).__name__, left_s=left_s)
-            self._failing = True
             return None
         self.counts.heartbeats_total += 1
         for responsibility in held:
             if responsibility.switch not in renewed:
                 self.let_go(responsibility)
         self._validity.renewed(asked_s)
-        if self._failing:
-            self._failing = False
-            log.info("lease_renewed", left_s=round(self.left_s, 1))
         return rows
+
+    async def _tell_of_lapses(self) -> Never:
+        """Say when sending stops, and when it goes on; heartbeats may just wait meanwhile."""
+        could_send = True
+        while True:
+            await trio.sleep(max(RETRY_S, self.left_s))
+            if self.may_send() is could_send:
+                continue
+            could_send = not could_send
+            if could_send:
+                log.info("lease_renewed", switch=self.owner)
+            else:
+                log.warning("lease_lapsed", switch=self.owner)
 
     def let_go(self, responsibility: Responsibility) -> None:
         """Another process has begun a newer epoch; called by whoever notices first.
@@ -255,33 +260,6 @@ class LeaseKeeper:
             drawn=DrawnIds(self._lag_s),
         )
         return responsibility
-
-    async def _advance_marks(self) -> Never:
-        """Move up what recovery has to read from; the heartbeats carry it to the ledger."""
-        while True:
-            await trio.sleep(self._terms.heartbeat_s)
-            try:
-                for responsibility in self.responsibilities:
-                    await self._advance_mark(responsibility)
-            except PASSING:
-                continue  # the heartbeat says so too, and the marks have time
-
-    async def _advance_mark(self, responsibility: Responsibility) -> None:
-        now_s = self._boot_s()
-        responsibility.drawn.note(now_s, responsibility.ids.next())
-        floors = [responsibility.drawn.before_lag(now_s)]
-        if responsibility.switch == self.owner:
-            floors += [lowest for floor in self.floors if (lowest := floor()) is not None]
-        up_to = min(floors)
-        if up_to > responsibility.mark:
-            found = await lowest_open(
-                self._runner,
-                responsibility.switch,
-                from_id=responsibility.mark,
-                up_to=up_to,
-                rows_max=self._rows_max,
-            )
-            responsibility.mark = max(responsibility.mark, found)
 
     # -------------------------------------------------------------------------------- the others
 

@@ -10,7 +10,7 @@ meanwhile, the first look at the clock afterwards says so.
 
 *The watcher* trusts no time in the ledger, whose clock may be set. It counts how long a lease has
 stood still before its own eyes: from after it first heard of that state to before it asked last.
-Silence counts only while looks come regularly. After a gap everything is counted anew: when the
+Silence counts only while answers come regularly. After a gap everything is counted anew: when the
 ledger was away nobody could renew, and whoever comes back first must not find all others dead.
 After the time to live and a margin the dead one has stopped sending, and after the longest timer of
 a network every answer to it has come or never will.
@@ -30,7 +30,7 @@ from chassis.settings import Settings
 from ledger.leases import LeaseRow
 
 _SWITCH = "switch-"
-_GAP_HEARTBEATS = 2  # between two looks; with a third missing, somebody may have been unable to ask
+_GAP_HEARTBEATS = 2  # between two answers; past it, others may have been unable to ask as well
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +96,7 @@ class LeaseWatch:
     def __init__(self, terms: LeaseTerms) -> None:
         self._terms = terms
         self._still: dict[str, tuple[LeaseRow, float]] = {}  # as it is, and heard of when
-        self._looked_s = -math.inf
+        self._heard_s = -math.inf
 
     def look(
         self, rows: Sequence[LeaseRow], held: Collection[str], *, asked_s: float, heard_s: float
@@ -109,9 +109,9 @@ class LeaseWatch:
             asked_s: when the ledger was asked.
             heard_s: when it had answered.
         """
-        if asked_s - self._looked_s > _GAP_HEARTBEATS * self._terms.heartbeat_s:
+        if heard_s - self._heard_s > _GAP_HEARTBEATS * self._terms.heartbeat_s:
             self._still.clear()
-        self._looked_s = heard_s
+        self._heard_s = heard_s
         still: dict[str, tuple[LeaseRow, float]] = {}
         silent = []
         for row in rows:

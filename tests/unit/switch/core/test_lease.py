@@ -112,9 +112,20 @@ def test_silence_counts_only_while_we_look() -> None:
     watcher = Watcher()
     for _ in range(14):
         watcher.look(row())
-    watcher.now_s += 2 * TERMS.heartbeat_s
+    watcher.now_s += 1.1 * TERMS.heartbeat_s  # one look was missed, and the next came late
     assert watcher.look(row()) == []
     assert watcher.until_silent(row()) == 14  # the look after the gap was the first
+
+
+def test_an_answer_that_was_long_in_coming_is_a_gap() -> None:
+    """The ledger was away while the question waited, and nobody could renew."""
+    watcher = Watcher()
+    for _ in range(14):
+        watcher.look(row())
+    asked_s = watcher.now_s
+    assert watcher.watch.look([row()], (), asked_s=asked_s, heard_s=asked_s + 60) == []
+    watcher.now_s += 60
+    assert watcher.until_silent(row()) == 15
 
 
 def test_one_look_that_failed_is_no_gap() -> None:
