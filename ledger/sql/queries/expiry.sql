@@ -4,8 +4,8 @@
 -- of those put off because their authorization has lapsed.
 -- Only created and failed intents without a live operation are canceled, and their merchant
 -- references freed; busy ones are put off, and so are lapsed authorizations, which take a message
--- to the network to cancel; for the rest the timer is over. Intents that somebody has locked stay
--- as they are until the next sweep.
+-- to the network to cancel; for the rest the timer is over, and of two timers of one intent only
+-- the first goes on. Intents that somebody has locked stay as they are until the next sweep.
 WITH due AS MATERIALIZED (
     SELECT e.due_at, e.intent_id
     FROM intent_expiry AS e
@@ -13,6 +13,11 @@ WITH due AS MATERIALIZED (
     ORDER BY e.due_at, e.intent_id
     LIMIT $2::bigint
     FOR UPDATE SKIP LOCKED
+),
+timers AS MATERIALIZED (
+    SELECT d.due_at, d.intent_id,
+        row_number() OVER (PARTITION BY d.intent_id ORDER BY d.due_at) = 1 AS is_first
+    FROM due AS d
 ),
 locked AS MATERIALIZED (
     SELECT
@@ -45,18 +50,19 @@ freed AS (
 ),
 finished AS (
     DELETE FROM intent_expiry AS e
-    USING due AS d
+    USING timers AS d
     JOIN locked AS l ON l.id = d.intent_id
     WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id
-        AND NOT (l.busy OR l.lapsed)
+        AND NOT (d.is_first AND (l.busy OR l.lapsed))
     RETURNING e.intent_id
 ),
 put_off AS (
     UPDATE intent_expiry AS e
     SET due_at = $3::timestamptz
-    FROM due AS d
+    FROM timers AS d
     JOIN locked AS l ON l.id = d.intent_id
-    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id AND (l.busy OR l.lapsed)
+    WHERE e.due_at = d.due_at AND e.intent_id = d.intent_id
+        AND d.is_first AND (l.busy OR l.lapsed)
     RETURNING e.intent_id
 )
 SELECT

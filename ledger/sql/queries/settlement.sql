@@ -14,18 +14,28 @@ SELECT
     $1::text, a.network
 FROM unnest($3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[])
     AS r (intent_id, attempt_id, due_at, window_ends_at)
-JOIN outcomes AS o
-    ON o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id AND o.phase = 1
-    AND o.xmin = pg_current_xact_id()::xid
-JOIN attempts AS a ON a.intent_id = r.intent_id AND a.id = r.attempt_id
+CROSS JOIN LATERAL (
+    SELECT x.phase FROM outcomes AS x
+    WHERE x.intent_id = r.intent_id AND x.attempt_id = r.attempt_id AND x.phase = 1
+        AND x.xmin = pg_current_xact_id()::xid
+    LIMIT 1
+) AS o
+CROSS JOIN LATERAL (
+    SELECT y.transaction_id, y.network FROM attempts AS y
+    WHERE y.intent_id = r.intent_id AND y.id = r.attempt_id
+    LIMIT 1
+) AS a
 
 -- name: close_verifications
 -- Stop looking into doubts that a late answer has ended. $1 intent ids, $2 attempt ids.
 DELETE FROM verifications AS v
 USING unnest($1::uuid[], $2::uuid[]) AS r (intent_id, attempt_id)
-JOIN outcomes AS o
-    ON o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id AND o.phase = 2
-    AND o.xmin = pg_current_xact_id()::xid
+CROSS JOIN LATERAL (
+    SELECT x.phase FROM outcomes AS x
+    WHERE x.intent_id = r.intent_id AND x.attempt_id = r.attempt_id AND x.phase = 2
+        AND x.xmin = pg_current_xact_id()::xid
+    LIMIT 1
+) AS o
 WHERE v.attempt_id = r.attempt_id
 
 -- name: expire_authorizations
@@ -35,9 +45,13 @@ INSERT INTO intent_expiry (due_at, intent_id)
 SELECT r.capture_before, r.intent_id
 FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[])
     AS r (intent_id, attempt_id, phase, capture_before)
-JOIN outcomes AS o
-    ON o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id AND o.phase = r.phase
-    AND o.xmin = pg_current_xact_id()::xid AND o.intent_status = 'authorized'
+CROSS JOIN LATERAL (
+    SELECT x.phase FROM outcomes AS x
+    WHERE x.intent_id = r.intent_id AND x.attempt_id = r.attempt_id AND x.phase = r.phase
+        AND x.xmin = pg_current_xact_id()::xid
+        AND x.intent_status = 'authorized'
+    LIMIT 1
+) AS o
 ON CONFLICT DO NOTHING
 
 -- name: remember_settled_declines
@@ -46,13 +60,25 @@ INSERT INTO declines (at, attempt_id, merchant_id, fingerprint, network, class)
 SELECT o.at, r.attempt_id, p.merchant_id, t.fingerprint, a.network, r.class
 FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[])
     AS r (intent_id, attempt_id, phase, class)
-JOIN outcomes AS o
-    ON o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id AND o.phase = r.phase
-    AND o.xmin = pg_current_xact_id()::xid
-JOIN attempts AS a ON a.intent_id = r.intent_id AND a.id = r.attempt_id
-JOIN transactions AS t ON t.intent_id = r.intent_id AND t.id = o.transaction_id
-JOIN payment_intents AS p ON p.id = r.intent_id
-WHERE t.fingerprint IS NOT NULL
+CROSS JOIN LATERAL (
+    SELECT x.at, x.transaction_id FROM outcomes AS x
+    WHERE x.intent_id = r.intent_id AND x.attempt_id = r.attempt_id AND x.phase = r.phase
+        AND x.xmin = pg_current_xact_id()::xid
+    LIMIT 1
+) AS o
+CROSS JOIN LATERAL (
+    SELECT y.network FROM attempts AS y
+    WHERE y.intent_id = r.intent_id AND y.id = r.attempt_id
+    LIMIT 1
+) AS a
+CROSS JOIN LATERAL (
+    SELECT z.fingerprint FROM transactions AS z
+    WHERE z.intent_id = r.intent_id AND z.id = o.transaction_id AND z.fingerprint IS NOT NULL
+    LIMIT 1
+) AS t
+CROSS JOIN LATERAL (
+    SELECT q.merchant_id FROM payment_intents AS q WHERE q.id = r.intent_id LIMIT 1
+) AS p
 
 -- name: record_completions
 -- Attempt and advice of the message that completes a charge. $1 switch, $2 epoch, then intent ids,
@@ -71,10 +97,17 @@ WITH completed AS (
         $3::uuid[], $4::uuid[], $5::smallint[], $6::uuid[], $7::text[], $8::text[], $9::text[],
         $10::timestamptz[], $11::bigint[]
     ) AS r (intent_id, attempt_id, phase, id, mti, stan, de7, due_at, approved_minor)
-    JOIN outcomes AS o
-        ON o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id AND o.phase = r.phase
-        AND o.xmin = pg_current_xact_id()::xid
-    JOIN attempts AS a ON a.intent_id = r.intent_id AND a.id = r.attempt_id
+    CROSS JOIN LATERAL (
+        SELECT x.phase FROM outcomes AS x
+        WHERE x.intent_id = r.intent_id AND x.attempt_id = r.attempt_id AND x.phase = r.phase
+            AND x.xmin = pg_current_xact_id()::xid
+        LIMIT 1
+    ) AS o
+    CROSS JOIN LATERAL (
+        SELECT * FROM attempts AS y
+        WHERE y.intent_id = r.intent_id AND y.id = r.attempt_id
+        LIMIT 1
+    ) AS a
     RETURNING intent_id, id, transaction_id, deadline_at, network
 )
 INSERT INTO store_and_forward (
@@ -118,13 +151,22 @@ SELECT
 FROM unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::integer[])
     AS r (attempt_id, at, actor, response_code, approval_code, settles_on)
 JOIN dropped AS d ON d.attempt_id = r.attempt_id
-JOIN payment_intents AS p ON p.id = d.intent_id
-JOIN transactions AS t ON t.intent_id = d.intent_id AND t.id = d.transaction_id
+CROSS JOIN LATERAL (
+    SELECT q.version, q.status FROM payment_intents AS q WHERE q.id = d.intent_id LIMIT 1
+) AS p
+CROSS JOIN LATERAL (
+    SELECT x.request_id FROM transactions AS x
+    WHERE x.intent_id = d.intent_id AND x.id = d.transaction_id
+    LIMIT 1
+) AS t
 ON CONFLICT DO NOTHING
 
 -- name: find_acknowledged
 -- Which of these attempts have a first result. $1 intent ids, $2 attempt ids.
 SELECT o.attempt_id
 FROM unnest($1::uuid[], $2::uuid[]) AS r (intent_id, attempt_id)
-JOIN outcomes AS o
-    ON o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id AND o.phase = 1
+CROSS JOIN LATERAL (
+    SELECT x.attempt_id FROM outcomes AS x
+    WHERE x.intent_id = r.intent_id AND x.attempt_id = r.attempt_id AND x.phase = 1
+    LIMIT 1
+) AS o

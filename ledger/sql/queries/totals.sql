@@ -11,8 +11,16 @@ WITH settled AS (
         o.intent_id, o.transaction_id, a.kind, a.mti, t.type, a.amount_minor, o.response_code,
         coalesce(o.approved_minor, a.amount_minor) AS moved_minor
     FROM outcomes AS o
-    JOIN attempts AS a ON a.intent_id = o.intent_id AND a.id = o.attempt_id
-    JOIN transactions AS t ON t.intent_id = o.intent_id AND t.id = o.transaction_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM attempts AS x
+        WHERE x.intent_id = o.intent_id AND x.id = o.attempt_id
+        LIMIT 1
+    ) AS a
+    CROSS JOIN LATERAL (
+        SELECT y.type FROM transactions AS y
+        WHERE y.intent_id = o.intent_id AND y.id = o.transaction_id
+        LIMIT 1
+    ) AS t
     WHERE o.settles_on = ($3::text)::date
         AND o.at >= ($3::text)::date - interval '5 days'
         AND o.at < ($3::text)::date + interval '5 days'

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from ledger.expiry import PUT_OFF_US, Swept, sweep_expired
+from ledger.errors import DatabaseError, RowError
+from ledger.expiry import (
+    KEYS_A_BATCH_MAX,
+    PUT_OFF_US,
+    Swept,
+    expire_idempotency_keys,
+    sweep_expired,
+)
 from ledger.records import Lost, Won
+from tests.support.deciding import Decide, capture
 from tests.support.ledger import charge, kinds, outcome
 
 if TYPE_CHECKING:
     from ledger.connection import Connection
-    from ledger.records import IntentToCreate
+    from ledger.records import ChargeToRecord, IntentToCreate
     from tests.support.ledger import LedgerHarness
 
 DUE_US = 1_000_000
@@ -94,6 +102,66 @@ async def test_a_verification_under_way_puts_expiry_off(
     )
     assert await sweep_expired(switch, now_us=LATER_US, limit=10) == Swept(0, 0, 1)
     assert await ledger.status(of) == "created"
+
+
+async def _authorized(ledger: LedgerHarness, capture_before_us: int) -> ChargeToRecord:
+    [of] = await ledger.created(expires_at_us=DUE_US, capture_method="manual")
+    row = charge(of)
+    await ledger.charges.record([row], lane="fast")
+    told = outcome(row, intent_to="authorized", capture_before_us=capture_before_us)
+    await ledger.outcomes.settle([told])
+    return row
+
+
+async def test_a_lapsed_authorization_is_named_until_it_is_canceled(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """It takes a message to cancel it: named now, and again in five minutes, but not in between."""
+    row = await _authorized(ledger, DUE_US + 5)
+    assert await sweep_expired(switch, now_us=DUE_US, limit=10) == Swept(0, 1, 0)
+    lapsed = Swept(0, 0, 1, [row.intent_id])
+    assert await sweep_expired(switch, now_us=LATER_US, limit=10) == lapsed
+    assert await ledger.status(row) == "authorized"
+    assert await sweep_expired(switch, now_us=LATER_US, limit=10) == Swept(0, 0, 0)
+    again_us = LATER_US + PUT_OFF_US
+    assert await sweep_expired(switch, now_us=again_us, limit=10) == lapsed
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_of_two_timers_of_an_intent_one_goes_on(
+    ledger: LedgerHarness,
+    switch: Connection,
+    busy: bool,  # noqa: FBT001
+) -> None:
+    """Both due at once, busy or lapsed: the intent is looked at once more, not twice."""
+    row = await _authorized(ledger, DUE_US + 5)
+    if busy:
+        await ledger.decisions.run([Decide(row.intent_id, capture(100)[1])])
+    swept = await sweep_expired(switch, now_us=LATER_US, limit=10)
+    assert swept == Swept(0, 1, 1, [] if busy else [row.intent_id])
+    assert await ledger.count("intent_expiry", row) == 1
+
+
+async def test_keys_are_forgotten_after_thirty_days_and_never_sooner(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """In bounded batches, by the switch alone; younger keys stay, whoever asks."""
+    await ledger.rows("DELETE FROM idempotency RETURNING 1")
+    await ledger.created(4)
+    await ledger.rows(
+        "INSERT INTO idempotency (merchant_id, key_digest, request_hash, intent_id, created_at)"
+        " SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(),"
+        " now() - interval '30 days' + make_interval(secs => n * 60 - 390)"
+        " FROM generate_series(1, 10) AS n RETURNING 1"
+    )
+    assert [await expire_idempotency_keys(switch, limit=4) for _ in range(3)] == [4, 2, 0]
+    assert await ledger.rows("SELECT count(*) FROM idempotency") == [(8,)]
+    for session in (ledger.api, await ledger.session("turnout_admin")):
+        with pytest.raises(DatabaseError, match="permission denied"):
+            await expire_idempotency_keys(session)
+    for limit in (0, KEYS_A_BATCH_MAX + 1):
+        with pytest.raises(RowError):
+            await expire_idempotency_keys(switch, limit=limit)
 
 
 async def test_a_succeeded_intent_s_timer_is_over(

@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from tests.support.ledger import LedgerHarness
     from tests.support.postgres import LedgerDSN, PostgresServer
 
-INSERT_ONLY = ["payment_intent_details", "transactions", "attempts", "outcomes", "idempotency"]
+INSERT_ONLY = [
+    "payment_intent_details",
+    "transactions",
+    "attempts",
+    "outcomes",
+    "idempotency",
+    "operator_actions",
+]
 INSUFFICIENT_PRIVILEGE = "42501"
 ROLES = ["turnout_api", "turnout_switch", "turnout_admin", "turnout_reader"]
 
@@ -143,8 +150,9 @@ async def test_history_is_insert_only(ledger: LedgerHarness, role: str) -> None:
         " WHERE inhparent = 'outcomes'::regclass"
     )
     for table in [*INSERT_ONLY, partition]:
+        column = "note" if table == "operator_actions" else "intent_id"
         for statement in (
-            f"UPDATE {table} SET intent_id = intent_id",
+            f"UPDATE {table} SET {column} = {column}",
             f"DELETE FROM {table}",
             f"TRUNCATE {table}",
         ):
@@ -172,6 +180,22 @@ async def test_history_is_insert_only(ledger: LedgerHarness, role: str) -> None:
         ("turnout_api", "UPDATE api_keys SET status = 'active'"),
         ("turnout_admin", "SELECT 1 FROM transactions"),
         ("turnout_admin", "SELECT 1 FROM payment_intents"),
+        ("turnout_admin", "UPDATE store_and_forward SET manual = false"),
+        ("turnout_admin", "DELETE FROM store_and_forward"),
+        ("turnout_admin", "UPDATE exceptions SET note = ''"),
+        ("turnout_admin", "INSERT INTO operator_actions (operator) VALUES ('a')"),
+        ("turnout_switch", "INSERT INTO operator_actions (operator) VALUES ('a')"),
+        ("turnout_switch", "UPDATE exceptions SET closed_at = now()"),
+        ("turnout_switch", "SELECT operator_saf_retry(gen_random_uuid(), 'a', '')"),
+        ("turnout_switch", "SELECT operator_saf_resolve(gen_random_uuid(), '', 'a', '')"),
+        ("turnout_switch", "SELECT operator_close_exception(1, 'a', '')"),
+        ("turnout_reader", "SELECT 1 FROM declines"),
+        ("turnout_admin", "SELECT 1 FROM declines"),
+        ("turnout_api", "SELECT 1 FROM declines"),
+        ("turnout_api", "SELECT 1 FROM exceptions"),
+        ("turnout_api", "DELETE FROM verifications"),
+        ("turnout_api", "SELECT expire_idempotency(1)"),
+        ("turnout_admin", "SELECT expire_idempotency(1)"),
         ("turnout_api", "SELECT ensure_partitions(now(), 1)"),
         ("turnout_reader", "CREATE TABLE mine (a int)"),
     ],
@@ -189,6 +213,11 @@ async def test_roles_stay_in_their_rooms(ledger: LedgerHarness, role: str, sql: 
         ("turnout_api", "SELECT status FROM transaction_states"),
         ("turnout_admin", "SELECT sealed_bank_account FROM merchants"),
         ("turnout_switch", "SELECT ensure_partitions(now(), 1)"),
+        ("turnout_switch", "SELECT expire_idempotency(1)"),
+        ("turnout_switch", "SELECT fingerprint FROM declines"),
+        ("turnout_admin", "SELECT operator_saf_retry(gen_random_uuid(), 'a', '')"),
+        ("turnout_admin", "SELECT operator_close_exception(0, 'a', '')"),
+        ("turnout_reader", "SELECT 1 FROM verifications, exceptions, operator_actions"),
     ],
 )
 async def test_roles_reach_what_is_theirs(ledger: LedgerHarness, role: str, sql: str) -> None:
@@ -286,6 +315,14 @@ HOT_QUERIES = [
     QUERIES["recent_declines"],
     QUERIES["forget_declines"],
     QUERIES["network_totals"],
+    QUERIES["open_verifications"],
+    QUERIES["close_verifications"],
+    QUERIES["expire_authorizations"],
+    QUERIES["remember_settled_declines"],
+    QUERIES["record_completions"],
+    QUERIES["acknowledge_advices"],
+    QUERIES["find_acknowledged"],
+    QUERIES["find_attempts"],
 ]
 API_QUERIES = [
     QUERIES["create_intents"],
