@@ -9,6 +9,7 @@ ledger (`pipeline.orphans`), whoever drew their RRNs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from chassis.log import get_logger
 from ledger.leases import Lease, note_recovered
@@ -26,6 +27,7 @@ from switch.core.batching import split_distinct
 from switch.core.lease import owner_of
 
 log = get_logger(__name__)
+HIGHEST_ID: Final = b"\xff" * 16
 
 
 async def recover(
@@ -33,24 +35,32 @@ async def recover(
 ) -> int:
     """Make every open attempt unknown; how many there were.
 
+    The mark of the lease moves up to the lowest one that could not be made so, as far as can be
+    told from here; the heartbeats move it on.
+
     Raises:
         LeaseLostError: another process has begun a newer epoch meanwhile.
     """
     count = 0
+    lowest_left = HIGHEST_ID
     above = _just_below(lease.recover_from)  # the attempt at the mark may be the lowest open one
     while page := await open_attempts(runner, lease.switch, above=above):
         rest = page
         while rest:
             ready, rest = split_distinct(rest, lambda attempt: attempt.intent_id)
             at_us = now_us()
-            await committer.settle([unknown_outcome(attempt, at_us=at_us) for attempt in ready])
+            rows = [unknown_outcome(attempt, at_us=at_us) for attempt in ready]
+            results = await committer.settle(rows)
+            settled = zip(rows, results, strict=True)
+            left = [row.attempt_id for row, result in settled if not result.advanced]
+            lowest_left = min([lowest_left, *left])
         count += len(page)
         above = page[-1].attempt_id
         if len(page) < PAGE_ROWS:
             break
     if count:
         log.warning("recovered_attempts", switch=lease.switch, unknown=count)
-    await note_recovered(runner, lease, above)
+    await note_recovered(runner, lease, min(above, lowest_left))
     return count
 
 

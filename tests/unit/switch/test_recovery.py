@@ -128,6 +128,14 @@ async def test_the_mark_moves_only_after_the_outcomes_are_durable() -> None:
     assert ledger.ran == ["open_attempts"]
 
 
+async def test_the_mark_stays_at_what_could_not_be_settled() -> None:
+    """Somebody has decided the intent, or nobody can from here: the next recovery looks again."""
+    ledger, outcomes = Ledger([attempt(number) for number in range(1, 9)]), Outcomes()
+    outcomes.moved_on = {5, 3, 7}
+    assert await recovered(ledger, outcomes) == 8
+    assert ledger.mark == uuid_((3).to_bytes(16))
+
+
 async def test_a_switch_that_was_overtaken_stops() -> None:
     """A newer epoch means another process: this one must not open its intake."""
     ledger = Ledger([attempt(1)])
