@@ -39,7 +39,7 @@ def without_locks(query: Query) -> Query:
     Raises:
         ValueError: the statement does not end in a lock clause.
     """
-    text, clause, _ = query.sql.rpartition("\nFOR ")
-    if not clause:
+    text, clause, rest = query.sql.rpartition("\nFOR ")
+    if not clause or "\n" in rest:
         raise ValueError(f"{query.name} does not end in a lock clause")
     return Query(f"{query.name}_unlocked", text, query.description)

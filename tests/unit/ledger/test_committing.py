@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from chassis.settings.tree import Ledger
-from ledger.committing import Committer, HotSession
+from ledger.committing import PARTINGS_MAX, Committer, HotSession
 from ledger.errors import ConnectionLostError, RetryableError, RowError
 from ledger.queries import Query
 
@@ -30,10 +30,13 @@ class Scripted(Committer[str, str]):
         self.undecided: set[str] = set()
         self.in_doubt: set[str] = set()
         self.give_up = True
+        self.held: set[str] | None = None  # None: nobody can tell
+        self.asked: list[list[str]] = []
+        self.ask_error: Exception | None = None
 
-    async def decide(self, *rows: str) -> list[str | None]:
+    async def decide(self, *rows: str, leave_held: bool = False) -> list[str | None]:
         """Run a batch."""
-        return await self._decide(rows)
+        return await self._decide(rows, leave_held=leave_held)
 
     async def _once(self, rows: Sequence[str]) -> list[str | None]:
         await trio.lowlevel.checkpoint()
@@ -47,6 +50,15 @@ class Scripted(Committer[str, str]):
 
     def _give_up(self, row: str) -> str | None:
         return f"gave up {row}" if self.give_up else None
+
+    async def _held(self, rows: Sequence[str]) -> list[bool]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(list(rows))
+        if self.ask_error is not None:
+            raise self.ask_error
+        if self.held is None:
+            return await super()._held(rows)
+        return [row in self.held for row in rows]
 
     def _note_unknown_fate(self, rows: Sequence[str]) -> None:
         self.in_doubt.update(rows)
@@ -178,6 +190,83 @@ async def test_a_row_that_may_not_give_up_waits_on(
     assert len(committer.runs) == 51
 
 
+async def test_a_batch_goes_on_without_its_held_rows(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Told apart, the free rows go through together, the held ones wait alone."""
+    committer = Scripted(patient=True)
+    committer.held = {"b", "d"}
+    committer.fail = _while_any("bd", LOCKED)
+    answers = await committer.decide(*"abcde")
+    assert answers == ["A", "gave up b", "C", "gave up d", "E"]
+    assert committer.runs[:4] == [list("abcde"), list("ace"), ["b"], ["d"]]
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_held_rows_may_be_left(patient: bool) -> None:  # noqa: FBT001
+    """One pass for the others, none for those whose locks are held; alone they are left too."""
+    committer = Scripted(patient=patient)
+    committer.held = {"b", "d"}
+    committer.fail = _while_any("bd", LOCKED)
+    answers = await committer.decide(*"abcde", leave_held=True)
+    assert answers == ["A", None, "C", None, "E"]
+    assert committer.runs == [list("abcde"), list("ace")]
+    assert await committer.decide("b", leave_held=True) == [None]
+    assert len(committer.asked) == 1
+
+
+async def test_rows_held_one_after_the_other_are_all_told_apart() -> None:
+    """A lock that somebody takes meanwhile parts the batch once more."""
+    committer = Scripted(patient=True)
+    committer.held = {"a"}
+
+    def fail(run: list[str]) -> Exception | None:
+        if held := set(run) & {"a", "c"}:
+            committer.held = held
+            return LOCKED
+        return None
+
+    committer.fail = fail
+    assert await committer.decide(*"abc", leave_held=True) == [None, "B", None]
+
+
+async def test_a_lock_that_came_free_meanwhile_is_no_reason_to_part() -> None:
+    """Nobody is held any more: the batch is run again whole."""
+    committer = Scripted(patient=True)
+    committer.held = set()
+    committer.fail = _times(1, LOCKED)
+    assert await committer.decide("a", "b", leave_held=True) == ["A", "B"]
+    assert committer.runs == [["a", "b"]] * 2
+
+
+async def test_a_lock_on_something_else_ends_the_parting() -> None:
+    """No row is to blame, and still the batch waits: after a while all are left."""
+    committer = Scripted(patient=True)
+    committer.held = set()
+    committer.fail = lambda _: LOCKED
+    assert await committer.decide("a", "b", leave_held=True) == [None, None]
+    assert len(committer.runs) == PARTINGS_MAX + 1
+
+
+async def test_a_database_that_cannot_tell_who_is_held_leaves_all() -> None:
+    """The question is asked by the same session, and may fail like any other."""
+    committer = Scripted(patient=True)
+    committer.fail = _times(1, LOCKED)
+    committer.ask_error = LOST
+    assert await committer.decide("a", "b", leave_held=True) == [None, None]
+
+
+@pytest.mark.parametrize("error", [DEADLOCK, SHUTDOWN, LOST])
+async def test_who_leaves_held_rows_still_waits_for_the_database(
+    error: Exception, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Only locks are not waited for."""
+    committer = Scripted(patient=True)
+    committer.fail = _times(3, error)
+    assert await committer.decide("a", "b", leave_held=True) == ["A", "B"]
+    assert committer.runs == [["a", "b"]] * 4
+
+
 class _Session:
     """Stands for a connection: remembers what it ran, fails when told."""
 
@@ -189,6 +278,9 @@ class _Session:
         await trio.lowlevel.checkpoint()
         self.ran.append(query)
         return "result"
+
+    async def pipeline(self, steps: Sequence[tuple[Query, object]]) -> list[str]:
+        return [await self.run(query, params) for query, params in steps]
 
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -216,3 +308,24 @@ async def test_a_hot_session_is_opened_when_needed_and_after_a_loss() -> None:
     assert [len(s.ran) for s in opened] == [2, 1]
     await session.aclose()
     assert opened[1].closed
+
+
+async def test_each_session_of_a_lane_has_its_lock_timeout() -> None:
+    """Set once when it is opened, and again when another takes its place."""
+    opened: list[_Session] = []
+
+    async def connect() -> _Session:
+        await trio.lowlevel.checkpoint()
+        opened.append(_Session())
+        return opened[-1]
+
+    session = HotSession(connect, lock_timeout_ms=25)  # type: ignore[arg-type]
+    query = Query("one", "SELECT 1")
+    assert await session.pipeline([(query, []), (query, [])]) == ["result"] * 2
+    await session.run(query, [])
+    await session.aclose()
+    await session.run(query, [])
+    assert [[ran.name for ran in s.ran] for s in opened] == [
+        ["set_lock_timeout", "one", "one", "one"],
+        ["set_lock_timeout", "one"],
+    ]
