@@ -23,9 +23,9 @@ from switch.core.operations.advices import put_aside
 from switch.core.operations.reading import (
     APPROVED,
     ViewError,
-    doubts_of,
     final_result,
     find_attempt,
+    is_over,
     original_of,
     transaction_of,
 )
@@ -88,7 +88,7 @@ def close_window(view: IntentView, attempt_id: bytes, context: Context) -> Plan:
     plan = Plan()
     if find_attempt(view, context.spare.attempt_id) is not None:
         return concluded(view, transaction, plan, done_before=True)
-    plan.verify_drop = doubts_of(view, transaction.transaction_id)
+    plan.verify_drop = [row.attempt_id for row in view.verification if row.attempt_id == attempt_id]
     if transaction.status == "pending_verification" and final_result(attempt) == "unknown":
         if transaction.type == "charge":
             plan.intent = {"reversing": True}
@@ -159,8 +159,8 @@ def answer_after(
 
     The first answer stands, whatever this one says. One that contradicts it goes to a person; and
     where it approves what we hold declined, the network has money that we do not count, so it is
-    reversed, without touching the transaction. One that waits for another attempt meanwhile is not
-    `reversing` for it, so the message is a release. A verification has no money to reverse.
+    reversed, without touching the transaction. While that waits for another attempt the message is
+    a release, or it would count as `reversing`. A verification has no money to reverse.
     """
     plan = Plan()
     approves = finding.result in ("approved", "partial")
@@ -171,7 +171,7 @@ def answer_after(
         else:
             plan.exceptions = [exception("second_answer_approved", attempt, finding)]
             amount_minor = finding.approved_minor or attempt.amount_minor
-            kind = "release" if transaction.status == "pending" else "reversal"
+            kind = "reversal" if is_over(transaction) else "release"
             add_reversal(plan, transaction, attempt, amount_minor, context, kind=kind)
     elif finding.result == "declined" and held in APPROVED:
         plan.exceptions = [exception("second_answer_declined", attempt, finding)]
