@@ -34,10 +34,12 @@ _DECLINES: Final = {
     "issuer_unavailable": "The card's issuer cannot be reached.",
     "limit_exceeded": "The payment is over a limit of the card.",
     "lost_card": "The card is reported lost.",
+    "not_confirmed": "The card network did not say what became of it; no money moved.",
     "network_unavailable": "No message left for the card network; no money moved.",
     "partial_not_accepted": "Only a part of the amount was approved; it was given back.",
     "stolen_card": "The card is reported stolen.",
 }
+_NOT_CONFIRMED: Final = frozenset({"", "not_confirmed"})  # reversed, and not for what it was
 # Where no decline code says more: by the type of the transaction, a charge's unless it stands here.
 _DECLINED: Final = "The card was declined."
 _REFUSED: Final = {
@@ -147,7 +149,7 @@ def last_error(latest: records.TransactionRow | None) -> LastError | None:
     """Why the latest transaction did not succeed; None if it did, or may still."""
     if latest is None or latest.status not in {"failed", "reversed"}:
         return None
-    if latest.status == "reversed" and not latest.decline_code:
+    if latest.status == "reversed" and latest.decline_code in _NOT_CONFIRMED:
         code, detail = _REVERSED.get(latest.type, _REVERSED["charge"])
     else:
         code = _failure_code(latest)

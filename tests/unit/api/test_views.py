@@ -148,6 +148,11 @@ def test_a_capture_says_whether_it_was_the_last() -> None:
         ),
         ({"status": "reversed"}, "payment_reversed", None),
         (
+            {"status": "reversed", "decline_code": "not_confirmed"},
+            "payment_reversed",
+            "not_confirmed",
+        ),
+        (
             {"status": "reversed", "response_code": "10", "decline_code": "partial_not_accepted"},
             "card_declined",
             "partial_not_accepted",
