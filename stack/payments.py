@@ -71,6 +71,15 @@ class Payment:
                 _note(transaction.attempts, event.data)
         return list(found.values())
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether what became of every message is known."""
+        return all(
+            attempt.outcome
+            for transaction in self.transactions()
+            for attempt in transaction.attempts
+        )
+
     def document(self) -> dict[str, Any]:
         """The payment as the CLI's JSON shows it."""
         return {

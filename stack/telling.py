@@ -22,7 +22,7 @@ from ledger.merchants import get_merchants
 from network_sim.journal import NEVER_MS, Entry, JournalError, read_journal
 from stack.context import StackContext
 from stack.credentials import Credentials
-from stack.messages import Exchange, disagreements, rebuild
+from stack.messages import Circumstances, Exchange, disagreements, rebuild
 from stack.payments import Attempt
 from stack.show import message_table, timeline_lines
 from stack.stories import Told, play_all
@@ -35,6 +35,9 @@ ABOUT_MESSAGES: Final = (
     "the ledger's record, masked, and compared with what the networks wrote down for themselves."
 )
 
+# Messages by the numbers that name them: RRN, STAN and DE 7.
+Journal = Mapping[tuple[str, str, str], Entry]
+
 
 @frozen(kw_only=True)
 class Witnesses:
@@ -42,11 +45,11 @@ class Witnesses:
 
     Attributes:
         acceptor: what networks are told about the demo shop.
-        journals: what each simulated network wrote down of them, by RRN.
+        journals: what each simulated network wrote down of them.
     """
 
     acceptor: Acceptor
-    journals: Mapping[str, Mapping[str, Entry]]
+    journals: Mapping[str, Journal]
 
 
 async def tell(context: StackContext, merchant: Credentials, console: Console) -> list[Told]:
@@ -92,10 +95,14 @@ async def gather_witnesses(
     return Witnesses(acceptor=Acceptor.of(shop), journals=journals)
 
 
-def read_by_rrn(path: Path, rrns: frozenset[str]) -> Mapping[str, Entry]:
+def read_by_rrn(path: Path, rrns: frozenset[str]) -> Journal:
     """What a journal says of these RRNs; one that cannot be read says nothing, and it will show."""
     try:
-        return {entry.rrn: entry for entry in read_journal(path) if entry.rrn in rrns}
+        return {
+            (entry.rrn, entry.stan, entry.de7): entry
+            for entry in read_journal(path)
+            if entry.rrn in rrns
+        }
     except (OSError, JournalError):
         return {}
 
@@ -113,31 +120,41 @@ def show_story(told: Told, context: StackContext, witnesses: Witnesses, console:
     for line in timeline_lines(payment):
         console.print(line, soft_wrap=True)
     problems = [told.problem] if told.problem else []
-    for transaction in payment.transactions():
-        for attempt in transaction.attempts:
-            problems += _show_attempt(told, attempt, context, witnesses, console)
+    transactions = payment.transactions()
+    for transaction in transactions:
+        for attempt in _shown(transaction.attempts):
+            network = context.settings.networks[attempt.network]
+            circumstances = Circumstances(
+                card=story.card,
+                acquirer_id=network.acquirer_id,
+                acceptor=witnesses.acceptor,
+                dialect=load_dialect(network.dialect),
+            )
+            exchange = rebuild(attempt, transaction, transactions, circumstances)
+            console.print()
+            console.print(message_table(attempt, exchange, circumstances.dialect))
+            problems += _hear(attempt, exchange, witnesses, console)
     verdict = "; ".join(problems)
     console.print(f"WRONG: {verdict}" if verdict else f"ended as told: {payment.intent.status}")
     return evolve(told, problem=verdict)
 
 
-def _show_attempt(
-    told: Told, attempt: Attempt, context: StackContext, witnesses: Witnesses, console: Console
+def _shown(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """All messages but the inquiries before the last: they differ in nothing but their numbers."""
+    inquiries = [attempt for attempt in attempts if attempt.kind == "inquiry"]
+    return [attempt for attempt in attempts if attempt not in inquiries[:-1]]
+
+
+def _hear(
+    attempt: Attempt, exchange: Exchange, witnesses: Witnesses, console: Console
 ) -> list[str]:
-    network = context.settings.networks[attempt.network]
-    dialect = load_dialect(network.dialect)
-    exchange = rebuild(
-        attempt,
-        card=told.story.card,
-        acquirer_id=network.acquirer_id,
-        acceptor=witnesses.acceptor,
-        dialect=dialect,
-    )
-    console.print()
-    console.print(message_table(attempt, exchange, dialect))
+    """Print what the network wrote down of a message, and say where that is another one."""
     if attempt.network not in witnesses.journals:  # a real network keeps its own to itself
         return []
-    entry = witnesses.journals[attempt.network].get(attempt.rrn)
+    if attempt.kind == "inquiry":  # decides nothing, so nothing is written down
+        return []
+    numbers = (attempt.rrn, attempt.stan, attempt.de7)
+    entry = witnesses.journals[attempt.network].get(numbers)
     if entry is not None:
         console.print(f"{attempt.network}'s own journal: decided {say_decision(entry)}")
     return _compare(attempt, exchange, entry)
@@ -145,7 +162,7 @@ def _show_attempt(
 
 def _compare(attempt: Attempt, exchange: Exchange, entry: Entry | None) -> list[str]:
     if entry is None:
-        return [f"{attempt.network} has no record of RRN {attempt.rrn}"]
+        return [f"{attempt.network} has no record of RRN {attempt.rrn}, STAN {attempt.stan}"]
     wrong = disagreements(exchange.request, entry)
     return [f"{attempt.network} received another {', '.join(wrong)}"] if wrong else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,9 +40,9 @@ INQUIRY = {"kind": "inquiry", "mti": "0600"}
 REVERSAL = {"kind": "reversal", "mti": "0420", "stan": "000130"}
 
 
-def intent(status: str) -> PaymentIntent:
+def intent(status: str, **changes: Any) -> PaymentIntent:
     """An intent of 24.99 USD in a status."""
-    return PaymentIntent(
+    fresh = PaymentIntent(
         id=INTENT,
         amount_in_cents=2499,
         currency="usd",
@@ -64,17 +65,25 @@ def intent(status: str) -> PaymentIntent:
         created_at=STARTED_AT,
         updated_at=STARTED_AT,
     )
+    return replace(fresh, **changes)
 
 
-def payment(status: str, *steps: tuple[str, dict[str, Any]]) -> Payment:
+def payment(
+    status: str, *steps: tuple[str, dict[str, Any]], mti: str = "0200", **changes: Any
+) -> Payment:
     """A payment that was created, sent, and then went the steps given: (event type, data).
 
-    A type without a dot is a status of the intent; data is what differs from the charge's own.
+    A type without a dot is a status of the intent; data is what differs from the charge's own,
+    `transaction` among it. `changes` are of the intent.
     """
+    charge = CHARGE | {"mti": mti}
     told: list[tuple[str, str, str | None, dict[str, Any]]] = [
         ("created", "api", None, MONEY),
-        ("processing", "api", TRANSACTION, CHARGE | {"transactionStatus": "pending"}),
-        *((kind, "switch", TRANSACTION, CHARGE | data) for kind, data in steps),
+        ("processing", "api", TRANSACTION, charge | {"transactionStatus": "pending"}),
+        *(
+            (kind, "switch", str(data.get("transaction", TRANSACTION)), charge | data)
+            for kind, data in steps
+        ),
     ]
     events = tuple(
         TimelineEvent(
@@ -88,7 +97,7 @@ def payment(status: str, *steps: tuple[str, dict[str, Any]]) -> Payment:
         )
         for number, (kind, actor, transaction, data) in enumerate(told, start=1)
     )
-    return Payment(intent(status), events)
+    return Payment(intent(status, **changes), events)
 
 
 def approved() -> Payment:
@@ -129,4 +138,52 @@ def reversed_() -> Payment:
         ("transaction.reversing", REVERSAL | {"transactionStatus": "reversing"}),
         ("attempt.ended", REVERSAL | undone | {"result": "approved", "sends": 2}),
         ("payment_failed", undone | {"result": "reversed"}),
+    )
+
+
+def held() -> Payment:
+    """Authorized, to be captured."""
+    return payment("authorized", ("authorized", APPROVED), mti="0100", amount_capturable=2499)
+
+
+def captured() -> Payment:
+    """A part was captured, the rest released."""
+    capture = {
+        "transaction": "txn_0000000000000000000002",
+        "transactionType": "capture",
+        "amountInCents": 1999,
+        "mti": "0220",
+        "stan": "000140",
+    }
+    release = {**capture, "kind": "release", "mti": "0420", "stan": "000141", "amountInCents": 2499}
+    done = {"transactionStatus": "succeeded", "result": "approved", "responseCode": "00"}
+    return payment(
+        "succeeded",
+        ("authorized", APPROVED),
+        ("processing", capture | {"transactionStatus": "pending"}),
+        ("succeeded", capture | done),
+        ("attempt.started", release | {"transactionStatus": "succeeded"}),
+        ("attempt.ended", release | done),
+        mti="0100",
+        amount_captured=1999,
+    )
+
+
+def refunded() -> Payment:
+    """Paid, and a part given back, under an RRN of its own."""
+    refund = {
+        "transaction": "txn_0000000000000000000003",
+        "transactionType": "refund",
+        "amountInCents": 500,
+        "stan": "000150",
+        "rrn": "00253HVJ6Z4D",
+    }
+    done = {"transactionStatus": "succeeded", "result": "approved", "responseCode": "00"}
+    return payment(
+        "succeeded",
+        ("succeeded", APPROVED),
+        ("transaction.created", refund | {"transactionStatus": "pending"}),
+        ("payment_intent.partially_refunded", refund | done),
+        amount_captured=2499,
+        amount_refunded=500,
     )

@@ -59,4 +59,4 @@ def test_only_the_messages_asked_for_are_kept(tmp_path: Path) -> None:
     for entry in (ENTRY, other):
         with path.open("a") as file:
             file.write("\t".join(str(column) for column in msgspec.structs.astuple(entry)) + "\n")
-    assert read_by_rrn(path, WANTED) == {ENTRY.rrn: ENTRY}
+    assert read_by_rrn(path, WANTED) == {(ENTRY.rrn, ENTRY.stan, ENTRY.de7): ENTRY}
