@@ -86,7 +86,11 @@ async def find_attempts(
 
 
 async def newest_attempt(runner: Runner, owner: str) -> tuple[bytes, str] | None:
-    """Id and RRN of an owner's newest attempt: RRNs go on above it, whatever the clock says."""
+    """Id of an owner's newest attempt, and the newest RRN that it drew, or empty.
+
+    Both go on above, whatever the clock says. They need not be of one attempt: a reversal or an
+    inquiry carries the RRN of what it follows.
+    """
     rows = (await runner.run(_NEWEST, [text_(owner)])).rows()
     return rows[0] if rows else None
 

@@ -22,8 +22,23 @@ ORDER BY a.id
 LIMIT $3::bigint
 
 -- name: newest_attempt
--- The newest attempt of an owner, if any: its id and RRN. $1 owner.
-SELECT a.id, a.rrn FROM attempts AS a WHERE a.owner = $1::text ORDER BY a.id DESC LIMIT 1
+-- The newest attempt of an owner, if any: its id, and the newest RRN that was drawn with one. What
+-- follows a payment carries an RRN that may be weeks old; only the requests of charges,
+-- verifications and refunds begin a life of their own. $1 owner.
+SELECT
+    newest.id,
+    coalesce(
+        (
+            SELECT b.rrn FROM attempts AS b
+            WHERE b.owner = $1::text AND b.kind = 'request' AND b.mti IN ('0100', '0200')
+            ORDER BY b.id DESC
+            LIMIT 1
+        ),
+        ''
+    ) AS rrn
+FROM (
+    SELECT a.id FROM attempts AS a WHERE a.owner = $1::text ORDER BY a.id DESC LIMIT 1
+) AS newest
 
 -- name: find_attempts
 -- Attempts by the numbers of an answer: found ones only, with their place. $1 owner of the first

@@ -10,6 +10,7 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from ledger.deciding.records import Plan
 from ledger.errors import RetryableError, RowError
 from ledger.ids import lowest_id_at, uuid7_time_us
 from ledger.leases import LeaseLostError, begin_epoch, note_recovered
@@ -23,7 +24,7 @@ from ledger.recovery import (
     open_attempts,
     unknown_outcome,
 )
-from tests.support.deciding import Decide, reverse
+from tests.support.deciding import Decide, attempt, new_transaction, reverse
 from tests.support.ledger import IDS, NOW_US, charge, intent, outcome
 
 if TYPE_CHECKING:
@@ -95,6 +96,29 @@ async def test_recovery_finds_attempts_without_outcome(ledger: LedgerHarness) ->
     assert await open_attempts(session, ledger.switch) == []
     assert await newest_attempt(session, ledger.switch) == (rows[5].attempt_id, rows[5].rrn)
     assert await newest_attempt(session, "somebody else") is None
+
+
+async def test_the_newest_rrn_is_of_the_newest_request(ledger: LedgerHarness) -> None:
+    """What follows a payment has a newer id and an older RRN; a refund draws one of its own."""
+    session = await ledger.connect()
+    first, second = [
+        charge(of, rrn=f"0NEW0000000{n}") for n, of in enumerate(await ledger.created(2))
+    ]
+    await ledger.charges.record([first, second], lane="fast")
+    await ledger.outcomes.settle([outcome(first), outcome(second, "unknown")])
+    reversal, reverses = reverse(second)
+    await ledger.decisions.run([Decide(second.intent_id, reverses)])
+    assert await newest_attempt(session, ledger.switch) == (reversal.attempt_id, second.rrn)
+    late = attempt(first.transaction_id, "inquiry", rrn=first.rrn)
+    await ledger.decisions.run([Decide(first.intent_id, lambda _: Plan(attempts=[late]))])
+    assert await newest_attempt(session, ledger.switch) == (late.attempt_id, second.rrn)
+    refund = new_transaction("refund", 1)
+    asks = attempt(refund.transaction_id, mti="0200", amount_minor=1, rrn="0NEW00000009")
+    plan = Plan(
+        intent={"refund_pending_minor": 1}, transactions=[refund], attempts=[asks], value=True
+    )
+    assert await ledger.decisions.run([Decide(first.intent_id, lambda _: plan)]) == [True]
+    assert await newest_attempt(session, ledger.switch) == (asks.attempt_id, asks.rrn)
 
 
 async def test_a_recovered_attempt_s_own_answer_comes_as_its_resolution(
