@@ -94,7 +94,9 @@ def expected_at(name: str) -> str:
 def parse_text(path: Path, text: str, declared: Any, source: str) -> Any:
     """Read a setting written as text (environment, command line) as its declared type."""
     if get_origin(declared) is tuple:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        element = get_args(declared)[0]
+        return [_convert(path, part, element, source, strict=False) for part in parts]
     return _convert(path, text, declared, source, strict=False)
 
 
@@ -123,7 +125,7 @@ def _describe(name: str, declared: Any) -> str:
     if get_origin(declared) is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(declared))
     if get_origin(declared) is tuple:
-        return "a list of texts"
+        return "a list of texts" if get_args(declared)[0] is str else "a list of numbers"
     nouns: Mapping[Any, str] = {
         int: "a whole number",
         float: "a number",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -80,6 +81,7 @@ def load_settings(
     settings = msgspec.convert(tree, Settings)
     _check_ordered_pairs(tree, sources)
     _check_lease(settings, sources)
+    _check_inquiries(settings, sources)
     check_live(settings)
     return settings
 
@@ -176,6 +178,18 @@ def _check_lease(settings: Settings, sources: Mapping[leaves.Path, str]) -> None
     source = next((sources["switch", n] for n in names if ("switch", n) in sources), "default")
     reason = "must exceed lease_heartbeat_s and lease_margin_s together"
     raise SettingsError("switch.lease_ttl_s", source, reason)
+
+
+def _check_inquiries(settings: Settings, sources: Mapping[leaves.Path, str]) -> None:
+    """Inquiries are asked one after the other, and before their window ends."""
+    for name, network in settings.networks.items():
+        times = (0.0, *network.inquiry_times_s, network.inquiry_window_s)
+        if all(earlier < later for earlier, later in pairwise(times)):
+            continue
+        path = ("networks", name, "inquiry_times_s")
+        source = sources.get(path) or sources.get((*path[:2], "inquiry_window_s"), "default")
+        reason = "must rise from above 0, and stay below inquiry_window_s"
+        raise SettingsError(leaves.dotted(path), source, reason)
 
 
 def _expand(section: leaves.Path, tree: dict[str, Any]) -> list[leaves.Path]:

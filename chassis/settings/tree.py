@@ -120,6 +120,19 @@ class Network(Section, frozen=True):
     send_timeout_s: float = 5.0  # a peer that does not read for so long loses the link
     keep_alives_per_minute_max: int = 120  # zero-length frames; two a second is a flood
     outbox_frames_max: int = 4_096  # a full outbox closes its link
+    # What becomes of an outcome that nobody knows; empty: what the dialect says.
+    unknown_policy: Literal["", "inquire_then_reverse", "reverse"] = ""
+    inquiry_times_s: tuple[float, ...] = (1.0, 3.0, 8.0)  # after the doubt began
+    inquiry_window_s: float = 30.0  # then it is reversed
+    authorization_s: float = 604_800.0  # seven days to capture what was authorized
+    # Store-and-forward. The first wait is at most the minimum; each further one may be twice as
+    # long, up to the maximum.
+    saf_repeat_min_s: float = 5.0
+    saf_repeat_max_s: float = 300.0
+    saf_alarm_sends: int = 6  # without an acknowledgment; then somebody should look
+    saf_slow_s: float = 3_600.0  # between sendings from then on, for ever
+    saf_drain_per_s: float = 500.0  # after an outage; live traffic goes first
+    saf_window_share: float = 0.25  # of the window, for advices and inquiries; the rest is live
     simulate: bool = True  # `turnout up` starts network_sim for it
     codec: Literal["compiled", "pyiso8583"] = "compiled"  # of the simulator
 
@@ -170,6 +183,11 @@ class Switch(Section, frozen=True):
     sweep_interval_s: float = 5.0
     sweep_batch_max: int = 500
     charges_per_intent_max: int = 10
+    operations_batch_max: int = 64  # decisions a transaction: its locks are held for 2 round trips
+    decisions_max: int = 32_768  # that wait for theirs: what the links' windows can answer at once
+    queue_poll_s: float = 0.5  # how late a repeat, an inquiry or an operator's word may be noticed
+    queue_batch_max: int = 256  # due rows of a queue that are looked at together
+    declined_cards_max: int = 500_000  # remembered for the rules on trying again: 150 bytes each
     processes: int = 1  # switches on this machine, each with links and a shard of the merchants
     lease_ttl_s: float = 10.0  # a switch without a heartbeat for so long has lost its lease
     lease_heartbeat_s: float = 2.0  # a lease outlives three that fail, and the margin

@@ -81,6 +81,12 @@ def test_the_file_can_add_a_network(tmp_path: Path) -> None:
         ("TURNOUT_API__HEAD_TIMEOUT_S", "2.5", ("api", "head_timeout_s"), 2.5),
         ("TURNOUT_API__HEAD_TIMEOUT_S", "2", ("api", "head_timeout_s"), 2.0),
         ("TURNOUT_NETWORKS__VSIM__BINS", "4, 51,,", ("networks", "vsim", "bins"), ["4", "51"]),
+        (
+            "TURNOUT_NETWORKS__VSIM__INQUIRY_TIMES_S",
+            "0.5, 2",
+            ("networks", "vsim", "inquiry_times_s"),
+            [0.5, 2.0],
+        ),
         ("TURNOUT_LOG__FORMAT", "json", ("log", "format"), "json"),
     ],
 )
@@ -137,6 +143,21 @@ def test_other_variables_are_not_read() -> None:
             "[networks.msim]\nreconnect_max_s = 0.1",
             "networks.msim.reconnect_min_s",
             "must not exceed reconnect_max_s",
+        ),
+        (
+            "[networks.vsim]\ninquiry_times_s = ['1']",
+            "networks.vsim.inquiry_times_s",
+            "a list of numbers",
+        ),
+        (
+            "[networks.vsim]\ninquiry_times_s = [3, 1]",
+            "networks.vsim.inquiry_times_s",
+            "must rise",
+        ),
+        (
+            "[networks.vsim]\ninquiry_window_s = 8",
+            "networks.vsim.inquiry_times_s",
+            "below inquiry_window_s",
         ),
         (
             "[switch]\nlease_ttl_s = 4",
