@@ -71,12 +71,13 @@ class Transactions:
         intent_id = intent_id_of(call)
         key = posting_key(request)
         body = read_transaction(request.body)
-        if call.intent is not None and not isinstance(body, ChargeIntent):
+        by_browser = call.intent is not None
+        if by_browser and type(body) is not ChargeIntent:
             raise ProblemError(Problem("scope_not_allowed", "a browser may charge, nothing else"))
         digest = key_digest(
             merchant.merchant_id,
             live=merchant.live,
-            intent_id=b"" if call.intent is None else intent_id,
+            intent_id=intent_id if by_browser else b"",
             key=key,
         )
         deliver = delivery(call, self._done)
@@ -92,7 +93,7 @@ class Transactions:
             key_digest=digest,
             request_hash=request_hash(request),
             request_id=call.exchange.request_id,
-            operation="verification" if isinstance(body, VerifyIntent) else "charge",
+            operation="verification" if type(body) is VerifyIntent else "charge",
         )
         self.charging.submit(charge, deliver)
 
