@@ -26,6 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hsm": ("stack.commands.hsm:hsm", "List keys; load a network's key-exchange key."),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
+    "certify": (
+        "certification.commands:certify",
+        "Play the certification catalog; or judge an acquirer.",
+    ),
 }
 HIDDEN: dict[str, tuple[str, str]] = {
     "serve": ("stack.commands.serve:serve", "Run one process; started by the supervisor only."),

@@ -124,6 +124,7 @@ async def stack_in(
     overrides: Mapping[str, str] = MappingProxyType({}),
     *,
     under: Sequence[str] = (),
+    config: Path | None = None,
 ) -> AsyncIterator[TemporaryStack]:
     """Run a stack on `<folder>/data`, which may hold an earlier one's, and leave it there.
 
@@ -131,6 +132,7 @@ async def stack_in(
         folder: exists, and is open to other users; `up.log` is written there too.
         overrides: settings by dotted key, as text.
         under: a program and its arguments to become the stack by exec, such as `unshare --user`.
+        config: a settings file, the only place where networks can be added.
 
     Raises:
         TemporaryStackError: it did not become ready.
@@ -138,7 +140,7 @@ async def stack_in(
     data_dir, log_file = folder / "data", folder / "up.log"
     with log_file.open("wb") as log:
         process = await trio.lowlevel.open_process(
-            [*under, *_command(data_dir, overrides)],
+            [*under, *_command(data_dir, overrides, config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,
@@ -159,9 +161,11 @@ async def stack_in(
             stack.exit_code = exit_code
 
 
-def _command(data_dir: Path, overrides: Mapping[str, str]) -> list[str]:
+def _command(data_dir: Path, overrides: Mapping[str, str], config: Path | None) -> list[str]:
     command = [sys.executable, "-P", "-m", "turnout", "up", "--free-ports", "--stop-on-eof"]
     command += ["--data-dir", str(data_dir)]
+    if config is not None:
+        command += ["--config", str(config)]
     for key, value in overrides.items():
         command += ["--set", f"{key}={value}"]
     return command

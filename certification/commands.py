@@ -1,0 +1,110 @@
+"""`turnout certify`: play the catalog, or judge somebody else's acquirer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+EXIT_FAULT: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_CANNOT_START: Final = 3
+_SEED_BITS: Final = 31
+
+
+@click.command()
+@click.option("--only", metavar="IDS", help="Cases to play, such as TL*,RV11.")
+@click.option("--seed", type=int, help="Replays the order and the draws of an earlier run.")
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0.02, max=1.0),
+    help="What the timers are multiplied by.  [default: 0.2]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report there."
+)
+@click.option("--keep", is_flag=True, help="Leave the data directories behind.")
+@click.option("--list", "list_only", is_flag=True, help="List the cases and play none.")
+@click.option("--peer", is_flag=True, help="Judge an acquirer that calls, from the wire alone.")
+@click.option("--listen", type=click.IntRange(0, 65_535), help="Where the acquirer calls (--peer).")
+@click.option("--dialect", metavar="NAME|FILE", default="net87b", help="Of the acquirer (--peer).")
+@click.option(
+    "--certs",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of ca.pem, network.pem, network.key; made where it is empty (--peer).",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for what the acquirer was asked to send (--peer).",
+)
+def certify(
+    *,
+    only: str | None,
+    seed: int | None,
+    scale: float | None,
+    as_json: bool,
+    html: Path | None,
+    keep: bool,
+    list_only: bool,
+    peer: bool,
+    listen: int | None,
+    dialect: str,
+    certs: Path | None,
+    wait_s: float,
+) -> None:
+    """Play the certification catalog against a stack of its own, or judge an acquirer (--peer).
+
+    Exit status 1 when a case fails, 2 when --only names none, 3 when the stack does not start.
+    """
+    from certification import certify as running  # noqa: PLC0415  --help must not wait
+    from certification.registry import UnknownCaseError, load_table, select  # noqa: PLC0415
+
+    try:
+        rows = select(load_table(), _patterns(only))
+    except UnknownCaseError as error:
+        click.echo(f"turnout certify: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    if list_only:
+        for row in rows:
+            click.echo(f"{row.id:6} {row.purpose}")
+        return
+    if peer and listen is None:
+        click.echo("turnout certify: --peer needs --listen PORT", err=True)
+        sys.exit(EXIT_USAGE)
+    order = running.Order(
+        rows=rows,
+        seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
+        factor=scale,
+        keep=keep,
+    )
+    try:
+        if peer:
+            place = running.PeerPlace(
+                port=listen or 0, dialect=dialect, certificates=certs, wait_s=wait_s
+            )
+            summary, page = running.certify_peer(order, place)
+        else:
+            summary, page = running.certify_switch(order)
+    except running.CannotStartError as error:
+        click.echo(f"turnout certify: {error}", err=True)
+        sys.exit(EXIT_CANNOT_START)
+    if html is not None:
+        html.write_text(page, "utf-8")
+    if as_json:
+        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"{summary['passed']} passed, {summary['failed']} failed")
+    sys.exit(EXIT_FAULT if summary["failed"] else 0)
+
+
+def _patterns(only: str | None) -> list[str]:
+    return [each.strip() for each in (only or "").split(",") if each.strip()]

@@ -1,0 +1,161 @@
+"""The table of cases, and which function plays each id.
+
+The table is `catalog.toml`, so that what is certified can be read without reading code. A suite
+module registers one function an id by `@case("AU01")`; an id without a function is listed all the
+same, and fails: a case that does not run proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from importlib import import_module, resources
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+import attrs
+import msgspec
+
+if TYPE_CHECKING:
+    from certification.desk import Desk
+    from certification.peer import PeerDesk
+
+SUITES: Final = (
+    "tls",
+    "sessions",
+    "authorizations",
+    "captures",
+    "reversals",
+    "inquiries",
+    "matching",
+    "framings",
+    "malformed",
+    "keys",
+    "availability",
+    "totals",
+)
+CASE_TIMEOUT_S: Final = 120.0  # on a busy machine; the longest case waits for backed-off repeats
+
+Play = Callable[["Desk"], Awaitable[None]]
+PeerPlay = Callable[["PeerDesk"], Awaitable[None]]
+Messages = Literal["single", "dual"]
+PlayT = TypeVar("PlayT", bound=Play)
+PeerPlayT = TypeVar("PeerPlayT", bound=PeerPlay)
+
+
+class UnknownCaseError(ValueError):
+    """A pattern names no case."""
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of the table."""
+
+    id: str
+    purpose: str
+    stimulus: str
+    expected: str
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    cases: tuple[Row, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Script:
+    """How a case is played.
+
+    Attributes:
+        play: the case itself.
+        messages: whether its network is single- or dual-message.
+        connections: of the switch to its network.
+        alone: it stops or kills processes, so it needs a stack of its own.
+        settings: of its network, over the profile's.
+        stack: of the whole stack, by dotted key; only of a case that is alone.
+        up: whether its network accepts the switch before the case begins.
+    """
+
+    play: Play
+    messages: Messages = "single"
+    connections: int = 1
+    alone: bool = False
+    settings: dict[str, object] = attrs.field(factory=dict)
+    stack: dict[str, str] = attrs.field(factory=dict)
+    up: bool = True
+
+
+_scripts: dict[str, Script] = {}
+_peer_plays: dict[str, PeerPlay] = {}
+
+
+def case(
+    case_id: str,
+    *,
+    messages: Messages = "single",
+    connections: int = 1,
+    alone: bool = False,
+    settings: dict[str, object] | None = None,
+    stack: dict[str, str] | None = None,
+    up: bool = True,
+) -> Callable[[PlayT], PlayT]:
+    """Register the function of one id; see `Script`."""
+
+    def register(play: PlayT) -> PlayT:
+        if case_id in _scripts:
+            raise ValueError(f"case {case_id} has two functions")
+        _scripts[case_id] = Script(
+            play=play,
+            messages=messages,
+            connections=connections,
+            alone=alone,
+            settings=settings or {},
+            stack=stack or {},
+            up=up,
+        )
+        return play
+
+    return register
+
+
+def peer_case(case_id: str) -> Callable[[PeerPlayT], PeerPlayT]:
+    """Register how an id is judged from the wire alone."""
+
+    def register(play: PeerPlayT) -> PeerPlayT:
+        if case_id in _peer_plays:
+            raise ValueError(f"case {case_id} has two functions for peers")
+        _peer_plays[case_id] = play
+        return play
+
+    return register
+
+
+def load_table() -> tuple[Row, ...]:
+    """Every case there is, in the order of the catalog."""
+    text = resources.files(__package__).joinpath("catalog.toml").read_text("utf-8")
+    return msgspec.toml.decode(text, type=_Table).cases
+
+
+def scripts() -> dict[str, Script]:
+    """The cases that are played against the switch."""
+    for name in SUITES:
+        import_module(f"certification.suites.{name}")
+    return _scripts
+
+
+def peer_plays() -> dict[str, PeerPlay]:
+    """The cases that can be judged from the wire."""
+    import_module("certification.peer_cases")
+    return _peer_plays
+
+
+def select(rows: Iterable[Row], patterns: Sequence[str]) -> list[Row]:
+    """The rows whose id fits one of the patterns, such as `TL*`; all of them without patterns.
+
+    Raises:
+        UnknownCaseError: a pattern fits nothing.
+    """
+    listed = list(rows)
+    if not patterns:
+        return listed
+    for pattern in patterns:
+        if not any(fnmatchcase(row.id, pattern) for row in listed):
+            raise UnknownCaseError(f"no case is called {pattern}")
+    return [row for row in listed if any(fnmatchcase(row.id, pattern) for pattern in patterns)]

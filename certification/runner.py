@@ -1,0 +1,173 @@
+"""Playing the cases: groups of stacks, cases side by side, a result for each id that was asked for.
+
+Whatever happens, each id gets a result. A case passes only if its function returned and every
+invariant holds at its end; one that did not run is failed.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any, Final, Literal
+
+import attrs
+import trio
+
+from certification.bench import Bench, in_groups, open_bench
+from certification.desk import CaseFailedError, Desk
+from certification.invariants import check_all
+from certification.registry import CASE_TIMEOUT_S, Row, Script, scripts
+from certification.trace import shown
+
+AT_ONCE_MAX: Final = 16  # cases side by side on one stack: more would only wait for the CPU
+STACKS_AT_ONCE_MAX: Final = 2  # a stack is six processes
+STACK_REASON_MAX: Final = 1_000  # characters of why a stack did not start
+EVIDENCE_MAX: Final = 40  # lines of a case's evidence
+
+Outcome = Literal["passed", "failed", "not_applicable"]
+Tell = Callable[["Result"], None]
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What became of one case."""
+
+    row: Row
+    result: Outcome
+    seconds: float
+    evidence: Sequence[str]
+    wire: Sequence[str] = ()
+    never_ran: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """As `turnout certify --json` has it."""
+        return {
+            "id": self.row.id,
+            "result": self.result,
+            "seconds": round(self.seconds, 3),
+            "evidence": list(self.evidence),
+        }
+
+
+def failed(row: Row, reason: str) -> Result:
+    """The result of a case that was not played to its end."""
+    return Result(row=row, result="failed", seconds=0.0, evidence=[f"✗ {reason}"], never_ran=True)
+
+
+async def run_cases(
+    rows: Sequence[Row], *, factor: float, seed: int, keep: bool, tell: Tell
+) -> list[Result]:
+    """Play the cases of these rows; one result each, in the order of the rows.
+
+    Args:
+        rows: of the table.
+        factor: multiplies the timers.
+        seed: the order of the cases and whatever they draw.
+        keep: leave the data directories behind.
+        tell: called with each result as it is known.
+    """
+    known = scripts()
+    results: dict[str, Result] = {}
+
+    def record(result: Result) -> None:
+        results[result.row.id] = result
+        tell(result)
+
+    by_id = {row.id: row for row in rows}
+    for row in rows:
+        if row.id not in known:
+            record(failed(row, "there is no function for this case: it did not run"))
+    playable = {row.id: known[row.id] for row in rows if row.id in known}
+    stacks = trio.CapacityLimiter(STACKS_AT_ONCE_MAX)
+
+    async def play_group(group: Mapping[str, Script]) -> None:
+        async with stacks:
+            try:
+                async with open_bench(group, factor=factor, seed=seed, keep=keep) as bench:
+                    await _play_group(bench, group, by_id, record)
+            except* Exception as problem:  # noqa: BLE001  one stack must not end the others
+                reason = "; ".join(str(leaf)[-STACK_REASON_MAX:] for leaf in _leaves(problem))
+                for case_id in group:
+                    if case_id not in results:
+                        record(failed(by_id[case_id], f"its stack did not start: {reason}"))
+
+    groups = in_groups(playable)
+    Random(seed).shuffle(groups)  # noqa: S311  replayable, not secret
+    async with trio.open_nursery() as nursery:
+        for group in groups:
+            nursery.start_soon(play_group, group)
+    return [results.get(row.id) or failed(row, "it did not run") for row in rows]
+
+
+async def _play_group(
+    bench: Bench, group: Mapping[str, Script], by_id: Mapping[str, Row], record: Tell
+) -> None:
+    order = list(group)
+    Random(bench.seed).shuffle(order)  # noqa: S311  replayable, not secret
+    limiter = trio.CapacityLimiter(AT_ONCE_MAX)
+
+    async def one(case_id: str) -> None:
+        async with limiter:
+            record(await _play(bench, by_id[case_id], group[case_id]))
+
+    async with trio.open_nursery() as nursery:
+        for case_id in order:
+            nursery.start_soon(one, case_id)
+
+
+async def _play(bench: Bench, row: Row, script: Script) -> Result:
+    began = trio.current_time()
+    desk: Desk | None = None
+    problems: list[str] = []
+    try:
+        with trio.fail_after(CASE_TIMEOUT_S):
+            async with trio.open_nursery() as nursery:
+                desk = bench.desk(row.id, nursery)
+                if script.up:
+                    await desk.network.signed_on(script.connections)
+                await script.play(desk)
+                problems += await _invariants(desk)
+                nursery.cancel_scope.cancel()
+    except* CaseFailedError as group:
+        problems += [str(error) for error in _leaves(group)]
+    except* Exception as group:  # noqa: BLE001  a broken case must not end the others
+        problems += [_place(error) for error in _leaves(group)]
+    network = bench.networks[row.id]
+    network.clear()
+    seen = list(desk.evidence) if desk is not None else []
+    evidence = [f"✗ {problem}" for problem in problems] + seen[:EVIDENCE_MAX]
+    return Result(
+        row=row,
+        result="failed" if problems else "passed",
+        seconds=trio.current_time() - began,
+        evidence=evidence,
+        wire=shown(network.trace),
+    )
+
+
+async def _invariants(desk: Desk) -> list[str]:
+    found = check_all(await desk.rest())
+    problems = [f"{name}: {text}" for name, violations in found.items() for text in violations]
+    if not problems:
+        desk.saw(f"{', '.join(found)} hold")
+    return problems
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+def _place(error: BaseException) -> str:
+    """What went wrong and where in the case, without what the message may hold."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "certification" in frame.filename
+    ]
+    at = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    text = str(error)[:300]
+    return f"{type(error).__name__}{at}{': ' + text if text else ''}"
