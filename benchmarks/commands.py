@@ -74,6 +74,11 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
         ),
     ),
     (
+        "decisions",
+        "Refunds decided under their intents' locks, by batch size.",
+        (_number("steps", "Refunds a figure."), _ROUNDS),
+    ),
+    (
         "api",
         "Signed requests: intents read, intents created.",
         (_SECONDS, _CONNECTIONS, _KEEP),

@@ -39,6 +39,7 @@ from chassis.log import get_logger
 from chassis.settings.tree import Ledger, Supervisor
 from ledger.charges import ChargeCommitter
 from ledger.connection import Connection
+from ledger.deciding.committer import DecisionCommitter
 from ledger.dsn import hot_settings
 from ledger.embedded import EmbeddedPostgres
 from ledger.ids import UUID7Source
@@ -96,6 +97,7 @@ class Workplace:
     intents: Intents
     charges: ChargeCommitter
     outcomes: OutcomeCommitter
+    decisions: DecisionCommitter
 
 
 def run(
@@ -149,13 +151,13 @@ def run(
 async def _measure(
     folder: Path, charges: int, rounds: int, batch: int, preload: int
 ) -> tuple[dict[str, str], list[Round]]:
-    async with _workplace(folder) as place:
+    async with workplace(folder) as place:
         facts = durability(place.postgres.superuser_dsn(), folder)
         progress(f"bench ledger: loading {preload:,} charges")
-        await _through_both(place, await _prepared(place, preload), batch)
+        await through_both(place, await prepared(place, preload), batch)
         measured = []
         for number in range(1, rounds + 1):
-            rows = await _prepared(place, charges)
+            rows = await prepared(place, charges)
             measured.append(await _round(place, rows, batch))
             progress(
                 f"bench ledger: round {number} of {rounds}: "
@@ -166,7 +168,8 @@ async def _measure(
 
 
 @asynccontextmanager
-async def _workplace(folder: Path) -> AsyncIterator[Workplace]:
+async def workplace(folder: Path) -> AsyncIterator[Workplace]:
+    """A migrated ledger on a Postgres of its own, with a lease and committers."""
     settings = Ledger()
     uid = Supervisor().uid_base if os.geteuid() == 0 else None
     postgres = EmbeddedPostgres(
@@ -196,14 +199,16 @@ async def _workplace(folder: Path) -> AsyncIterator[Workplace]:
             connect, lease.switch, lease.epoch, limits=settings, charges_per_intent_max=10
         )
         outcomes = OutcomeCommitter(connect, lease.switch, lease.epoch, limits=settings)
-        yield Workplace(postgres, superuser, Intents(api, limits=settings), charges, outcomes)
-        for session in (charges, outcomes, api, superuser):
+        decisions = DecisionCommitter(connect, lease.switch, lease.epoch, limits=settings)
+        intents = Intents(api, limits=settings)
+        yield Workplace(postgres, superuser, intents, charges, outcomes, decisions)
+        for session in (charges, outcomes, decisions, api, superuser):
             await session.aclose()
     finally:
         await postgres.stop()
 
 
-async def _prepared(place: Workplace, count: int) -> list[tuple[ChargeToRecord, OutcomeToRecord]]:
+async def prepared(place: Workplace, count: int) -> list[tuple[ChargeToRecord, OutcomeToRecord]]:
     """Create intents; build their charges and outcomes."""
     ids = UUID7Source(lambda: time.time_ns() // 1_000, os.urandom)
     merchants = [os.urandom(16) for _ in range(MERCHANTS)]
@@ -296,7 +301,7 @@ def _outcome(of: ChargeToRecord) -> OutcomeToRecord:
     )
 
 
-async def _through_both(
+async def through_both(
     place: Workplace, rows: Sequence[tuple[ChargeToRecord, OutcomeToRecord]], batch: int
 ) -> None:
     """Record and settle, the second commit of a batch beside the first of the next ones."""
@@ -325,7 +330,7 @@ async def _round(
     started = time.perf_counter()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(place.superuser.script, "CHECKPOINT")
-        await _through_both(place, rows, batch)
+        await through_both(place, rows, batch)
         wall_s = time.perf_counter() - started
     after = await _counters(place)
     wal, written, updated, hot, committers_s, postgres_s = (
@@ -349,10 +354,10 @@ async def _counters(place: Workplace) -> tuple[float, ...]:
     await trio.sleep(0.3)
     [(wal,)] = (await place.superuser.run(_WAL)).rows()
     [counts] = (await place.superuser.run(_ROWS)).rows()
-    return (wal, *counts, time.process_time(), _postgres_cpu_s(place.postgres))
+    return (wal, *counts, time.process_time(), postgres_cpu_s(place.postgres))
 
 
-def _postgres_cpu_s(postgres: EmbeddedPostgres) -> float:
+def postgres_cpu_s(postgres: EmbeddedPostgres) -> float:
     """Of the server and all its processes, those that have ended included."""
     pid = postgres.process_id
     if pid is None:
