@@ -92,6 +92,7 @@ class Slot(Struct, gc=False, eq=False):
     frame: bytes = b""  # as it goes on the wire; dropped once it has
     accepted_at: float = 0.0  # monotonic seconds
     deadline: float = 0.0  # monotonic seconds, from the first byte written
+    repeat: bool = False  # sent before under this key, which is settled
 
     def free(self) -> Any:
         """Give the place back and return the token.
@@ -176,12 +177,18 @@ class Correlation:
     def sent(self, slot: Slot, now: float) -> None:
         """The first byte of this message is about to be written.
 
+        A repeat carries the key of the message that it repeats, and takes its place: whatever is
+        answered from now on answers both.
+
         Raises:
             DuplicateKeyError: the answer could not be told from another's; nothing was noted.
         """
         key = slot.key
         if key in self._in_flight or key in self._answered or key in self._unknown:
-            raise DuplicateKeyError("a message with this key was sent before")
+            if not slot.repeat or key in self._in_flight:
+                raise DuplicateKeyError("a message with this key was sent before")
+            self._answered.pop(key, None)
+            self._unknown.pop(key, None)
         slot.deadline = now + self._deadline_s
         slot.frame = b""
         self._in_flight[key] = slot

@@ -168,7 +168,14 @@ class LinkGroup:
             self._changes.unpark_all()
 
     def send(
-        self, slot: Slot, key: CorrelationKey, frame: bytes, token: Any, accepted_at: float
+        self,
+        slot: Slot,
+        key: CorrelationKey,
+        frame: bytes,
+        token: Any,
+        accepted_at: float,
+        *,
+        repeat: bool = False,
     ) -> None:
         """Queue a message on its slot's link, or on another that is up; never blocks.
 
@@ -183,6 +190,7 @@ class LinkGroup:
                 minutes after an unknown one.
             accepted_at: when the payment came in, on Trio's clock; a message older than
                 `network.max_send_age_s` is not sent.
+            repeat: the message was sent before under this key, and was answered or is unknown.
 
         Raises:
             SlotError: the slot is not, or no longer, reserved.
@@ -193,6 +201,7 @@ class LinkGroup:
         slot.key = key
         slot.token = token
         slot.accepted_at = accepted_at
+        slot.repeat = repeat
         try:
             slot.frame = self._wrap(frame)
         except FrameError:

@@ -43,10 +43,12 @@ class Bench:
         self.table = Correlation(2.0, **limits)  # type: ignore[arg-type]
         self.window = Window(0, 100)
 
-    def send(self, request: Fields, now: float, token: object = None) -> Slot:
+    def send(
+        self, request: Fields, now: float, token: object = None, *, repeat: bool = False
+    ) -> Slot:
         """Note a message as sent."""
         self.window.in_flight += 1
-        slot = Slot(self.window)
+        slot = Slot(self.window, repeat=repeat)
         slot.key = correlation_key(request)
         slot.token = token
         slot.frame = b"frame"
@@ -386,3 +388,47 @@ def test_a_slot_is_given_back_once(bench: Bench) -> None:
     with pytest.raises(SlotError):
         slot.free()
     assert bench.window.in_flight == 0
+
+
+ADVICE = REQUEST | {0: "0420"}
+REPEAT = REQUEST | {0: "0421"}
+ACKNOWLEDGED = REQUEST | {0: "0430", 39: "00"}
+
+
+def test_a_repeat_takes_the_place_of_an_unknown_message(bench: Bench) -> None:
+    """0421 after a silent 0420, under the same key: its answer is in time."""
+    bench.send(ADVICE, 0.0, "first")
+    [unknown] = bench.table.expire(2.0)
+    assert isinstance(unknown, Unknown)
+    bench.send(REPEAT, 5.0, "second", repeat=True)
+    answered = bench.table.answer(ACKNOWLEDGED, 5.1, 0)
+    assert isinstance(answered, Answered)
+    assert answered.token == "second"
+    assert isinstance(bench.table.answer(ACKNOWLEDGED, 5.2, 0), Duplicate)
+
+
+def test_a_repeat_takes_the_place_of_an_answered_message(bench: Bench) -> None:
+    """0421 after a 0420 that was answered with "not now"."""
+    bench.send(ADVICE, 0.0, "first")
+    bench.table.answer(ACKNOWLEDGED | {39: "91"}, 0.1, 0)
+    bench.send(REPEAT, 5.0, "second", repeat=True)
+    answered = bench.table.answer(ACKNOWLEDGED, 5.1, 0)
+    assert isinstance(answered, Answered)
+    assert answered.token == "second"
+    assert [type(event) for event in bench.table.expire(500.0)] == []
+    bench.send(ADVICE, 501.0)  # forgotten: the key is free again
+
+
+def test_a_repeat_never_overtakes_its_message(bench: Bench) -> None:
+    """While the first sending may be answered there is no second."""
+    bench.send(ADVICE, 0.0)
+    with pytest.raises(DuplicateKeyError):
+        bench.send(REPEAT, 0.1, repeat=True)
+
+
+def test_only_a_repeat_may_use_a_key_again(bench: Bench) -> None:
+    """Anything else under a settled key is a fault."""
+    bench.send(ADVICE, 0.0)
+    bench.table.expire(2.0)
+    with pytest.raises(DuplicateKeyError):
+        bench.send(ADVICE, 2.1)
