@@ -17,10 +17,10 @@ from benchmarks.report import WrongResultsError, bench_document
 from benchmarks.workplace import UnrealStorageError
 from stack.temporary import TemporaryStackError
 
-NAMES = ("codec", "link", "hsm", "ledger", "api", "charges", "idle")
+NAMES = ("codec", "link", "hsm", "ledger", "decisions", "api", "charges", "idle")
 
 
-def test_every_benchmark_of_the_issue_has_a_command() -> None:
+def test_every_benchmark_has_a_command() -> None:
     """No more and no fewer."""
     assert set(bench.commands) == set(NAMES)
 
