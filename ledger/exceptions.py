@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from ledger.deciding.records import NewException
 from ledger.operators import check_answer, check_texts
-from ledger.pgtypes import bool_, int8_, text_, text_array, uuid_array
+from ledger.pgtypes import bool_, int8_, text_, text_array, uuid_, uuid_array
 from ledger.statements import QUERIES, Runner
 
 _OPEN: Final = QUERIES["open_exceptions"]
 _LIST: Final = QUERIES["list_exceptions"]
+_ABOUT: Final = QUERIES["exceptions_about"]
 _COUNT: Final = QUERIES["count_exceptions"]
 _CLOSE: Final = QUERIES["close_exception"]
 _decode_detail: Final = msgspec.json.Decoder(dict[str, str | int]).decode
@@ -69,6 +70,11 @@ async def list_exceptions(
     """A page of exceptions, oldest first; a short page is the last. Roles: reader, admin."""
     result = await runner.run(_LIST, [int8_(above), bool_(closed_too), int8_(limit)])
     return [_exception(row) for row in result.rows()]
+
+
+async def exceptions_about(runner: Runner, attempt_id: bytes) -> list[ExceptionRow]:
+    """What was opened about one attempt, oldest first, closed ones too. Roles: reader, admin."""
+    return [_exception(row) for row in (await runner.run(_ABOUT, [uuid_(attempt_id)])).rows()]
 
 
 async def count_exceptions(runner: Runner) -> dict[str, int]:

@@ -12,11 +12,12 @@ change no payment: what they found out is noted in the row, and the switch that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from ledger.deciding.records import SafRow
+from ledger.exceptions import ExceptionRow, exceptions_about
 from ledger.leases import LeaseLostError
 from ledger.lifecycle import SAF_RESOLUTIONS
 from ledger.operators import OperatorError, check_answer, check_texts
@@ -63,18 +64,25 @@ class OperatorAction(Struct, frozen=True):
     note: str
 
 
-class SafDetail(Struct, frozen=True):
-    """One advice with its message's numbers and what operators did about it, oldest first."""
+class SafEntry(Struct, frozen=True):
+    """One advice with its message's numbers."""
 
     row: SafRow
-    mti: str
+    mti: str  # of the first sending
     acquirer_id: str
     stan: str
     rrn: str
     de7: str
     amount_minor: int
     currency: str
-    actions: list[OperatorAction] = []
+
+
+class SafDetail(Struct, frozen=True):
+    """One advice, and what was done about it, oldest first."""
+
+    entry: SafEntry
+    actions: list[OperatorAction]
+    exceptions: list[ExceptionRow]
 
 
 async def due_saf(runner: Runner, owner: str, *, now_us: int, limit: int) -> list[SafRow]:
@@ -120,10 +128,10 @@ async def count_saf(runner: Runner) -> list[SafCount]:
 
 async def saf_list(
     runner: Runner, *, manual_only: bool = False, above: bytes = bytes(16), limit: int = 100
-) -> list[SafRow]:
+) -> list[SafEntry]:
     """A page of the queue, oldest first; a short page is the last. Roles: reader, admin, switch."""
     result = await runner.run(_LIST, [uuid_(above), bool_(manual_only), int8_(limit)])
-    return [SafRow(*row) for row in result.rows()]
+    return [_entry(row) for row in result.rows()]
 
 
 async def saf_show(runner: Runner, attempt_id: bytes) -> SafDetail | None:
@@ -131,13 +139,10 @@ async def saf_show(runner: Runner, attempt_id: bytes) -> SafDetail | None:
     shown, actions = await runner.pipeline(
         [(_SHOW, [uuid_(attempt_id)]), (_ACTIONS, [uuid_(attempt_id)])]
     )
-    if not shown.row_count:
-        return None
-    [row] = shown.rows()
-    fields = len(SafRow.__struct_fields__)
-    message = dict(zip(SafDetail.__struct_fields__[1:], row[fields:], strict=False))
-    history = [OperatorAction(*action) for action in actions.rows()]
-    return SafDetail(row=SafRow(*row[:fields]), **message, actions=history)
+    for row in shown.rows():
+        history = [OperatorAction(*action) for action in actions.rows()]
+        return SafDetail(_entry(row), history, await exceptions_about(runner, attempt_id))
+    return None
 
 
 async def saf_retry(runner: Runner, attempt_id: bytes, *, operator: str, note: str = "") -> None:
@@ -177,3 +182,8 @@ async def saf_resolve(
         _RESOLVE, [uuid_(attempt_id), text_(resolution), text_(operator), text_(note)]
     )
     check_answer(answer.column(0)[0])
+
+
+def _entry(row: tuple[Any, ...]) -> SafEntry:
+    fields = len(SafRow.__struct_fields__)
+    return SafEntry(SafRow(*row[:fields]), *row[fields:])

@@ -9,6 +9,15 @@ WHERE e.id > $1::bigint AND ($2::boolean OR e.closed_at IS NULL)
 ORDER BY e.id
 LIMIT $3::bigint
 
+-- name: exceptions_about
+-- What was opened about an attempt, closed ones too, oldest first. $1 attempt id.
+SELECT
+    e.id, e.kind, e.network, e.intent_id, e.transaction_id, e.attempt_id, e.detail, e.opened_at,
+    e.closed_at, e.closed_by, e.note
+FROM exceptions AS e
+WHERE e.attempt_id = $1::uuid
+ORDER BY e.id
+
 -- name: count_exceptions
 -- How many exceptions are open, by kind.
 SELECT e.kind, count(*) FROM exceptions AS e WHERE e.closed_at IS NULL GROUP BY e.kind

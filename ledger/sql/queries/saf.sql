@@ -45,12 +45,16 @@ GROUP BY s.network, s.kind
 ORDER BY s.network, s.kind
 
 -- name: list_saf
--- A page of the queue, oldest first. $1 only ids above this one, $2 only those that wait for an
--- operator, $3 rows at most.
+-- A page of the queue with the messages it repeats, oldest first. $1 only ids above this one, $2
+-- only those that wait for an operator, $3 rows at most.
 SELECT
     s.attempt_id, s.transaction_id, s.kind, s.network, s.due_at, s.repeats, s.manual,
-    s.resolution, s.resolved_by, s.intent_id, s.created_at, s.owner, s.epoch
+    s.resolution, s.resolved_by, s.intent_id, s.created_at, s.owner, s.epoch,
+    a.mti, a.acquirer_id, a.stan, a.rrn, a.de7, a.amount_minor, a.currency
 FROM store_and_forward AS s
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts AS b WHERE b.intent_id = s.intent_id AND b.id = s.attempt_id LIMIT 1
+) AS a
 WHERE s.attempt_id > $1::uuid AND (s.manual OR NOT $2::boolean)
 ORDER BY s.attempt_id
 LIMIT $3::bigint

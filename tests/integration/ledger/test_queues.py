@@ -21,6 +21,7 @@ from ledger.leases import LeaseLostError, begin_epoch
 from ledger.operators import OperatorError
 from ledger.saf import (
     SafCount,
+    SafDetail,
     count_saf,
     count_saf_sends,
     due_saf,
@@ -163,20 +164,42 @@ async def test_operators_see_the_queue(ledger: LedgerHarness, admin: Connection)
     await ledger.rows("DELETE FROM store_and_forward RETURNING 1")
     messages = [await _queued(ledger, row, manual=n == 1) for n, row in enumerate(rows)]
     page = await saf_list(admin, limit=2)
-    assert _ids(page) == _ids(messages[:2])
-    assert _ids(await saf_list(admin, above=page[-1].attempt_id)) == _ids(messages[2:])
-    assert _ids(await saf_list(admin, manual_only=True)) == [messages[1].attempt_id]
-    shown = await saf_show(admin, messages[1].attempt_id)
-    assert shown is not None
-    assert shown.row == (await saf_list(admin, manual_only=True))[0]
-    assert (shown.mti, shown.stan, shown.rrn, shown.amount_minor, shown.actions) == (
+    assert [entry.row.attempt_id for entry in page] == _ids(messages[:2])
+    rest = await saf_list(admin, above=page[-1].row.attempt_id)
+    assert [entry.row.attempt_id for entry in rest] == _ids(messages[2:])
+    [waiting] = await saf_list(admin, manual_only=True)
+    assert waiting == page[1]
+    assert (waiting.mti, waiting.stan, waiting.rrn, waiting.amount_minor) == (
         messages[1].mti,
         messages[1].stan,
         messages[1].rrn,
         2499,
-        [],
     )
+    assert await saf_show(admin, messages[1].attempt_id) == SafDetail(waiting, [], [])
     assert await saf_show(admin, IDS.next()) is None
+
+
+async def test_an_advice_is_shown_with_what_was_opened_about_it(
+    ledger: LedgerHarness, admin: Connection
+) -> None:
+    """Closed or not, oldest first; nothing of other attempts."""
+    messages = [await _queued(ledger, row, manual=True) for row in await ledger.charged(2)]
+    opened = [
+        NewException(kind, "vsim", attempt_id=message.attempt_id, detail={"response_code": "30"})
+        for message in messages
+        for kind in ("advice_rejected", "second_answer_approved")
+    ]
+    await open_exceptions(await ledger.connect(), opened)
+    shown = await saf_show(admin, messages[0].attempt_id)
+    assert shown is not None
+    assert [(e.kind, e.detail, e.closed_at_us) for e in shown.exceptions] == [
+        ("advice_rejected", {"response_code": "30"}, None),
+        ("second_answer_approved", {"response_code": "30"}, None),
+    ]
+    await close_exception(admin, shown.exceptions[0].number, operator="ada")
+    again = await saf_show(admin, messages[0].attempt_id)
+    assert again is not None
+    assert [e.closed_by for e in again.exceptions] == ["ada", None]
 
 
 async def test_an_operator_has_an_advice_sent_again(
@@ -242,7 +265,7 @@ async def test_operators_cannot_do_what_would_lose_money(
     shown = await saf_show(admin, message.attempt_id)
     assert shown is not None
     assert shown.actions == []
-    assert shown.row.manual
+    assert shown.entry.row.manual
 
 
 async def test_doubts_are_due_in_time(ledger: LedgerHarness, switch: Connection) -> None:
