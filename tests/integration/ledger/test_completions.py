@@ -80,6 +80,21 @@ async def test_an_acknowledgment_empties_the_queue(
     assert stored == (*moved, *said, ledger.switch, ledger.lease.epoch, 3)
 
 
+async def test_a_charge_keeps_its_own_codes(
+    ledger: LedgerHarness, committer: CompletionCommitter
+) -> None:
+    """What the network says of the completion is not what it said of the charge."""
+    [(row, attempt_id)] = await _completed(ledger)
+    told = replace(_acknowledgment(row, attempt_id), approval_code="OTHER1", response_code="11")
+    assert await committer.acknowledge([told]) == [True]
+    [state] = await ledger.rows(
+        "SELECT status, response_code, approval_code FROM transaction_states"
+        " WHERE intent_id = $1::uuid",
+        row.intent_id,
+    )
+    assert state == ("succeeded", "00", "A1B2C3")
+
+
 async def test_a_locked_intent_does_not_hold_acknowledgments_up(
     ledger: LedgerHarness, committer: CompletionCommitter
 ) -> None:

@@ -162,7 +162,7 @@ async def test_a_request_in_doubt_is_not_given_up(
 ) -> None:
     """While its first run may still be committed, a merchant's request is not refused."""
     impatient = hot_settings(LIMITS)
-    lock_timeouts = iter(["5s", "5s"])
+    lock_timeouts = iter(["5s"])
 
     async def connect() -> Connection:
         timeout = next(lock_timeouts, impatient["lock_timeout"])

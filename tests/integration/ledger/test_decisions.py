@@ -505,9 +505,8 @@ async def test_an_advice_of_an_operator_stands(ledger: LedgerHarness) -> None:
         " WHERE attempt_id = $1::uuid RETURNING 1",
         message.attempt_id,
     )
-    late = SafRow(
-        message.attempt_id, row.transaction_id, "reversal", "vsim", NOW_US + 99, manual=True
-    )
-    await _run(ledger, row, Plan(saf_update=[late]))
+    late = SafRow(message.attempt_id, row.transaction_id, "reversal", "vsim", NOW_US + 99)
+    assert await _run(ledger, row, Plan(saf_update=[late], value="done")) == "done"
     [queued] = (await _view(ledger, row)).saf
-    assert (queued.manual, queued.resolution, queued.resolved_by) == (False, "acknowledged", "ada")
+    told = (queued.due_at_us, queued.resolution, queued.resolved_by)
+    assert told == (NOW_US, "acknowledged", "ada")
