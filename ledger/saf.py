@@ -26,6 +26,7 @@ from ledger.pgtypes import (
     int4_,
     int8_,
     text_,
+    text_array,
     timestamptz_,
     timestamptz_array,
     uuid_,
@@ -85,12 +86,16 @@ class SafDetail(Struct, frozen=True):
     exceptions: list[ExceptionRow]
 
 
-async def due_saf(runner: Runner, owner: str, *, now_us: int, limit: int) -> list[SafRow]:
+async def due_saf(
+    runner: Runner, owner: str, *, now_us: int, limit: int, networks: Sequence[str]
+) -> list[SafRow]:
     """The advices that an owner shall send now, or act on because an operator resolved them.
 
-    Soonest due first, at most one of an intent. Sending one takes `count_saf_sends` first.
+    Soonest due first, at most one of an intent, and to be sent only those of these networks: what
+    waits for another one does not keep them waiting. Sending one takes `count_saf_sends` first.
     """
-    result = await runner.run(_DUE, [text_(owner), timestamptz_(now_us), int8_(limit)])
+    params = [text_(owner), timestamptz_(now_us), int8_(limit), text_array(networks)]
+    result = await runner.run(_DUE, params)
     return [SafRow(*row) for row in result.rows()]
 
 

@@ -7,12 +7,13 @@ reverses at once the window is over when it opens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from ledger.deciding.records import VerificationRow
-from ledger.pgtypes import int8_, text_, timestamptz_
+from ledger.pgtypes import int8_, text_, text_array, timestamptz_
 from ledger.statements import QUERIES, Runner
 
 _DUE: Final = QUERIES["due_verifications"]
@@ -29,10 +30,14 @@ class VerificationCount(Struct, frozen=True):
 
 
 async def due_verifications(
-    runner: Runner, owner: str, *, now_us: int, limit: int
+    runner: Runner, owner: str, *, now_us: int, limit: int, networks: Sequence[str]
 ) -> list[VerificationRow]:
-    """The doubts that an owner shall look into now, soonest due first."""
-    result = await runner.run(_DUE, [text_(owner), timestamptz_(now_us), int8_(limit)])
+    """The doubts that an owner shall look into now, soonest due first.
+
+    Those of these networks, which can be asked, and those whose windows are over.
+    """
+    params = [text_(owner), timestamptz_(now_us), int8_(limit), text_array(networks)]
+    result = await runner.run(_DUE, params)
     return [VerificationRow(*row) for row in result.rows()]
 
 

@@ -1,5 +1,6 @@
 -- name: due_saf
--- Advices of one switch to send now, soonest due first. $1 owner, $2 now, $3 rows at most.
+-- Advices of one switch to send now, soonest due first. $1 owner, $2 now, $3 rows at most,
+-- $4 networks that take some now; one that an operator has resolved needs none.
 -- Inside one intent only the oldest is ever due, so a capture goes before what follows it; one
 -- that waits for an operator is not, and what stands behind it waits with it.
 SELECT
@@ -7,6 +8,7 @@ SELECT
     s.resolution, s.resolved_by, s.intent_id, s.created_at, s.owner, s.epoch
 FROM store_and_forward AS s
 WHERE s.owner = $1::text AND s.due_at <= $2::timestamptz AND NOT s.manual
+    AND (s.network = ANY ($4::text[]) OR s.resolution <> '')
     AND NOT EXISTS (
         SELECT FROM store_and_forward AS p
         WHERE p.intent_id = s.intent_id AND p.attempt_id < s.attempt_id

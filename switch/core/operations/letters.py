@@ -45,7 +45,7 @@ def letter_of(view: IntentView, attempt: AttemptView | NewAttempt, *, type_: str
         raise ViewError("the original of what follows it")
     return Letter(
         attempt_id=attempt.attempt_id,
-        charge_id=_charge_of(view, original if not begins else None),
+        charge_id=charge_of(view, attempt.rrn),
         kind=attempt.kind,
         mti=attempt.mti,
         network=attempt.network,
@@ -61,8 +61,13 @@ def letter_of(view: IntentView, attempt: AttemptView | NewAttempt, *, type_: str
     )
 
 
-def _charge_of(view: IntentView, original: AttemptView | None) -> bytes:
-    """The charge whose card a message needs: a refund's, where that is what it follows."""
+def charge_of(view: IntentView, rrn: str) -> bytes:
+    """The charge whose card a message under this RRN needs: of a refund, the one it gives back.
+
+    Raises:
+        ViewError: there is none.
+    """
+    original = original_of(view, rrn)
     if original is not None:
         transaction = transaction_of(view, original.transaction_id)
         if transaction.type != "refund":

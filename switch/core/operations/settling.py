@@ -57,19 +57,21 @@ def settle_inquiry(
 ) -> Plan:
     """What an inquiry brought: a remark on itself, and the end of the doubt where it says one.
 
-    An inquiry that was answered before, or whose original was decided meanwhile, decides nothing:
-    a reversal that was begun stands.
+    One whose original was decided meanwhile decides nothing: a reversal that was begun stands. A
+    late answer to one that was given up is as good as any.
     """
-    if inquiry.result:
+    if inquiry.result not in ("", "unknown"):
         return concluded(view, transaction, Plan())
-    result = finding.result if finding.result in (*CONCLUSIVE, "not_sent") else "unknown"
-    told = remark(inquiry, transaction, finding, context, result=result)
+    remarks = []
+    if not inquiry.result:
+        result = finding.result if finding.result in (*CONCLUSIVE, "not_sent") else "unknown"
+        remarks = [remark(inquiry, transaction, finding, context, result=result)]
     original = original_of(view, inquiry.rrn)
-    in_doubt = transaction.status == "pending_verification" and original is not None
+    in_doubt = transaction.status == "pending_verification"
     if original is None or not in_doubt or finding.result not in CONCLUSIVE:
-        return concluded(view, transaction, Plan(outcomes=[told]))
+        return concluded(view, transaction, Plan(outcomes=remarks))
     plan = _handler(original.kind, transaction.type)(view, transaction, original, finding, context)
-    plan.outcomes.insert(0, told)
+    plan.outcomes = remarks + plan.outcomes
     return plan
 
 

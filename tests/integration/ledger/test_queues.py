@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from ledger.records import ChargeToRecord
     from tests.support.ledger import LedgerHarness
 
+NETWORKS = ["vsim"]  # that take messages now
+
 
 @pytest.fixture
 async def admin(ledger: LedgerHarness) -> Connection:
@@ -81,17 +83,34 @@ async def test_advices_are_due_in_time_and_in_order(
     behind = await _queued(ledger, rows[0], due_at_us=NOW_US + 10)
     sooner = await _queued(ledger, rows[1], due_at_us=NOW_US + 20)
     await _queued(ledger, rows[2], due_at_us=NOW_US + 1_000)
-    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9)
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9, networks=NETWORKS)
     assert _ids(due) == [sooner.attempt_id, first.attempt_id]
     assert [row.intent_id for row in due] == [rows[1].intent_id, rows[0].intent_id]
-    assert _ids(await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=1)) == [
-        sooner.attempt_id
-    ]
+    assert _ids(
+        await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=1, networks=NETWORKS)
+    ) == [sooner.attempt_id]
     gone = Plan(saf_drop=[first.attempt_id])
     await ledger.decisions.run([Decide(rows[0].intent_id, lambda _: gone)])
-    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9)
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9, networks=NETWORKS)
     assert _ids(due) == [behind.attempt_id, sooner.attempt_id]
-    assert await due_saf(switch, "somebody else", now_us=NOW_US + 500, limit=9) == []
+    assert (
+        await due_saf(switch, "somebody else", now_us=NOW_US + 500, limit=9, networks=NETWORKS)
+        == []
+    )
+
+
+async def test_advices_of_networks_that_take_none_keep_nobody_waiting(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """They are left out, until an operator has said what became of one."""
+    [there, here] = await ledger.charged(2)
+    away = await _queued(ledger, there, network="msim", due_at_us=NOW_US)
+    message = await _queued(ledger, here, due_at_us=NOW_US + 10)
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=1, networks=NETWORKS)
+    assert _ids(due) == [message.attempt_id]
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9, networks=["msim"])
+    assert _ids(due) == [away.attempt_id]
+    assert await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9, networks=[]) == []
 
 
 async def test_what_waits_for_an_operator_is_never_due(
@@ -102,7 +121,7 @@ async def test_what_waits_for_an_operator_is_never_due(
     poison = await _queued(ledger, rows[0], manual=True)
     await _queued(ledger, rows[0])
     other = await _queued(ledger, rows[1])
-    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=9)
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=9, networks=NETWORKS)
     assert _ids(due) == [other.attempt_id]
     assert (
         await count_saf_sends(
@@ -210,7 +229,7 @@ async def test_an_operator_has_an_advice_sent_again(
     message = await _queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
     await saf_retry(admin, message.attempt_id, operator="ada", note="the host is up again")
     assert not (await _row(ledger, row)).manual
-    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99)
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99, networks=NETWORKS)
     assert message.attempt_id in _ids(due)
     shown = await saf_show(admin, message.attempt_id)
     assert shown is not None
@@ -227,7 +246,7 @@ async def test_an_operator_tells_the_switch_what_became_of_an_advice(
     [row] = await ledger.charged()
     message = await _queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
     await saf_resolve(admin, message.attempt_id, resolution, operator="ada", note="called them")
-    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99)
+    due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99, networks=NETWORKS)
     [told] = [found for found in due if found.attempt_id == message.attempt_id]
     assert (told.resolution, told.resolved_by, told.manual) == (resolution, "ada", False)
     epoch = ledger.lease.epoch
@@ -277,18 +296,39 @@ async def test_doubts_are_due_in_time(ledger: LedgerHarness, switch: Connection)
         for row, at in zip(rows, (20, 10, 5_000), strict=True)
     ]
     await ledger.outcomes.settle(told)
-    due = await due_verifications(switch, ledger.switch, now_us=NOW_US + 100, limit=9)
+    due = await due_verifications(
+        switch, ledger.switch, now_us=NOW_US + 100, limit=9, networks=NETWORKS
+    )
     assert _ids(due) == [rows[1].attempt_id, rows[0].attempt_id]
     expected = VerificationRow(
         rows[1].attempt_id, rows[1].transaction_id, "vsim", NOW_US + 10, NOW_US + 30
     )
     owned = {"intent_id": rows[1].intent_id, "owner": ledger.switch, "epoch": ledger.lease.epoch}
     assert due[0] == replace(expected, **owned)
-    assert await due_verifications(switch, "another", now_us=NOW_US + 100, limit=9) == []
+    assert (
+        await due_verifications(switch, "another", now_us=NOW_US + 100, limit=9, networks=NETWORKS)
+        == []
+    )
     parked = Plan(verify_update=[replace(due[0], manual=True)])
     await ledger.decisions.run([Decide(rows[1].intent_id, lambda _: parked)])
-    due = await due_verifications(switch, ledger.switch, now_us=NOW_US + 100, limit=9)
+    due = await due_verifications(
+        switch, ledger.switch, now_us=NOW_US + 100, limit=9, networks=NETWORKS
+    )
     assert _ids(due) == [rows[0].attempt_id]
+
+
+async def test_a_window_closes_although_its_network_is_away(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """Nobody can ask about it, but it is due again when it is over."""
+    [row] = [charge(of) for of in await ledger.created(1)]
+    await ledger.charges.record([row], lane="fast")
+    doubt = outcome(row, "unknown", verify_at_us=NOW_US, verify_until_us=NOW_US + 30)
+    await ledger.outcomes.settle([doubt])
+    away: dict[str, Any] = {"limit": 9, "networks": ["msim"]}
+    assert await due_verifications(switch, ledger.switch, now_us=NOW_US + 29, **away) == []
+    due = await due_verifications(switch, ledger.switch, now_us=NOW_US + 30, **away)
+    assert _ids(due) == [row.attempt_id]
 
 
 async def test_doubts_are_counted(ledger: LedgerHarness) -> None:

@@ -90,6 +90,15 @@ def test_an_inquiry_answered_after_a_late_answer_decides_nothing() -> None:
     assert (book.view.status, book.attempt(attempt_id).resolution) == ("failed", "declined")
 
 
+def test_a_late_answer_to_an_inquiry_is_as_good_as_any() -> None:
+    """Within the window: the inquiry was given up, its answer is not."""
+    book, attempt_id, inquiry_id = inquired()
+    book.settle(inquiry_id, SILENCE)
+    book.settle(inquiry_id, APPROVED)
+    assert (book.view.status, book.attempt(attempt_id).resolution) == ("succeeded", "approved")
+    assert (book.attempt(inquiry_id).result, book.attempt(inquiry_id).resolution) == ("unknown", "")
+
+
 def test_a_refund_is_inquired_about_like_a_charge() -> None:
     """Under its own RRN."""
     book = charged()

@@ -192,7 +192,7 @@ class Payment(RuleBasedStateMachine):
 
     @invariant()
     def every_attempt_is_looked_after(self) -> None:
-        """I2: it has a terminal result, or waits for one: on a timer, in a queue, for a reversal."""
+        """I2: it has a terminal result, or waits for one: by a timer, queued, or to be reversed."""
         view = self.book.view
         queued = {row.attempt_id for row in view.saf}
         doubted = {row.attempt_id for row in view.verification}
