@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Prefix = Literal["mer", "pi", "txn", "evt", "we", "whd", "dp", "po"]
+Prefix = Literal["mer", "pi", "txn", "att", "evt", "we", "whd", "dp", "po"]
 
 ID_BYTES: Final = 16
 PUBLIC_DIGITS: Final = 22  # 62^22 > 2^128 > 62^21

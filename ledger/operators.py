@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from chassis.masking import mask_text
 from ledger.errors import LedgerError
 
 OPERATOR_CHARACTERS_MAX: Final = 48
@@ -30,12 +31,15 @@ def check_texts(operator: str, note: str) -> None:
     """Pass an operator's name and note.
 
     Raises:
-        OperatorError: no name, one that cannot be printed, or texts that are too long.
+        OperatorError: no name, one that cannot be printed, texts that are too long, or what looks
+            like a card number: no table holds one in the clear (money.md I7).
     """
     if not 1 <= len(operator) <= OPERATOR_CHARACTERS_MAX or not operator.isprintable():
         raise OperatorError(f"an operator has a name of 1 to {OPERATOR_CHARACTERS_MAX} characters")
     if len(note) > NOTE_CHARACTERS_MAX:
         raise OperatorError(f"a note has at most {NOTE_CHARACTERS_MAX} characters")
+    if mask_text(operator) != operator or mask_text(note) != note:
+        raise OperatorError("name and note are kept for ever: leave out what may be a card number")
 
 
 def check_answer(answer: str) -> None:

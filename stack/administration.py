@@ -9,18 +9,10 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
-import trio
-
-from chassis.log import configure_logging
-from chassis.supervisor import StartError
 from ledger.connection import Connection
-from ledger.errors import ConnectionLostError, LedgerError
 from ledger.ids import UUID7Source, public_id
 from ledger.merchants import (
     APIKey,
@@ -33,28 +25,22 @@ from ledger.merchants import (
     list_merchants,
     revoke_api_key,
 )
+from stack import acting
+from stack.acting import Action, Document, T
 from stack.api_keys import SealingError, issue_keys, save_credentials
 from stack.credentials import Credentials, CredentialsError, KeyPair
 from stack.endings import EXIT_FAULT, told_in_one_line
-from stack.endpoints import NotRunningError
-from stack.options import EXIT_CANNOT_START, Place, quiet_log
+from stack.instants import rfc3339
+from stack.options import Place
 from stack.running import RunningStack, find_running
 
 PAGE: Final = 100
-EXITS: Final = {
-    NotRunningError: EXIT_CANNOT_START,
-    StartError: EXIT_CANNOT_START,  # the database's passwords are the supervisor's
-    ConnectionLostError: EXIT_CANNOT_START,
-    LedgerError: EXIT_FAULT,
+EXITS: Final = acting.EXITS | {
     SealingError: EXIT_FAULT,
     CredentialsError: EXIT_FAULT,  # the file to write, once the keys are shown
 }
 DE_42_MAX: Final = 15
 DE_43_MAX: Final = 40
-
-T = TypeVar("T")
-Document = dict[str, Any]
-Action = Callable[[RunningStack, Connection], Awaitable[T]]
 
 
 def act(name: str, place: Place, action: Action[T]) -> T:
@@ -62,15 +48,7 @@ def act(name: str, place: Place, action: Action[T]) -> T:
 
     What a user can mend is told in one line, and ends the program.
     """
-    with told_in_one_line(f"merchants {name}", EXITS):
-        stack = find_running(place.settings, place.data_dir)
-        configure_logging(quiet_log(place.settings.log), process="merchants")
-        return trio.run(partial(_with_session, stack, action))
-
-
-async def _with_session(stack: RunningStack, action: Action[T]) -> T:
-    async with stack.administration() as session:
-        return await action(stack, session)
+    return acting.act(f"merchants {name}", place, action, EXITS)
 
 
 async def create(stack: RunningStack, session: Connection, about: Document) -> Document:
@@ -165,7 +143,7 @@ def merchant_document(merchant: Merchant) -> Document:
         "card_acceptor_id": merchant.card_acceptor_id,
         "name_location": merchant.name_location,
         "browser_origins": list(merchant.browser_origins),
-        "created_at": _instant(merchant.created_at_us),
+        "created_at": rfc3339(merchant.created_at_us),
     }
 
 
@@ -175,8 +153,8 @@ def key_document(key: APIKey) -> Document:
         "publishable_key": key.publishable_key,
         "live": key.live,
         "status": key.status,
-        "created_at": _instant(key.created_at_us),
-        "revoked_at": None if key.revoked_at_us is None else _instant(key.revoked_at_us),
+        "created_at": rfc3339(key.created_at_us),
+        "revoked_at": None if key.revoked_at_us is None else rfc3339(key.revoked_at_us),
     }
 
 
@@ -184,7 +162,3 @@ def _plain(name: str) -> str:
     """A name as DE 43 can carry it: accents go, and what has no ASCII form goes too."""
     ascii_ = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return ascii_.upper()[:DE_43_MAX].strip() or "MERCHANT"
-
-
-def _instant(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us / 1_000_000, tz=UTC).isoformat()

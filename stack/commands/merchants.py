@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from ledger.money import CURRENCIES
-from stack.commands.parameters import MerchantId, Text
+from stack.commands.parameters import LINE, PublicId, Text
 from stack.options import Place, settings_options
-
-_LINE: Final = r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*"  # any script, no control characters
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 save_option = click.option(
@@ -29,7 +27,7 @@ def merchants() -> None:
 
 
 @merchants.command("create")
-@click.option("--name", type=Text(100, _LINE, "one line"), required=True, help="For people.")
+@click.option("--name", type=Text(100, LINE, "one line"), required=True, help="For people.")
 @click.option(
     "--country",
     type=Text(3, "[0-9]{3}", "three digits"),
@@ -83,7 +81,7 @@ def list_(place: Place, *, as_json: bool) -> None:
 
 
 @merchants.command("show")
-@click.argument("merchant", type=MerchantId())
+@click.argument("merchant", type=PublicId("mer"))
 @json_option
 @settings_options
 def show(place: Place, *, merchant: bytes, as_json: bool) -> None:
@@ -95,7 +93,7 @@ def show(place: Place, *, merchant: bytes, as_json: bool) -> None:
 
 
 @merchants.command("roll")
-@click.argument("merchant", type=MerchantId())
+@click.argument("merchant", type=PublicId("mer"))
 @save_option
 @json_option
 @settings_options

@@ -11,9 +11,10 @@ from typing import Final
 import click
 
 from chassis.secrets import PAN_DIGITS_MAX, PAN_DIGITS_MIN
-from ledger.ids import IdError, parse_id
+from ledger.ids import IdError, Prefix, parse_id
 
 PRINTABLE: Final = r"[\x20-\x7e]+"
+LINE: Final = r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*"  # any script, no control characters
 
 
 class Body(click.ParamType[bytes]):
@@ -54,10 +55,16 @@ class CardNumber(click.ParamType[str]):
         return digits
 
 
-class MerchantId(click.ParamType[bytes]):
-    """`mer_…`, converted to its sixteen bytes."""
+class PublicId(click.ParamType[bytes]):
+    """A public id such as `mer_…`, converted to its sixteen bytes.
 
-    name = "mer_…"
+    Args:
+        prefix: of the kind of thing that it names.
+    """
+
+    def __init__(self, prefix: Prefix) -> None:
+        self.name = f"{prefix}_…"
+        self._prefix = prefix
 
     def convert(
         self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None
@@ -66,7 +73,7 @@ class MerchantId(click.ParamType[bytes]):
         if isinstance(value, bytes):
             return value
         try:
-            return parse_id("mer", value)
+            return parse_id(self._prefix, value)
         except IdError as error:
             self.fail(str(error), param, ctx)
 

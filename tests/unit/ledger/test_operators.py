@@ -16,6 +16,7 @@ from ledger.operators import (
 def test_names_and_notes_pass() -> None:
     """Up to their limits, in any script."""
     check_texts("Łukasz", "")
+    check_texts("ada", "J. of vsim, +1 555 0100, says RRN 00253HVJ6Z4C is reversed")
     check_texts("a" * OPERATOR_CHARACTERS_MAX, "n" * NOTE_CHARACTERS_MAX)
 
 
@@ -26,10 +27,12 @@ def test_names_and_notes_pass() -> None:
         ("a" * (OPERATOR_CHARACTERS_MAX + 1), ""),
         ("a\x1b[31m", ""),
         ("ada", "n" * (NOTE_CHARACTERS_MAX + 1)),
+        ("ada", "card 4242 4242 4242 4242 was charged"),
+        ("4242424242424242", ""),
     ],
 )
 def test_other_texts_are_refused(operator: str, note: str) -> None:
-    """Nobody, control characters, and whatever no column takes."""
+    """Nobody, control characters, whatever no column takes, and cards."""
     with pytest.raises(OperatorError):
         check_texts(operator, note)
 

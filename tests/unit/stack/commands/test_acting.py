@@ -12,7 +12,10 @@ from chassis.mac import check_value_text
 from stack.commands.hsm import hsm
 from stack.commands.merchants import merchants
 from stack.commands.pay import pay
+from stack.commands.saf import saf
 from stack.credentials import ENVIRONMENT
+
+ADVICE = "att_0000000000000000000001"
 
 
 def _invoke(command: click.Command, tmp_path: Path, *words: str, typed: str = "") -> Result:
@@ -31,6 +34,10 @@ def _invoke(command: click.Command, tmp_path: Path, *words: str, typed: str = ""
         (merchants, ("roll", "mer_0000000000000000000001")),
         (merchants, ("revoke", "pk_test_x")),
         (hsm, ("keys",)),
+        (saf, ("list",)),
+        (saf, ("show", ADVICE)),
+        (saf, ("retry", ADVICE)),
+        (saf, ("resolve", ADVICE, "reversed", "--note", "J. says so")),
     ],
 )
 def test_without_a_stack_it_says_how_to_start_one(
@@ -68,6 +75,15 @@ def test_without_a_stack_it_says_how_to_start_one(
         (hsm, ("load-kek", "nosim"), "no such network"),
         (hsm, ("load-kek", "vsim", "--components", "1"), "--components"),
         (hsm, ("load-kek", "vsim", "--components", "4"), "--components"),
+        (saf, ("list", "--limit", "0"), "--limit"),
+        (saf, ("list", "--limit", "10001"), "--limit"),
+        (saf, ("show", "pi_0000000000000000000001"), "att_"),
+        (saf, ("resolve", ADVICE, "reversed"), "--note"),
+        (saf, ("resolve", ADVICE, "reversed", "--note", " "), "--note"),
+        (saf, ("resolve", ADVICE, "reversed", "--note", "x" * 1_001), "at most 1000"),
+        (saf, ("resolve", ADVICE, "forgotten", "--note", "x"), "forgotten"),
+        (saf, ("retry", ADVICE, "--operator", "two\nlines"), "--operator"),
+        (saf, ("retry", ADVICE, "--operator", "x" * 49), "at most 48"),
     ],
 )
 def test_wrong_input_is_a_usage_error(

@@ -1,0 +1,120 @@
+"""Store-and-forward for people: the queue as a table, one advice with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich import box
+from rich.table import Table
+
+from ledger.money import format_amount
+from stack.saf import PURPOSES
+from stack.show import make_console, summary_box
+
+COLUMNS: Final = ("advice", "purpose", "network", "amount", "RRN", "sends", "age", "state")
+
+
+def queue(document: dict[str, Any]) -> None:
+    """Print `turnout saf list`: how much waits, then the advices."""
+    console = make_console()
+    if not document["counts"]:
+        console.print("nothing waits: networks have acknowledged every advice")
+        return
+    for count in document["counts"]:
+        console.print(_depth(count))
+    if not document["advices"]:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in COLUMNS:
+        right = column in ("amount", "sends", "age")
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    now = datetime.now(tz=UTC)
+    for each in document["advices"]:
+        table.add_row(*_cells(each, now))
+    console.print()
+    console.print(table)
+    if document["more"]:
+        console.print("… and more: --limit N shows them, --manual only what waits for you")
+
+
+def advice(document: dict[str, Any]) -> None:
+    """Print `turnout saf show`."""
+    console = make_console()
+    console.print(summary_box(document["advice"], list(_facts(document))))
+    for line in (*_history(document), *_ways_on(document)):
+        console.print(line)
+
+
+def _depth(count: dict[str, Any]) -> str:
+    waits = f"{count['network']}: {count['waiting']} {count['kind']} repeated"
+    if count["manual"]:
+        waits += f", {count['manual']} waiting for an operator"
+    return f"{waits}; the oldest since {count['oldest_at']}"
+
+
+def _cells(each: dict[str, Any], now: datetime) -> Iterator[str]:
+    yield each["advice"]
+    yield each["purpose"]
+    yield each["network"]
+    yield format_amount(each["amount_in_cents"], each["currency"])
+    yield each["rrn"]
+    yield str(each["sends"])
+    yield age((now - datetime.fromisoformat(each["created_at"])).total_seconds())
+    yield "operator" if each["state"] == "manual" else each["state"]
+
+
+def age(seconds: float) -> str:
+    """A time span in its two largest units, such as `3 h 12 min`; a clock behind gives 0 s."""
+    left = max(0, int(seconds))
+    days, left = divmod(left, 86_400)
+    hours, left = divmod(left, 3_600)
+    minutes, left = divmod(left, 60)
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
+    while len(units) > 1 and not units[0][0]:
+        del units[0]
+    return " ".join(f"{number} {unit}" for number, unit in units[:2] if number or len(units) == 1)
+
+
+def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    amount = format_amount(document["amount_in_cents"], document["currency"])
+    yield "purpose", f"{document['purpose']}: {PURPOSES[document['purpose']].meaning}"
+    yield "payment", f"{document['intent']}, {document['transaction']}"
+    yield "message", f"{document['mti']} to {document['network']}, {amount}"
+    yield "ask by", f"RRN {document['rrn']}, STAN {document['stan']}, DE 7 {document['de7']}"
+    yield "acquirer", document["acquirer_id"]
+    yield "since", document["created_at"]
+    yield "sent", f"{document['sends']} times, by {document['switch']}"
+    match document["state"]:
+        case "manual":
+            yield "state", "waits for an operator; not sent any more"
+        case "resolved":
+            yield "state", f"resolved; {document['switch']} acts on it when it next looks"
+        case _:
+            yield "state", f"repeated until it is acknowledged; next at {document['due_at']}"
+
+
+def _history(document: dict[str, Any]) -> Iterator[str]:
+    for each in document["exceptions"]:
+        said = f", DE 39 = {code}" if (code := each["detail"].get("response_code")) else ""
+        closed = f", closed {each['closed_at']}" if each["closed_at"] else ""
+        yield f"{each['opened_at']}  {each['kind']}{said}{closed}"
+    for each in document["actions"]:
+        resolution = f" {each['resolution']}" if each["resolution"] else ""
+        yield f"{each['at']}  {each['operator']}: {each['action']}{resolution}  {each['note']}"
+
+
+def _ways_on(document: dict[str, Any]) -> Iterator[str]:
+    """What may be done now, as commands to paste."""
+    name, words = document["advice"], PURPOSES[document["purpose"]].words
+    if document["state"] == "resolved":
+        return
+    yield ""
+    yield f"turnout saf retry {name}"
+    yield "    sends it at once; a network takes a repeat for what it is"
+    if document["state"] != "manual":
+        return
+    for word, meaning in words.items():
+        yield f"turnout saf resolve {name} {word} --note …"
+        yield f"    if the network says so; effect on the payment: {meaning.effect}"
