@@ -20,12 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -43,6 +43,7 @@ from chassis.pki import development_pki
 from chassis.settings.tree import Network
 from chassis.tls import client_context, connect_tls
 from switch.iso8583 import Dialect, load_dialect
+from switch.link.context import Connect
 from switch.link.correlation import correlation_key
 from switch.link.events import Answered, LinkEvent
 from switch.link.group import LinkGroup
@@ -117,7 +118,12 @@ async def _measure(
         ca=folder / "ca.pem", certificate=folder / "switch.pem", key=folder / "switch.key"
     )
     with _far_end(folder) as (port, pid):
-        connect = partial(connect_tls, NETWORK.host, port, context, server_name=NETWORK.server_name)
+
+        def connect(_turn: int, reached: Callable[[], None]) -> Awaitable[trio.abc.Stream]:
+            return connect_tls(
+                NETWORK.host, port, context, server_name=NETWORK.server_name, reached=reached
+            )
+
         load = Load(load_dialect(NETWORK.dialect), connect, pid)
         async with trio.open_nursery() as nursery:
             await nursery.start(load.group.run)
@@ -160,7 +166,7 @@ def _far_end(pki: Path) -> Iterator[tuple[int, int]]:
 class Load:
     """Keeps messages under way through a link group and checks every answer."""
 
-    def __init__(self, dialect: Dialect, connect: Callable[[], Any], network_pid: int) -> None:
+    def __init__(self, dialect: Dialect, connect: Connect, network_pid: int) -> None:
         self.group = LinkGroup(
             "vsim",
             NETWORK,

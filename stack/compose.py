@@ -153,13 +153,12 @@ def _listeners(context: StackContext, key: str, **roles: Listener) -> Mapping[st
 
 
 def network_endpoints(context: StackContext) -> dict[str, list[str]]:
-    """host:port of every network: where ours listens, or where the real one is."""
+    """host:port of every network's hosts: where ours listens, or where the real ones are."""
+    ours = context.sockets.networks
     return {
-        name: [
-            context.sockets.networks[name].address
-            if name in context.sockets.networks
-            else f"{network.host}:{network.port}"
-        ]
+        name: [ours[name].address]
+        if name in ours
+        else list(network.hosts) or [f"{network.host}:{network.port}"]
         for name, network in context.settings.networks.items()
     }
 

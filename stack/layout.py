@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +31,7 @@ from chassis.supervisor import (
     make_folder,
 )
 from chassis.tls import Role
+from switch.credentials import ClientFiles
 
 PASS_THROUGH: Final = 0o711
 # The order counts the uids from `supervisor.uid_base`; networks follow in the settings' order.
@@ -100,28 +100,28 @@ def make_certificates(settings: Settings, data_dir: Path, users: Users) -> None:
     """
     folder = data_dir / "pki"
     make_folder(folder, mode=PASS_THROUGH)
-    simulated = simulated_networks(settings)
-    names: dict[str, tuple[str, Role]] = {
-        name: (network.server_name, "server") for name, network in simulated.items()
-    }
-    if simulated:
-        first = next(iter(simulated.values()))
-        names["switch"] = (first.client_name, "client")
+    names: dict[str, tuple[str, Role]] = {}
+    for name, network in simulated_networks(settings).items():
+        names[name] = (network.server_name, "server")
+        names[f"switch-{name}"] = (network.client_name, "client")
     try:
         if names:
             development_pki(folder, names)
-        _protect(folder, {name: users.owner(name) for name in (*simulated, "switch")})
+        _protect(settings, folder, users)
     except (OSError, ValueError) as error:
         raise StartError(f"the certificates in {folder} cannot be set up: {error}") from error
 
 
-def _protect(folder: Path, owners: Mapping[str, tuple[int, int] | None]) -> None:
+def _protect(settings: Settings, folder: Path, users: Users) -> None:
     """Open the certificates to all and each key to its process alone."""
     folder.chmod(PASS_THROUGH)
-    (folder / "ca.pem").chmod(0o644)
-    for stem, owner in owners.items():
-        (folder / f"{stem}.pem").chmod(0o644)
-        _hand_over(folder / f"{stem}.key", owner)
+    for name in simulated_networks(settings):
+        (folder / f"{name}.pem").chmod(0o644)
+        _hand_over(folder / f"{name}.key", users.owner(name))
+    for files in {ClientFiles.of(folder, name) for name in settings.networks}:
+        files.ca.chmod(0o644)
+        files.certificate.chmod(0o644)
+        _hand_over(files.key, users.owner("switch"))
 
 
 def make_development_keks(settings: Settings, data_dir: Path, users: Users) -> None:

@@ -15,7 +15,8 @@ from chassis.settings import Settings
 from chassis.supervisor import StartError
 from stack.credentials import DEMO_FILE
 
-CERTIFICATES: Final = ("ca.pem", "switch.pem")  # what our end of a link to a network shows
+# Whom our end of a link to a network trusts, and what it shows; for all networks, or for one.
+CERTIFICATES: Final = ("ca.pem", "ca-*.pem", "switch.pem", "switch-*.pem")
 
 
 def refuse_what_test_mode_left(settings: Settings, data_dir: Path) -> None:
@@ -31,8 +32,8 @@ def refuse_what_test_mode_left(settings: Settings, data_dir: Path) -> None:
             f"{data_dir / DEMO_FILE} holds demo keys: {data_dir} was set up in test mode; "
             "live mode needs a --data-dir of its own"
         )
-    for path in (data_dir / "pki" / name for name in CERTIFICATES):
-        if path.exists() and _is_for_development(path):
+    for path in sorted(path for name in CERTIFICATES for path in (data_dir / "pki").glob(name)):
+        if _is_for_development(path):
             raise StartError(
                 f"{path} is of a development PKI, which live mode refuses; "
                 "put the files of the network's own CA there"

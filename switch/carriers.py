@@ -7,8 +7,9 @@ from functools import partial
 
 from chassis.service import Service
 from chassis.settings import Network
-from chassis.tls import client_context, connect_tls
 from switch.core.numbers import StanAllocator
+from switch.credentials import Credentials
+from switch.dialing import Dialer
 from switch.iso8583 import Dialect, load_dialect
 from switch.link.events import LinkEvent
 from switch.link.group import LinkGroup
@@ -19,13 +20,20 @@ class Carrier:
 
     Attributes:
         answered_within_us: the longest a message may take from intake to its deadline.
+        credentials: what its links connect with; None where something else makes connections.
     """
 
-    __slots__ = ("answered_within_us", "dialect", "group", "settings", "stans")
+    __slots__ = ("answered_within_us", "credentials", "dialect", "group", "settings", "stans")
 
     def __init__(
-        self, settings: Network, dialect: Dialect, group: LinkGroup, stans: StanAllocator
+        self,
+        settings: Network,
+        dialect: Dialect,
+        group: LinkGroup,
+        stans: StanAllocator,
+        credentials: Credentials | None = None,
     ) -> None:
+        self.credentials = credentials
         self.settings = settings
         self.dialect = dialect
         self.group = group
@@ -41,29 +49,31 @@ def make_carriers(
     now_us: Callable[[], int],
     lease_holds: Callable[[], bool],
 ) -> dict[str, Carrier]:
-    """One carrier per network of the settings; their links are not yet run."""
-    pki = service.data_dir / "pki"
-    context = client_context(
-        ca=pki / "ca.pem", certificate=pki / "switch.pem", key=pki / "switch.key"
-    )
+    """One carrier per network of the settings; their links are not yet run.
+
+    Raises:
+        DialectError: a dialect is unusable.
+        DialingError: addresses or pinned keys of a network are.
+        TLSFilesError: certificate, key or CA for a network are.
+    """
     limits, networks = service.settings.switch, len(service.settings.networks)
     carriers = {}
     for name, settings in service.settings.networks.items():
         dialect = load_dialect(settings.dialect)
         stans = StanAllocator()
-        host, _, port = service.endpoints[name][0].rpartition(":")
+        credentials = Credentials(service.data_dir / "pki", name)
         group = LinkGroup(
             name,
             settings,
             dialect,
-            partial(connect_tls, host, int(port), context, server_name=settings.server_name),
+            Dialer(name, settings, service.endpoints[name], credentials).connect,
             on_events=on_events(name),
             next_stan=partial(_next_stan, stans, now_us),
             answered_max=limits.answered_keys_max // networks,
             kept_s=limits.answered_keys_s,
             lease_holds=lease_holds,
         )
-        carriers[name] = Carrier(settings, dialect, group, stans)
+        carriers[name] = Carrier(settings, dialect, group, stans, credentials)
     return carriers
 
 

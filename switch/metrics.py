@@ -102,7 +102,7 @@ def _register_pipeline(metrics: Metrics, pipeline: Pipeline) -> None:
 def _register_carrier(
     metrics: Metrics, name: str, carrier: Carrier, now_us: Callable[[], int]
 ) -> None:
-    group, window = carrier.group, carrier.settings.window_per_connection
+    group = carrier.group
     metrics.watch("link", group.counters, network=name)
     for kind, event in _EVENT_KINDS.items():
         metrics.counter(
@@ -115,15 +115,22 @@ def _register_carrier(
     metrics.gauge(
         "links_up_ratio",
         "Links that take messages, of those configured",
-        lambda: group.up_count / len(group.links),
+        lambda: group.up_count / carrier.settings.connections,
         network=name,
     )
     metrics.gauge(
         "window_used_ratio",
         "Messages in flight, of those the links have room for",
-        lambda: group.in_flight / (window * len(group.links)),
+        lambda: group.in_flight / group.capacity,
         network=name,
     )
+    if (credentials := carrier.credentials) is not None:
+        metrics.gauge(
+            "certificate_left_seconds",
+            "Time until our certificate at the network expires",
+            lambda: credentials.expires_at_s - now_us() // 1_000_000,
+            network=name,
+        )
     metrics.gauge(
         "stans_at_hand_total",
         "STANs that may be used now without asking the ledger",

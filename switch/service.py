@@ -202,6 +202,7 @@ def _start_supplies(
     background.start_soon(
         supplies.keep_stans, carriers, partial(_take_block, pool), settings, now_us
     )
+    background.start_soon(supplies.keep_credentials, carriers, settings, now_us)
     background.start_soon(supplies.refresh_acceptors, pipeline.lookup.forget_acceptors)
     background.start_soon(supplies.sweep_expired, partial(_sweep, pool), settings)
     ahead = service.settings.ledger.months_ahead

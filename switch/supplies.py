@@ -1,6 +1,6 @@
 """What the switch keeps at hand and does on timers.
 
-STAN blocks, acceptor data, expired intents, the months of the payment tables.
+STAN blocks, certificates, acceptor data, expired intents, the months of the payment tables.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import trio
 
 from chassis.log import get_logger
 from chassis.settings import Switch
+from chassis.tls import TLSFilesError
 from ledger.errors import LedgerError
 from switch.carriers import Carrier
 from switch.core.numbers import StanBlock
@@ -20,6 +21,7 @@ log = get_logger(__name__)
 STAN_TICK_S = 0.1  # 1,000 STANs at 10,000 charges/s: a tenth of the block kept in reserve
 PARTITIONS_S = 6 * 3_600.0  # months are made two ahead: many chances before one is needed
 STAN_AHEAD_S = 10  # of the minute a block may be used: the ledger may be away for as long
+CERTIFICATE_WARN_DAYS = 7  # then daily: enough to have another one issued
 ACCEPTORS_S = 60.0  # how soon a merchant's changed acceptor data is used
 
 ReserveBlock = Callable[[str, str, int], Awaitable[StanBlock]]  # network, acquirer id, from when
@@ -75,6 +77,41 @@ async def _reserve(
     """
     from_s = max(now_us() // 1_000_000, carrier.stans.last_s)
     carrier.stans.add(await reserve(network, carrier.settings.acquirer_id, from_s))
+
+
+async def keep_credentials(
+    carriers: Mapping[str, Carrier], settings: Switch, now_us: Callable[[], int]
+) -> Never:
+    """Use certificates and keys of links from files that were replaced, without a restart.
+
+    New connections are made with the new files, and old ones end one by one behind them. A fault
+    is told of when it is still there at the second look: files are replaced one after the other.
+    """
+    failed: dict[str, str] = {}
+    told: set[str] = set()
+    warned_days: dict[str, int] = {}
+    while True:
+        await trio.sleep(settings.certificates_check_s)
+        for network, carrier in carriers.items():
+            credentials = carrier.credentials
+            if credentials is None:
+                continue
+            try:
+                if credentials.refresh():
+                    log.info("certificate_loaded", network=network)
+                    carrier.group.renew()
+            except TLSFilesError as error:
+                if failed.get(network) == str(error) and network not in told:
+                    told.add(network)
+                    log.error("certificate_not_loaded", network=network, error=str(error))
+                failed[network] = str(error)
+            else:
+                failed.pop(network, None)
+                told.discard(network)
+            days = (credentials.expires_at_s - now_us() // 1_000_000) // 86_400
+            if days < CERTIFICATE_WARN_DAYS and warned_days.get(network) != days:
+                warned_days[network] = days
+                log.warning("certificate_expires_soon", network=network, days=days)
 
 
 async def refresh_acceptors(forget: Callable[[], None]) -> Never:

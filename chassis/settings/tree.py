@@ -97,7 +97,11 @@ class Network(Section, frozen=True):
     dialect: str = "net87b"
     host: str = "127.0.0.1"
     port: int = 0
+    hosts: tuple[str, ...] = ()  # host:port of each, where there are several; instead of the above
     server_name: str = ""  # the SAN that the network's certificate must carry
+    # SHA-256 of the network's public key (SPKI) in hex, and of the next one; empty = any key that
+    # its CA vouches for.
+    pinned_keys: tuple[str, ...] = ()
     client_name: str = "acquirer.turnout.test"  # the SAN that ours carries
     acquirer_id: str = "400001"  # DE 32
     bins: tuple[str, ...] = ()  # PAN prefixes routed here; the longest prefix wins
@@ -106,9 +110,8 @@ class Network(Section, frozen=True):
     window_per_connection: int = 1_024  # in flight; full = no slot, never a queue
     response_deadline_s: float = 2.0  # sandbox; real dialects default to 15
     max_send_age_s: float = 2.0  # no frame enters the wire later than this after intake
-    echo_idle_s: float = 30.0
-    echo_timeout_s: float = 5.0
-    echo_misses_max: int = 3
+    echo_idle_s: float = 0.0  # of silence, before an echo; 0 = as the dialect says
+    echo_timeout_s: float = 0.0  # for its answer; likewise
     sign_on_timeout_s: float = 5.0
     connect_timeout_s: float = 5.0
     reconnect_min_s: float = 0.5
@@ -177,6 +180,7 @@ class Switch(Section, frozen=True):
     answered_keys_s: float = 120.0
     default_network: str = "vsim"  # a PAN no prefix claims
     stan_block_count: int = 10_000  # STANs reserved by one durable write
+    certificates_check_s: float = 5.0  # how soon a replaced certificate is used for links
     drain_margin_s: float = 2.0  # beyond the longest network timer
     drain_linger_s: float = 0.2  # the last replies leave; peers have usually gone before
     intent_expiry_s: int = 86_400  # created and failed intents become canceled

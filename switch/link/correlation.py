@@ -69,13 +69,19 @@ def correlation_key(fields: Fields) -> CorrelationKey:
 
 
 class Window:
-    """How many messages one link has room for; slots are counted from reservation to outcome."""
+    """How many messages one link has room for; slots are counted from reservation to outcome.
 
-    __slots__ = ("in_flight", "link", "size")
+    `owner` is the link itself and `open` whether it takes new messages, for those who deal out
+    slots; neither matters here.
+    """
 
-    def __init__(self, link: int, size: int) -> None:
+    __slots__ = ("in_flight", "link", "open", "owner", "size")
+
+    def __init__(self, link: int, size: int, owner: Any = None) -> None:
         self.link = link
         self.size = size
+        self.owner = owner
+        self.open = False
         self.in_flight = 0
 
 

@@ -19,7 +19,9 @@ class LinkCounters:
         "events",
         "keep_alives_total",
         "lost_total",
+        "peers_refused_total",
         "received_total",
+        "refused_by_peer_total",
         "sign_ons_total",
         "undecodable_total",
     )
@@ -33,6 +35,8 @@ class LinkCounters:
         self.events: Counter[type[LinkEvent]] = Counter()  # by kind
         self.keep_alives_total = 0
         self.lost_total = 0  # connections that ended, or could not be made
+        self.peers_refused_total = 0  # by us: wrong certificate, name, key or version of TLS
         self.received_total = 0  # frames
+        self.refused_by_peer_total = 0  # what the peer has against our certificate
         self.sign_ons_total = 0  # accepted ones
         self.undecodable_total = 0

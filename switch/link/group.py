@@ -1,33 +1,51 @@
-"""All links to one network as one: windows, matching, deadlines, drain."""
+"""All links to one network as one: windows, matching, deadlines, renewal, drain.
+
+Theory of operation. Links fill places: `network.connections` of them. A place whose connection is
+to be made anew, because certificates were exchanged, gets a second link first. Only when that one
+has signed on does the first stop taking messages; it waits for its answers, signs off and is gone.
+So there is room for payments all the time, and a certificate that the network does not take leaves
+the old links where they are. Link numbers are never used twice.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from itertools import count
 from typing import Any, Final
 
 import trio
 
 from chassis.bell import Bell
 from chassis.framing import FrameError
+from chassis.log import get_logger
 from chassis.settings.tree import Network
 from switch.iso8583 import Dialect
 from switch.iso8583.framing import framer_for
+from switch.link.context import Connect, LinkContext, NetworkDay
 from switch.link.correlation import (
     ANSWERED_KEPT_MAX,
     KEPT_S,
     Correlation,
     Slot,
     SlotError,
+    Window,
     correlation_key,
 )
 from switch.link.counters import LinkCounters
 from switch.link.events import CorrelationKey, Fields, LinkEvent, NotSent
-from switch.link.runner import Link, LinkContext
+from switch.link.runner import Link
+from switch.link.session import SETTLEMENT_DATE, EchoPolicy, Told
 
 DEADLINE_GRAIN_S: Final = 0.01  # time-outs are told of in batches, at most this much late
 DRAIN_MARGIN_S: Final = 1.0
 RUN_MESSAGES: Final = 32  # in a row on one link: about 5 kB, well within one TLS record
+
+log = get_logger(__name__)
+
+
+def _ignore(_settlement_date: str) -> None:
+    """For groups that nobody asks about settlement dates."""
 
 
 class LinkGroup:
@@ -37,8 +55,7 @@ class LinkGroup:
         name: the network's name, for logs.
         network: its settings.
         dialect: encodes network management, decodes everything.
-        connect: makes one connection, TLS handshake and check of the peer's name included; may
-            raise OSError or trio.BrokenResourceError. Bounded by `network.connect_timeout_s`.
+        connect: makes one connection; bounded by `network.connect_timeout_s`.
         on_events: gets what one receive or one tick brought, synchronously, in order. It must be
             quick and must not raise; it may call `reserve` and `send`.
         next_stan: DE 11 and DE 7 for a network-management message.
@@ -46,10 +63,13 @@ class LinkGroup:
             that is sent, so it must be quick.
         answered_max: answered messages remembered to recognize duplicates.
         kept_s: how long settled messages are remembered, in seconds.
+        settlement_date: DE 15 of the network's last cutover, MMDD; empty where there was none.
+        on_cutover: gets DE 15 of each cutover, after it was answered; must be quick.
 
     Attributes:
         counters: totals over all links.
-        links: one for each of `network.connections`.
+        day: the settlement date that the network has told.
+        links: one for each of `network.connections`, and those that are on their way out.
     """
 
     def __init__(
@@ -57,16 +77,20 @@ class LinkGroup:
         name: str,
         network: Network,
         dialect: Dialect,
-        connect: Callable[[], Awaitable[trio.abc.Stream]],
+        connect: Connect,
         *,
         on_events: Callable[[list[LinkEvent]], None],
         next_stan: Callable[[], tuple[str, str]],
         lease_holds: Callable[[], bool],
         answered_max: int = ANSWERED_KEPT_MAX,
         kept_s: float = KEPT_S,
+        settlement_date: str = "",
+        on_cutover: Callable[[str], None] = _ignore,
     ) -> None:
         self.name = name
         self.counters = LinkCounters()
+        self.day = NetworkDay(settlement_date)
+        self._on_cutover = on_cutover
         self._network = network
         self._on_events = on_events
         self._lease_holds = lease_holds
@@ -81,27 +105,41 @@ class LinkGroup:
         self._timer = Bell()
         self._changes = trio.lowlevel.ParkingLot()
         self._draining = False
-        self._run_window: Any = None  # the link of the current run, and what is left of it
+        self._retiring = 0  # links that wait for their last answers
+        self._renewal_wanted = False
+        self._renewal = Bell()
+        self._run_window: Window | None = None  # of the current run, and what is left of it
         self._run_left = 0
         self._ended = trio.Event()
-        context = LinkContext(
+        self._numbers = count()
+        self._context = LinkContext(
             name=name,
             network=network,
             dialect=dialect,
+            echo=EchoPolicy.of(network, dialect.policy),
             connect=connect,
             next_stan=next_stan,
             correlation=self._correlation,
             counters=self.counters,
+            day=self.day,
             deliver=self._deliver,
             changed=self._changes.unpark_all,
+            told=self._heed,
             lease_holds=lease_holds,
         )
-        self.links = tuple(Link(index, context) for index in range(network.connections))
+        self.links = [
+            Link(next(self._numbers), place, self._context) for place in range(network.connections)
+        ]
 
     @property
     def up_count(self) -> int:
         """Links that take messages now."""
         return sum(link.up for link in self.links)
+
+    @property
+    def capacity(self) -> int:
+        """Window slots of all links, up or not."""
+        return sum(link.window.size for link in self.links)
 
     @property
     def in_flight(self) -> int:
@@ -123,6 +161,7 @@ class LinkGroup:
                 async with trio.open_nursery() as links:
                     for link in self.links:
                         links.start_soon(link.run)
+                    nursery.start_soon(self._renew_when_asked, links)
                 nursery.cancel_scope.cancel()
             self._deliver_due()
         finally:
@@ -147,7 +186,7 @@ class LinkGroup:
             self._run_left <= 0
             or window is None
             or window.in_flight >= window.size
-            or not self.links[window.link].up
+            or not window.open
         ):
             window = self._run_window = self._least_loaded() if self._lease_holds() else None
             self._run_left = RUN_MESSAGES
@@ -164,7 +203,7 @@ class LinkGroup:
             SlotError: it was given back before.
         """
         slot.free()
-        if self._draining:
+        if self._draining or self._retiring:
             self._changes.unpark_all()
 
     def send(
@@ -207,7 +246,7 @@ class LinkGroup:
         except FrameError:
             self._refuse(slot, "frame_too_large")
             return
-        link = self.links[window.link]
+        link = window.owner
         if not link.may_send:
             other = self._least_loaded()
             if other is None:
@@ -216,7 +255,7 @@ class LinkGroup:
             window.in_flight -= 1
             other.in_flight += 1
             slot.window = other
-            link = self.links[other.link]
+            link = other.owner
         if not link.enqueue(slot):
             self._refuse(slot, "outbox_full")
 
@@ -243,21 +282,79 @@ class LinkGroup:
         self._draining = True
         for link in self.links:
             link.drain()
-        network = self._network
-        limit_s = network.max_send_age_s + network.response_deadline_s + DRAIN_MARGIN_S
-        with trio.move_on_after(limit_s):
+        with trio.move_on_after(self._settled_within_s):
             while self.in_flight:
                 await self._changes.park()
         for link in self.links:
             link.sign_off()
         await self._ended.wait()
 
-    def _least_loaded(self) -> Any:
+    def renew(self) -> None:
+        """Make every connection anew, one after the other and without a gap."""
+        self._renewal_wanted = True
+        self._renewal.ring()
+
+    async def _renew_when_asked(self, nursery: trio.Nursery) -> None:
+        while True:
+            while not self._renewal_wanted:
+                await self._renewal.wait()
+            self._renewal_wanted = False
+            for link in tuple(self.links):
+                # A link that is not up dials anew by itself.
+                if link.up and not await self._replace(link, nursery):
+                    break
+
+    async def _replace(self, old: Link, nursery: trio.Nursery) -> bool:
+        """Put a new link in the place of one that is up; False if the network does not take it."""
+        new = Link(next(self._numbers), old.place, self._context)
+        self.links.append(new)
+        nursery.start_soon(new.run)
+        network = self._network
+        with trio.move_on_after(network.connect_timeout_s + network.sign_on_timeout_s):
+            while not (new.up or self._draining):
+                await self._changes.park()
+        if self._draining:
+            return False
+        taken = new.up
+        if not taken:
+            self.counters.alarms_total += 1
+            log.error("links_not_renewed", network=self.name, link=old.index)
+        await self._retire(old if taken else new)
+        return taken
+
+    async def _retire(self, link: Link) -> None:
+        """Let a link finish what it has, sign off, and be gone; a drain does the same for all."""
+        self._retiring += 1
+        link.drain()
+        with trio.move_on_after(self._settled_within_s):
+            while link.window.in_flight and not self._draining:
+                await self._changes.park()
+        if not self._draining:
+            link.sign_off()
+        await link.ended.wait()
+        self._retiring -= 1
+        if not self._draining:
+            self.links.remove(link)
+
+    @property
+    def _settled_within_s(self) -> float:
+        """How long it takes at most until everything reserved has its fate."""
+        network = self._network
+        return network.max_send_age_s + network.response_deadline_s + DRAIN_MARGIN_S
+
+    def _heed(self, told: Told) -> None:
+        """The network has moved on to another settlement date."""
+        settlement_date = told.fields[SETTLEMENT_DATE]
+        log.info("cutover", network=self.name, settlement_date=settlement_date)
+        self.day.settlement_date = settlement_date
+        self._on_cutover(settlement_date)
+
+    def _least_loaded(self) -> Window | None:
         best = None
         least = math.inf
         for link in self.links:
             window = link.window
-            if link.up and window.in_flight < least and window.in_flight < window.size:
+            if window.open and window.in_flight < least and window.in_flight < window.size:
                 best = window
                 least = window.in_flight
         return best
@@ -270,7 +367,7 @@ class LinkGroup:
     def _deliver(self, events: list[LinkEvent]) -> None:
         self.counters.events.update(map(type, events))
         self._on_events(events)
-        if self._draining:
+        if self._draining or self._retiring:
             self._changes.unpark_all()
 
     async def _keep_time(self) -> None:

@@ -13,99 +13,82 @@ is unknown. Then the link dials again, with back-off and full jitter, until it i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
-import attrs
 import trio
 
 from chassis.backoff import Backoff
 from chassis.bell import Bell
-from chassis.framing import FrameError, FramePhase, FrameTimer
+from chassis.framing import FrameError
 from chassis.log import get_logger
-from chassis.settings.tree import Network
+from chassis.tls_faults import TLSFault, explain
 from switch.core.numbers import NumbersExhaustedError
-from switch.iso8583 import CodecError, Dialect
-from switch.iso8583.framing import Returned, framer_for
-from switch.link.correlation import Correlation, Slot, Window
-from switch.link.counters import LinkCounters
+from switch.link.context import LinkContext
+from switch.link.correlation import Slot, Window
 from switch.link.events import Fields, LinkEvent
+from switch.link.inbound import Inbound
 from switch.link.outbox import LinkOutbox
-from switch.link.session import Alarm, Close, Effect, Send, Session, State
+from switch.link.session import Alarm, Close, Effect, Send, Session
+from switch.link.states import State
 
 CLOSE_TIMEOUT_S: Final = 1.0  # for TLS to say good-bye
 WATCH_INTERVAL_MAX_S: Final = 0.5
-NETWORK_MANAGEMENT: Final = "8"  # the second digit of an MTI
 STREAM_ERRORS = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 log = get_logger(__name__)
 
 
-@attrs.frozen(kw_only=True)
-class LinkContext:
-    """What the links of one group share."""
-
-    name: str  # the network's
-    network: Network
-    dialect: Dialect
-    connect: Callable[[], Awaitable[trio.abc.Stream]]
-    next_stan: Callable[[], tuple[str, str]]
-    correlation: Correlation
-    counters: LinkCounters
-    deliver: Callable[[list[LinkEvent]], None]
-    changed: Callable[[], object]  # called after a link came up or went down
-    lease_holds: Callable[[], bool]  # whether financial messages may leave at this instant
-
-
 class Link:
     """One link, over all its connections.
 
+    Args:
+        index: its number, which no other link of the group ever has.
+        place: which of the network's connections it is; the first host it tries.
+        context: what it shares with others.
+
     Attributes:
-        index: its number in the group.
+        index: as given.
+        place: as given.
         window: its messages between reservation and outcome.
         session: where it stands.
         up: takes new messages.
         may_send: sends what it was given.
+        ended: set once it was drained and is gone.
     """
 
-    def __init__(self, index: int, context: LinkContext) -> None:
+    def __init__(self, index: int, place: int, context: LinkContext) -> None:
         network = context.network
         self.index = index
-        self.window = Window(index, network.window_per_connection)
-        self.session = Session(network, context.dialect.network_functions, context.next_stan)
+        self.place = place
+        self.window = Window(index, network.window_per_connection, self)
+        self.session = Session(
+            network, context.echo, context.dialect.network_functions, context.next_stan
+        )
         self.up = False
         self.may_send = False
+        self.ended = trio.Event()
         self._context = context
         self._outbox = LinkOutbox(
             context.correlation,
             frames_max=network.outbox_frames_max,
             age_max_s=network.max_send_age_s,
         )
+        self._inbound = Inbound(index, context, self._manage)
         self._bell = Bell()
         self._scope = trio.CancelScope()
         self._ended = ""  # why the connection ends; empty while it lives
+        self._alarmed = ""  # what was last raised an alarm for, until the link is up
         self._sending_since: float | None = None
-        self._undecodable = 0  # since the last log line about them
-        self._last_undecodable = ""
         self._stopping = trio.Event()
         shortest_s = min(
             network.sign_on_timeout_s,
-            network.echo_timeout_s,
+            context.echo.timeout_s,
             network.frame_header_timeout_s,
             network.frame_body_timeout_s,
             network.send_timeout_s,
         )
         self._watch_interval_s = min(WATCH_INTERVAL_MAX_S, shortest_s / 5)
-        self._renew_framer()
-
-    def _renew_framer(self) -> None:
-        network = self._context.network
-        self._framer = framer_for(self._context.dialect.framing, network.frame_bytes_max)
-        self._frame_timer = FrameTimer(
-            self._framer,
-            header_timeout_s=network.frame_header_timeout_s,
-            body_timeout_s=network.frame_body_timeout_s,
-        )
 
     @property
     def sent_total(self) -> int:
@@ -135,11 +118,13 @@ class Link:
         """Keep the link up until it was drained; cancel to stop without ceremony."""
         network = self._context.network
         backoff = Backoff(min_s=network.reconnect_min_s, max_s=network.reconnect_max_s)
-        name, link = self._context.name, self.index
+        name, link, turn = self._context.name, self.index, self.place
         while not self._stopping.is_set():
-            reason = await self._connection()
+            reason = await self._connection(turn)
             if self._settle():
                 backoff.reset()
+            else:
+                turn += 1  # another host may fare better
             if self._stopping.is_set():
                 break
             delay_s = backoff.next_delay_s()
@@ -147,22 +132,22 @@ class Link:
             log.warning("link_down", network=name, link=link, reason=reason, retry_in_s=retry_in_s)
             with trio.move_on_after(delay_s):
                 await self._stopping.wait()
+        self.ended.set()
         log.info("link_stopped", network=name, link=link)
 
-    async def _connection(self) -> str:
+    async def _connection(self, turn: int) -> str:
         """Make one connection, use it until it ends, say why it ended."""
         self._ended = ""
         self._scope = trio.CancelScope()
         self._outbox.drop_control()
-        self._renew_framer()
+        self._inbound.begin()
         self.session.dialing()
         with self._scope:
             try:
                 with trio.fail_after(self._context.network.connect_timeout_s):
-                    stream = await self._context.connect()
+                    stream = await self._context.connect(turn, self.session.reached)
             except (*STREAM_ERRORS, trio.TooSlowError) as error:
-                cause = error.__cause__ or error
-                return f"connecting failed: {type(cause).__name__}: {cause}"
+                return f"connecting failed: {self._fault(error).reason}"
             await self._converse(stream)
         return self._ended
 
@@ -200,6 +185,23 @@ class Link:
         self._ended = self._ended or reason
         self._scope.cancel()
 
+    def _fault(self, error: BaseException) -> TLSFault:
+        """Why a connection failed; an alarm where one end refused the other."""
+        fault = explain(error)
+        counters = self._context.counters
+        if fault.blame == "peer":
+            counters.peers_refused_total += 1
+        elif fault.blame == "ours":
+            counters.refused_by_peer_total += 1
+        if fault.blame != "path" and fault.reason != self._alarmed:
+            self._alarmed = fault.reason
+            self._alarm(fault.reason)
+        return fault
+
+    def _alarm(self, reason: str) -> None:
+        self._context.counters.alarms_total += 1
+        log.error("link_alarm", network=self._context.name, link=self.index, reason=reason)
+
     def _tell(self, events: list[LinkEvent]) -> None:
         if events:
             self._context.deliver(events)
@@ -222,7 +224,7 @@ class Link:
             try:
                 await stream.send_all(chunk)
             except STREAM_ERRORS as error:
-                self._end(f"sending failed: {type(error.__cause__ or error).__name__}")
+                self._end(f"sending failed: {self._fault(error).reason}")
                 return
             self._sending_since = None
             context.counters.chunks_total += 1
@@ -233,7 +235,7 @@ class Link:
             try:
                 data = await stream.receive_some()
             except STREAM_ERRORS as error:
-                self._end(f"receiving failed: {type(error.__cause__ or error).__name__}")
+                self._end(f"receiving failed: {self._fault(error).reason}")
                 return
             try:
                 self._take(bytes(data), trio.current_time())
@@ -242,45 +244,20 @@ class Link:
 
     def _take(self, data: bytes, now: float) -> None:
         """Take what one receive brought; raises FrameError where the framing is lost."""
-        framer = self._framer
+        inbound = self._inbound
         if not data:
-            framer.close()
+            inbound.framer.close()
             self._end("closed by the network")
             return
-        self.session.heard(now)
-        self._context.counters.bytes_received_total += len(data)
-        self._take_frames(framer.feed(data), now)
-        self._frame_timer.observe(now)
-        if framer.broken is not None:
-            raise framer.broken
-
-    def _take_frames(self, frames: list[bytes], now: float) -> None:
-        """Decode and match all that one receive brought."""
-        context = self._context
-        counters = context.counters
-        decode, answer, link = context.dialect.decode, context.correlation.answer, self.index
-        events: list[LinkEvent] = []
-        empty = 0
-        for frame in frames:
-            if not frame:
-                empty += 1
-                continue
-            try:
-                fields = decode(frame)
-            except CodecError as error:
-                counters.undecodable_total += 1
-                self._undecodable += 1
-                self._last_undecodable = _why_undecodable(frame, error)
-                continue
-            if fields[0][1] == NETWORK_MANAGEMENT:
-                self._manage(fields, now, frame)
-            else:
-                events.append(answer(fields, now, link))
-        counters.received_total += len(frames)
-        self._tell(events)
-        if empty:
-            counters.keep_alives_total += empty
-            self._do(self.session.keep_alives(empty, now))
+        frames = inbound.cut(data, now)
+        if frames:
+            self.session.heard(now)
+            events, keep_alives = inbound.match(frames, now)
+            self._tell(events)
+            if keep_alives:
+                self._do(self.session.keep_alives(keep_alives, now))
+        if inbound.framer.broken is not None:
+            raise inbound.framer.broken
 
     def _manage(self, fields: Fields, now: float, frame: bytes) -> None:
         self._do(self.session.receive(fields, now), answering=frame)
@@ -291,7 +268,9 @@ class Link:
         context = self._context
         was_up, self.up = self.up, self.session.state is State.UP
         could_send, self.may_send = self.may_send, self.session.may_send
+        self.window.open = self.up
         if self.up and not was_up:
+            self._alarmed = ""
             context.counters.sign_ons_total += 1
             log.info("link_up", network=context.name, link=self.index)
         if could_send and not self.may_send:
@@ -309,18 +288,22 @@ class Link:
         self._do(effects)
 
     def _do(self, effects: list[Effect], answering: bytes = b"") -> None:
-        context = self._context
         for effect in effects:
             if isinstance(effect, Send):
-                frame = self._framer.wrap(context.dialect.encode(effect.fields), answering)
-                if not self._outbox.put_control(frame):
-                    self._end("the network asks and does not read the answers")
-                self._bell.ring()
+                self._send_control(effect.fields, answering)
             elif isinstance(effect, Close):
                 self._end(effect.reason)
             elif isinstance(effect, Alarm):
-                context.counters.alarms_total += 1
-                log.error("link_alarm", network=context.name, link=self.index, reason=effect.reason)
+                self._alarm(effect.reason)
+            else:
+                self._context.told(effect)
+
+    def _send_control(self, fields: Fields, answering: bytes) -> None:
+        """Queue network management, ahead of everything else."""
+        frame = self._inbound.framer.wrap(self._context.dialect.encode(fields), answering)
+        if not self._outbox.put_control(frame):
+            self._end("the network asks and does not read the answers")
+        self._bell.ring()
 
     async def _watch(self) -> None:
         """Look after every time limit of the connection."""
@@ -328,31 +311,12 @@ class Link:
             await trio.sleep(self._watch_interval_s)
             now = trio.current_time()
             self._step(self.session.tick)
-            phase = self._frame_timer.overdue(now)
-            if phase is not FramePhase.NOTHING:
-                self._end(f"the {phase.name.lower()} of a frame did not arrive in time")
+            if overdue := self._inbound.overdue(now):
+                self._end(overdue)
             since = self._sending_since
             if since is not None and now - since > self._context.network.send_timeout_s:
                 self._end("the network does not read")
             self._tell(self._outbox.refuse_aged(now))
             if self._outbox:
                 self._bell.ring()  # the lease may hold again
-            if self._undecodable:
-                self._report_undecodable()
-
-    def _report_undecodable(self) -> None:
-        log.warning(
-            "undecodable_messages",
-            network=self._context.name,
-            link=self.index,
-            count=self._undecodable,
-            last=self._last_undecodable,
-        )
-        self._undecodable = 0
-
-
-def _why_undecodable(frame: bytes, error: CodecError) -> str:
-    """Element, offset and reason, or what the network said of our own message: never data."""
-    if isinstance(frame, Returned):
-        return f"a message of ours returned with reject code {frame.reject_code}"
-    return str(error)
+            self._inbound.report()

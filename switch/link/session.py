@@ -1,30 +1,32 @@
-"""One connection's session with a network: sign-on, echo, sign-off. Pure: time is an argument.
+"""One connection's session with a network: sign-on, echo, cutover, sign-off. Pure.
 
-Theory of operation. The states and their transitions are the table below and nowhere else
-(iso8583.md 3.14):
+Theory of operation. `states` is the table; here is what is done and said on the way. The shell
+tells the session what happened (`connected`, `receive`, `tick`, …) and does what it returns: sends
+messages, closes the connection with a reason, raises an alarm, hands a matter of the whole network
+on. Time is an argument.
 
-    DOWN -> CONNECTING -> SIGN_ON_SENT -> UP -> DRAINING -> SIGNED_OFF -> DOWN
+Any frame received is life; silence is answered by echoes, and unanswered ones in a row end the
+connection (iso8583.md 3.15). How long a silence, and how many echoes, is the dialect's to say: some
+networks forbid more than one echo in five minutes.
 
-CONNECTING covers TCP and TLS; which of them failed is in the reason. Financial messages leave in
-UP and DRAINING only, the latter for those already queued; answers are welcome in every state.
-SIGNED_OFF is reached by our own sign-off or by the network's; the link reads on for as long as
-answers may come and then closes.
-
-The shell tells the session what happened (`connected`, `receive`, `tick`, …) and does what it
-returns: sends messages, closes the connection with a reason, raises an alarm. Any frame received is
-life; silence is answered by echoes, and three unanswered ones end the connection (iso8583.md 3.15).
+The peer's 0800 is answered at once, whatever the state, and before anything else that waits. A
+function that the dialect does not name is refused with 40, and the session stays. Sign-on, sign-off
+and echo concern one connection; a cutover (the network's settlement date has moved on) and the
+exchange of keys concern the network, so they are handed on as `Told`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from enum import Enum, unique
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from chassis.settings.tree import Network
+from switch.dialects.schema import Policy
 from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, NETWORK_MANAGEMENT_RESPONSE
+from switch.link.states import CONNECTED, CONNECTING, MAY_SEND, TRANSITIONS, Event, State, follow
 
 Fields = dict[int, str]
 
@@ -32,51 +34,10 @@ APPROVED: Final = "00"
 FORMAT_ERROR: Final = "30"
 FUNCTION_NOT_SUPPORTED: Final = "40"
 ALARM_AFTER_SIGN_ONS: Final = 3
-_ECHOED: Final = (7, 11, 32, 33, 70)  # what an 0810 repeats of its 0800
+SETTLEMENT_DATE: Final = 15
+_ECHOED: Final = (7, 11, 32, 33, 53, 70)  # what an 0810 repeats of its 0800
 _MANDATORY: Final = frozenset({7, 11, 70})
-
-
-@unique
-class State(Enum):
-    """How far the connection has come."""
-
-    DOWN = "down"
-    CONNECTING = "connecting"
-    SIGN_ON_SENT = "sign_on_sent"
-    UP = "up"
-    DRAINING = "draining"
-    SIGNED_OFF = "signed_off"
-
-
-@unique
-class Event(Enum):
-    """What moves a session from state to state."""
-
-    DIALED = "dialed"
-    CONNECTED = "connected"
-    SIGN_ON_ACCEPTED = "sign_on_accepted"
-    DRAIN_ASKED = "drain_asked"
-    SIGN_OFF_SENT = "sign_off_sent"
-    PEER_SIGNED_OFF = "peer_signed_off"
-    PEER_SIGNED_ON = "peer_signed_on"
-
-
-# Losing the connection leads from every state to DOWN and is not listed.
-TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
-    (State.DOWN, Event.DIALED): State.CONNECTING,
-    (State.CONNECTING, Event.CONNECTED): State.SIGN_ON_SENT,
-    (State.SIGN_ON_SENT, Event.SIGN_ON_ACCEPTED): State.UP,
-    (State.UP, Event.DRAIN_ASKED): State.DRAINING,
-    (State.UP, Event.PEER_SIGNED_OFF): State.SIGNED_OFF,
-    (State.DRAINING, Event.SIGN_OFF_SENT): State.SIGNED_OFF,
-    (State.DRAINING, Event.PEER_SIGNED_OFF): State.SIGNED_OFF,
-    (State.SIGNED_OFF, Event.PEER_SIGNED_ON): State.UP,
-}
-MAY_SEND: Final = frozenset({State.UP, State.DRAINING})
-
-
-class SessionError(Exception):
-    """The shell did something that the state does not allow: a fault of ours."""
+_MONTH_AND_DAY: Final = re.compile(r"(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
 
 
 class Send(Struct, frozen=True):
@@ -97,7 +58,34 @@ class Alarm(Struct, frozen=True):
     reason: str
 
 
-Effect = Send | Close | Alarm
+class Told(Struct, frozen=True):
+    """The network said something that concerns more than this connection.
+
+    `cutover`: DE 15 of `fields` is its settlement date from now on; it was answered.
+    """
+
+    function: Literal["cutover"]
+    fields: Fields
+
+
+Effect = Send | Close | Alarm | Told
+
+
+class EchoPolicy(Struct, frozen=True):
+    """When a silent peer is asked whether it lives, and when it is given up."""
+
+    idle_s: float  # of silence
+    timeout_s: float
+    misses_max: int  # in a row
+
+    @classmethod
+    def of(cls, network: Network, policy: Policy) -> EchoPolicy:
+        """As the settings say, else as the dialect does."""
+        return cls(
+            network.echo_idle_s or policy.echo_idle_s,
+            network.echo_timeout_s or policy.echo_timeout_s,
+            policy.echo_misses_max,
+        )
 
 
 class Session:
@@ -105,7 +93,9 @@ class Session:
 
     Args:
         network: timers and limits.
-        functions: the dialect's values of DE 70: `sign_on`, `sign_off`, `echo`.
+        echo: when and how often the peer is asked.
+        functions: the dialect's values of DE 70 by name: `sign_on`, `sign_off`, `echo`, and those
+            others that the network has.
         next_stan: gives DE 11 and DE 7 of a new message.
 
     Attributes:
@@ -117,11 +107,14 @@ class Session:
     def __init__(
         self,
         network: Network,
+        echo: EchoPolicy,
         functions: Mapping[str, str],
         next_stan: Callable[[], tuple[str, str]],
     ) -> None:
         self._network = network
+        self._echo = echo
         self._functions = functions
+        self._names = {function: name for name, function in functions.items()}
         self._next_stan = next_stan
         self.state = State.DOWN
         self.sign_on_failures = 0
@@ -134,7 +127,6 @@ class Session:
         self._asked: dict[str, tuple[str, str]] = {}  # DE 70 to the DE 11 and DE 7 we sent
         self._up_since: float | None = None
         self._close_at: float | None = None  # sign-on or sign-off must be over by then
-        self._heard_at = 0.0
         self._echo_due_by: float | None = None  # something must be heard by then
         self._echo_misses = 0
         self._quiet_since = 0.0
@@ -150,10 +142,14 @@ class Session:
         """A connection is being opened."""
         self._move(Event.DIALED)
 
+    def reached(self) -> None:
+        """TCP stands."""
+        self._move(Event.REACHED)
+
     def connected(self, now: float) -> list[Effect]:
-        """TCP and TLS stand: sign on."""
+        """TLS stands, and the peer is who it should be: sign on."""
         self._move(Event.CONNECTED)
-        self._heard_at = self._quiet_since = now
+        self._quiet_since = now
         self._close_at = now + self._network.sign_on_timeout_s
         return [self._ask("sign_on")]
 
@@ -178,7 +174,7 @@ class Session:
         self._draining = True
         if self.state is State.UP:
             self._move(Event.DRAIN_ASKED)
-        elif self.state in (State.CONNECTING, State.SIGN_ON_SENT):
+        elif self.state in CONNECTING or self.state is State.SIGN_ON_SENT:
             return [Close("stopping")]
         return []
 
@@ -191,8 +187,8 @@ class Session:
         return [self._ask("sign_off")]
 
     def heard(self, now: float) -> None:
-        """Bytes came in: the peer lives."""
-        self._heard_at = self._quiet_since = now
+        """A frame came in, of whatever kind: the peer lives."""
+        self._quiet_since = now
         self._echo_due_by = None
         self._echo_misses = 0
 
@@ -218,15 +214,15 @@ class Session:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due; call a few times per shortest time-out."""
-        if self.state in (State.DOWN, State.CONNECTING):
+        if self.state not in CONNECTED:
             return []
         if self._close_at is not None and now >= self._close_at:
             signing_on = self.state is State.SIGN_ON_SENT
             return [Close("sign-on not answered" if signing_on else "signed off")]
         if self._echo_due_by is not None:
             return self._echo_overdue(now)
-        if self.state in MAY_SEND and now - self._quiet_since >= self._network.echo_idle_s:
-            self._echo_due_by = now + self._network.echo_timeout_s
+        if self.state in MAY_SEND and now - self._quiet_since >= self._echo.idle_s:
+            self._echo_due_by = now + self._echo.timeout_s
             return [self._ask("echo")]
         return []
 
@@ -236,7 +232,7 @@ class Session:
         self._echo_due_by = None
         self._quiet_since = now
         self._echo_misses += 1
-        if self._echo_misses >= self._network.echo_misses_max:
+        if self._echo_misses >= self._echo.misses_max:
             return [Close(f"{self._echo_misses} echoes unanswered")]
         return []
 
@@ -244,28 +240,35 @@ class Session:
         """Answer the peer's 0800; an unknown function is refused and the session stays."""
         response: Fields = {0: NETWORK_MANAGEMENT_RESPONSE, 39: self._judge(request)}
         response |= {de: request[de] for de in _ECHOED if de in request}
+        effects: list[Effect] = [Send(response)]
         if response[39] == APPROVED:
-            self._obey(request[70], now)
-        return [Send(response)]
+            effects += self._obey(request, now)
+        return effects
 
     def _judge(self, request: Fields) -> str:
         if not request.keys() >= _MANDATORY:
             return FORMAT_ERROR
-        known = [self._functions[name] for name in ("sign_on", "sign_off", "echo")]
-        return APPROVED if request[70] in known else FUNCTION_NOT_SUPPORTED
+        match self._names.get(request[70]):
+            case "sign_on" | "sign_off" | "echo":
+                return APPROVED
+            case "cutover":
+                told = _MONTH_AND_DAY.fullmatch(request.get(SETTLEMENT_DATE, ""))
+                return APPROVED if told else FORMAT_ERROR
+            case _:
+                return FUNCTION_NOT_SUPPORTED
 
-    def _obey(self, function: str, now: float) -> None:
-        if function == self._functions["sign_off"] and self._can(Event.PEER_SIGNED_OFF):
-            self._move(Event.PEER_SIGNED_OFF)
-            # Whatever is in flight now is answered or unknown by then.
-            self._close_at = now + self._network.response_deadline_s
-        elif (
-            function == self._functions["sign_on"]
-            and self._can(Event.PEER_SIGNED_ON)
-            and not self._draining
-        ):
-            self._move(Event.PEER_SIGNED_ON)
-            self._close_at = None
+    def _obey(self, request: Fields, now: float) -> list[Effect]:
+        match self._names[request[70]]:
+            case "sign_off" if self._can(Event.PEER_SIGNED_OFF):
+                self._move(Event.PEER_SIGNED_OFF)
+                # Whatever is in flight now is answered or unknown by then.
+                self._close_at = now + self._network.response_deadline_s
+            case "sign_on" if self._can(Event.PEER_SIGNED_ON) and not self._draining:
+                self._move(Event.PEER_SIGNED_ON)
+                self._close_at = None
+            case "cutover":
+                return [Told("cutover", request)]
+        return []
 
     def _answered(self, response: Fields, now: float) -> list[Effect]:
         """Take an 0810: it must repeat DE 70, DE 11 and DE 7 of what we asked."""
@@ -274,10 +277,11 @@ class Session:
             self.strays_total += 1
             return []
         del self._asked[function]
-        if function == self._functions["sign_on"]:
-            return self._sign_on_answered(response.get(39, ""), now)
-        if function == self._functions["sign_off"]:
-            return [Close("signed off")]
+        match self._names[function]:
+            case "sign_on":
+                return self._sign_on_answered(response.get(39, ""), now)
+            case "sign_off":
+                return [Close("signed off")]
         return []
 
     def _sign_on_answered(self, code: str, now: float) -> list[Effect]:
@@ -305,7 +309,4 @@ class Session:
         return (self.state, event) in TRANSITIONS
 
     def _move(self, event: Event) -> None:
-        try:
-            self.state = TRANSITIONS[self.state, event]
-        except KeyError:
-            raise SessionError(f"{event.value} while {self.state.value}") from None
+        self.state = follow(self.state, event)

@@ -16,7 +16,7 @@ from switch.iso8583 import DE, Dialect, load_dialect
 from switch.link.correlation import correlation_key
 from switch.link.events import Answered, LinkEvent
 from switch.link.group import LinkGroup
-from switch.link.session import State
+from switch.link.states import State
 from tests.support.framings import EXAMPLES
 from tests.support.network import sale
 from tests.support.network_host import CLIENT, SERVER, make_pki, run_network
@@ -70,7 +70,9 @@ async def test_sign_on_sales_echo_and_sign_off(name: str, pki: Path, tmp_path: P
             "vsim",
             replace(SETTINGS, echo_idle_s=0.02, echo_timeout_s=0.25),
             dialect,
-            lambda: connect_tls("127.0.0.1", network.port, context, server_name=SERVER),
+            lambda _turn, reached: connect_tls(
+                "127.0.0.1", network.port, context, server_name=SERVER, reached=reached
+            ),
             on_events=events.extend,
             next_stan=next_stan,
             lease_holds=lambda: True,

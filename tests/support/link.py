@@ -102,6 +102,8 @@ class Host:
         self.batches: list[list[LinkEvent]] = []
         self.peers: list[Peer] = []
         self.failures: deque[Exception] = deque()
+        self.turns: list[int] = []  # whose turn it was, connection by connection
+        self.cutovers: list[str] = []
         self.pair: Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]] = (
             trio.testing.memory_stream_pair
         )
@@ -115,6 +117,7 @@ class Host:
             self._connect,
             on_events=self._on_events,
             next_stan=self._next_stan,
+            on_cutover=self.cutovers.append,
             lease_holds=lambda: self.leased,
         )
 
@@ -127,10 +130,12 @@ class Host:
         self.batches.append(events)
         self.events += events
 
-    async def _connect(self) -> trio.abc.Stream:
+    async def _connect(self, turn: int, reached: Callable[[], None]) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
+        self.turns.append(turn)
         if self.failures:
             raise self.failures.popleft()
+        reached()
         near, far = self.pair()
         self.peers.append(Peer(far))
         return near

@@ -25,7 +25,9 @@ from tests.support.postgres import LedgerDSN, password_of
 BACK_WITHIN_S = 30.0
 # A shell that lets everything it starts dump core, as some machines are set up to do.
 DUMPING = ("sh", "-c", 'ulimit -S -c unlimited && exec "$@"', "sh")
-READABLE = {"run/endpoints.json", "pki/ca.pem", "pki/switch.pem", "pki/vsim.pem", "pki/msim.pem"}
+READABLE = {"run/endpoints.json", "pki/ca.pem"} | {
+    f"pki/{stem}.pem" for stem in ("vsim", "msim", "switch-vsim", "switch-msim")
+}
 PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch-0", "api"}
 
 

@@ -41,13 +41,14 @@ def test_live_refuses_demo_keys(data_dir: Path) -> None:
         refuse_what_test_mode_left(LIVE, data_dir)
 
 
-@pytest.mark.parametrize("name", ["ca.pem", "switch.pem"])
+@pytest.mark.parametrize("name", ["ca.pem", "switch.pem", "ca-vsim.pem", "switch-vsim.pem"])
 def test_live_refuses_the_development_pki(data_dir: Path, tmp_path: Path, name: str) -> None:
     """Neither its CA nor a certificate that it issued, also among others in one file."""
     made = tmp_path / "development"
     development_pki(made, {"switch": ("acquirer.turnout.test", "client")})
-    file = data_dir / "pki" / name
-    file.write_bytes(file.read_bytes() + (made / name).read_bytes())
+    file, one_for_all = data_dir / "pki" / name, name.replace("-vsim", "")
+    theirs = (data_dir / "pki" / one_for_all).read_bytes()
+    file.write_bytes(theirs + (made / one_for_all).read_bytes())
     with pytest.raises(StartError, match=rf"{name} is of a development PKI"):
         refuse_what_test_mode_left(LIVE, data_dir)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -29,7 +30,7 @@ NOW_S = NOW_US // 1_000_000
 DIALECT = load_dialect("net87b")
 
 
-async def never() -> trio.abc.Stream:
+async def never(_turn: int, _reached: Callable[[], None]) -> trio.abc.Stream:
     """No connection is made here."""
     raise OSError
 

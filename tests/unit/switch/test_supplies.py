@@ -13,6 +13,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from chassis.settings import Network, Switch
+from chassis.tls import TLSFilesError
 from ledger.errors import ConnectionLostError
 from ledger.numbers import BLOCK_USE_S, take_stans
 from switch import supplies
@@ -237,3 +238,96 @@ async def test_partitions_are_made_and_strays_alarmed_of(
         assert [line["event"] for line in lines] == events
         await trio.sleep(6 * 3_600)
     assert [line["event"] for line in lines] == events * 2
+
+
+class Certificates:
+    """Files that are as the test says."""
+
+    def __init__(self) -> None:
+        self.changed = False
+        self.fault = ""
+        self.expires_at_s = NOON_S + 30 * 86_400
+
+    def refresh(self) -> bool:
+        """As `Credentials.refresh`."""
+        if self.fault:
+            raise TLSFilesError(self.fault)
+        changed, self.changed = self.changed, False
+        return changed
+
+
+class Renewals:
+    """A link group that counts how often it was to make its connections anew."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def renew(self) -> None:
+        """As `LinkGroup.renew`."""
+        self.count += 1
+
+
+@pytest.fixture
+async def certificates(nursery: trio.Nursery) -> tuple[Certificates, Renewals]:
+    """One network's files, looked at every five seconds."""
+    files, group = Certificates(), Renewals()
+    carrier = Carrier(
+        Network(),
+        load_dialect("net87b"),
+        group,  # type: ignore[arg-type]
+        StanAllocator(),
+        files,  # type: ignore[arg-type]
+    )
+    wall = Wall()
+    settings = Switch(certificates_check_s=5.0)
+    nursery.start_soon(supplies.keep_credentials, {"vsim": carrier}, settings, wall.now_us)
+    return files, group
+
+
+async def test_replaced_certificates_renew_the_links(
+    autojump_clock: trio.testing.MockClock, certificates: tuple[Certificates, Renewals]
+) -> None:
+    """Once for each time they were replaced."""
+    files, group = certificates
+    await trio.sleep(20)
+    assert group.count == 0
+    files.changed = True
+    await trio.sleep(20)
+    assert group.count == 1
+
+
+async def test_files_in_the_middle_of_being_replaced_are_no_fault(
+    autojump_clock: trio.testing.MockClock, certificates: tuple[Certificates, Renewals]
+) -> None:
+    """What is still wrong at the second look is told of, once; what changed in it, again."""
+    files, group = certificates
+    with capture_logs() as lines:
+        files.fault = "switch-vsim.pem with switch-vsim.key: key values mismatch"
+        await trio.sleep(6)
+        files.fault, files.changed = "", True
+        await trio.sleep(6)
+        assert [line["event"] for line in lines] == ["certificate_loaded"]
+        files.fault = "switch-vsim.pem: expired"
+        await trio.sleep(60)
+        files.fault = ""
+        await trio.sleep(6)
+        files.fault = "switch-vsim.pem: expired"
+        await trio.sleep(60)
+    told = [line for line in lines if line["event"] == "certificate_not_loaded"]
+    assert [line["error"] for line in told] == ["switch-vsim.pem: expired"] * 2
+    assert group.count == 1
+
+
+async def test_a_certificate_near_its_end_is_told_of_daily(
+    autojump_clock: trio.testing.MockClock, certificates: tuple[Certificates, Renewals]
+) -> None:
+    """A week is enough to have another one issued."""
+    files, _ = certificates
+    files.expires_at_s = NOON_S + 7 * 86_400 + 60
+    with capture_logs() as lines:
+        await trio.sleep(50)
+        assert lines == []
+        await trio.sleep(600)
+        files.expires_at_s -= 86_400  # a day has passed
+        await trio.sleep(600)
+    assert [line["days"] for line in lines] == [6, 5]

@@ -12,7 +12,7 @@ from switch.link.correlation import SlotError, correlation_key
 from switch.link.events import Answered, Duplicate, Late, NotSent, Unknown, Unmatched
 from switch.link.group import RUN_MESSAGES
 from switch.link.outbox import CHUNK_BYTES_MAX, CONTROL_FRAMES_MAX
-from switch.link.session import State
+from switch.link.states import State
 from tests.support.link import DIALECT, Host, Peer, answer, request
 
 # With `autojump_clock` time stands still unless everybody waits. The streams are in memory, so

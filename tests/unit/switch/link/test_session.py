@@ -3,28 +3,21 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from chassis.settings.tree import Network
-from switch.link.session import (
-    TRANSITIONS,
-    Alarm,
-    Close,
-    Effect,
-    Event,
-    Fields,
-    Send,
-    Session,
-    SessionError,
-    State,
-)
+from switch.dialects import read_dialect
+from switch.link.session import Alarm, Close, EchoPolicy, Effect, Fields, Send, Session, Told
+from switch.link.states import TRANSITIONS, Event, SessionError, State
 
 NETWORK = Network()
+ECHO = EchoPolicy(idle_s=30.0, timeout_s=5.0, misses_max=3)
 FUNCTIONS = {"sign_on": "001", "sign_off": "002", "echo": "301", "cutover": "201"}
 
 
 def _session() -> Session:
     numbers = count(1)
-    return Session(NETWORK, FUNCTIONS, lambda: (f"{next(numbers):06d}", "0102030405"))
+    return Session(NETWORK, ECHO, FUNCTIONS, lambda: (f"{next(numbers):06d}", "0102030405"))
 
 
 def _sent(effects: list[Effect]) -> Fields:
@@ -42,9 +35,14 @@ def _asked(function: str, **more: str) -> Fields:
     return fields | {int(name[2:]): value for name, value in more.items()}
 
 
+def _connecting(session: Session) -> None:
+    session.dialing()
+    session.reached()
+
+
 def _up(now: float = 0.0) -> Session:
     session = _session()
-    session.dialing()
+    _connecting(session)
     sign_on = _sent(session.connected(now))
     assert session.receive(_answer(sign_on), now) == []
     return session
@@ -54,7 +52,7 @@ def test_sign_on_is_the_first_word_and_opens_the_session() -> None:
     """Nothing may be sent before 0810 with 00."""
     session = _session()
     assert (session.state, session.may_send) == (State.DOWN, False)
-    session.dialing()
+    _connecting(session)
     sign_on = _sent(session.connected(0.0))
     assert sign_on == {0: "0800", 7: "0102030405", 11: "000001", 70: "001"}
     assert (session.state, session.may_send) == (State.SIGN_ON_SENT, False)
@@ -74,7 +72,7 @@ def test_sign_on_is_the_first_word_and_opens_the_session() -> None:
 def test_an_answer_to_something_else_does_not_sign_on(wrong: Fields) -> None:
     """The 0810 must repeat what we asked."""
     session = _session()
-    session.dialing()
+    _connecting(session)
     sign_on = _sent(session.connected(0.0))
     assert session.receive(_answer(sign_on) | wrong, 0.1) == []
     assert session.state is State.SIGN_ON_SENT
@@ -84,7 +82,7 @@ def test_an_answer_to_something_else_does_not_sign_on(wrong: Fields) -> None:
 def test_a_refused_sign_on_closes() -> None:
     """Any code but 00 keeps the link down."""
     session = _session()
-    session.dialing()
+    _connecting(session)
     sign_on = _sent(session.connected(0.0))
     assert session.receive(_answer(sign_on, "91"), 0.1) == [Close("sign-on refused with 91")]
     assert session.state is State.SIGN_ON_SENT
@@ -93,7 +91,7 @@ def test_a_refused_sign_on_closes() -> None:
 def test_an_unanswered_sign_on_closes_after_its_deadline() -> None:
     """Five seconds, and not before."""
     session = _session()
-    session.dialing()
+    _connecting(session)
     session.connected(0.0)
     assert session.tick(4.9) == []
     assert session.tick(5.0) == [Close("sign-on not answered")]
@@ -104,14 +102,14 @@ def test_three_failed_sign_ons_raise_one_alarm() -> None:
     session = _session()
     alarms = []
     for _ in range(5):
-        session.dialing()
+        _connecting(session)
         session.connected(0.0)
         effects, proven = session.lost(1.0)
         assert not proven
         alarms.append(effects)
     alarm = Alarm("3 sign-ons in a row have failed")
     assert alarms == [[], [], [alarm], [], []]
-    session.dialing()
+    _connecting(session)
     session.receive(_answer(_sent(session.connected(0.0))), 0.1)
     assert session.sign_on_failures == 0
 
@@ -158,7 +156,7 @@ def test_each_echo_has_a_new_stan() -> None:
     assert _sent(session.tick(65.0))[11] != first[11]
 
 
-def test_any_bytes_received_are_life() -> None:
+def test_any_frame_received_is_life() -> None:
     """Traffic spares the echo, answers an open one, and clears earlier misses."""
     session = _up()
     session.heard(29.0)
@@ -190,7 +188,7 @@ def test_the_peers_echo_is_answered_in_every_state(state: State) -> None:
     """The answer repeats DE 7, 11 and 70, and changes nothing."""
     session = _session() if state is State.SIGN_ON_SENT else _up()
     if state is State.SIGN_ON_SENT:
-        session.dialing()
+        _connecting(session)
         session.connected(0.0)
     elif state is not State.UP:
         session.drain()
@@ -202,7 +200,7 @@ def test_the_peers_echo_is_answered_in_every_state(state: State) -> None:
     assert session.state is state
 
 
-@pytest.mark.parametrize("function", ["999", "201", "101"])
+@pytest.mark.parametrize("function", ["999", "161", "101"])
 def test_an_unknown_function_is_refused_and_the_session_stays(function: str) -> None:
     """Code 40, nothing else happens."""
     session = _up()
@@ -275,6 +273,8 @@ def test_draining_a_link_that_is_not_up_closes_it() -> None:
     assert session.drain() == []
     session.dialing()
     assert session.drain() == [Close("stopping")]
+    session.reached()
+    assert session.drain() == [Close("stopping")]
     session.connected(0.0)
     assert session.drain() == [Close("stopping")]
     assert session.sign_off(0.0) == []
@@ -302,8 +302,46 @@ def test_what_the_state_does_not_allow_is_our_fault() -> None:
     with pytest.raises(SessionError, match="connected while down"):
         session.connected(0.0)
     session.dialing()
-    with pytest.raises(SessionError, match="dialed while connecting"):
+    with pytest.raises(SessionError, match="connected while tcp"):
+        session.connected(0.0)
+    with pytest.raises(SessionError, match="dialed while tcp"):
         session.dialing()
+
+
+def test_a_cutover_is_answered_and_handed_on() -> None:
+    """DE 15 is the network's settlement date from now on; the session goes on as it was."""
+    session = _up()
+    request = _asked("201", de15="1123", de32="400001")
+    answer, told = session.receive(request, 1.0)
+    assert isinstance(answer, Send)
+    assert (answer.fields[39], answer.fields[70]) == ("00", "201")
+    assert told == Told("cutover", request)
+    assert session.state is State.UP
+
+
+@pytest.mark.parametrize("date", ["", "1300", "0010", "0132", "0200", "11 3", "11234", "²³01"])
+def test_a_cutover_to_no_date_is_a_format_error(date: str) -> None:
+    """Settlement dates are money: none is guessed."""
+    session = _up()
+    request = _asked("201", de15=date) if date else _asked("201")
+    assert _sent(session.receive(request, 1.0))[39] == "30"
+
+
+def test_a_network_without_cutover_refuses_it() -> None:
+    """What the dialect does not name is no function."""
+    functions = {name: value for name, value in FUNCTIONS.items() if name != "cutover"}
+    session = Session(NETWORK, ECHO, functions, lambda: ("000001", "0102030405"))
+    _connecting(session)
+    session.connected(0.0)
+    assert _sent(session.receive(_asked("201", de15="1123"), 1.0))[39] == "40"
+
+
+def test_the_dialect_says_how_often_to_ask_unless_the_settings_do() -> None:
+    """Some networks forbid more than one echo in five minutes."""
+    policy = read_dialect("vip").policy
+    assert EchoPolicy.of(NETWORK, policy) == EchoPolicy(60.0, 10.0, 2)
+    settings = replace(NETWORK, echo_idle_s=300.0)
+    assert EchoPolicy.of(settings, policy) == EchoPolicy(300.0, 10.0, 2)
 
 
 def test_every_state_can_be_reached_and_left() -> None:
