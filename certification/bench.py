@@ -172,7 +172,7 @@ def make_pki(directory: Path) -> Path:
 
 def _idle_networks() -> dict[str, Network]:
     idle = msgspec.structs.replace(
-        profile.REAL,
+        profile.real_network(),
         simulate=False,
         port=CLOSED_PORT,
         connections=1,

@@ -78,6 +78,7 @@ class Connection:
                 data = await self.stream.receive_some()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
+            await self.reading.wait()  # it may have been stalled meanwhile
             if not data:
                 self._ended = self._ended or "by the acquirer"
                 return

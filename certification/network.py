@@ -121,6 +121,7 @@ class PlayedNetwork:
     Attributes:
         trace: every message and event.
         entries: what the issuer decided, oldest first.
+        faults: what went wrong in handlers.
         connections: those that stand, oldest first.
         accepting: whether TCP connections get a handshake.
         issuer: the books.
@@ -144,6 +145,7 @@ class PlayedNetwork:
         self.tls: ssl.SSLContext = certificates.context()
         self.trace: list[Line] = []
         self.entries: list[Entry] = []
+        self.faults: list[str] = []
         self.connections: list[Connection] = []
         self.accepting = trio.Event()
         self.issuer: Issuer = make_issuer(settings, limits, dialect, opens_on=date_of(now_us()))
@@ -261,9 +263,16 @@ class PlayedNetwork:
         return Session(self.dialect)
 
     def spawn(self, function: Callable[[Exchange], Awaitable[None]], exchange: Exchange) -> None:
-        """Run a handler beside everything else."""
+        """Run a handler beside everything else; what goes wrong in it is the case's problem."""
         assert self._nursery is not None
-        self._nursery.start_soon(function, exchange)
+
+        async def handle() -> None:
+            try:
+                await function(exchange)
+            except Exception as error:  # noqa: BLE001  it must not end the other networks
+                self.faults.append(f"the network's handler: {type(error).__name__}: {error}")
+
+        self._nursery.start_soon(handle)
 
     # -------------------------------------------------------------------------------------- rules
 
@@ -333,7 +342,7 @@ class PlayedNetwork:
                 await trio.sleep(_POLL_S)
 
 
-# ------------------------------------------------------------------------------------ usual handlers
+# ---------------------------------------------------------------------------------- usual handlers
 
 
 async def drop(_exchange: Exchange) -> None:

@@ -15,28 +15,40 @@ from typing import Any, Final
 import msgspec
 
 from chassis.settings import Network, Simulator
+from switch.iso8583 import load_dialect
 
 NAME: Final = "certification"
 FACTOR: Final = 0.2
 SERVER_NAME: Final = "network.turnout.test"
 CLIENT_NAME: Final = "acquirer.turnout.test"
-# Where the defaults are those of the sandbox, the dialects' own: iso8583.md 3.4.
-REAL: Final = msgspec.structs.replace(
-    Network(), response_deadline_s=15.0, server_name=SERVER_NAME, client_name=CLIENT_NAME
-)
 # How long a frame may wait for its link bounds our own work: on a machine that certifies, a commit
 # among a hundred others may take longer than a fifth of the real value.
 UNSCALED: Final = frozenset({"max_send_age_s", "connect_timeout_s", "sign_on_timeout_s"})
 
 
 def scaled_network(factor: float, changes: Mapping[str, Any]) -> Network:
-    """A network of the profile; `changes` are not scaled."""
-    return msgspec.structs.replace(_scaled(REAL, factor), **changes)
+    """A network of the profile: the dialect's own timers and the rest, scaled; then `changes`."""
+    scaled: Network = msgspec.structs.replace(_scaled(real_network(), factor), **changes)
+    return scaled
+
+
+def real_network(dialect: str = "net87b") -> Network:
+    """A network with the timers of its dialect instead of the sandbox's."""
+    policy = load_dialect(dialect).policy
+    return Network(
+        dialect=dialect,
+        server_name=SERVER_NAME,
+        client_name=CLIENT_NAME,
+        response_deadline_s=policy.response_deadline_s,
+        echo_idle_s=policy.echo_idle_s,
+        echo_timeout_s=policy.echo_timeout_s,
+    )
 
 
 def scaled_simulator(factor: float) -> Simulator:
     """What the networks put up with."""
-    return _scaled(Simulator(), factor)
+    scaled: Simulator = _scaled(Simulator(), factor)
+    return scaled
 
 
 def _scaled(section: Any, factor: float) -> Any:

@@ -135,6 +135,7 @@ async def _play(bench: Bench, row: Row, script: Script) -> Result:
         problems += [_place(error) for error in _leaves(group)]
     network = bench.networks[row.id]
     network.clear()
+    problems += network.faults
     seen = list(desk.evidence) if desk is not None else []
     evidence = [f"✗ {problem}" for problem in problems] + seen[:EVIDENCE_MAX]
     return Result(
