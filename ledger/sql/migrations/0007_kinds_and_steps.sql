@@ -13,7 +13,7 @@ COMMENT ON COLUMN attempts.kind IS
     'what the message is to its transaction; completion: the 0220 behind an automatic charge';
 
 -- An outcome may leave its transaction where it stands: an inquiry's own result, the
--- acknowledgement of a completion, a declined attempt that another one follows. Such a remark is a
+-- acknowledgment of a completion, a declined attempt that another one follows. Such a remark is a
 -- first result, and while a transaction is pending only a refusal leaves it so.
 ALTER TABLE outcomes
     ADD COLUMN settles_on date,
