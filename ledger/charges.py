@@ -34,7 +34,7 @@ from ledger.pgtypes import (
 from ledger.queries import Query
 from ledger.records import ChargeToRecord, Lost, TransactionRow, Verdict, Won
 from ledger.statements import QUERIES, without_skipping
-from ledger.verdicts import IntentFinding, KeyFinding, charge_verdict
+from ledger.verdicts import SINGLE_MESSAGE_MTI, IntentFinding, KeyFinding, charge_verdict
 
 Lane = Literal["fast", "slow"]
 
@@ -44,6 +44,7 @@ _RECORD: Final = QUERIES["record_charges"]
 _RECORD_WAITING: Final = without_skipping(_RECORD)
 _FINDINGS: Final = QUERIES["read_charge_findings"]
 
+_INTENT_FIELDS: Final = len(IntentFinding.__struct_fields__)
 # One packer per field of ChargeToRecord but the last, in the order of its fields and of $6 to $27.
 _PACKERS: Final[tuple[Callable[[Sequence], bytes], ...]] = (  # type: ignore[type-arg]
     *[uuid_array] * 8,  # intent … card digest
@@ -161,11 +162,11 @@ class _ChargeLane(Committer[ChargeToRecord, Verdict]):
             int4_(self._charges_per_intent_max),
             *[pack(column) for pack, column in zip(_PACKERS, columns, strict=True)],
             uuid_array(verified),
+            uuid_array([row.intent_id for row in ordered if row.mti == SINGLE_MESSAGE_MTI]),
         ]
         result = await self.session.run(self._query, params)
         verdicts: dict[bytes, Verdict | None] = {
-            intent_id: Won(amount_minor, currency, created_at_us, version)
-            for intent_id, amount_minor, currency, created_at_us, version in result.rows()
+            intent_id: Won(*won) for intent_id, *won in result.rows()
         }
         if len(verdicts) < len(rows):
             missing = [row for row in ordered if row.intent_id not in verdicts]
@@ -206,11 +207,9 @@ class _ChargeLane(Committer[ChargeToRecord, Verdict]):
 
 def _finding(found: tuple) -> tuple[IntentFinding | None, KeyFinding | None]:  # type: ignore[type-arg]
     """Unpack one row of read_charge_findings."""
-    _, merchant_id, live, status, live_transaction_id, charge_count, *rest = found
-    request_hash, key_transaction_id, intent_version, *state = rest
-    intent = None
-    if merchant_id is not None:
-        intent = IntentFinding(merchant_id, live, status, live_transaction_id, charge_count)
+    _, *known = found
+    request_hash, key_transaction_id, intent_version, *state = known[_INTENT_FIELDS:]
+    intent = IntentFinding(*known[:_INTENT_FIELDS]) if known[0] is not None else None
     key = None
     if request_hash is not None:
         transaction = TransactionRow(*state) if state[0] is not None else None

@@ -71,6 +71,8 @@ class Won(Struct, gc=False, frozen=True):
     currency: str
     created_at_us: int
     version: int  # of the intent after this commit
+    manual: bool = False  # what is approved is authorized, to be captured later
+    allow_partial: bool = False  # an approval of less than was asked for is taken
 
 
 class Replay(Struct, gc=False, frozen=True):

@@ -33,6 +33,8 @@ from ledger.records import (
     Won,
 )
 
+SINGLE_MESSAGE_MTI: Final = "0200"  # authorizes and captures at once: nothing is left for later
+
 # What a charge hears of an intent whose status admits none.
 _STATUS_CODES: Final = {
     "processing": "operation_in_progress",
@@ -61,6 +63,8 @@ class IntentFinding(Struct, gc=False, frozen=True):
     status: str
     live_transaction_id: bytes | None
     charge_count: int
+    manual: bool = False
+    allow_partial: bool = False
 
 
 class OutcomeFinding(Struct, gc=False, frozen=True):
@@ -100,7 +104,15 @@ def charge_verdict(
     if key is not None:
         own = key.transaction if key.transaction_id == charge.transaction_id else None
         if own is not None and key.intent_version is not None:
-            return Won(own.amount_minor, own.currency, own.created_at_us, key.intent_version)
+            manual, partial = (intent.manual, intent.allow_partial) if intent else (False, False)
+            return Won(
+                own.amount_minor,
+                own.currency,
+                own.created_at_us,
+                key.intent_version,
+                manual,
+                partial,
+            )
         return key_verdict(charge.request_hash, key)
     refusal = _refusal(charge, intent, charges_per_intent_max)
     return Lost(refusal) if refusal else None
@@ -116,6 +128,8 @@ def _refusal(
         return _STATUS_CODES[intent.status]
     if intent.live_transaction_id is not None:
         return "operation_in_progress"  # a verification leaves the intent `created`
+    if intent.manual and charge.mti == SINGLE_MESSAGE_MTI:
+        return "capture_method_unavailable"
     if intent.charge_count >= charges_per_intent_max:
         return "too_many_charges"
     return ""

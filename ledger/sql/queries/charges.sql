@@ -3,7 +3,8 @@
 -- $4 highest intent id (they prune partitions when the plan starts), $5 charges per intent, then
 -- one array per column, all of the same length and in intent order.
 -- $28 are the intents whose row is an account verification: amount 0, on a created intent, which
--- stays created.
+-- stays created. $29 are those whose row goes over a network that authorizes and captures in one
+-- message: an intent that is to be captured later admits none such.
 -- Stages: lock the intents that admit a charge, in id order; take the idempotency keys, in digest
 -- order; insert transactions, where a reused ciphertext drops out; insert attempts; move the
 -- intents. A row that falls out of a stage is a verdict, read later: nothing here raises for what
@@ -21,6 +22,7 @@ locked AS MATERIALIZED (
     WHERE p.id = ANY ($6::uuid[]) AND p.id BETWEEN $3::uuid AND $4::uuid
         AND p.status IN ('created', 'failed') AND p.live_transaction_id IS NULL
         AND (p.status = 'created' OR p.id <> ALL ($28::uuid[]))
+        AND (p.capture_method = 'automatic' OR p.id <> ALL ($29::uuid[]))
         AND NOT p.cancel_requested AND p.charge_count < $5::integer
         AND (SELECT count(*) FROM lease) = 1
     ORDER BY p.id
@@ -82,7 +84,9 @@ SET status = CASE WHEN c.amount_minor = 0 THEN p.status ELSE 'processing' END,
 FROM unnest($6::uuid[], $8::uuid[]) AS r (intent_id, transaction_id)
 JOIN charged AS c ON c.intent_id = r.intent_id
 WHERE p.id = r.intent_id AND p.id BETWEEN $3::uuid AND $4::uuid
-RETURNING p.id, c.amount_minor, p.currency, c.created_at, p.version
+RETURNING
+    p.id, c.amount_minor, p.currency, c.created_at, p.version, p.capture_method = 'manual',
+    p.allow_partial
 
 -- name: read_charge_findings
 -- What stands in the way of charges that commit 1 did not return: one row each, in order of $3.
@@ -90,12 +94,14 @@ RETURNING p.id, c.amount_minor, p.currency, c.created_at, p.version
 SELECT
     EXISTS (SELECT FROM switch_leases WHERE switch = $1::text AND epoch = $2::integer) AS leased,
     p.merchant_id, p.live, p.status, p.live_transaction_id, p.charge_count,
-    i.request_hash, i.transaction_id AS key_transaction_id,
+    p.capture_method = 'manual' AS manual, p.allow_partial, i.request_hash, i.transaction_id AS key_transaction_id,
     t.intent_version, s.*
 FROM unnest($3::uuid[], $4::uuid[], $5::uuid[])
     WITH ORDINALITY AS r (intent_id, merchant_id, key_digest, place)
 LEFT JOIN LATERAL (
-    SELECT q.merchant_id, q.live, q.status, q.live_transaction_id, q.charge_count
+    SELECT
+        q.merchant_id, q.live, q.status, q.live_transaction_id, q.charge_count, q.capture_method,
+        q.allow_partial
     FROM payment_intents AS q
     WHERE q.id = r.intent_id
     LIMIT 1

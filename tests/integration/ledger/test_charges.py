@@ -84,6 +84,25 @@ async def test_the_same_request_again_is_a_replay(ledger: LedgerHarness, lane: L
     assert await ledger.count("transactions", of) == 1
 
 
+@pytest.mark.parametrize("lane", ["fast", "slow"])
+async def test_what_is_captured_later_is_authorized_by_a_message_of_its_own(
+    ledger: LedgerHarness, lane: Lane
+) -> None:
+    """A 0200 would capture at once, and is refused beside others that are not; a 0100 may hold."""
+    [manual] = await ledger.created(1, capture_method="manual", allow_partial=True)
+    [automatic] = await ledger.created(1)
+    single, plain = charge(manual), charge(automatic)
+    verdicts = await ledger.charges.record([single, plain], lane=lane)
+    assert kinds(verdicts) == ["capture_method_unavailable", "Won"]
+    assert await ledger.status(manual) == "created"
+    [won] = await ledger.charges.record([charge(manual, mti="0100")], lane=lane)
+    assert isinstance(won, Won)
+    assert (won.manual, won.allow_partial) == (True, True)
+    taken = verdicts[1]
+    assert isinstance(taken, Won)
+    assert (taken.manual, taken.allow_partial) == (False, False)
+
+
 async def test_another_request_under_the_key_is_refused(ledger: LedgerHarness) -> None:
     """Same key, another hash: refused, on the same intent and on another one."""
     first_intent, other_intent = await ledger.created(2)

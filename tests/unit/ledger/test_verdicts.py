@@ -60,6 +60,23 @@ def test_a_row_with_our_own_id_counts_as_won() -> None:
     assert _verdict(IDLE, _key(CHARGE.transaction_id)) == Won(2499, "usd", 7, 2)
 
 
+def test_what_is_won_says_how_it_is_captured() -> None:
+    """Also of an earlier run whose fate we never learnt."""
+    found = replace(IDLE, manual=True, allow_partial=True)
+    won = charge_verdict(
+        replace(CHARGE, mti="0100"), found, _key(CHARGE.transaction_id), charges_per_intent_max=3
+    )
+    assert won == Won(2499, "usd", 7, 2, manual=True, allow_partial=True)
+
+
+def test_nothing_is_held_for_later_over_a_single_message() -> None:
+    """A 0200 takes the money at once; a 0100 is not in its way."""
+    manual = replace(IDLE, manual=True)
+    assert _verdict(manual) == Lost("capture_method_unavailable")
+    authorization = replace(CHARGE, mti="0100")
+    assert charge_verdict(authorization, manual, None, charges_per_intent_max=3) is None
+
+
 def test_a_key_of_another_run_is_a_replay_or_a_refusal() -> None:
     """The hash decides; a key without a charge of ours under it is another request's."""
     other = _key(STRANGER)
