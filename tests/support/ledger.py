@@ -57,7 +57,10 @@ def intent(merchant_id: bytes, **changes: Any) -> IntentToCreate:
 
 
 def charge(of: IntentToCreate, **changes: Any) -> ChargeToRecord:
-    """A charge of an intent with a card, a key and numbers of its own."""
+    """A charge of an intent with a card, a key and numbers of its own.
+
+    Only the dual-message 0100 authorizes without capturing: a manual intent is charged by it.
+    """
     fields: dict[str, Any] = {
         "intent_id": of.intent_id,
         "merchant_id": of.merchant_id,
@@ -75,7 +78,7 @@ def charge(of: IntentToCreate, **changes: Any) -> ChargeToRecord:
         "card_exp_year": 2030,
         "network": "vsim",
         "acquirer_id": "400001",
-        "mti": "0200",
+        "mti": "0100" if of.capture_method == "manual" else "0200",
         "stan": "000001",
         "rrn": "0ABCDEFGHIJK",
         "de7": "0102030405",

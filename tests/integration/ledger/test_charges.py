@@ -91,7 +91,7 @@ async def test_what_is_captured_later_is_authorized_by_a_message_of_its_own(
     """A 0200 would capture at once, and is refused beside others that are not; a 0100 may hold."""
     [manual] = await ledger.created(1, capture_method="manual", allow_partial=True)
     [automatic] = await ledger.created(1)
-    single, plain = charge(manual), charge(automatic)
+    single, plain = charge(manual, mti="0200"), charge(automatic)
     verdicts = await ledger.charges.record([single, plain], lane=lane)
     assert kinds(verdicts) == ["capture_method_unavailable", "Won"]
     assert await ledger.status(manual) == "created"
