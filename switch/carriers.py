@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from chassis.service import Service
@@ -48,8 +48,19 @@ def make_carriers(
     on_events: Callable[[str], Callable[[list[LinkEvent]], None]],
     now_us: Callable[[], int],
     lease_holds: Callable[[], bool],
+    *,
+    settlement_dates: Mapping[str, str],
+    on_cutover: Callable[[str, str], None],
 ) -> dict[str, Carrier]:
     """One carrier per network of the settings; their links are not yet run.
+
+    Args:
+        service: this process.
+        on_events: where a network's events go.
+        now_us: microseconds since 1970.
+        lease_holds: whether anything may be sent.
+        settlement_dates: DE 15 by network, of those that have told one.
+        on_cutover: gets a network and its new DE 15.
 
     Raises:
         DialectError: a dialect is unusable.
@@ -72,6 +83,8 @@ def make_carriers(
             answered_max=limits.answered_keys_max // networks,
             kept_s=limits.answered_keys_s,
             lease_holds=lease_holds,
+            settlement_date=settlement_dates.get(name, ""),
+            on_cutover=partial(on_cutover, name),
         )
         carriers[name] = Carrier(settings, dialect, group, stans, credentials)
     return carriers

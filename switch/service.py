@@ -34,7 +34,7 @@ from ledger.pool import Pool
 from ledger.replays import find_replays
 from ledger.storage import watched_storage
 from switch import supplies
-from switch.carriers import Carrier, make_carriers
+from switch.carriers import Carrier
 from switch.core.lease import switch_name
 from switch.core.messages import Acceptor
 from switch.core.numbers import RRNSource, StanBlock
@@ -45,6 +45,7 @@ from switch.pipeline.assembly import Outside, Pipeline
 from switch.recovery import find_by_rrn
 from switch.wire import Charge, SwitchReply
 
+from switch.sessions import open_sessions
 log = get_logger(__name__)
 POOL_SIZE = 4  # look-ups, acceptor data, STAN blocks, sweeps: one session each at most
 EXIT_LEASE_LOST: Final = 4  # as docs/operations.md has it
@@ -168,7 +169,11 @@ async def _assemble(
         now_us=now_us,
     )
     pipeline = Pipeline(settings, outside)
-    carriers.update(make_carriers(service, pipeline.on_events, now_us, keeper.may_send))
+    sessions = await open_sessions(
+        service, pool, on_events=pipeline.on_events, lease_holds=keeper.may_send, now_us=now_us
+    )
+    carriers.update(sessions.carriers)
+    background.start_soon(sessions.run)
     for name, carrier in carriers.items():
         await prepare_stans(
             pool,
@@ -202,7 +207,6 @@ def _start_supplies(
     background.start_soon(
         supplies.keep_stans, carriers, partial(_take_block, pool), settings, now_us
     )
-    background.start_soon(supplies.keep_credentials, carriers, settings, now_us)
     background.start_soon(supplies.refresh_acceptors, pipeline.lookup.forget_acceptors)
     background.start_soon(supplies.sweep_expired, partial(_sweep, pool), settings)
     ahead = service.settings.ledger.months_ahead
