@@ -99,3 +99,25 @@ async def test_an_answer_by_another_link_is_refused_where_the_dialect_says_so(
     await peers[0].send(answer(fields))
     await trio.testing.wait_all_tasks_blocked()
     assert [type(event) for event in host.events] == [Elsewhere, Answered]
+
+
+async def test_a_cutover_dates_the_answers_that_have_no_date(signed_on: SignedOn) -> None:
+    """It is answered at once and handed on; answers that carry DE 15 keep their own."""
+    host, peer = signed_on
+    for number in (1, 2, 3):
+        host.send(number)
+    messages = [await peer.receive() for _ in range(3)]
+    cutover = {0: "0800", 7: "1122235959", 11: "000777", 15: "1123", 70: "201"}
+    await peer.send(answer(messages[0]), cutover, answer(messages[1]))
+    await peer.send(answer(messages[2]) | {15: "1122"})
+    answered = await peer.receive()
+    assert {de: answered[de] for de in (0, 11, 39, 70)} == {
+        0: "0810",
+        11: "000777",
+        39: "00",
+        70: "201",
+    }
+    await trio.testing.wait_all_tasks_blocked()
+    assert host.cutovers == ["1123"]
+    dates = [event.fields.get(15) for event in host.events if isinstance(event, Answered)]
+    assert dates == [None, "1123", "1122"]
