@@ -46,3 +46,8 @@ class Backoff:
     def reset(self) -> None:
         """Start over: the peer has proved itself."""
         self._attempts = 0
+
+
+def jitter(low: float, high: float) -> float:
+    """A uniform draw between two bounds, for those who keep their own delays."""
+    return random.uniform(low, high)  # noqa: S311  spreads load; nothing secret about it

@@ -38,8 +38,9 @@ class Echoes:
                 RRN, STAN and DE 7 remain.
             partial: whether DE 4 may differ.
         """
+        together = self._together
         try:
-            same = self._together(sent) == self._together(answer)
+            same = together(sent) == together(answer)
         except KeyError:
             same = False
         if not same:

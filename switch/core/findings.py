@@ -91,20 +91,26 @@ def judge_request(
     row = codes.look_up(code)
     if echoes.mismatch(sent, answer, pan=pan, partial=row.partial) is not None:
         return unknown("echo_mismatch", code)
+    settles_on = answer.get(SETTLEMENT_DATE, "")
+    if settles_on:
+        settles_on = settlement_date(settles_on, now_us)
+    if row.code_class == "approve":
+        if row.partial or row.zero_amount_only:
+            return _approved_in_part(sent, answer, row, settles_on)
+        # In the order of its fields: by name it takes longer, and this is nearly every answer.
+        approval = answer.get(38, "").strip()
+        return Finding("approved", "answered", code, approval, "", "", "", 0, settles_on)
     if row.code_class in {"undecided", "wait"}:
         return unknown("undecided", code)
-    settles_on = settlement_date(answer.get(SETTLEMENT_DATE, ""), now_us)
-    if row.code_class != "approve":
-        return _declined(code, row, settles_on)
-    return _approved(sent, answer, row, settles_on)
+    return _declined(code, row, settles_on)
 
 
-def _approved(sent: Fields, answer: Fields, row: ResponseCode, settles_on: str) -> Finding:
-    """An approval: of the whole amount, of a part, or, where that was asked for, of none."""
+def _approved_in_part(sent: Fields, answer: Fields, row: ResponseCode, settles_on: str) -> Finding:
+    """An approval of less than was asked for; of no amount at all only where that was asked for."""
     code, approval, asked_minor = answer[39], answer.get(38, "").strip(), int(sent[4])
-    if row.zero_amount_only and asked_minor:
-        return unknown("approved_as_verification", code)
-    if not row.partial:
+    if row.zero_amount_only:
+        if asked_minor:
+            return unknown("approved_as_verification", code)
         return Finding("approved", "answered", code, approval, settles_on=settles_on)
     approved_minor = int(answer.get(4, "0"))
     if not 0 < approved_minor < asked_minor:

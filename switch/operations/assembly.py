@@ -1,0 +1,351 @@
+"""Everything that follows a charge put together: desks, workers, orders, and how they drain."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+import attrs
+import trio
+
+from chassis.log import get_logger
+from chassis.mux import MuxClient
+from chassis.settings import Settings
+from chassis.stage import Inbox, run_stage
+from hsm_sim.wire import HSMReply, HSMRequest
+from ledger.deciding.records import SafRow, VerificationRow
+from ledger.leases import LeaseLostError
+from switch.carriers import Carrier
+from switch.core.admission import Admission
+from switch.core.doubt import DoubtPolicy
+from switch.core.forwarding import RepeatSchedule
+from switch.core.numbers import RRNSource
+from switch.core.operations.records import EXPIRY_REQUEST_ID, NetworkRules, Order
+from switch.core.response_codes import ResponseCodes
+from switch.link.events import LinkEvent
+from switch.operations.acceptors import Acceptors, LoadAcceptors
+from switch.operations.cards import Cards, SealedCards
+from switch.operations.desk import Committer, Desk
+from switch.operations.doubts import Doubts
+from switch.operations.drawing import Drawing
+from switch.operations.equipping import Equipping, ReadViews
+from switch.operations.errands import Errand, OperationCounts
+from switch.operations.exchanges import Exchanges
+from switch.operations.forwarder import Forwarder, ForwardingTerms
+from switch.operations.orders import Orders
+from switch.operations.telling import Telling
+from switch.operations.watch import Watch
+from switch.pipeline.anomalies import Anomalies
+from switch.pipeline.lookup import FindReplays
+from switch.responsibility import Responsibility
+
+log = get_logger(__name__)
+
+
+class DueSaf(Protocol):
+    """`ledger.saf.due_saf` on a pool."""
+
+    def __call__(
+        self, owner: str, *, now_us: int, limit: int, networks: Sequence[str]
+    ) -> Awaitable[list[SafRow]]:
+        """What is due."""
+
+
+class DueVerifications(Protocol):
+    """`ledger.verifications.due_verifications` on a pool."""
+
+    def __call__(
+        self, owner: str, *, now_us: int, limit: int, networks: Sequence[str]
+    ) -> Awaitable[list[VerificationRow]]:
+        """What is due."""
+
+
+CountSafSends = Callable[
+    [str, int, Sequence[tuple[bytes, int]]], Awaitable[dict[bytes, int]]
+]  # owner, epoch, sends
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """What operations are given: everything that does I/O, reads a clock or draws a number."""
+
+    own: Responsibility
+    committer_of: Callable[[Responsibility], Committer]
+    let_go: Callable[[Responsibility], None]  # when a commit finds that it is lost
+    workers: Sequence[MuxClient[HSMRequest, HSMReply]]
+    carriers: Mapping[str, Carrier]
+    admission: Admission
+    codes: ResponseCodes
+    rrns: RRNSource
+    find_replays: FindReplays
+    sealed_cards: SealedCards
+    read_views: ReadViews
+    load_acceptors: LoadAcceptors
+    due_saf: DueSaf
+    count_saf_sends: CountSafSends
+    due_verifications: DueVerifications
+    now_us: Callable[[], int]
+    uniform: Callable[[float, float], float]
+
+
+class Operations:
+    """The cold path of one switch process.
+
+    It follows the keeper of leases: for every responsibility it runs a watch.
+    """
+
+    def __init__(self, settings: Settings, around: Surroundings) -> None:
+        self.counts = OperationCounts()
+        self.rules = {name: rules_of(each) for name, each in around.carriers.items()}
+        self._terms = {name: terms_of(each) for name, each in around.carriers.items()}
+        self._settings = settings
+        self._around = around
+        self._anomalies = Anomalies()
+        self.acceptors = Acceptors(around.load_acceptors)
+        self.drawing = Drawing(around.carriers, around.rrns, around.now_us)
+        self.telling = Telling(
+            drawing=self.drawing,
+            rules=self.rules,
+            queued=self.wake,
+            counts=self.counts,
+            now_us=around.now_us,
+        )
+        self.exchanges = Exchanges(
+            carriers=around.carriers,
+            codes=around.codes,
+            drawing=self.drawing,
+            telling=self.telling,
+            counts=self.counts,
+            anomalies=self._anomalies,
+            now_us=around.now_us,
+        )
+        self._cards = Cards(
+            workers=around.workers,
+            sealed_cards=around.sealed_cards,
+            batch_max=settings.hsm.release_cards_max,
+            deadline_s=settings.hsm.open_deadline_s,
+            counts=self.counts,
+            anomalies=self._anomalies,
+        )
+        self._equipping = Equipping(
+            carriers=around.carriers,
+            cards=self._cards,
+            read_views=around.read_views,
+            load_acceptors=self.acceptors.find,
+            in_flight=self.exchanges.in_flight,
+            anomalies=self._anomalies,
+        )
+        self._finishing = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._own = self._watch_of(around.own)
+        self._watches = {around.own.switch: self._own}
+        self.inbox: Inbox[Errand] = Inbox(settings.switch.credits_max * 2, name="orders")
+        self.orders = self._make_orders()
+
+    def _make_orders(self) -> Orders:
+        around = self._around
+        return Orders(
+            desk=self.desk,
+            exchanges=self.exchanges,
+            carriers=around.carriers,
+            rules=self.rules,
+            drawing=self.drawing,
+            cards=self._cards,
+            admission=around.admission,
+            find_replays=around.find_replays,
+            read_views=around.read_views,
+            load_acceptors=self.acceptors.find,
+            inbox=self.inbox,
+            counts=self.counts,
+            anomalies=self._anomalies,
+            now_us=around.now_us,
+        )
+
+    def _watch_of(self, responsibility: Responsibility) -> Watch:
+        around, limits = self._around, self._settings.switch
+        owner, epoch = responsibility.switch, responsibility.epoch
+        desk = Desk(
+            owner,
+            committer=around.committer_of(responsibility),
+            take_ids=responsibility.ids.take,
+            batch_max=limits.operations_batch_max,
+            waiting_max=limits.decisions_max,
+            counts=self.counts,
+            anomalies=self._anomalies,
+        )
+        forwarder = Forwarder(
+            desk=desk,
+            due=partial(around.due_saf, owner),
+            count_sends=partial(around.count_saf_sends, owner, epoch),
+            equipping=self._equipping,
+            exchanges=self.exchanges,
+            telling=self.telling,
+            terms=self._terms,
+            batch_max=limits.queue_batch_max,
+            counts=self.counts,
+            anomalies=self._anomalies,
+            now_us=around.now_us,
+            uniform=around.uniform,
+        )
+        doubts = Doubts(
+            desk=desk,
+            due=partial(around.due_verifications, owner),
+            equipping=self._equipping,
+            exchanges=self.exchanges,
+            rules=self.rules,
+            drawing=self.drawing,
+            batch_max=limits.queue_batch_max,
+            queued=self.wake,
+            counts=self.counts,
+            now_us=around.now_us,
+        )
+        return Watch(
+            responsibility=responsibility,
+            desk=desk,
+            forwarder=forwarder,
+            doubts=doubts,
+            telling=self.telling,
+            poll_s=limits.queue_poll_s,
+        )
+
+    # ------------------------------------------------------------------------------- whoever asks
+
+    @property
+    def desk(self) -> Desk:
+        """Decides in this switch's own name."""
+        return self._own.desk
+
+    @property
+    def desks(self) -> list[Desk]:
+        """Of every responsibility."""
+        return [watch.desk for watch in self._watches.values()]
+
+    def on_event(self, event: LinkEvent) -> None:
+        """Take an event of the links whose token is an exchange."""
+        self.exchanges.on_event(event)
+
+    def lowest_attempt(self) -> bytes | None:
+        """The lowest attempt id of this switch's that may be about to be written, if any."""
+        return self.desk.lowest_attempt()
+
+    def wake(self) -> None:
+        """Look at the queues at once."""
+        for watch in self._watches.values():
+            watch.wake()
+
+    async def expire(self, intent_ids: Sequence[bytes]) -> None:
+        """Cancel authorizations whose time to be captured is over, at their networks.
+
+        Raises:
+            LedgerError: the ledger could not be asked; the sweeper names them again.
+        """
+        for view in (await self._around.read_views(intent_ids)).values():
+            if len(self.inbox) >= self._settings.switch.credits_max:
+                return  # live orders go first; the sweeper names the rest again
+            [transaction_id] = self.desk.take_ids(1)
+            self.orders.run_errand(
+                Order(
+                    type="cancel",
+                    intent_id=view.intent_id,
+                    merchant_id=view.merchant_id,
+                    live=view.live,
+                    amount_minor=0,
+                    final_capture=True,
+                    key_digest=b"",
+                    request_hash=b"",
+                    request_id=EXPIRY_REQUEST_ID,
+                    transaction_id=transaction_id,
+                )
+            )
+
+    # ------------------------------------------------------------------------- responsibilities
+
+    def on_gained(self, responsibility: Responsibility) -> None:
+        """Look after the queues of another switch from now on."""
+        if responsibility.switch == self._own.responsibility.switch:
+            return
+        watch = self._watches[responsibility.switch] = self._watch_of(responsibility)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run_watch, watch)
+
+    def on_lost(self, responsibility: Responsibility) -> None:
+        """Somebody else does; what was under way here is refused by the ledger."""
+        if responsibility.switch != self._own.responsibility.switch:
+            self._watches.pop(responsibility.switch).scope.cancel()
+
+    async def _run_watch(self, watch: Watch) -> None:
+        try:
+            await watch.run()
+        except* LeaseLostError:
+            self._around.let_go(watch.responsibility)
+
+    # -------------------------------------------------------------------------------------- run
+
+    async def run(self) -> None:
+        """Work until `close` and `finish` were called and everything has been decided.
+
+        Raises:
+            LeaseLostError: another process has taken this switch over.
+        """
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for watch in self._watches.values():
+                nursery.start_soon(self._run_watch, watch)
+            await run_stage(
+                self.inbox,
+                self.orders.handle,
+                batch_max=self._settings.switch.operations_batch_max,
+            )
+            for watch in self._watches.values():
+                watch.close()
+            await self._finishing.wait()
+            await self._wait_quiet()
+            for watch in self._watches.values():
+                watch.desk.close()
+            self._nursery = None
+
+    def close(self) -> None:
+        """Take no more orders, and go round no more; what is under way goes on. Idempotent."""
+        self.inbox.close()
+
+    def finish(self) -> None:
+        """Nobody else will have anything decided: `run` returns when all of it has been."""
+        self._finishing.set()
+
+    async def _wait_quiet(self) -> None:
+        """Wait until no message is in flight and no decision is open: each may cause the other."""
+        await self.exchanges.wait_quiet()
+        for desk in self.desks:
+            await desk.wait_quiet()
+        if any(desk.undecided for desk in self.desks):
+            await self._wait_quiet()
+
+
+def rules_of(carrier: Carrier) -> NetworkRules:
+    """What deciders need to know about a network."""
+    settings, policy = carrier.settings, carrier.dialect.policy
+    return NetworkRules(
+        reversal_mti=policy.reversal_mti,
+        doubt=DoubtPolicy(
+            settings.unknown_policy or policy.unknown_outcome,
+            inquiry_times_s=settings.inquiry_times_s,
+            window_s=settings.inquiry_window_s,
+        ),
+        authorization_us=int(settings.authorization_s * 1_000_000),
+    )
+
+
+def terms_of(carrier: Carrier) -> ForwardingTerms:
+    """How store-and-forward treats a network."""
+    settings = carrier.settings
+    return ForwardingTerms(
+        schedule=RepeatSchedule(
+            answered_within_s=settings.response_deadline_s,
+            min_s=settings.saf_repeat_min_s,
+            max_s=settings.saf_repeat_max_s,
+            alarm_after=settings.saf_alarm_sends,
+            slow_s=settings.saf_slow_s,
+        ),
+        drain_per_s=settings.saf_drain_per_s,
+    )
