@@ -126,8 +126,13 @@ def check_pinned_key(certificate: bytes | None, pins: Collection[str]) -> None:
         raise PinnedKeyError("the peer's key is none of the pinned ones")
 
 
-def check_peer(tls: ssl.SSLObject, allowed: Collection[str]) -> str:
+def check_peer(tls: ssl.SSLObject, allowed: Collection[str], *, alpn_required: bool = True) -> str:
     """Judge a finished handshake: version, protocol, name; returns the peer's name.
+
+    Args:
+        tls: after the handshake.
+        allowed: names, as of `check_peer_name`.
+        alpn_required: whether a peer is refused that names no protocol, not only another one.
 
     Raises:
         TLSPeerError: another version or protocol.
@@ -135,7 +140,7 @@ def check_peer(tls: ssl.SSLObject, allowed: Collection[str]) -> str:
     """
     if tls.version() != "TLSv1.3":
         raise TLSPeerError(f"the peer speaks {tls.version()}")
-    if tls.selected_alpn_protocol() != ALPN:
+    if tls.selected_alpn_protocol() not in ({ALPN} if alpn_required else {ALPN, None}):
         raise TLSPeerError(f"the peer did not choose the protocol {ALPN}")
     return check_peer_name(tls.getpeercert(), allowed)
 
@@ -171,19 +176,27 @@ async def connect_tls(
 
 
 async def accept_tls(
-    transport: trio.SocketStream, context: ssl.SSLContext, *, client_names: Collection[str]
+    transport: trio.SocketStream,
+    context: ssl.SSLContext,
+    *,
+    client_names: Collection[str],
+    alpn_required: bool = True,
 ) -> TLSStream:
     """Shake hands with a client and check it; raises as `connect_tls` does, and then closes."""
     stream = TLSStream(transport, context, server_side=True)
-    return await _shaken(stream, client_names)
+    return await _shaken(stream, client_names, alpn_required=alpn_required)
 
 
 async def _shaken(
-    stream: TLSStream, allowed: Collection[str], pins: Collection[str] = ()
+    stream: TLSStream,
+    allowed: Collection[str],
+    pins: Collection[str] = (),
+    *,
+    alpn_required: bool = True,
 ) -> TLSStream:
     try:
         await stream.do_handshake()
-        check_peer(stream.tls, allowed)
+        check_peer(stream.tls, allowed, alpn_required=alpn_required)
         check_pinned_key(stream.tls.getpeercert(binary_form=True), pins)
     except BaseException:
         await trio.aclose_forcefully(stream)

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from contextlib import suppress
 from typing import Final
 
 import trio
 
+_NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
 RECEIVE_BYTES_MAX: Final = 65_536  # of one receive, as on a plain trio.SocketStream
 RECORD_BYTES_MAX: Final = 16_384  # plaintext of one TLS record (RFC 8446, 5.1)
 
@@ -139,6 +141,18 @@ class TLSStream(trio.abc.Stream):
             if self._socket.fileno() >= 0:
                 trio.lowlevel.notify_closing(self._socket)
                 self._socket.close()
+
+    async def aclose_without_goodbye(self, *, reset: bool = False) -> None:
+        """Close as a peer does that has crashed: by the end of the stream, or by a reset."""
+        if self._socket.fileno() >= 0:
+            with suppress(OSError):  # the peer has gone before
+                if reset:
+                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                else:
+                    self._socket.shutdown(socket.SHUT_WR)
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+        await trio.lowlevel.checkpoint()
 
     def _say_goodbye(self) -> None:
         with suppress(ssl.SSLWantReadError):

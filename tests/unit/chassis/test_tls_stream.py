@@ -192,3 +192,32 @@ async def test_a_lost_connection_breaks_sending(ends: Ends) -> None:
     await trio.aclose_forcefully(ends.server)
     with pytest.raises(trio.BrokenResourceError):
         await ends.client.send_all(b"anybody?")
+
+
+async def test_an_end_without_good_bye_can_be_made(ends: Ends) -> None:
+    """As by a peer that crashed: what was sent arrives, then the loss; closing again is nothing."""
+    await ends.server.send_all(b"last words")
+    for _ in range(2):
+        await ends.server.aclose_without_goodbye()
+    assert await ends.client.receive_some() == b"last words"
+    with pytest.raises(trio.BrokenResourceError) as raised:
+        await ends.client.receive_some()
+    assert isinstance(raised.value.__cause__, ssl.SSLEOFError)
+
+
+async def test_a_reset_can_be_made(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """Over TCP, which knows resets: the peer is told so by its kernel."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    near = await trio.open_tcp_stream(*listener.socket.getsockname())
+    client = TLSStream(near, contexts[0], server_hostname=SERVER_NAME)
+    server = TLSStream(await listener.accept(), contexts[1], server_side=True)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.do_handshake)
+            nursery.start_soon(server.do_handshake)
+        await server.aclose_without_goodbye(reset=True)
+        with pytest.raises(trio.BrokenResourceError) as raised:
+            await client.receive_some()
+    assert isinstance(raised.value.__cause__, ConnectionResetError)
+    await client.aclose()
+    await listener.aclose()
