@@ -24,10 +24,15 @@ from msgspec import Struct, field
 
 from chassis.framing import FrameError, Framer
 from network_sim.decisions import Decision, Moment
+from network_sim.faults.deliveries import Delivery
 from network_sim.issuer import Issuer
-from network_sim.session import Session
+from network_sim.session import Answered, Questions, Session
 from switch.iso8583 import DecodeError, Dialect
-from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, response_mti
+from switch.iso8583.mti import (
+    NETWORK_MANAGEMENT_REQUEST,
+    NETWORK_MANAGEMENT_RESPONSE,
+    response_mti,
+)
 
 
 class Codec(Protocol):
@@ -61,6 +66,10 @@ class Reaction(Struct, gc=False):
     lines: list[str] = field(default_factory=list)  # for the record, before anything leaves
     fault: str = ""  # the first thing wrong, without data; for the log
     close: str = ""  # why the connection must end after `output`; empty = it goes on
+    # By a script: what is sent, instead of the first two; whether to read on; what to ask the peer.
+    deliveries: list[Delivery] = field(default_factory=list)
+    stall_s: float | None = None  # 0 = for ever
+    initiatives: list[str] = field(default_factory=list)  # functions of 0800s
 
 
 class Acceptor:
@@ -74,9 +83,12 @@ class Acceptor:
         counters: shared by all connections of the network.
         keep_alives_max: zero-length frames in a row that are put up with.
 
+        session: of this connection; None = a new one that wants a sign-on.
+
     Attributes:
         counters: as given.
         session: whether the peer is signed on.
+        questions: what the network has asked the peer.
     """
 
     def __init__(
@@ -88,6 +100,7 @@ class Acceptor:
         framer: Framer,
         counters: FrameCounters,
         keep_alives_max: int,
+        session: Session | None = None,
     ) -> None:
         self._codec = codec
         self._answered = answered_mtis(dialect) - {NETWORK_MANAGEMENT_REQUEST}
@@ -96,7 +109,8 @@ class Acceptor:
         self.counters = counters
         self._keep_alives_max = keep_alives_max
         self._keep_alives = 0
-        self.session = Session(dialect)
+        self.session = session or Session(dialect)
+        self.questions = Questions()
 
     def receive(self, data: bytes, now: Moment) -> Reaction:
         """React to what one read returned.
@@ -155,6 +169,12 @@ class Acceptor:
                 self._hold_back(decision, frame, reaction)
         return answers
 
+    def ask(self, fields: Mapping[int, str], answered: Answered, now: Moment) -> bytes:
+        """Frame an 0800 of the network's own; `answered` hears of its 0810."""
+        del now
+        self.questions.ask(fields, answered)
+        return self._framer.wrap(self._codec.encode(fields))
+
     def _keep_alive(self, reaction: Reaction) -> None:
         self.counters.keep_alives_total += 1
         self._keep_alives += 1
@@ -166,6 +186,8 @@ class Acceptor:
         mti = fields[0]
         if mti == NETWORK_MANAGEMENT_REQUEST:
             return [self._framer.wrap(self._codec.encode(self.session.answer(fields)), frame)]
+        if mti == NETWORK_MANAGEMENT_RESPONSE and self.questions.settle(fields):
+            return []
         if mti not in self._answered:
             self.counters.unasked_total += 1
             reaction.fault = reaction.fault or f"message {mti} has no answer"

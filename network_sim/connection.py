@@ -16,7 +16,8 @@ Whatever ends a connection is a reason in words: `run` returns it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import trio
@@ -29,6 +30,7 @@ from network_sim.acceptor import Acceptor, Reaction
 from network_sim.decisions import Moment
 from network_sim.delays import DelayedAnswers
 from network_sim.journal import Journal
+from network_sim.session import Answered
 
 WATCH_INTERVAL_S: Final = 0.5  # what a time limit may be overrun by
 CLOSE_TIMEOUT_S: Final = 1.0  # for the TLS close alert; then the socket is just closed
@@ -50,6 +52,9 @@ class Connection:
         network: frame time limits.
         limits: the other limits.
         now_us: the wall clock, microseconds since 1970.
+
+    Attributes:
+        acceptor: as given.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Connection:
         now_us: Callable[[], int],
     ) -> None:
         self._stream = stream
-        self._acceptor = acceptor
+        self.acceptor = acceptor
         self._journal = journal
         self._delayed = delayed
         self._wake_timer = wake_timer
@@ -100,8 +105,19 @@ class Connection:
         finally:
             self._end("stopped")
             with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
-                await self._stream.aclose()
+                await self._close()
+            self.acceptor.questions.lose()
         return self._ended
+
+    async def _close(self) -> None:
+        await self._stream.aclose()
+
+    def ask(self, fields: Mapping[int, str], answered: Answered) -> None:
+        """Send an 0800 of the network's own; `answered` hears of its 0810, or of the end."""
+        if self._ended:
+            answered(None)
+            return
+        self.send(self.acceptor.ask(fields, answered, Moment.at(self._now_us())))
 
     def send(self, answer: bytes) -> None:
         """Queue framed answers; dropped once the connection has ended."""
@@ -132,11 +148,11 @@ class Connection:
             self._heard_at = now
             self._react(bytes(data), now)
             self._frame_timer.observe(now)
-            await self._flush()
+            await self._after_reading()
 
     def _react(self, data: bytes, now: float) -> None:
         try:
-            reaction = self._acceptor.receive(data, Moment.at(self._now_us()))
+            reaction = self.acceptor.receive(data, Moment.at(self._now_us()))
         except FrameError as error:
             reaction = Reaction(close=str(error))
         if reaction.lines:
@@ -144,13 +160,17 @@ class Connection:
         if reaction.output:
             self._outbox.append(reaction.output)
         for delay_ms, answer in reaction.delayed:
-            self._delayed.add(now + delay_ms / 1000, self.send, answer)
+            self._delayed.add(now + delay_ms / 1000, partial(self.send, answer))
         if reaction.delayed:
             self._wake_timer()
         if reaction.fault:
             log.warning("message refused", reason=reaction.fault)
         if reaction.close:
             self.finish(reaction.close)
+
+    async def _after_reading(self) -> None:
+        """What the reader does before it reads on."""
+        await self._flush()
 
     async def _write(self) -> None:
         while not self._ended:

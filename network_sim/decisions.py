@@ -24,6 +24,11 @@ class Moment(Struct, frozen=True, gc=False):
         instant = datetime.fromtimestamp(at_us // 1_000_000, UTC)
         return cls(at_us, str(at_us), f"{instant.year % 100:02d}{instant.month:02d}")
 
+    @property
+    def transmission(self) -> str:
+        """DE 7 of a message sent now: MMDDhhmmss, UTC."""
+        return datetime.fromtimestamp(self.at_us // 1_000_000, UTC).strftime("%m%d%H%M%S")
+
 
 class Ruling(Struct, frozen=True, gc=False):
     """What a script decides in the issuer's place.

@@ -1,4 +1,4 @@
-"""Answers that wait for their time: one heap per process, emptied by one task. Pure."""
+"""What waits for its time, mostly answers: one heap per process, emptied by one task. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import inf
 
 
 class DelayedAnswers:
-    """Framed answers by the time they are due.
+    """What is to be done, by the time it is due.
 
     Args:
         count_max: how many may wait; one more is lost, as on a network that drops it.
@@ -21,7 +21,7 @@ class DelayedAnswers:
     __slots__ = ("_count_max", "_heap", "_sequence", "lost_total", "peak")
 
     def __init__(self, count_max: int) -> None:
-        self._heap: list[tuple[float, int, Callable[[bytes], None], bytes]] = []
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count_max = count_max
         self._sequence = 0  # keeps equal due times in order of arrival
         self.lost_total = 0
@@ -35,17 +35,16 @@ class DelayedAnswers:
         """When the first one is due, in the caller's monotonic seconds; infinity if none waits."""
         return self._heap[0][0] if self._heap else inf
 
-    def add(self, due_at: float, send: Callable[[bytes], None], answer: bytes) -> None:
-        """Let `answer` wait until it is handed to `send`."""
+    def add(self, due_at: float, act: Callable[[], None]) -> None:
+        """Wait until `due_at`, then call `act`."""
         if len(self._heap) >= self._count_max:
             self.lost_total += 1
             return
         self._sequence += 1
-        heappush(self._heap, (due_at, self._sequence, send, answer))
+        heappush(self._heap, (due_at, self._sequence, act))
         self.peak = max(self.peak, len(self._heap))
 
     def send_due(self, now: float) -> None:
-        """Hand over every answer whose time has come, oldest first."""
+        """Do everything whose time has come, oldest first."""
         while self._heap and self._heap[0][0] <= now:
-            _, _, send, answer = heappop(self._heap)
-            send(answer)
+            heappop(self._heap)[2]()

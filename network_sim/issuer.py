@@ -69,13 +69,23 @@ class Issuer:
         dialect: names the mandatory elements of each message.
         books: what was decided, held and posted so far.
         late_ms: how long a late approval is held back.
+        time_factor: what the delays of slow cards are multiplied by.
     """
 
-    def __init__(self, cards: CardBook, dialect: Dialect, books: Books, *, late_ms: int) -> None:
+    def __init__(
+        self,
+        cards: CardBook,
+        dialect: Dialect,
+        books: Books,
+        *,
+        late_ms: int,
+        time_factor: float = 1.0,
+    ) -> None:
         self._cards = cards
         self._mandatory = dialect.mandatory
         self._books = books
         self._late_ms = late_ms
+        self._time_factor = time_factor
         self.counters = IssuerCounters(
             decided=dict.fromkeys([*sorted(cards.codes | _OWN_CODES), OTHER_CODE], 0),
             refused=dict.fromkeys((messages.FORMAT_ERROR, messages.NOT_SUPPORTED), 0),
@@ -199,7 +209,7 @@ class Issuer:
             case "silent":
                 return NEVER_MS
             case _:
-                return round(outcome.delay_s * 1000)
+                return round(outcome.delay_s * self._time_factor * 1000)
 
     def _repeat(self, fields: Fields, known: Decided, body: str, ruling: Ruling | None) -> Decision:
         """Answer a message that was decided before; nothing is decided."""

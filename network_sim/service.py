@@ -66,17 +66,37 @@ def journal_path(data_dir: Path, name: str) -> Path:
     return data_dir / "networks" / f"{name}.log"
 
 
-def make_issuer(network: Network, limits: Simulator, dialect: Dialect, *, opens_on: date) -> Issuer:
-    """The issuers of a network, remembering nothing yet; `opens_on` is their settlement date."""
-    late_s = network.response_deadline_s + limits.late_margin_s
+def make_issuer(
+    network: Network,
+    limits: Simulator,
+    dialect: Dialect,
+    *,
+    opens_on: date,
+    time_factor: float = 1.0,
+) -> Issuer:
+    """The issuers of a network, remembering nothing yet.
+
+    Args:
+        network: names its card prefixes and its response deadline.
+        limits: what they remember.
+        dialect: of the messages.
+        opens_on: their settlement date until the first cutover.
+        time_factor: what all delays are multiplied by.
+    """
+    late_s = (network.response_deadline_s + limits.late_margin_s) * time_factor
     books = Books(
         opens_on=opens_on,
         de7_identifies=not dialect.policy.repeat_refreshes_de7,
         remembered_max=limits.remembered_max,
         holds_max=limits.holds_max,
     )
-    cards = CardBook(load_card_file(), network.bins)
-    return Issuer(cards, dialect, books, late_ms=round(late_s * 1000))
+    return Issuer(
+        CardBook(load_card_file(), network.bins),
+        dialect,
+        books,
+        late_ms=round(late_s * 1000),
+        time_factor=time_factor,
+    )
 
 
 def date_of(at_us: int) -> date:

@@ -92,13 +92,20 @@ class Acquirer:
         """Send messages in one write."""
         await self.stream.send_all(self.pack(*messages))
 
+    async def send_frame(self, packed: bytes) -> None:
+        """Send a message that is packed already."""
+        await self.stream.send_all(self._framer.wrap(packed))
+
     async def receive_frame(self) -> bytes:
         """The next answer, packed.
 
         Raises:
             EOFError: the network closed the connection.
+            FrameError: it lost its framing.
         """
         while not self._answers:
+            if self._framer.broken is not None:
+                raise self._framer.broken
             try:
                 data = await self.stream.receive_some()
             except trio.BrokenResourceError as error:
@@ -107,6 +114,15 @@ class Acquirer:
                 raise EOFError("the network closed the connection")
             self._answers.extend(self._framer.feed(bytes(data)))
         return self._answers.popleft()
+
+    def push(self, data: bytes) -> None:
+        """Take bytes that were received by other means."""
+        self._answers.extend(self._framer.feed(data))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of a frame that has begun."""
+        return len(self._framer._buffer)
 
     async def receive(self) -> dict[int, str]:
         """The next answer; raises as `receive_frame` does."""

@@ -11,6 +11,7 @@ import pytest
 
 from switch.iso8583 import Dialect, load_dialect
 from tests.support.network_host import RunningNetwork, make_pki, run_network
+from tests.support.played import Stage, stage
 
 RunNetwork = Callable[..., AbstractAsyncContextManager[RunningNetwork]]
 
@@ -33,3 +34,12 @@ def dialect() -> Dialect:
 def network_on(tmp_path: Path, pki: Path, dialect: Dialect) -> RunNetwork:
     """Runs a network on this test's own data directory."""
     return partial(run_network, tmp_path, pki, dialect)
+
+
+PlayOn = Callable[..., AbstractAsyncContextManager[Stage]]
+
+
+@pytest.fixture
+def play_on(tmp_path: Path, pki: Path, dialect: Dialect) -> PlayOn:
+    """Plays a network by a script, inside the test."""
+    return partial(stage, tmp_path, pki, dialect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 
 from network_sim.delays import DelayedAnswers
@@ -12,7 +13,7 @@ def test_due_answers_leave_oldest_first() -> None:
     sent: list[bytes] = []
     delayed = DelayedAnswers(10)
     for due_at, answer in ((3.0, b"c"), (1.0, b"a"), (2.0, b"b1"), (2.0, b"b2")):
-        delayed.add(due_at, sent.append, answer)
+        delayed.add(due_at, partial(sent.append, answer))
     delayed.send_due(2.0)
     assert sent == [b"a", b"b1", b"b2"]
     assert delayed.next_due_at == 3.0
@@ -30,8 +31,8 @@ def test_an_answer_too_many_is_lost_and_counted() -> None:
     """The bound holds; the peak tells how close it came."""
     sent: list[bytes] = []
     delayed = DelayedAnswers(1)
-    delayed.add(1.0, sent.append, b"kept")
-    delayed.add(0.5, sent.append, b"lost")
+    delayed.add(1.0, partial(sent.append, b"kept"))
+    delayed.add(0.5, partial(sent.append, b"lost"))
     delayed.send_due(2.0)
     assert sent == [b"kept"]
     assert (delayed.lost_total, delayed.peak) == (1, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from network_sim.session import Session, SessionState
+from network_sim.session import Questions, Session, SessionState
 from switch.iso8583 import Dialect
 from tests.support.network import management
 
@@ -61,3 +61,50 @@ def test_an_incomplete_sign_on_is_refused(missing: int, dialect: Dialect) -> Non
     del fields[missing]
     assert session.answer(fields)[39] == "30"
     assert not session.signed_on
+
+
+def test_a_ruled_code_refuses_and_changes_nothing(dialect: Dialect) -> None:
+    """A sign-on answered 91 signs nobody on; 00 is no refusal, also of a function nobody knows."""
+    session = Session(dialect)
+    assert session.answer(management("001"), "91")[39] == "91"
+    assert not session.signed_on
+    assert session.answer(management("001"), "00")[39] == "00"
+    assert session.signed_on
+    assert session.answer(management("999"), "00")[39] == "00"
+
+
+def test_a_key_is_given_where_there_is_one_to_give(dialect: Dialect) -> None:
+    """161 brings the key's elements; without a key server it is not supported."""
+    session = Session(dialect, new_key=lambda: {60: "block"})
+    answer = session.answer(management("161"))
+    assert (answer[39], answer[60]) == ("00", "block")
+    assert Session(dialect).answer(management("161"))[39] == "40"
+
+
+def test_a_session_may_do_without_sign_on(dialect: Dialect) -> None:
+    """It is open from the beginning, until a sign-off."""
+    session = Session(dialect, sign_on_required=False)
+    assert session.signed_on
+    session.answer(management("002"))
+    assert not session.signed_on
+
+
+def test_a_question_is_settled_by_its_own_answer() -> None:
+    """DE 70, 11 and 7 must all come back; a second answer is nobody's."""
+    questions, heard = Questions(), list[dict[int, str] | None]()
+    asked = management("301")
+    questions.ask(asked, heard.append)
+    for wrong in ({11: "000002"}, {7: "1122071001"}, {70: "002"}):
+        assert not questions.settle({**asked, 0: "0810", 39: "00", **wrong})
+    answer = {**asked, 0: "0810", 39: "00"}
+    assert questions.settle(answer)
+    assert not questions.settle(answer)
+    assert heard == [answer]
+
+
+def test_questions_are_lost_with_their_connection() -> None:
+    """Whoever waits hears so."""
+    questions, heard = Questions(), list[dict[int, str] | None]()
+    questions.ask(management("301"), heard.append)
+    questions.lose()
+    assert (heard, len(questions)) == ([None], 0)
