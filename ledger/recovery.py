@@ -17,10 +17,10 @@ from ledger.records import OutcomeToRecord
 from ledger.statements import QUERIES, Runner
 
 PAGE_ROWS: Final = 500
-DOUBT_WINDOW_US: Final = 30_000_000  # as long as networks are asked about any doubt (money.md 6)
 DRAWN_WITHIN_US: Final = 1_000_000  # of each other: an attempt's id and its RRN
 
 _OPEN: Final = QUERIES["open_attempts"]
+_CAPTURES: Final = QUERIES["open_captures"]
 _NEWEST: Final = QUERIES["newest_attempt"]
 _FIND: Final = QUERIES["find_attempts"]
 
@@ -64,6 +64,18 @@ async def open_attempts(
     return [OpenAttempt(*row) for row in result.rows()]
 
 
+async def open_captures(
+    runner: Runner, owner: str, *, above: bytes = bytes(16), limit: int = PAGE_ROWS
+) -> list[OpenAttempt]:
+    """A page of an owner's captures without outcome that store-and-forward repeats, in id order.
+
+    `open_attempts` leaves them out: their messages need no recovery, but their payments do not
+    show yet that nobody knows what became of them.
+    """
+    result = await runner.run(_CAPTURES, [text_(owner), uuid_(above), int8_(limit)])
+    return [OpenAttempt(*row) for row in result.rows()]
+
+
 async def find_attempts(
     runner: Runner, owner: str, answers: Sequence[AnswerNumbers]
 ) -> list[OpenAttempt | None]:
@@ -95,14 +107,13 @@ async def newest_attempt(runner: Runner, owner: str) -> tuple[bytes, str] | None
     return rows[0] if rows else None
 
 
-def unknown_outcome(attempt: OpenAttempt, *, at_us: int) -> OutcomeToRecord:
-    """What recovery records of a request whose intent it holds: nobody can know what became of it.
+def unknown_outcome(attempt: OpenAttempt, *, at_us: int, until_us: int) -> OutcomeToRecord:
+    """What recovery records of a charge: nobody can know what became of it.
 
-    So it is looked into at once. An account verification moved no money and is simply over. What
-    holds no intent (refunds, inquiries) is settled by a decision, not by this.
+    It is looked into at once, until `until_us`. What does not hold its intent as a charge does is
+    settled by a decision, not by this.
     """
-    verifies = attempt.type == "verification"
-    to_status, intent_to = ("failed", "created") if verifies else CHARGE_SETTLEMENTS["unknown"]
+    to_status, intent_to = CHARGE_SETTLEMENTS["unknown"]
     return OutcomeToRecord(
         attempt_id=attempt.attempt_id,
         transaction_id=attempt.transaction_id,
@@ -117,6 +128,6 @@ def unknown_outcome(attempt: OpenAttempt, *, at_us: int) -> OutcomeToRecord:
         actor="recovery",
         request_id=attempt.request_id,
         at_us=at_us,
-        verify_at_us=0 if verifies else at_us,
-        verify_until_us=0 if verifies else at_us + DOUBT_WINDOW_US,
+        verify_at_us=at_us,
+        verify_until_us=until_us,
     )

@@ -42,7 +42,6 @@ from ledger.leases import (
 from ledger.recovery import newest_attempt
 from ledger.statements import Runner
 from switch.core.lease import DrawnIds, LeaseTerms, LeaseWatch, Validity
-from switch.recovery import recover
 from switch.recovery_mark import RecoveryMarks
 from switch.responsibility import Follower, Responsibility
 
@@ -70,7 +69,8 @@ class LeaseKeeper:
         settings: times, and the limits of the ledger.
         heartbeats: a session for heartbeats alone.
         runner: sessions for everything else.
-        connect: opens a session that commits, for recovery.
+        connect: opens a session that commits.
+        recover: gives the open attempts of the epochs before a first result.
         now_us: the wall clock, microseconds since 1970.
         boot_s: the clock of leases.
 
@@ -87,6 +87,7 @@ class LeaseKeeper:
         heartbeats: Runner,
         runner: Runner,
         connect: Callable[[], Awaitable[Connection]],
+        recover: Callable[[Responsibility], Awaitable[object]],
         now_us: Callable[[], int],
         boot_s: Callable[[], float] = boot_s,
     ) -> None:
@@ -98,6 +99,7 @@ class LeaseKeeper:
         self._heartbeats = heartbeats
         self._runner = runner
         self._connect = connect
+        self._recover = recover
         self._now_us = now_us
         self._boot_s = boot_s
         self._validity = Validity(self._terms)
@@ -237,11 +239,7 @@ class LeaseKeeper:
             LeaseLostError: the lease has a newer epoch.
             LedgerError: the ledger went away meanwhile.
         """
-        committer = responsibility.outcome_committer()
-        try:
-            await recover(self._runner, responsibility.lease, committer, self._now_us)
-        finally:
-            await committer.aclose()
+        await self._recover(responsibility)
         if responsibility.held:
             responsibility.settled = True
             for follower in self._followers:

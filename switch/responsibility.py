@@ -14,6 +14,7 @@ import attrs
 
 from chassis.settings.tree import Ledger
 from ledger.connection import Connection
+from ledger.deciding.committer import DecisionCommitter
 from ledger.ids import UUID7Source
 from ledger.leases import Lease
 from ledger.outcomes import OutcomeCommitter
@@ -68,6 +69,10 @@ class Responsibility:
             limits=self.limits,
             lock_timeout_ms=lock_timeout_ms,
         )
+
+    def decision_committer(self) -> DecisionCommitter:
+        """A committer of locked decisions in the owner's name, with sessions of its own."""
+        return DecisionCommitter(self.connect, self.switch, self.epoch, limits=self.limits)
 
 
 class Follower(Protocol):

@@ -41,11 +41,13 @@ from switch.core.numbers import RRNSource, StanBlock
 from switch.core.response_codes import load_response_codes
 from switch.lease_keeper import LeaseKeeper
 from switch.metrics import register, register_lease
+from switch.operations.assembly import rules_of
+from switch.operations.drawing import Drawing
 from switch.pipeline.assembly import Outside, Pipeline
-from switch.recovery import find_by_rrn
+from switch.recovery import Recovery, find_by_rrn
+from switch.sessions import open_sessions
 from switch.wire import Charge, SwitchReply
 
-from switch.sessions import open_sessions
 log = get_logger(__name__)
 POOL_SIZE = 4  # look-ups, acceptor data, STAN blocks, sweeps: one session each at most
 EXIT_LEASE_LOST: Final = 4  # as docs/operations.md has it
@@ -74,7 +76,7 @@ async def _serve(service: Service) -> None:
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger)
     async with trio.open_nursery() as background:
         await background.start(pool.serve)
-        keeper = await _begin(service, pool, connect, background)
+        keeper, recovery = await _begin(service, pool, connect, background)
         pipeline, outside = await _assemble(service, pool, connect, keeper, background)
         carriers = outside.carriers
         server = MuxServer(
@@ -85,9 +87,12 @@ async def _serve(service: Service) -> None:
         )
         register(service.metrics, pipeline, outside, server.counters, now_us=now_us)
         register_lease(service.metrics, keeper)
+        _start_supplies(background, service, pool, pipeline, carriers)
+        rules = {name: rules_of(carrier) for name, carrier in carriers.items()}
+        recovery.equip(rules, Drawing(carriers, outside.rrns, now_us).spare)
+        await keeper.settle(keeper.own)  # before links: what they bring is about settled attempts
         for carrier in carriers.values():
             background.start_soon(carrier.group.run)
-        _start_supplies(background, service, pool, pipeline, carriers)
         storage = watched_storage(service.data_dir, settings.ledger)
         service.checks["storage"] = lambda: not storage.scarce
         background.start_soon(storage.watch, pipeline.admission.heed_storage)
@@ -116,23 +121,26 @@ async def _begin(
     pool: Pool,
     connect: Callable[[], Awaitable[Connection]],
     background: trio.Nursery,
-) -> LeaseKeeper:
-    """Begin an epoch, keep the lease from now on, and settle what the last process left."""
+) -> tuple[LeaseKeeper, Recovery]:
+    """Begin an epoch and keep the lease from now on; nothing is settled yet."""
     heartbeats = Pool(service.secrets["database_dsn"], 1, settings=service.settings.ledger)
     await background.start(heartbeats.serve)
+    recovery = Recovery(
+        pool, batch_max=service.settings.switch.operations_batch_max, now_us=now_us
+    )
     keeper = LeaseKeeper(
         switch_name(service.index),
         service.settings,
         heartbeats=heartbeats,
         runner=pool,
         connect=connect,
+        recover=recovery.settle,
         now_us=now_us,
     )
-    own = await keeper.begin()
+    await keeper.begin()
     background.start_soon(keeper.run)
-    await keeper.settle(own)
     service.checks["lease"] = keeper.may_send
-    return keeper
+    return keeper, recovery
 
 
 async def _assemble(

@@ -21,6 +21,32 @@ WHERE a.owner = $1::text AND a.id > $2::uuid AND o.phase IS NULL
 ORDER BY a.id
 LIMIT $3::bigint
 
+-- name: open_captures
+-- A page of one owner's captures in store-and-forward without any outcome, in id order. Their rows
+-- there carry their messages on, but nobody has said yet that their outcome is not known. $1 owner,
+-- $2 only ids above this one, $3 rows at most.
+SELECT
+    a.intent_id, a.id, a.transaction_id, t.request_id, a.amount_minor, a.currency, a.network,
+    a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at, a.kind, t.type
+FROM store_and_forward AS s
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts AS b WHERE b.intent_id = s.intent_id AND b.id = s.attempt_id LIMIT 1
+) AS a
+CROSS JOIN LATERAL (
+    SELECT x.request_id, x.type FROM transactions AS x
+    WHERE x.intent_id = s.intent_id AND x.id = s.transaction_id
+    LIMIT 1
+) AS t
+LEFT JOIN LATERAL (
+    SELECT y.phase FROM outcomes AS y
+    WHERE y.intent_id = s.intent_id AND y.attempt_id = s.attempt_id
+    LIMIT 1
+) AS o ON true
+WHERE s.owner = $1::text AND s.kind = 'request' AND s.attempt_id > $2::uuid
+    AND t.type = 'capture' AND o.phase IS NULL
+ORDER BY s.attempt_id
+LIMIT $3::bigint
+
 -- name: newest_attempt
 -- The newest attempt of an owner, if any: its id, and the newest RRN that was drawn with one. What
 -- follows a payment carries an RRN that may be weeks old; only the requests of charges,

@@ -22,16 +22,26 @@ from ledger.recovery import (
     find_attempts,
     newest_attempt,
     open_attempts,
+    open_captures,
     unknown_outcome,
 )
-from tests.support.deciding import Decide, attempt, new_transaction, reverse
+from ledger.verifications import due_verifications
+from tests.support.deciding import Decide, attempt, capture, new_transaction, reverse
+from tests.support.deciding import outcome as decided
 from tests.support.ledger import IDS, NOW_US, charge, intent, outcome
 
 if TYPE_CHECKING:
-    from ledger.records import ChargeToRecord
+    from ledger.records import ChargeToRecord, OutcomeToRecord
+    from ledger.recovery import OpenAttempt
     from tests.support.ledger import LedgerHarness
 
 NOW_S = 1_800_000_000
+WINDOW_US = 30_000_000
+
+
+def unknown(attempt: OpenAttempt) -> OutcomeToRecord:
+    """What recovery records."""
+    return unknown_outcome(attempt, at_us=NOW_US, until_us=NOW_US + WINDOW_US)
 
 
 async def test_each_start_begins_a_higher_epoch(ledger: LedgerHarness) -> None:
@@ -91,7 +101,7 @@ async def test_recovery_finds_attempts_without_outcome(ledger: LedgerHarness) ->
     ]
     assert (found[0].amount_minor, found[0].epoch) == (2499, ledger.lease.epoch)
     assert await open_attempts(session, "somebody else") == []
-    settled = await ledger.outcomes.settle([unknown_outcome(a, at_us=NOW_US) for a in found])
+    settled = await ledger.outcomes.settle([unknown(a) for a in found])
     assert settled == [Settled(True, 3, "pending_verification")] * 4
     assert await open_attempts(session, ledger.switch) == []
     assert await newest_attempt(session, ledger.switch) == (rows[5].attempt_id, rows[5].rrn)
@@ -131,7 +141,7 @@ async def test_a_recovered_attempt_s_own_answer_comes_as_its_resolution(
     lease = await begin_epoch(await ledger.connect(), ledger.switch, ttl_s=10)
     committer = ledger.outcome_committer(epoch=lease.epoch)
     [found] = await open_attempts(await ledger.connect(), ledger.switch)
-    await committer.settle([unknown_outcome(found, at_us=NOW_US)])
+    await committer.settle([unknown(found)])
     settled = await committer.settle([outcome(row, "approved", phase=2)])
     assert settled == [Settled(True, 4, "succeeded")]
 
@@ -190,23 +200,54 @@ async def test_an_answer_names_what_follows_a_charge_too(ledger: LedgerHarness) 
     ]
 
 
-@pytest.mark.parametrize(
-    ("type_", "status", "doubts"),
-    [("charge", "pending_verification", 1), ("verification", "created", 0)],
-)
-async def test_recovery_looks_into_charges_and_ends_verifications(
-    ledger: LedgerHarness, type_: str, status: str, doubts: int
-) -> None:
-    """Of what was recorded before a crash, only what may have moved money stays in doubt."""
+async def test_a_recovered_charge_is_looked_into(ledger: LedgerHarness) -> None:
+    """At once, and for as long as its network is asked."""
     [of] = await ledger.created()
-    row = charge(of, type=type_)
+    row = charge(of)
     await ledger.charges.record([row], lane="fast")
-    found = await open_attempts(await ledger.connect(), ledger.switch)
-    [opened] = [a for a in found if a.attempt_id == row.attempt_id]
-    assert (opened.kind, opened.type) == ("request", type_)
-    await ledger.outcomes.settle([unknown_outcome(opened, at_us=NOW_US)])
-    assert await ledger.status(row) == status
-    assert await ledger.count("verifications", row) == doubts
+    session = await ledger.connect()
+    [opened] = [
+        a for a in await open_attempts(session, ledger.switch) if a.attempt_id == row.attempt_id
+    ]
+    assert (opened.kind, opened.type) == ("request", "charge")
+    await ledger.outcomes.settle([unknown(opened)])
+    assert await ledger.status(row) == "pending_verification"
+    [doubt] = [
+        each
+        for each in await due_verifications(
+            session, ledger.switch, now_us=NOW_US, limit=100, networks=["vsim"]
+        )
+        if each.attempt_id == row.attempt_id
+    ]
+    assert (doubt.due_at_us, doubt.window_ends_at_us) == (NOW_US, NOW_US + WINDOW_US)
+
+
+async def test_captures_that_nobody_answered_are_found(ledger: LedgerHarness) -> None:
+    """In store-and-forward and without any outcome; nothing else of what waits there."""
+    session = await ledger.connect()
+    held = [charge(of) for of in await ledger.created(3, capture_method="manual")]
+    await ledger.charges.record(held, lane="fast")
+    await ledger.outcomes.settle(
+        [outcome(row, intent_to="authorized", capture_before_us=NOW_US + 10**12) for row in held]
+    )
+    news, deciders = zip(*[capture(2499) for _ in held], strict=True)
+    steps = [Decide(row.intent_id, decide) for row, decide in zip(held, deciders, strict=True)]
+    assert await ledger.decisions.run(steps) == ["captured"] * 3
+    [doubted] = await ledger.charged(1, result="unknown")
+    _, reverses = reverse(doubted)
+    await ledger.decisions.run([Decide(doubted.intent_id, reverses)])
+    assert await open_attempts(session, ledger.switch) == []
+    page = await open_captures(session, ledger.switch, limit=2)
+    [last] = await open_captures(session, ledger.switch, above=page[-1].attempt_id)
+    found = [*page, last]
+    assert {each.transaction_id for each in found} == {new.transaction_id for new in news}
+    assert {(each.kind, each.type, each.mti) for each in found} == {("request", "capture", "0220")}
+    assert await open_captures(session, "somebody else") == []
+    first = found[0]
+    told = decided(first.attempt_id, first.transaction_id, "unknown")
+    plan = Plan(intent={"status": "pending_verification"}, outcomes=[told])
+    await ledger.decisions.run([Decide(first.intent_id, lambda _: plan)])
+    assert await open_captures(session, ledger.switch) == found[1:]
 
 
 async def test_stan_blocks_cover_all_numbers_once(ledger: LedgerHarness) -> None:

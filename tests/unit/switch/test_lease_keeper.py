@@ -18,6 +18,7 @@ from ledger.errors import ConnectionLostError, RetryableError
 from ledger.leases import LeaseLostError
 from ledger.pgdecode import column_decoder, decode_array
 from ledger.pgtypes import TIMESTAMPTZ
+from ledger.recovery import open_attempts
 from switch.lease_keeper import RETRY_S, LeaseKeeper
 from switch.metrics import register_lease
 from switch.responsibility import Responsibility
@@ -170,6 +171,7 @@ def make_keeper(ledger: Ledger, owner: str = "switch-1") -> LeaseKeeper:
         heartbeats=ledger,  # type: ignore[arg-type]
         runner=ledger,  # type: ignore[arg-type]
         connect=never,
+        recover=lambda held: open_attempts(ledger, held.switch),  # type: ignore[arg-type]
         now_us=lambda: NOW_US + int(trio.current_time() * 1_000_000),
         boot_s=trio.current_time,
     )
@@ -177,7 +179,7 @@ def make_keeper(ledger: Ledger, owner: str = "switch-1") -> LeaseKeeper:
 
 async def never() -> Any:
     """No attempt is open, so nothing is committed."""
-    raise AssertionError("recovery has nothing to commit")
+    raise AssertionError("there is nothing to commit")
 
 
 @pytest.fixture
