@@ -21,10 +21,11 @@ import msgspec
 import trio
 
 from certification import profile
-from certification.desk import Desk
+from certification.desk import CLOCK_FILE, Desk
 from certification.network import Certificates, PlayedNetwork, listen
 from certification.registry import Script
 from certification.witnesses import Ledger
+from chassis.clock import write_offset
 from chassis.pki import development_pki
 from chassis.settings import Network, Settings
 from ledger.roles import READER
@@ -65,7 +66,7 @@ class Bench:
             shop=self.shop,
             ledger=self.ledger,
             stack=self.stack,
-            random=Random(f"{self.seed} {case_id}"),  # noqa: S311  replayable, not secret
+            random=Random(f"{self.seed} {case_id}"),
             factor=self.factor,
             prefix=self.prefixes[case_id],
             nursery=nursery,
@@ -87,8 +88,7 @@ async def open_bench(
     Raises:
         TemporaryStackError: the stack did not become ready.
     """
-    folder = Path(tempfile.mkdtemp(prefix="turnout-certify-"))
-    folder.chmod(0o711)
+    folder = _make_folder()
     try:
         async with trio.open_nursery() as nursery:
             async with _bench_in(folder, nursery, scripts, factor=factor, seed=seed) as bench:
@@ -98,6 +98,12 @@ async def open_bench(
         if not keep:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_remove, folder)
+
+
+def _make_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="turnout-certify-"))
+    folder.chmod(0o711)  # other users pass through to what is theirs
+    return folder
 
 
 def _remove(folder: Path) -> None:
@@ -137,7 +143,11 @@ async def _bench_in(
     config = folder / "turnout.toml"
     config.write_text(profile.settings_file(settings, {"log": {"format": "json"}}))
     (script, *_) = scripts.values()
-    async with stack_in(folder, script.stack, config=config) as stack:
+    overrides = dict(script.stack)
+    if script.clock:
+        write_offset(folder / CLOCK_FILE, 0)
+        overrides["testing.clock_offset_file"] = str(folder / CLOCK_FILE)
+    async with stack_in(folder, overrides, config=config) as stack:
         ledger = Ledger(dsn_of_running(Settings(), stack.data_dir, stack.endpoints, READER))
         credentials = stack.credentials()
         async with TrioTurnout(

@@ -20,11 +20,12 @@ from certification.network import PlayedNetwork
 from certification.scrape import Metrics
 from certification.witnesses import Attempt, Ledger, Movement
 from stack.temporary import TemporaryStack
-from turnout_client import APIError, Card, PaymentIntent, Transaction
+from turnout_client import APIError, Card, PaymentIntent, Transaction, UnavailableError
 from turnout_client.on_trio import TrioTurnout
 
 T = TypeVar("T")
 PAN_DIGITS: Final = 16
+CLOCK_FILE: Final = "clock"
 CVC: Final = "737"
 RESTS_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.05
@@ -166,6 +167,18 @@ class Desk:
         )
         return answer
 
+    async def recovers(self) -> None:
+        """The network is connected again, and a sale succeeds."""
+        await self.network.signed_on()
+
+        async def pays() -> bool:
+            try:
+                return (await self.pay()).status == "succeeded"
+            except UnavailableError:
+                return False
+
+        await self.until("a sale succeeds again", pays)
+
     async def refused(self, question: Awaitable[Transaction], code: str) -> None:
         """Fail unless the merchant is refused with this code."""
         try:
@@ -232,6 +245,11 @@ class Desk:
     async def metrics(self) -> Metrics:
         """The switch's metrics now."""
         return await Metrics.of(self.stack.endpoints.metrics)
+
+    @property
+    def clock_file(self) -> Path:
+        """What the stack's clock follows, in a case that says `clock`."""
+        return self.stack.data_dir.parent / CLOCK_FILE
 
     def log(self) -> str:
         """What the stack has logged so far."""

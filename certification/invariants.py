@@ -25,6 +25,7 @@ ABSENT: Final = {
 }
 FINAL_ADVICE_CODES: Final = frozenset({"00", "94", "25", "21"})
 APPROVALS: Final = frozenset({"00", "08", "10", "11", "85"})
+SHOWN_MAX: Final = 3  # violations of one invariant that a report shows
 CVC_TAG: Final = "92"
 CLOCK_SLACK_US: Final = 2_000  # between the ledger's clock and ours: both are this machine's
 
@@ -65,7 +66,13 @@ def check_all(case: Witnesses) -> dict[str, list[str]]:
         "I7": _no_card_data,
         "I8": _numbers_unique,
     }
-    return {name: list(check(case)) for name, check in checks.items()}
+    return {name: _first(list(check(case))) for name, check in checks.items()}
+
+
+def _first(violations: list[str]) -> list[str]:
+    """The first few, and how many more there are."""
+    more = len(violations) - SHOWN_MAX
+    return [*violations[:SHOWN_MAX], f"and {more} more"] if more > 0 else violations
 
 
 def _financial(case: Witnesses) -> list[Line]:

@@ -70,6 +70,7 @@ class Script:
         alone: it stops or kills processes, so it needs a stack of its own.
         settings: of its network, over the profile's.
         stack: of the whole stack, by dotted key; only of a case that is alone.
+        clock: whether the stack's clock follows `Desk.clock_file`.
         up: whether its network accepts the switch before the case begins.
     """
 
@@ -79,6 +80,7 @@ class Script:
     alone: bool = False
     settings: dict[str, object] = attrs.field(factory=dict)
     stack: dict[str, str] = attrs.field(factory=dict)
+    clock: bool = False
     up: bool = True
 
 
@@ -94,6 +96,7 @@ def case(
     alone: bool = False,
     settings: dict[str, object] | None = None,
     stack: dict[str, str] | None = None,
+    clock: bool = False,
     up: bool = True,
 ) -> Callable[[PlayT], PlayT]:
     """Register the function of one id; see `Script`."""
@@ -108,6 +111,7 @@ def case(
             alone=alone,
             settings=settings or {},
             stack=stack or {},
+            clock=clock,
             up=up,
         )
         return play

@@ -93,7 +93,7 @@ async def run_cases(
                         record(failed(by_id[case_id], f"its stack did not start: {reason}"))
 
     groups = in_groups(playable)
-    Random(seed).shuffle(groups)  # noqa: S311  replayable, not secret
+    Random(seed).shuffle(groups)
     async with trio.open_nursery() as nursery:
         for group in groups:
             nursery.start_soon(play_group, group)
@@ -104,7 +104,7 @@ async def _play_group(
     bench: Bench, group: Mapping[str, Script], by_id: Mapping[str, Row], record: Tell
 ) -> None:
     order = list(group)
-    Random(bench.seed).shuffle(order)  # noqa: S311  replayable, not secret
+    Random(bench.seed).shuffle(order)
     limiter = trio.CapacityLimiter(AT_ONCE_MAX)
 
     async def one(case_id: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,6 @@ from chassis.clock import write_offset
 
 HOUR_S: Final = 3_600
 STILL_S: Final = 5.0
-CLOCK_FILE: Final = Path(tempfile.gettempdir()) / f"turnout-certify-clock-{os.getpid()}"
 
 
 @case("HA01", connections=2)
@@ -95,13 +94,17 @@ async def ledger_stands_still(desk: Desk) -> None:
     await desk.until("then a sale succeeds", pays)
 
 
-@case("HA03", alone=True, stack={"testing.clock_offset_file": str(CLOCK_FILE)})
+def _shifted_now(offset_s: int) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=offset_s)
+
+
+@case("HA03", alone=True, clock=True)
 async def clock_step(desk: Desk) -> None:
     """The product's clock is stepped an hour forth, and back, under payments."""
     core = desk.shop._core  # noqa: SLF001  the merchant's clock follows the server's
     for offset_s in (0, HOUR_S, -HOUR_S, 0):
-        write_offset(CLOCK_FILE, offset_s * 1_000_000)
-        core.now = lambda offset_s=offset_s: datetime.now(UTC) + timedelta(seconds=offset_s)
+        write_offset(desk.clock_file, offset_s * 1_000_000)
+        core.now = partial(_shifted_now, offset_s)
         await trio.sleep(1.0)
         desk.network.on(REQUESTS, delayed(0.2), times=5)
         answers = await desk.many(5)
@@ -111,4 +114,3 @@ async def clock_step(desk: Desk) -> None:
             {"succeeded"},
         )
     desk.equal("in doubt", len(await desk.attempts("reversal")), 0)
-    CLOCK_FILE.unlink(missing_ok=True)

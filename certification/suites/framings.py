@@ -16,11 +16,6 @@ MERGED: Final = 200
 FLOOD: Final = 400
 
 
-async def _works_again(desk: Desk) -> None:
-    await desk.network.signed_on()
-    desk.equal("then a sale", (await desk.pay()).status, "succeeded")
-
-
 def _pack(exchange: Exchange) -> bytes:
     """The good answer as it should travel."""
     return exchange.connection.pack(exchange.decide(), answering=exchange.frame)
@@ -157,7 +152,7 @@ async def stalled_reader(desk: Desk) -> None:
     desk.check(that=grown < 32 * 1_048_576, what=f"memory grew by {grown / 1_048_576:.0f} MiB")
     connection.reading.set()
     connection.tear()
-    await _works_again(desk)
+    await desk.recovers()
 
 
 @case("FR07", up=False)
@@ -181,7 +176,7 @@ async def wrong_framing(desk: Desk) -> None:
     await desk.network.hear(MANAGEMENT, 2)
     desk.saw("it tries again")
     await desk.network.event("closed", count=2)
-    await _works_again(desk)
+    await desk.recovers()
 
 
 def _answer_of(exchange: Exchange) -> bytes:
@@ -217,4 +212,4 @@ async def half_open(desk: Desk) -> None:
     rule.left = 0
     connection.reading.set()
     connection.tear()
-    await _works_again(desk)
+    await desk.recovers()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from certification.desk import Desk
 from certification.network import Certificates
 from certification.registry import case
 from chassis.pki import development_pki
-from chassis.tls import ALPN, client_context, connect_tls
+from chassis.tls import ALPN, Role, client_context, connect_tls
 from chassis.tls_faults import explain
 
 BACK_OFF_TRIES_MAX = 12  # handshakes in the time that a case watches; without back-off: hundreds
@@ -39,9 +42,7 @@ async def _refuses(desk: Desk, context: ssl.SSLContext, reason: str) -> None:
     await desk.refused(desk.pay(), "network_unavailable")
     await desk.logged("link_down", f'"{network.name}"', reason)
     network.tls = network.certificates.context()
-    await network.signed_on()
-    desk.saw("with the right certificate the session comes up")
-    desk.equal("a sale is then", (await desk.pay()).status, "succeeded")
+    await desk.recovers()
 
 
 async def _call(desk: Desk, context: ssl.SSLContext) -> str:
@@ -92,13 +93,106 @@ async def client_certificate_missing(desk: Desk) -> None:
 def _picky(desk: Desk) -> ssl.SSLContext:
     """A network that was set up to trust another CA than ours: it gets no certificate it takes."""
     ours = desk.network.certificates
+    return _unproven(ours.certificate, ours.key, _other_pki(desk) / "ca.pem")
+
+
+def _unproven(certificate: Path, key: Path, trusted: Path) -> ssl.SSLContext:
+    """A server's context as somebody sets it up who does not check what is in the files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(ours.certificate, ours.key)
+    context.load_cert_chain(certificate, key)
     context.set_alpn_protocols([ALPN])
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(_other_pki(desk) / "ca.pem")
+    context.load_verify_locations(trusted)
     return context
+
+
+async def _expired(folder: Path, stem: str, name: str, role: Role) -> None:
+    """A certificate of our CA that ended a month ago."""
+    long_ago = datetime.now(UTC) - timedelta(days=60)
+    names: dict[str, tuple[str, Role]] = {stem: (name, role)}
+    await trio.to_thread.run_sync(partial(development_pki, folder, names, now=long_ago))
+
+
+@case("TL03", up=False)
+async def client_certificate_expired(desk: Desk) -> None:
+    """A client, a network, and a replacement of our own whose time is over."""
+    folder = desk.network.certificates.ca.parent
+    desk.network.accepting.set()
+    await desk.network.signed_on()
+    await _expired(folder, "late-client", profile.CLIENT_NAME, "client")
+    client = ssl.create_default_context(cafile=folder / "ca.pem")
+    client.minimum_version = ssl.TLSVersion.TLSv1_3
+    client.set_alpn_protocols([ALPN])
+    client.load_cert_chain(folder / "late-client.pem", folder / "late-client.key")
+    told = await _call(desk, client)
+    desk.check(that="expired" in told, what=f"an expired client hears: {told}")
+    await _expired(folder, "late-switch", profile.CLIENT_NAME, "client")
+    await _replace(desk, folder, "late-switch")
+    await desk.logged("expired", f'"{desk.network.name}"')
+    desk.equal("the old one stays: a sale is", (await desk.pay()).status, "succeeded")
+    await _replace(desk, folder, "switch")
+    await _expired(folder, "late-network", profile.SERVER_NAME, "server")
+    desk.network.accepting = trio.Event()
+    for connection in list(desk.network.connections):
+        connection.close()
+    del desk.network.trace[:]
+    late = _unproven(folder / "late-network.pem", folder / "late-network.key", folder / "ca.pem")
+    await _refuses(desk, late, "expired")
+
+
+async def _replace(desk: Desk, folder: Path, stem: str) -> None:
+    """Give the switch another certificate for this network, as an operator would."""
+    await trio.to_thread.run_sync(_install, folder, stem, f"switch-{desk.network.name}")
+
+
+def _install(folder: Path, stem: str, as_stem: str) -> None:
+    owner = (folder / "switch.key").stat()
+    for suffix in ("key", "pem"):
+        target, fresh = folder / f"{as_stem}.{suffix}", folder / f"{as_stem}.{suffix}.new"
+        fresh.write_bytes((folder / f"{stem}.{suffix}").read_bytes())
+        fresh.chmod((folder / f"switch.{suffix}").stat().st_mode)
+        os.chown(fresh, owner.st_uid, owner.st_gid)
+        fresh.rename(target)
+
+
+@case("TL07", connections=2)
+async def certificate_rotation(desk: Desk) -> None:
+    """A new certificate while payments run: new connections bear it, and nothing fails."""
+    folder = desk.network.certificates.ca.parent
+    names: dict[str, tuple[str, Role]] = {"next-switch": (profile.CLIENT_NAME, "client")}
+    await trio.to_thread.run_sync(development_pki, folder, names)
+    old = {each.stream.tls.getpeercert(binary_form=True) for each in desk.network.connections}
+    ran = trio.Event()
+    statuses: list[str] = []
+
+    async def load() -> None:
+        while not ran.is_set():
+            statuses.extend(answer.status for answer in await desk.many(5))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(load)
+        await _replace(desk, folder, "next-switch")
+
+        async def renewed() -> bool:
+            now = [
+                each.stream.tls.getpeercert(binary_form=True) for each in desk.network.connections
+            ]
+            return len(now) == len(old) + 1 and not old.intersection(now)
+
+        await desk.until("both connections bear the new certificate", renewed)
+        ran.set()
+    desk.equal(f"{len(statuses)} payments meanwhile", set(statuses), {"succeeded"})
+
+
+@case("TL08", up=False, settings={"pinned_keys": ("00" * 32,)})
+async def pinned_key(desk: Desk) -> None:
+    """The CA and the name are right, and the key is not the one that was agreed."""
+    desk.network.accepting.set()
+    await desk.logged("link_down", f'"{desk.network.name}"', "pinned")
+    desk.equal("application messages", len(desk.network.heard()), 0)
+    await desk.refused(desk.pay(), "network_unavailable")
+    await desk.logged("link_alarm", f'"{desk.network.name}"')
 
 
 @case("TL04", up=False)
