@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from switch.core.decline_memory import KEPT_US, DeclineMemory
+from switch.core.decline_memory import DECLINES_MAX, KEPT_US, DeclineMemory
 
 NOW = 1_800_000_000_000_000
 SHOP, OTHER = b"s" * 16, b"o" * 16
@@ -60,14 +60,63 @@ def test_a_scheme_caps_the_declines_of_a_card(brand: str, cap: int) -> None:
     assert refusal(memory, brand=brand, at_us=NOW + KEPT_US) == ""
 
 
-def test_old_declines_are_forgotten_when_new_ones_come() -> None:
-    """The list of a card does not grow for ever."""
+def test_only_soft_declines_count_towards_the_cap() -> None:
+    """A hard one at some merchant, or wrong data, is no try that was asked to be repeated."""
     memory = DeclineMemory(10)
-    for number in range(100):
-        memory.note(SHOP, CARD, "hard", NOW + number * KEPT_US // 5)
-    assert refusal(memory, at_us=NOW + 99 * KEPT_US // 5) == "card_declined_before"
-    [card] = memory._cards.values()
-    assert (len(card.at_us), len(card.hard)) == (5, 5)
+    for number in range(20):
+        memory.note(SHOP, CARD, "data", NOW + number)
+        memory.note(OTHER, CARD, "hard", NOW + number)
+    assert refusal(memory) == ""
+
+
+def test_a_decline_counts_once_however_often_it_is_noted() -> None:
+    """By the switch that recorded it, and by every look at the table afterwards, in any order."""
+    memory = DeclineMemory(10)
+    for _ in range(3):
+        for number in (3, 1, 2):
+            memory.note(SHOP, CARD, "soft", NOW + number)
+            memory.note(OTHER, CARD, "hard", NOW + number)
+    for number in range(4, 15):
+        memory.note(SHOP, CARD, "soft", NOW + number)
+    assert refusal(memory) == ""
+    memory.note(SHOP, CARD, "soft", NOW + 15)
+    assert refusal(memory) == "retry_limit_reached"
+    assert refusal(memory, OTHER) == "card_declined_before"
+
+
+def test_the_cap_counts_thirty_days_back() -> None:
+    """Each try comes back by itself."""
+    memory = DeclineMemory(10)
+    for number in range(15):
+        memory.note(SHOP, CARD, "soft", NOW + number)
+    assert refusal(memory, at_us=NOW + KEPT_US - 1) == "retry_limit_reached"
+    assert refusal(memory, at_us=NOW + KEPT_US) == ""
+
+
+def test_the_declines_of_a_card_are_bounded() -> None:
+    """One that is tried without end, as test cards are, keeps the newest."""
+    memory = DeclineMemory(10)
+    memory.note(SHOP, CARD, "hard", NOW)
+    for number in range(DECLINES_MAX):
+        memory.note(OTHER, CARD, "hard", NOW + number)
+    assert refusal(memory) == ""
+    assert refusal(memory, OTHER) == "card_declined_before"
+    assert [len(packed) for packed in memory._cards.values()] == [24 * DECLINES_MAX]
+
+
+def test_cards_are_forgotten_with_their_last_decline() -> None:
+    """In bounded steps, those declined longest ago first; a newer decline keeps a card."""
+    memory = DeclineMemory(10)
+    cards = [bytes([n]) * 16 for n in range(5)]
+    for number, card in enumerate(cards):
+        memory.note(SHOP, card, "soft", NOW + number)
+    memory.note(SHOP, cards[0], "soft", NOW + 100)
+    assert memory.forget(NOW + KEPT_US, limit=9) == 0
+    assert memory.forget(NOW + KEPT_US + 3, limit=2) == 2
+    assert memory.forget(NOW + KEPT_US + 3, limit=2) == 1
+    assert memory.forget(NOW + KEPT_US + 3, limit=2) == 0
+    assert len(memory) == 2
+    assert memory.forget(NOW + 2 * KEPT_US, limit=9) == 2
 
 
 def test_exempt_cards_are_never_refused() -> None:
@@ -78,10 +127,10 @@ def test_exempt_cards_are_never_refused() -> None:
 
 
 def test_the_memory_is_bounded() -> None:
-    """The card known longest goes first."""
+    """The card declined longest ago goes first."""
     memory = DeclineMemory(2)
-    for card in (CARD, ANOTHER, b"h" * 16):
-        memory.note(SHOP, card, "hard", NOW)
+    for number, card in enumerate((CARD, ANOTHER, CARD, b"h" * 16)):
+        memory.note(SHOP, card, "hard", NOW + number)
     assert len(memory) == 2
-    assert refusal(memory) == ""
-    assert refusal(memory, card=ANOTHER) == "card_declined_before"
+    assert refusal(memory, card=ANOTHER) == ""
+    assert refusal(memory) == "card_declined_before"
