@@ -19,6 +19,7 @@ from chassis.settings.tree import SWITCHES_MAX, Section, Settings
 Path = tuple[str, ...]
 
 PORT_MAX = 65_535
+HOUR_MAX = 23
 _UNITS = {"_ms": "milliseconds", "_s": "seconds", "_bytes": "bytes"}  # `_ms` before `_s`
 _QUALIFIERS = ("_max", "_min")
 # A bound or a pool of nothing would stop the product: refuse it where it is written.
@@ -147,6 +148,8 @@ def _check_range(path: Path, number: float, source: str) -> None:
         reason = "must be a share between 0 and 1"
     elif number > PORT_MAX and _is_port(path):
         reason = f"must be a port: 0 (any free one) to {PORT_MAX}"
+    elif number > HOUR_MAX and name.endswith("_hour"):
+        reason = f"must be an hour of the day: 0 to {HOUR_MAX}"
     elif number > SWITCHES_MAX and path == ("switch", "processes"):
         reason = f"must not exceed {SWITCHES_MAX}"
     if reason:

@@ -172,6 +172,7 @@ def test_other_variables_are_not_read() -> None:
         ("[switch]\nlease_heartbeat_s = 0", "switch.lease_heartbeat_s", "above zero"),
         ("[switch]\nprocesses = 0", "switch.processes", "above zero"),
         ("[switch]\nprocesses = 37", "switch.processes", "must not exceed 36"),
+        ("[switch]\nclean_up_from_hour = 24", "switch.clean_up_from_hour", "hour of the day"),
         ("mode = ", "settings file", "is not TOML"),
     ],
 )
