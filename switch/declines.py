@@ -86,5 +86,7 @@ class Declines:
 
     def _note(self, page: list[DeclineRow]) -> None:
         for row in page:
-            self._memory.note(row.merchant_id, row.fingerprint, row.decline_class, row.at_us)
+            self._memory.note(
+                row.merchant_id, row.fingerprint, row.decline_class, row.at_us, row.attempt_id
+            )
         self._newest_us = max(self._newest_us, page[-1].at_us)

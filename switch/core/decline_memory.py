@@ -8,7 +8,7 @@ a card may be tried only so often within 30 days, whoever tries it, as its schem
 The ledger holds every decline (`ledger.declines`); this memory follows it, so that a charge costs
 no query. The same decline may be noted again and again, by whoever recorded it and by whoever reads
 the table. Nearly every card was never declined: one look-up says so. The declines of a card are
-packed into one `bytes`, 24 each, so that half a million cards are no burden to the garbage
+packed into one `bytes`, 28 each, so that half a million cards are no burden to the garbage
 collector. Both bounds, on cards and on the declines of one, drop the oldest: the rules then forget
 too early, and the network declines the card once more.
 """
@@ -29,7 +29,7 @@ DECLINES_MAX: Final = 64  # of one card: past the highest cap, with room for mer
 COUNTED_CLASSES: Final = frozenset({"hard", "soft"})  # the others say nothing about trying again
 
 _ANY_MERCHANT: Final = bytes(16)  # soft declines are the card's, whoever tried it
-_DECLINE: Final = Struct("!16sQ")  # merchant, and when
+_DECLINE: Final = Struct("!16sQ4s")  # merchant, when, the random end of the attempt's id
 
 
 class DeclineMemory:
@@ -55,24 +55,29 @@ class DeclineMemory:
         """Whether anything is remembered of a card."""
         return fingerprint in self._cards
 
-    def note(self, merchant_id: bytes, fingerprint: bytes, decline_class: str, at_us: int) -> None:
-        """Remember a decline; one that is known already changes nothing.
-
-        It is known by card, instant and, where it is a hard one, merchant. Soft declines of a card
-        within the same microsecond count once.
+    def note(
+        self,
+        merchant_id: bytes,
+        fingerprint: bytes,
+        decline_class: str,
+        at_us: int,
+        attempt_id: bytes,
+    ) -> None:
+        """Remember a decline; the same attempt's changes nothing a second time.
 
         Args:
             merchant_id: who tried the card.
             fingerprint: of the card.
             decline_class: as in `ledger.lifecycle.DECLINE_CLASSES`.
-            at_us: when its outcome was recorded, as the ledger has it.
+            at_us: when it was declined, microseconds since 1970.
+            attempt_id: which try it was.
         """
         if decline_class not in COUNTED_CLASSES:
             return
         merchant = merchant_id if decline_class == "hard" else _ANY_MERCHANT
-        decline = _DECLINE.pack(merchant, at_us)
+        decline = _DECLINE.pack(merchant, at_us, attempt_id[-4:])
         known = _declines(self._cards.get(fingerprint, b""))
-        if decline in known:
+        if any(each[-4:] == decline[-4:] for each in known):
             return
         self._cards[fingerprint] = b"".join([*known, decline][-DECLINES_MAX:])
         self._cards.move_to_end(fingerprint)
@@ -88,7 +93,7 @@ class DeclineMemory:
             return ""
         since_us = now_us - KEPT_US
         soft = 0
-        for merchant, at_us in _DECLINE.iter_unpack(declines):
+        for merchant, at_us, _ in _DECLINE.iter_unpack(declines):
             if at_us <= since_us:
                 continue
             if merchant == merchant_id:
@@ -101,7 +106,7 @@ class DeclineMemory:
         count = 0
         while self._cards and count < limit:
             oldest = next(iter(self._cards.values()))
-            if any(at_us > now_us - KEPT_US for _, at_us in _DECLINE.iter_unpack(oldest)):
+            if any(at_us > now_us - KEPT_US for _, at_us, _ in _DECLINE.iter_unpack(oldest)):
                 break
             self._cards.popitem(last=False)
             count += 1
