@@ -17,7 +17,11 @@ from attrs import frozen
 
 from chassis.log import get_logger
 from chassis.settings import Switch
+from ledger.declines import FORGET_ROWS_MAX, forget_declines
 from ledger.errors import LedgerError
+from ledger.expiry import KEYS_A_BATCH_MAX, expire_idempotency_keys
+from ledger.statements import Runner
+from switch.core.decline_memory import KEPT_US
 
 log = get_logger(__name__)
 PAUSE_S: Final = 1.0  # between two batches: at most 10,000 rows a second
@@ -36,6 +40,21 @@ class Chore:
     name: str
     batch_max: int
     delete: Callable[[int], Awaitable[int]]
+
+
+def ledger_chores(runner: Runner, now_us: Callable[[], int]) -> list[Chore]:
+    """What there is to delete in the ledger; the runner is of role turnout_switch."""
+
+    async def forget(limit: int) -> int:
+        return await forget_declines(runner, now_us() - KEPT_US, limit=limit)
+
+    async def expire(limit: int) -> int:
+        return await expire_idempotency_keys(runner, limit=limit)
+
+    return [
+        Chore("idempotency_keys", KEYS_A_BATCH_MAX, expire),
+        Chore("declines", FORGET_ROWS_MAX, forget),
+    ]
 
 
 async def clean_up(chores: list[Chore], settings: Switch, now_us: Callable[[], int]) -> Never:
