@@ -1,0 +1,37 @@
+"""The document and the page."""
+
+from __future__ import annotations
+
+from certification import report
+from certification.invariants import ABSENT
+from certification.registry import Row
+from certification.runner import Result, failed
+
+ROW = Row("RV01", "Reversal <after> silence", "No 0110", "0420")
+RESULTS = [
+    Result(row=ROW, result="passed", seconds=1.25, evidence=["seen & noted"], wire=["→ #1 0200"]),
+    failed(Row("XX01", "p", "s", "e"), "it did not run"),
+]
+
+
+def test_the_document_counts() -> None:
+    """Counts, cases and what was not checked."""
+    document = report.document(RESULTS, profile="certification", seed=7, factor=0.2, seconds=3.0)
+    assert (document["passed"], document["failed"], document["seed"]) == (1, 1, 7)
+    assert document["cases"][0] == {
+        "id": "RV01", "result": "passed", "seconds": 1.25, "evidence": ["seen & noted"],
+    }  # fmt: skip
+    assert document["cases"][1]["evidence"] == ["✗ it did not run"]
+    assert document["absent"].keys() == ABSENT.keys()
+
+
+def test_the_page_is_escaped_and_whole() -> None:
+    """Every case has a section; nothing of a case is taken for markup."""
+    summary = report.document(RESULTS, profile="certification", seed=7, factor=0.2, seconds=3.0)
+    page = report.page(RESULTS, summary)
+    assert "1 passed, 1 failed" in page
+    assert "Reversal &lt;after&gt; silence" in page
+    assert "seen &amp; noted" in page
+    assert page.count("<section") == len(RESULTS)
+    assert "<details open>" in page  # of the failed one
+    assert "$" not in page
