@@ -70,6 +70,7 @@ class Script:
         alone: it stops or kills processes, so it needs a stack of its own.
         settings: of its network, over the profile's.
         stack: of the whole stack, by dotted key; only of a case that is alone.
+        both_policies: it expects a 0420 at once, so it is played twice: asking first, and not.
         clock: whether the stack's clock follows `Desk.clock_file`.
         up: whether its network accepts the switch before the case begins.
     """
@@ -80,8 +81,21 @@ class Script:
     alone: bool = False
     settings: dict[str, object] = attrs.field(factory=dict)
     stack: dict[str, str] = attrs.field(factory=dict)
+    both_policies: bool = False
     clock: bool = False
     up: bool = True
+
+
+def plays_of(case_id: str, script: Script) -> dict[str, Script]:
+    """How often a case is played: once, or under each policy for unknown outcomes."""
+    if not script.both_policies:
+        return {case_id: script}
+    reverse = {**script.settings, "unknown_policy": "reverse"}
+    inquire = {**script.settings, "unknown_policy": "inquire_then_reverse"}
+    return {
+        case_id: attrs.evolve(script, settings=inquire),
+        f"{case_id}_reverse": attrs.evolve(script, settings=reverse),
+    }
 
 
 _scripts: dict[str, Script] = {}
@@ -96,6 +110,7 @@ def case(
     alone: bool = False,
     settings: dict[str, object] | None = None,
     stack: dict[str, str] | None = None,
+    both_policies: bool = False,
     clock: bool = False,
     up: bool = True,
 ) -> Callable[[PlayT], PlayT]:
@@ -111,6 +126,7 @@ def case(
             alone=alone,
             settings=settings or {},
             stack=stack or {},
+            both_policies=both_policies,
             clock=clock,
             up=up,
         )

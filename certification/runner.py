@@ -17,7 +17,7 @@ import trio
 from certification.bench import Bench, in_groups, open_bench
 from certification.desk import CaseFailedError, Desk
 from certification.invariants import check_all
-from certification.registry import CASE_TIMEOUT_S, Row, Script, scripts
+from certification.registry import CASE_TIMEOUT_S, Row, Script, plays_of, scripts
 from certification.trace import shown
 
 AT_ONCE_MAX: Final = 16  # cases side by side on one stack: more would only wait for the CPU
@@ -69,30 +69,40 @@ async def run_cases(
     """
     known = scripts()
     results: dict[str, Result] = {}
-
-    def record(result: Result) -> None:
-        results[result.row.id] = result
-        tell(result)
-
-    by_id = {row.id: row for row in rows}
+    plays: dict[str, Script] = {}
+    row_of: dict[str, Row] = {}
+    parts: dict[str, list[Result]] = {}
     for row in rows:
         if row.id not in known:
-            record(failed(row, "there is no function for this case: it did not run"))
-    playable = {row.id: known[row.id] for row in rows if row.id in known}
+            results[row.id] = failed(row, "there is no function for this case: it did not run")
+            tell(results[row.id])
+            continue
+        own = plays_of(row.id, known[row.id])
+        plays |= own
+        row_of |= dict.fromkeys(own, row)
+        parts[row.id] = []
+
+    def record(result: Result) -> None:
+        row = result.row
+        parts[row.id].append(result)
+        if len(parts[row.id]) == len(plays_of(row.id, known[row.id])):
+            results[row.id] = merged(parts[row.id])
+            tell(results[row.id])
+
     stacks = trio.CapacityLimiter(STACKS_AT_ONCE_MAX)
 
     async def play_group(group: Mapping[str, Script]) -> None:
         async with stacks:
             try:
                 async with open_bench(group, factor=factor, seed=seed, keep=keep) as bench:
-                    await _play_group(bench, group, by_id, record)
+                    await _play_group(bench, group, row_of, record)
             except* Exception as problem:  # noqa: BLE001  one stack must not end the others
                 reason = "; ".join(str(leaf)[-STACK_REASON_MAX:] for leaf in _leaves(problem))
-                for case_id in group:
-                    if case_id not in results:
-                        record(failed(by_id[case_id], f"its stack did not start: {reason}"))
+                for play_id in group:
+                    if row_of[play_id].id not in results:
+                        record(failed(row_of[play_id], f"its stack did not start: {reason}"))
 
-    groups = in_groups(playable)
+    groups = in_groups(plays)
     Random(seed).shuffle(groups)
     async with trio.open_nursery() as nursery:
         for group in groups:
@@ -100,30 +110,47 @@ async def run_cases(
     return [results.get(row.id) or failed(row, "it did not run") for row in rows]
 
 
+def merged(parts: Sequence[Result]) -> Result:
+    """The result of a case of all its plays."""
+    if len(parts) == 1:
+        return parts[0]
+    bad = [part for part in parts if part.result == "failed"]
+    return Result(
+        row=parts[0].row,
+        result="failed" if bad else "passed",
+        seconds=max(part.seconds for part in parts),
+        evidence=[
+            line for part in [*bad, *(p for p in parts if p not in bad)] for line in part.evidence
+        ],
+        wire=[line for part in parts for line in part.wire],
+        never_ran=all(part.never_ran for part in parts),
+    )
+
+
 async def _play_group(
-    bench: Bench, group: Mapping[str, Script], by_id: Mapping[str, Row], record: Tell
+    bench: Bench, group: Mapping[str, Script], row_of: Mapping[str, Row], record: Tell
 ) -> None:
     order = list(group)
     Random(bench.seed).shuffle(order)
     limiter = trio.CapacityLimiter(AT_ONCE_MAX)
 
-    async def one(case_id: str) -> None:
+    async def one(play_id: str) -> None:
         async with limiter:
-            record(await _play(bench, by_id[case_id], group[case_id]))
+            record(await _play(bench, play_id, row_of[play_id], group[play_id]))
 
     async with trio.open_nursery() as nursery:
-        for case_id in order:
-            nursery.start_soon(one, case_id)
+        for play_id in order:
+            nursery.start_soon(one, play_id)
 
 
-async def _play(bench: Bench, row: Row, script: Script) -> Result:
+async def _play(bench: Bench, play_id: str, row: Row, script: Script) -> Result:
     began = trio.current_time()
     desk: Desk | None = None
     problems: list[str] = []
     try:
         with trio.fail_after(CASE_TIMEOUT_S):
             async with trio.open_nursery() as nursery:
-                desk = bench.desk(row.id, nursery)
+                desk = bench.desk(play_id, nursery)
                 if script.up:
                     await desk.network.signed_on(script.connections)
                 await script.play(desk)
@@ -133,7 +160,7 @@ async def _play(bench: Bench, row: Row, script: Script) -> Result:
         problems += [str(error) for error in _leaves(group)]
     except* Exception as group:  # noqa: BLE001  a broken case must not end the others
         problems += [_place(error) for error in _leaves(group)]
-    network = bench.networks[row.id]
+    network = bench.networks[play_id]
     network.clear()
     problems += network.faults
     seen = list(desk.evidence) if desk is not None else []

@@ -44,7 +44,7 @@ def same_message(desk: Desk, lines: list[Line]) -> None:
     desk.equal("different DE 4, 7, 11, 37, 90", len(same), 1)
 
 
-@case("RV01")
+@case("RV01", both_policies=True)
 async def silence(desk: Desk) -> None:
     """The request is lost: nobody knows, so it is undone."""
     desk.network.on(REQUESTS, drop)
@@ -56,13 +56,16 @@ async def silence(desk: Desk) -> None:
     desk.equal("DE 4", reversal.fields[4], asked.fields[4])
     desk.check(that=reversal.fields[11] != asked.fields[11], what="its STAN is its own")
     desk.check(that=48 not in reversal.fields, what="it carries no CVC")
+    asked_first = desk.network.settings.unknown_policy != "reverse"
+    inquiries = len(desk.network.heard(INQUIRIES))
+    desk.check(that=bool(inquiries) is asked_first, what=f"{inquiries} inquiries before it")
     await desk.ends(answer, "reversed", intent="failed")
     waited_s = reversal.at_s - asked.at_s
     deadline_s = desk.network.settings.response_deadline_s
     desk.check(that=waited_s >= 0.9 * deadline_s, what=f"sent {waited_s:.1f} s after the request")
 
 
-@case("RV02")
+@case("RV02", both_policies=True)
 async def reversal_lost(desk: Desk) -> None:
     """Five reversals are lost; the sixth is acknowledged."""
     desk.network.on(REQUESTS, withhold)
@@ -109,13 +112,13 @@ async def _answered_behind_the_reversal(desk: Desk, ruling: Ruling | None) -> No
     desk.equal("the merchant sees", state.status, "failed")
 
 
-@case("RV03b")
+@case("RV03b", both_policies=True)
 async def late_approval_behind_the_reversal(desk: Desk) -> None:
     """The reversal stands, whatever comes behind it."""
     await _answered_behind_the_reversal(desk, None)
 
 
-@case("RV04")
+@case("RV04", both_policies=True)
 async def late_decline(desk: Desk) -> None:
     """A decline behind the reversal does not take the reversal back."""
     await _answered_behind_the_reversal(desk, Ruling("51"))
@@ -173,7 +176,7 @@ async def double_void(desk: Desk) -> None:
     desk.equal("cancels sent", len(desk.network.heard(CANCELS)), 1)
 
 
-@case("RV08")
+@case("RV08", both_policies=True)
 async def reversal_first(desk: Desk) -> None:
     """The request arrives behind its own reversal."""
 
@@ -201,7 +204,7 @@ def _is_true(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
     return check
 
 
-@case("RV09")
+@case("RV09", both_policies=True)
 async def poison(desk: Desk) -> None:
     """One reversal is refused for its form: a person's job, and nobody else's problem."""
 
