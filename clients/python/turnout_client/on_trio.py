@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self, TypeVar, Unpack
@@ -23,11 +24,16 @@ CONNECTIONS_MAX: Final = 64
 _RECEIVE_BYTES: Final = 65_536
 
 
+def _machine_clock() -> datetime:
+    return datetime.now(UTC)
+
+
 class TrioTurnout:
     """A merchant's connection to a Turnout server. May be shared by tasks.
 
-    Arguments, calls and errors are those of `turnout_client.Turnout`; `timeout_s` bounds each
-    whole request. Canceling a call leaves unknown what became of it, as a lost connection does.
+    Calls and errors are those of `turnout_client.Turnout`, and so are most arguments; `timeout_s`
+    bounds each whole request. Canceling a call leaves unknown what became of it, as a lost
+    connection does.
 
     Args:
         publishable_key: `pk_…`.
@@ -37,6 +43,7 @@ class TrioTurnout:
         timeout_s: for each request, from connecting to the whole answer.
         tls: for `https`; the system's trust store unless given.
         connections_max: requests under way at once; more wait.
+        now: the wall clock, for programs that keep one of their own.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class TrioTurnout:
         timeout_s: float = TIMEOUT_S,
         tls: ssl.SSLContext | None = None,
         connections_max: int = CONNECTIONS_MAX,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         address = Address.parse(api_url)
         self._core = Core(
@@ -56,7 +64,7 @@ class TrioTurnout:
             secret_key=secret_key,
             address=address,
             policy=policy or RetryPolicy(),
-            now=lambda: datetime.now(UTC),
+            now=now or _machine_clock,
             monotonic_s=trio.current_time,
             random=os.urandom,
         )
