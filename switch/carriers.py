@@ -10,9 +10,13 @@ from chassis.settings import Network
 from switch.core.numbers import StanAllocator
 from switch.credentials import Credentials
 from switch.dialing import Dialer
+from switch.hsm import AskHSM
 from switch.iso8583 import Dialect, load_dialect
+from switch.link.authentication import Authentication
 from switch.link.events import LinkEvent
 from switch.link.group import LinkGroup
+from switch.link.mac_keys import MacKeys
+from switch.link.mac_stage import MacStage
 
 
 class Carrier:
@@ -21,9 +25,18 @@ class Carrier:
     Attributes:
         answered_within_us: the longest a message may take from intake to its deadline.
         credentials: what its links connect with; None where something else makes connections.
+        encode: packs a message for the group; as `dialect.encode`, but for the MAC.
     """
 
-    __slots__ = ("answered_within_us", "credentials", "dialect", "group", "settings", "stans")
+    __slots__ = (
+        "answered_within_us",
+        "credentials",
+        "dialect",
+        "encode",
+        "group",
+        "settings",
+        "stans",
+    )
 
     def __init__(
         self,
@@ -32,8 +45,10 @@ class Carrier:
         group: LinkGroup,
         stans: StanAllocator,
         credentials: Credentials | None = None,
+        encode: Callable[[Mapping[int, str]], bytes] | None = None,
     ) -> None:
         self.credentials = credentials
+        self.encode = encode or dialect.encode
         self.settings = settings
         self.dialect = dialect
         self.group = group
@@ -51,6 +66,7 @@ def make_carriers(
     *,
     settlement_dates: Mapping[str, str],
     on_cutover: Callable[[str, str], None],
+    ask_hsm: AskHSM,
 ) -> dict[str, Carrier]:
     """One carrier per network of the settings; their links are not yet run.
 
@@ -61,6 +77,7 @@ def make_carriers(
         lease_holds: whether anything may be sent.
         settlement_dates: DE 15 by network, of those that have told one.
         on_cutover: gets a network and its new DE 15.
+        ask_hsm: for MACs.
 
     Raises:
         DialectError: a dialect is unusable.
@@ -73,6 +90,12 @@ def make_carriers(
         dialect = load_dialect(settings.dialect)
         stans = StanAllocator()
         credentials = Credentials(service.data_dir / "pki", name)
+        authenticate = None
+        if dialect.policy.mac == "cmac":
+            batch_max = service.settings.hsm.macs_max
+            authenticate = partial(
+                _authentication, name, settings, dialect, ask_hsm, batch_max, now_us
+            )
         group = LinkGroup(
             name,
             settings,
@@ -85,9 +108,31 @@ def make_carriers(
             lease_holds=lease_holds,
             settlement_date=settlement_dates.get(name, ""),
             on_cutover=partial(on_cutover, name),
+            authenticate=authenticate,
         )
-        carriers[name] = Carrier(settings, dialect, group, stans, credentials)
+        macs = group.authentication
+        encode = macs.encode if macs is not None else None
+        carriers[name] = Carrier(settings, dialect, group, stans, credentials, encode)
     return carriers
+
+
+def _authentication(
+    name: str,
+    settings: Network,
+    dialect: Dialect,
+    ask: AskHSM,
+    batch_max: int,
+    now_us: Callable[[], int],
+    alarm: Callable[[str], None],
+) -> Authentication:
+    return Authentication(
+        name,
+        settings,
+        dialect,
+        keys=MacKeys(name, ask, now_us),
+        stage=MacStage(name, ask, batch_max=batch_max),
+        alarm=alarm,
+    )
 
 
 def _next_stan(stans: StanAllocator, now_us: Callable[[], int]) -> tuple[str, str]:

@@ -39,6 +39,7 @@ from switch.core.lease import switch_name
 from switch.core.messages import Acceptor
 from switch.core.numbers import RRNSource, StanBlock
 from switch.core.response_codes import load_response_codes
+from switch.hsm import asker
 from switch.lease_keeper import LeaseKeeper
 from switch.metrics import register, register_lease
 from switch.operations.assembly import rules_of
@@ -178,7 +179,12 @@ async def _assemble(
     )
     pipeline = Pipeline(settings, outside)
     sessions = await open_sessions(
-        service, pool, on_events=pipeline.on_events, lease_holds=keeper.may_send, now_us=now_us
+        service,
+        pool,
+        ask_hsm=asker(workers, settings.hsm.open_deadline_s),
+        on_events=pipeline.on_events,
+        lease_holds=keeper.may_send,
+        now_us=now_us,
     )
     carriers.update(sessions.carriers)
     background.start_soon(sessions.run)

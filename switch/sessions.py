@@ -18,6 +18,7 @@ from ledger.pool import Pool
 from ledger.settlement_days import begin_settlement_day, present_settlement_days
 from switch import supplies
 from switch.carriers import Carrier, make_carriers
+from switch.hsm import AskHSM
 from switch.link.events import LinkEvent
 from switch.settlement_days import SettlementDays, months_and_days
 
@@ -48,6 +49,7 @@ async def open_sessions(
     service: Service,
     pool: Pool,
     *,
+    ask_hsm: AskHSM,
     on_events: Callable[[str], Callable[[list[LinkEvent]], None]],
     lease_holds: Callable[[], bool],
     now_us: Callable[[], int],
@@ -65,6 +67,7 @@ async def open_sessions(
         lease_holds,
         settlement_dates=months_and_days(await present_settlement_days(pool)),
         on_cutover=days.told,
+        ask_hsm=ask_hsm,
     )
     return Sessions(carriers, service.settings.switch, days, now_us)
 

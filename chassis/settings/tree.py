@@ -117,6 +117,7 @@ class Network(Section, frozen=True):
     reconnect_min_s: float = 0.5
     reconnect_max_s: float = 60.0
     backoff_reset_s: float = 60.0  # only a link that stayed up this long starts over
+    mac_key_age_s: float = 86_400.0  # of a dialect with MACs: then we ask for a new key
     frame_bytes_max: int = 4_096
     frame_header_timeout_s: float = 5.0
     frame_body_timeout_s: float = 5.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import trio
 
 from chassis.settings.tree import Network
 from switch.iso8583 import Dialect
+from switch.link.authentication import Authentication
 from switch.link.correlation import Correlation
 from switch.link.counters import LinkCounters
 from switch.link.events import LinkEvent
@@ -44,5 +46,7 @@ class LinkContext:
     day: NetworkDay
     deliver: Callable[[list[LinkEvent]], None]
     changed: Callable[[], object]  # called after a link came up or went down
-    told: Callable[[Told], None]  # what a link was told about the whole network
+    # What a link was told about the whole network, the link, and the frame it came in.
+    told: Callable[[Told, Any, bytes], None]
+    authentication: Authentication | None  # None where messages carry no MACs
     lease_holds: Callable[[], bool]  # whether financial messages may leave at this instant

@@ -23,6 +23,7 @@ class LinkCounters:
         "received_total",
         "refused_by_peer_total",
         "sign_ons_total",
+        "unauthentic_total",
         "undecodable_total",
     )
 
@@ -39,4 +40,5 @@ class LinkCounters:
         self.received_total = 0  # frames
         self.refused_by_peer_total = 0  # what the peer has against our certificate
         self.sign_ons_total = 0  # accepted ones
+        self.unauthentic_total = 0  # MACs wrong, missing, or by a key that is not ours
         self.undecodable_total = 0

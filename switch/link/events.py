@@ -36,7 +36,7 @@ class NotSent(Struct, gc=False, frozen=True):
     """No byte left: it may go again on another link of the same group (money.md 5).
 
     Reasons: `too_old`, `link_lost`, `signed_off`, `no_link`, `outbox_full`, `frame_too_large`,
-    `duplicate_key`.
+    `duplicate_key`, `mac_unavailable` (the HSM was away for too long), `mac_refused` (by the HSM).
     """
 
     token: Any

@@ -1,17 +1,8 @@
-"""All links to one network as one: windows, matching, deadlines, renewal, drain.
-
-Theory of operation. Links fill places: `network.connections` of them. A place whose connection is
-to be made anew, because certificates were exchanged, gets a second link first. Only when that one
-has signed on does the first stop taking messages; it waits for its answers, signs off and is gone.
-So there is room for payments all the time, and a certificate that the network does not take leaves
-the old links where they are. Link numbers are never used twice.
-"""
+"""All links to one network as one: windows, matching, deadlines, drain."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from itertools import count
 from typing import Any, Final
 
 import trio
@@ -22,6 +13,7 @@ from chassis.log import get_logger
 from chassis.settings.tree import Network
 from switch.iso8583 import Dialect
 from switch.iso8583.framing import framer_for
+from switch.link.authentication import Authentication, Keyed
 from switch.link.context import Connect, LinkContext, NetworkDay
 from switch.link.correlation import (
     ANSWERED_KEPT_MAX,
@@ -34,11 +26,12 @@ from switch.link.correlation import (
 )
 from switch.link.counters import LinkCounters
 from switch.link.events import CorrelationKey, Fields, LinkEvent, NotSent
+from switch.link.mac_stage import Outgoing
+from switch.link.places import Places
 from switch.link.runner import Link
 from switch.link.session import SETTLEMENT_DATE, EchoPolicy, Told
 
 DEADLINE_GRAIN_S: Final = 0.01  # time-outs are told of in batches, at most this much late
-DRAIN_MARGIN_S: Final = 1.0
 RUN_MESSAGES: Final = 32  # in a row on one link: about 5 kB, well within one TLS record
 
 log = get_logger(__name__)
@@ -65,10 +58,13 @@ class LinkGroup:
         kept_s: how long settled messages are remembered, in seconds.
         settlement_date: DE 15 of the network's last cutover, MMDD; empty where there was none.
         on_cutover: gets DE 15 of each cutover, after it was answered; must be quick.
+        authenticate: makes what makes and verifies MACs, given what raises an alarm; None where
+            messages carry none.
 
     Attributes:
         counters: totals over all links.
         day: the settlement date that the network has told.
+        authentication: MACs and their keys; None where messages carry none.
         links: one for each of `network.connections`, and those that are on their way out.
     """
 
@@ -86,10 +82,12 @@ class LinkGroup:
         kept_s: float = KEPT_S,
         settlement_date: str = "",
         on_cutover: Callable[[str], None] = _ignore,
+        authenticate: Callable[[Callable[[str], None]], Authentication] | None = None,
     ) -> None:
         self.name = name
         self.counters = LinkCounters()
         self.day = NetworkDay(settlement_date)
+        self.authentication = authenticate(self._alarm) if authenticate is not None else None
         self._on_cutover = on_cutover
         self._network = network
         self._on_events = on_events
@@ -105,14 +103,10 @@ class LinkGroup:
         self._timer = Bell()
         self._changes = trio.lowlevel.ParkingLot()
         self._draining = False
-        self._retiring = 0  # links that wait for their last answers
-        self._renewal_wanted = False
-        self._renewal = Bell()
         self._run_window: Window | None = None  # of the current run, and what is left of it
         self._run_left = 0
         self._ended = trio.Event()
-        self._numbers = count()
-        self._context = LinkContext(
+        context = LinkContext(
             name=name,
             network=network,
             dialect=dialect,
@@ -125,11 +119,11 @@ class LinkGroup:
             deliver=self._deliver,
             changed=self._changes.unpark_all,
             told=self._heed,
+            authentication=self.authentication,
             lease_holds=lease_holds,
         )
-        self.links = [
-            Link(next(self._numbers), place, self._context) for place in range(network.connections)
-        ]
+        self._places = Places(context, self._changes)
+        self.links = self._places.links
 
     @property
     def up_count(self) -> int:
@@ -158,10 +152,9 @@ class LinkGroup:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_time)
-                async with trio.open_nursery() as links:
-                    for link in self.links:
-                        links.start_soon(link.run)
-                    nursery.start_soon(self._renew_when_asked, links)
+                if self.authentication is not None:
+                    nursery.start_soon(self.authentication.run, self.links)
+                await self._places.run()
                 nursery.cancel_scope.cancel()
             self._deliver_due()
         finally:
@@ -188,7 +181,7 @@ class LinkGroup:
             or window.in_flight >= window.size
             or not window.open
         ):
-            window = self._run_window = self._least_loaded() if self._lease_holds() else None
+            window = self._run_window = self._places.least_loaded() if self._lease_holds() else None
             self._run_left = RUN_MESSAGES
             if window is None:
                 return None
@@ -203,7 +196,7 @@ class LinkGroup:
             SlotError: it was given back before.
         """
         slot.free()
-        if self._draining or self._retiring:
+        if self._draining or self._places.retiring:
             self._changes.unpark_all()
 
     def send(
@@ -224,7 +217,8 @@ class LinkGroup:
         Args:
             slot: as reserved; used once.
             key: `correlation_key` of the message.
-            frame: the encoded message, without length.
+            frame: the encoded message, without length; of `Authentication.encode`, where messages
+                carry MACs.
             token: comes back with the events. It is kept until the outcome, and for up to two
                 minutes after an unknown one.
             accepted_at: when the payment came in, on Trio's clock; a message older than
@@ -241,14 +235,37 @@ class LinkGroup:
         slot.token = token
         slot.accepted_at = accepted_at
         slot.repeat = repeat
+        if self.authentication is None:
+            self._queue(slot, frame)
+        else:
+            self._have_sealed(slot, frame, self.authentication)
+
+    def _have_sealed(self, slot: Slot, frame: bytes, authentication: Authentication) -> None:
+        """Queue a message once it has its MAC."""
+        if not isinstance(frame, Keyed):  # a fault of ours, but no byte has left
+            self._refuse(slot, "mac_refused")
+            return
+
+        def done(whole: bytes, why: str) -> None:
+            if why:
+                self._refuse(slot, why)
+            else:
+                self._queue(slot, whole)
+
+        give_up_at = slot.accepted_at + self._network.max_send_age_s
+        authentication.stage.make(Outgoing(frame.key_id, frame, give_up_at, done))
+
+    def _queue(self, slot: Slot, frame: bytes) -> None:
+        """Put a message on its slot's link, or on another that is up."""
         try:
             slot.frame = self._wrap(frame)
         except FrameError:
             self._refuse(slot, "frame_too_large")
             return
+        window: Any = slot.window
         link = window.owner
         if not link.may_send:
-            other = self._least_loaded()
+            other = self._places.least_loaded()
             if other is None:
                 self._refuse(slot, "no_link")
                 return
@@ -280,84 +297,33 @@ class LinkGroup:
         Bounded: a message in flight becomes unknown at its deadline.
         """
         self._draining = True
-        for link in self.links:
-            link.drain()
-        with trio.move_on_after(self._settled_within_s):
+        self._places.drain()
+        with trio.move_on_after(self._places.settled_within_s):
             while self.in_flight:
                 await self._changes.park()
-        for link in self.links:
-            link.sign_off()
+        self._places.sign_off()
         await self._ended.wait()
 
     def renew(self) -> None:
         """Make every connection anew, one after the other and without a gap."""
-        self._renewal_wanted = True
-        self._renewal.ring()
+        self._places.renew()
 
-    async def _renew_when_asked(self, nursery: trio.Nursery) -> None:
-        while True:
-            while not self._renewal_wanted:
-                await self._renewal.wait()
-            self._renewal_wanted = False
-            for link in tuple(self.links):
-                # A link that is not up dials anew by itself.
-                if link.up and not await self._replace(link, nursery):
-                    break
+    def _heed(self, told: Told, link: Link, frame: bytes) -> None:
+        """A link was told something that concerns the whole network."""
+        if told.function == "cutover":
+            self._cut_over(told)
+        elif self.authentication is not None:
+            self.authentication.heed(told, link, frame)
 
-    async def _replace(self, old: Link, nursery: trio.Nursery) -> bool:
-        """Put a new link in the place of one that is up; False if the network does not take it."""
-        new = Link(next(self._numbers), old.place, self._context)
-        self.links.append(new)
-        nursery.start_soon(new.run)
-        network = self._network
-        with trio.move_on_after(network.connect_timeout_s + network.sign_on_timeout_s):
-            while not (new.up or self._draining):
-                await self._changes.park()
-        if self._draining:
-            return False
-        taken = new.up
-        if not taken:
-            self.counters.alarms_total += 1
-            log.error("links_not_renewed", network=self.name, link=old.index)
-        await self._retire(old if taken else new)
-        return taken
-
-    async def _retire(self, link: Link) -> None:
-        """Let a link finish what it has, sign off, and be gone; a drain does the same for all."""
-        self._retiring += 1
-        link.drain()
-        with trio.move_on_after(self._settled_within_s):
-            while link.window.in_flight and not self._draining:
-                await self._changes.park()
-        if not self._draining:
-            link.sign_off()
-        await link.ended.wait()
-        self._retiring -= 1
-        if not self._draining:
-            self.links.remove(link)
-
-    @property
-    def _settled_within_s(self) -> float:
-        """How long it takes at most until everything reserved has its fate."""
-        network = self._network
-        return network.max_send_age_s + network.response_deadline_s + DRAIN_MARGIN_S
-
-    def _heed(self, told: Told) -> None:
-        """The network has moved on to another settlement date."""
+    def _cut_over(self, told: Told) -> None:
         settlement_date = told.fields[SETTLEMENT_DATE]
         log.info("cutover", network=self.name, settlement_date=settlement_date)
         self.day.settlement_date = settlement_date
         self._on_cutover(settlement_date)
 
-    def _least_loaded(self) -> Window | None:
-        best = None
-        least = math.inf
-        for link in self.links:
-            window = link.window
-            if window.open and window.in_flight < least and window.in_flight < window.size:
-                best = window
-                least = window.in_flight
-        return best
+    def _alarm(self, reason: str) -> None:
+        self.counters.alarms_total += 1
+        log.error("network_alarm", network=self.name, reason=reason)
 
     def _refuse(self, slot: Slot, reason: str) -> None:
         """Report a message as not sent in the next tick: its sender is still in `send`."""
@@ -367,7 +333,7 @@ class LinkGroup:
     def _deliver(self, events: list[LinkEvent]) -> None:
         self.counters.events.update(map(type, events))
         self._on_events(events)
-        if self._draining or self._retiring:
+        if self._draining or self._places.retiring:
             self._changes.unpark_all()
 
     async def _keep_time(self) -> None:

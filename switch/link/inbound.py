@@ -20,6 +20,7 @@ from switch.link.events import Fields, LinkEvent
 from switch.link.session import SETTLEMENT_DATE
 
 NETWORK_MANAGEMENT: Final = "8"  # the second digit of an MTI
+Manage = Callable[[Fields, float, bytes], None]
 
 log = get_logger(__name__)
 
@@ -34,11 +35,10 @@ class Inbound:
 
     Attributes:
         framer: of the present connection, which also wraps what is sent on it.
+        connection: of the link's, counted.
     """
 
-    def __init__(
-        self, link: int, context: LinkContext, manage: Callable[[Fields, float, bytes], None]
-    ) -> None:
+    def __init__(self, link: int, context: LinkContext, manage: Manage) -> None:
         self._link = link
         self._context = context
         self._manage = manage
@@ -46,10 +46,12 @@ class Inbound:
         self._last_undecodable = ""
         self.framer: Framer
         self._timer: FrameTimer
+        self.connection = 0
         self.begin()
 
     def begin(self) -> None:
         """Forget what was left of the last connection."""
+        self.connection += 1
         network = self._context.network
         self.framer = framer_for(self._context.dialect.framing, network.frame_bytes_max)
         self._timer = FrameTimer(
@@ -73,8 +75,12 @@ class Inbound:
     def match(self, frames: list[bytes], now: float) -> tuple[list[LinkEvent], int]:
         """Decode and match frames; the events, and how many frames were keep-alive signs."""
         context = self._context
-        decode, answer, link = context.dialect.decode, context.correlation.answer, self._link
-        day = context.day
+        decode, answer, link, day = (
+            context.dialect.decode,
+            context.correlation.answer,
+            self._link,
+            context.day,
+        )
         events: list[LinkEvent] = []
         empty = 0
         for frame in frames:

@@ -14,6 +14,7 @@ is unknown. Then the link dials again, with back-off and full jitter, until it i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -24,12 +25,15 @@ from chassis.framing import FrameError
 from chassis.log import get_logger
 from chassis.tls_faults import TLSFault, explain
 from switch.core.numbers import NumbersExhaustedError
+from switch.link.authentic import AuthenticInbound
+from switch.link.authentication import Keyed
 from switch.link.context import LinkContext
 from switch.link.correlation import Slot, Window
 from switch.link.events import Fields, LinkEvent
 from switch.link.inbound import Inbound
+from switch.link.mac_stage import Outgoing
 from switch.link.outbox import LinkOutbox
-from switch.link.session import Alarm, Close, Effect, Send, Session
+from switch.link.session import Alarm, Close, Effect, Send, Session, answer_to
 from switch.link.states import State
 
 CLOSE_TIMEOUT_S: Final = 1.0  # for TLS to say good-bye
@@ -62,8 +66,13 @@ class Link:
         self.index = index
         self.place = place
         self.window = Window(index, network.window_per_connection, self)
+        authentication = context.authentication
         self.session = Session(
-            network, context.echo, context.dialect.network_functions, context.next_stan
+            network,
+            context.echo,
+            context.dialect.network_functions,
+            context.next_stan,
+            has_key=authentication.keys.has_key if authentication is not None else None,
         )
         self.up = False
         self.may_send = False
@@ -74,7 +83,7 @@ class Link:
             frames_max=network.outbox_frames_max,
             age_max_s=network.max_send_age_s,
         )
-        self._inbound = Inbound(index, context, self._manage)
+        self._inbound = self._make_inbound()
         self._bell = Bell()
         self._scope = trio.CancelScope()
         self._ended = ""  # why the connection ends; empty while it lives
@@ -89,6 +98,30 @@ class Link:
             network.send_timeout_s,
         )
         self._watch_interval_s = min(WATCH_INTERVAL_MAX_S, shortest_s / 5)
+
+    def _make_inbound(self) -> Inbound:
+        authentication = self._context.authentication
+        if authentication is None:
+            return Inbound(self.index, self._context, self._manage)
+        return AuthenticInbound(
+            self.index,
+            self._context,
+            self._manage,
+            authentication=authentication,
+            tell=self._tell,
+            answer=self.answer,
+            now=trio.current_time,
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it takes new messages; `up` for those who ask rarely."""
+        return self.up
+
+    @property
+    def connection(self) -> int:
+        """Of its connections, counted: the present one, or the last."""
+        return self._inbound.connection
 
     @property
     def sent_total(self) -> int:
@@ -113,6 +146,23 @@ class Link:
         """Say good-bye to the network, then close."""
         self._step(self.session.sign_off)
         self._follow_state()
+
+    def ask_key(self) -> bool:
+        """Ask the network for a MAC key; False where this link is in no state to."""
+        return self._step(lambda _now: self.session.ask_key())
+
+    def key_changed(self) -> None:
+        """There is a new MAC key: sign on, if that had to wait."""
+        self._step(self.session.key_changed)
+
+    def give_up(self, reason: str) -> None:
+        """There will be no MAC key."""
+        self._do(self.session.key_denied(reason))
+
+    def answer(self, request: Fields, code: str, frame: bytes, connection: int) -> None:
+        """Answer the peer's 0800 with a code, unless the connection that it came by is over."""
+        if connection == self.connection and not self._ended:
+            self._do([answer_to(request, code)], answering=frame)
 
     async def run(self) -> None:
         """Keep the link up until it was drained; cancel to stop without ceremony."""
@@ -278,14 +328,15 @@ class Link:
         if was_up is not self.up:
             context.changed()
 
-    def _step(self, step: Callable[[float], list[Effect]]) -> None:
-        """Let the session act on its own; it needs a STAN for what it sends."""
+    def _step(self, step: Callable[[float], list[Effect]]) -> bool:
+        """Let the session act on its own; it needs a STAN for what it sends. Whether it did."""
         try:
             effects = step(trio.current_time())
         except NumbersExhaustedError:
             self._end("no STAN at hand")
-            return
+            return False
         self._do(effects)
+        return bool(effects)
 
     def _do(self, effects: list[Effect], answering: bytes = b"") -> None:
         for effect in effects:
@@ -296,11 +347,34 @@ class Link:
             elif isinstance(effect, Alarm):
                 self._alarm(effect.reason)
             else:
-                self._context.told(effect)
+                self._context.told(effect, self, answering)
 
     def _send_control(self, fields: Fields, answering: bytes) -> None:
+        """Have network management sent, with a MAC where one can be made.
+
+        A request for a key has none: it is made by those who do not share one.
+        """
+        context = self._context
+        authentication = context.authentication
+        if authentication is None or not authentication.wants_mac(fields):
+            self._queue_control(context.dialect.encode(fields), answering)
+            return
+        frame: Keyed = authentication.encode(fields)
+        give_up_at = trio.current_time() + context.network.sign_on_timeout_s
+        done = partial(self._control_sealed, self.connection, answering)
+        authentication.stage.make(Outgoing(frame.key_id, frame, give_up_at, done))
+
+    def _control_sealed(self, connection: int, answering: bytes, frame: bytes, why: str) -> None:
+        if connection != self.connection or self._ended:
+            return
+        if why:
+            self._end(f"network management cannot be sent: {why}")
+        else:
+            self._queue_control(frame, answering)
+
+    def _queue_control(self, message: bytes, answering: bytes) -> None:
         """Queue network management, ahead of everything else."""
-        frame = self._inbound.framer.wrap(self._context.dialect.encode(fields), answering)
+        frame = self._inbound.framer.wrap(message, answering)
         if not self._outbox.put_control(frame):
             self._end("the network asks and does not read the answers")
         self._bell.ring()

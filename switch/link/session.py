@@ -13,6 +13,12 @@ The peer's 0800 is answered at once, whatever the state, and before anything els
 function that the dialect does not name is refused with 40, and the session stays. Sign-on, sign-off
 and echo concern one connection; a cutover (the network's settlement date has moved on) and the
 exchange of keys concern the network, so they are handed on as `Told`.
+
+Where messages carry MACs (iso8583.md 3.18, 3.19), a session that finds no key to make them with
+needs one before it signs on, and again when the network does not take the MAC of its sign-on: it
+may have lost what we still hold. All links of a network share a key, so one of them is told to ask
+for it (`ask_key`), and all are told when it is there. It comes in the network's answer to our
+question (0800/161) or of the network's own accord (0800/101), which is answered when it was judged.
 """
 
 from __future__ import annotations
@@ -33,6 +39,7 @@ Fields = dict[int, str]
 APPROVED: Final = "00"
 FORMAT_ERROR: Final = "30"
 FUNCTION_NOT_SUPPORTED: Final = "40"
+SECURITY_VIOLATION: Final = "63"
 ALARM_AFTER_SIGN_ONS: Final = 3
 SETTLEMENT_DATE: Final = 15
 _ECHOED: Final = (7, 11, 32, 33, 53, 70)  # what an 0810 repeats of its 0800
@@ -62,9 +69,14 @@ class Told(Struct, frozen=True):
     """The network said something that concerns more than this connection.
 
     `cutover`: DE 15 of `fields` is its settlement date from now on; it was answered.
+    `key_needed`: this connection waits to be told that there is a MAC key; DE 39 of `fields`, if it
+        is there, is what the network said to a sign-on with the present one.
+    `key_given`: `fields` brings the key that we asked for.
+    `key_refused`: the network does not give one; DE 39 of `fields` says why.
+    `key_pushed`: `fields` brings one that we did not ask for; it is still to be answered.
     """
 
-    function: Literal["cutover"]
+    function: Literal["cutover", "key_needed", "key_given", "key_refused", "key_pushed"]
     fields: Fields
 
 
@@ -97,6 +109,7 @@ class Session:
         functions: the dialect's values of DE 70 by name: `sign_on`, `sign_off`, `echo`, and those
             others that the network has.
         next_stan: gives DE 11 and DE 7 of a new message.
+        has_key: whether there is a key to make MACs with; None where messages carry none.
 
     Attributes:
         state: where the session stands.
@@ -110,8 +123,11 @@ class Session:
         echo: EchoPolicy,
         functions: Mapping[str, str],
         next_stan: Callable[[], tuple[str, str]],
+        *,
+        has_key: Callable[[], bool] | None = None,
     ) -> None:
         self._network = network
+        self._has_key = has_key
         self._echo = echo
         self._functions = functions
         self._names = {function: name for name, function in functions.items()}
@@ -125,6 +141,8 @@ class Session:
     def _reset(self) -> None:
         """Forget what belongs to one connection."""
         self._asked: dict[str, tuple[str, str]] = {}  # DE 70 to the DE 11 and DE 7 we sent
+        self._key_waits = False  # the sign-on waits for a MAC key
+        self._key_waited = False
         self._up_since: float | None = None
         self._close_at: float | None = None  # sign-on or sign-off must be over by then
         self._echo_due_by: float | None = None  # something must be heard by then
@@ -150,8 +168,35 @@ class Session:
         """TLS stands, and the peer is who it should be: sign on."""
         self._move(Event.CONNECTED)
         self._quiet_since = now
+        if self._has_key is not None and not self._has_key():
+            return self._wait_for_key({}, now)
+        return self._sign_on(now)
+
+    def _sign_on(self, now: float) -> list[Effect]:
         self._close_at = now + self._network.sign_on_timeout_s
         return [self._ask("sign_on")]
+
+    def _wait_for_key(self, refusal: Fields, now: float) -> list[Effect]:
+        """There must be another key before we sign on; once a connection."""
+        self._key_waits = self._key_waited = True
+        self._close_at = now + self._network.sign_on_timeout_s
+        return [Told("key_needed", refusal)]
+
+    def ask_key(self) -> list[Effect]:
+        """Ask for a key: because this session waits for one, or the present one has grown old."""
+        able = self._key_waits or self.state is State.UP
+        return [self._ask("key_exchange")] if able and "key_exchange" in self._functions else []
+
+    def key_changed(self, now: float) -> list[Effect]:
+        """There is a new key; if this session has waited for it, it signs on."""
+        if not self._key_waits:
+            return []
+        self._key_waits = False
+        return self._sign_on(now)
+
+    def key_denied(self, reason: str) -> list[Effect]:
+        """There will be no key: a session that has waited for it cannot go on."""
+        return [Close(reason)] if self._key_waits else []
 
     def lost(self, now: float) -> tuple[list[Effect], bool]:
         """The connection is gone, or was never made.
@@ -238,10 +283,11 @@ class Session:
 
     def _answer(self, request: Fields, now: float) -> list[Effect]:
         """Answer the peer's 0800; an unknown function is refused and the session stays."""
-        response: Fields = {0: NETWORK_MANAGEMENT_RESPONSE, 39: self._judge(request)}
-        response |= {de: request[de] for de in _ECHOED if de in request}
-        effects: list[Effect] = [Send(response)]
-        if response[39] == APPROVED:
+        code = self._judge(request)
+        if code == APPROVED and self._names[request[70]] == "key_push":
+            return [Told("key_pushed", request)]
+        effects: list[Effect] = [answer_to(request, code)]
+        if code == APPROVED:
             effects += self._obey(request, now)
         return effects
 
@@ -254,6 +300,8 @@ class Session:
             case "cutover":
                 told = _MONTH_AND_DAY.fullmatch(request.get(SETTLEMENT_DATE, ""))
                 return APPROVED if told else FORMAT_ERROR
+            case "key_push" if self._has_key is not None:
+                return APPROVED
             case _:
                 return FUNCTION_NOT_SUPPORTED
 
@@ -279,12 +327,21 @@ class Session:
         del self._asked[function]
         match self._names[function]:
             case "sign_on":
-                return self._sign_on_answered(response.get(39, ""), now)
+                return self._sign_on_answered(response, now)
             case "sign_off":
                 return [Close("signed off")]
+            case "key_exchange":
+                return self._key_answered(response)
         return []
 
-    def _sign_on_answered(self, code: str, now: float) -> list[Effect]:
+    def _key_answered(self, response: Fields) -> list[Effect]:
+        given = response.get(39) == APPROVED
+        return [Told("key_given" if given else "key_refused", response)]
+
+    def _sign_on_answered(self, response: Fields, now: float) -> list[Effect]:
+        code = response.get(39, "")
+        if code == SECURITY_VIOLATION and self._has_key is not None and not self._key_waited:
+            return self._wait_for_key(response, now)
         if code != APPROVED:
             return [Close(f"sign-on refused with {code}")]
         self._move(Event.SIGN_ON_ACCEPTED)
@@ -310,3 +367,9 @@ class Session:
 
     def _move(self, event: Event) -> None:
         self.state = follow(self.state, event)
+
+
+def answer_to(request: Fields, code: str) -> Send:
+    """The 0810 to an 0800 of the peer's."""
+    response: Fields = {0: NETWORK_MANAGEMENT_RESPONSE, 39: code}
+    return Send(response | {de: request[de] for de in _ECHOED if de in request})

@@ -151,7 +151,7 @@ class Exchanges:
                 sent_before=sent_before,
                 de7=self._drawing.de7(letter.network) if fresh else "",
             )
-            exchange.frame = carrier.dialect.encode(fields)
+            exchange.frame = carrier.encode(fields)
             key = correlation_key(fields)
         except Exception as error:  # noqa: BLE001  one message's fault is its own (design 3)
             carrier.group.release(slot)

@@ -207,7 +207,7 @@ class Recording:
             return
         try:
             request = self._message(payment)
-            frame = carrier.dialect.encode(request)
+            frame = carrier.encode(request)
             key = correlation_key(request)
         except Exception as error:  # noqa: BLE001  one payment's fault is its own (design 3)
             # The attempt is recorded and no byte has left: that is a known outcome.

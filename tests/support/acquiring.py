@@ -9,13 +9,18 @@ from pathlib import Path
 import trio
 from msgspec.structs import replace
 
+from chassis.clock import now_us
 from chassis.settings.tree import Network
 from switch.credentials import Credentials
 from switch.dialing import Dialer
+from switch.hsm import AskHSM
 from switch.iso8583 import Dialect, load_dialect
+from switch.link.authentication import Authentication
 from switch.link.correlation import correlation_key
 from switch.link.events import Answered, LinkEvent
 from switch.link.group import LinkGroup
+from switch.link.mac_keys import MacKeys
+from switch.link.mac_stage import MacStage
 from tests.support.network import sale
 from tests.support.network_host import CLIENT, SERVER
 
@@ -35,6 +40,9 @@ class Acquiring:
     Args:
         pki: where our certificate is, as in `<data-dir>/pki/`.
         addresses: of the network's hosts.
+        dialect: of the messages.
+        ask_hsm: makes and verifies MACs; None = messages carry none.
+        now_us: microseconds since 1970.
         changes: to `SETTINGS`.
     """
 
@@ -44,6 +52,8 @@ class Acquiring:
         addresses: Sequence[str],
         *,
         dialect: Dialect = NET87B,
+        ask_hsm: AskHSM | None = None,
+        now_us: Callable[[], int] = now_us,
         **changes: object,
     ) -> None:
         settings = replace(SETTINGS, **changes)
@@ -53,6 +63,18 @@ class Acquiring:
         self.refused = 0  # messages for which there was no slot
         self._numbers, self._stans = count(1), count(900_000)
         self._closed_loop = False
+
+        def authenticate(alarm: Callable[[str], None]) -> Authentication:
+            assert ask_hsm is not None
+            return Authentication(
+                "vsim",
+                settings,
+                dialect,
+                keys=MacKeys("vsim", ask_hsm, now_us),
+                stage=MacStage("vsim", ask_hsm, batch_max=512),
+                alarm=alarm,
+            )
+
         self.group = LinkGroup(
             "vsim",
             settings,
@@ -61,7 +83,10 @@ class Acquiring:
             on_events=self._on_events,
             next_stan=lambda: (f"{next(self._stans):06d}", "1122071000"),
             lease_holds=lambda: True,
+            authenticate=authenticate if ask_hsm is not None else None,
         )
+        macs = self.group.authentication
+        self._encode = macs.encode if macs is not None else dialect.encode
 
     def send(self) -> None:
         """Send one sale, its number as token."""
@@ -71,7 +96,7 @@ class Acquiring:
             self.refused += 1
             return
         fields = sale({11: f"{number:06d}", 37: f"{number:012d}"})
-        frame = self.dialect.encode(fields)
+        frame = self._encode(fields)
         self.group.send(slot, correlation_key(fields), frame, number, trio.current_time())
 
     async def load(self, in_flight: int, work: Callable[[], object]) -> None:

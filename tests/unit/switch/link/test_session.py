@@ -7,7 +7,17 @@ from msgspec.structs import replace
 
 from chassis.settings.tree import Network
 from switch.dialects import read_dialect
-from switch.link.session import Alarm, Close, EchoPolicy, Effect, Fields, Send, Session, Told
+from switch.link.session import (
+    Alarm,
+    Close,
+    EchoPolicy,
+    Effect,
+    Fields,
+    Send,
+    Session,
+    Told,
+    answer_to,
+)
 from switch.link.states import TRANSITIONS, Event, SessionError, State
 
 NETWORK = Network()
@@ -334,6 +344,110 @@ def test_a_network_without_cutover_refuses_it() -> None:
     _connecting(session)
     session.connected(0.0)
     assert _sent(session.receive(_asked("201", de15="1123"), 1.0))[39] == "40"
+
+
+class Keyed:
+    """A session whose messages carry MACs."""
+
+    def __init__(self, *, has_key: bool) -> None:
+        self.has_key = has_key
+        numbers = count(1)
+        functions = FUNCTIONS | {"key_exchange": "161", "key_push": "101"}
+        self.session = Session(
+            NETWORK,
+            ECHO,
+            functions,
+            lambda: (f"{next(numbers):06d}", "0102030405"),
+            has_key=lambda: self.has_key,
+        )
+        _connecting(self.session)
+
+    def up(self) -> Session:
+        """Signed on."""
+        self.session.receive(_answer(_sent(self.session.connected(0.0))), 0.0)
+        assert self.session.state is State.UP
+        return self.session
+
+
+def test_without_a_key_there_is_no_sign_on() -> None:
+    """The session waits for one, asks when told to, and signs on when it is there."""
+    keyed = Keyed(has_key=False)
+    session = keyed.session
+    assert session.connected(0.0) == [Told("key_needed", {})]
+    question = _sent(session.ask_key())
+    assert (question[0], question[70]) == ("0800", "161")
+    given = _answer(question) | {53: "0000000000000001", 60: "block"}
+    assert session.receive(given, 1.0) == [Told("key_given", given)]
+    assert session.state is State.SIGN_ON_SENT
+    sign_on = _sent(session.key_changed(4.0))
+    assert sign_on[70] == "001"
+    assert session.key_changed(4.0) == []
+    assert session.tick(8.9) == []
+    session.receive(_answer(sign_on), 8.9)
+    assert session.state is State.UP
+
+
+def test_a_key_that_does_not_come_ends_the_connection() -> None:
+    """By time, or because there will be none."""
+    keyed = Keyed(has_key=False)
+    keyed.session.connected(0.0)
+    assert keyed.session.key_denied("none") == [Close("none")]
+    assert keyed.session.tick(5.0) == [Close("sign-on not answered")]
+
+
+def test_a_sign_on_that_the_network_cannot_verify_gets_another_key_once() -> None:
+    """It may have lost what we still hold; a second refusal is one like any other."""
+    keyed = Keyed(has_key=True)
+    session = keyed.session
+    refusal = _answer(_sent(session.connected(0.0)), "63")
+    assert session.receive(refusal, 0.1) == [Told("key_needed", refusal)]
+    again = _sent(session.key_changed(0.2))
+    assert again[70] == "001"
+    assert session.receive(_answer(again, "63"), 0.3) == [Close("sign-on refused with 63")]
+
+
+def test_without_macs_63_is_a_refusal_like_any_other() -> None:
+    """No key is asked for where none is used."""
+    session = _session()
+    _connecting(session)
+    refusal = _answer(_sent(session.connected(0.0)), "63")
+    assert session.receive(refusal, 0.1) == [Close("sign-on refused with 63")]
+
+
+def test_a_key_is_asked_for_on_a_session_that_is_up() -> None:
+    """And nowhere else; its refusal is handed on, and the session goes on."""
+    keyed = Keyed(has_key=True)
+    assert keyed.session.ask_key() == []
+    session = keyed.up()
+    question = _sent(session.ask_key())
+    refused = _answer(question, "91")
+    assert session.receive(refused, 1.0) == [Told("key_refused", refused)]
+    assert session.key_denied("no matter") == []
+    assert session.key_changed(1.0) == []
+    assert session.state is State.UP
+    session.drain()
+    assert session.ask_key() == []
+
+
+def test_a_key_of_the_networks_own_accord_is_answered_when_it_was_judged() -> None:
+    """`Told` has what it takes; the answer repeats the key's id."""
+    session = Keyed(has_key=True).up()
+    request = _asked("101", de53="0000000000000001", de60="block")
+    assert session.receive(request, 1.0) == [Told("key_pushed", request)]
+    answer = answer_to(request, "63").fields
+    assert {de: answer[de] for de in (0, 11, 39, 53, 70)} == {
+        0: "0810",
+        11: "900001",
+        39: "63",
+        53: "0000000000000001",
+        70: "101",
+    }
+    assert 60 not in answer
+
+
+def test_a_network_without_macs_is_sent_no_keys() -> None:
+    """Nobody here would know what to do with one."""
+    assert _sent(_up().receive(_asked("101", de53="0" * 16, de60="block"), 1.0))[39] == "40"
 
 
 def test_the_dialect_says_how_often_to_ask_unless_the_settings_do() -> None:
