@@ -200,5 +200,5 @@ async def test_the_peers_echo_is_answered_within_a_second_at_full_load(pki: Path
         await switch.until(lambda: len(host.waits_s) == 20)
         assert max(host.waits_s) < 1.0
         assert switch.kinds == {Answered}
-        assert host.answered == len(switch.events) > 2_000
+        assert host.answered == len(switch.events) > 1_000
         nursery.cancel_scope.cancel()

@@ -58,7 +58,7 @@ async def test_certificates_are_replaced_under_load(pki: Path, tmp_path: Path) -
             await trio.sleep(0.2)
 
         await switch.load(200, replace_twice)
-        assert len(switch.events) > 1_000
+        assert len(switch.events) > 400
         assert switch.kinds == {Answered}
         assert switch.refused == 0
         assert network.host.connections.accepted_total == 6
