@@ -10,6 +10,7 @@ from chassis.metrics import Metrics
 from chassis.mux import MuxCounters
 from ledger.committing import Committer
 from switch.carriers import Carrier
+from switch.core.breaker import BreakerState
 from switch.lease_keeper import LeaseKeeper
 from switch.link.events import (
     Answered,
@@ -116,6 +117,12 @@ def _register_carrier(
         "links_up_ratio",
         "Links that take messages, of those configured",
         lambda: group.up_count / carrier.settings.connections,
+        network=name,
+    )
+    metrics.gauge(
+        "breaker_open_ratio",
+        "1 while a network that does not answer is tried by single messages only",
+        lambda: float(group.breaker.state is not BreakerState.CLOSED),
         network=name,
     )
     metrics.gauge(

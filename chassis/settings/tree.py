@@ -106,8 +106,15 @@ class Network(Section, frozen=True):
     acquirer_id: str = "400001"  # DE 32
     bins: tuple[str, ...] = ()  # PAN prefixes routed here; the longest prefix wins
     priority: int = 1  # the lower number is tried first where several networks match
+    cost: float = 0.0  # of a payment there, in any one unit: the cheaper first of equal priority
     connections: int = 2
     window_per_connection: int = 1_024  # in flight; full = no slot, never a queue
+    window_max: int = 4_096  # in flight over all connections, as far as the network allows
+    # A network of whose messages so many in a row, over so long, came to nothing is not tried any
+    # more, but for one message a pause, until it answers.
+    breaker_failures_max: int = 50
+    breaker_window_s: float = 5.0
+    breaker_pause_s: float = 1.0
     response_deadline_s: float = 2.0  # sandbox; real dialects default to 15
     max_send_age_s: float = 2.0  # no frame enters the wire later than this after intake
     echo_idle_s: float = 0.0  # of silence, before an echo; 0 = as the dialect says

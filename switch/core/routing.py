@@ -1,7 +1,8 @@
-"""Which networks can carry a card: the longest PAN prefix wins, then the lower priority number.
+"""Which networks can carry a card: the longest PAN prefix, then priority, then cost.
 
 Pure: built once from the settings, asked once per payment. The answer is ordered; the caller takes
-the first network that has a free window slot, *before* anything is recorded (money.md 5).
+the first network that has a free window slot, *before* anything is recorded (money.md 5). A network
+whose breaker is open has none (`switch.core.breaker`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ class RoutingTable:
         if default not in networks:
             raise RoutingError(f"switch.default_network: no network is called {default!r}")
         by_prefix: dict[str, list[str]] = {}
-        for name in sorted(networks, key=lambda name: (networks[name].priority, name)):
+
+        def preference(name: str) -> tuple[int, float, str]:
+            return networks[name].priority, networks[name].cost, name
+
+        for name in sorted(networks, key=preference):
             for prefix in networks[name].bins:
                 if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_DIGITS_MAX):
                     raise RoutingError(

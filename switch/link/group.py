@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from chassis.bell import Bell
 from chassis.framing import FrameError
 from chassis.log import get_logger
 from chassis.settings.tree import Network
+from switch.core.breaker import Breaker, BreakerState
 from switch.iso8583 import Dialect
 from switch.iso8583.framing import framer_for
 from switch.link.authentication import Authentication, Keyed
@@ -25,13 +27,14 @@ from switch.link.correlation import (
     correlation_key,
 )
 from switch.link.counters import LinkCounters
-from switch.link.events import CorrelationKey, Fields, LinkEvent, NotSent
+from switch.link.events import Answered, CorrelationKey, Fields, LinkEvent, NotSent, Unknown
 from switch.link.mac_stage import Outgoing
 from switch.link.places import Places
 from switch.link.runner import Link
 from switch.link.session import SETTLEMENT_DATE, EchoPolicy, Told
 
 DEADLINE_GRAIN_S: Final = 0.01  # time-outs are told of in batches, at most this much late
+NETWORK_FAILURES: Final = frozenset({"link_lost", "no_link", "outbox_full", "too_old"})
 RUN_MESSAGES: Final = 32  # in a row on one link: about 5 kB, well within one TLS record
 
 log = get_logger(__name__)
@@ -65,6 +68,7 @@ class LinkGroup:
         counters: totals over all links.
         day: the settlement date that the network has told.
         authentication: MACs and their keys; None where messages carry none.
+        breaker: whether the network is worth trying.
         links: one for each of `network.connections`, and those that are on their way out.
     """
 
@@ -103,6 +107,11 @@ class LinkGroup:
         self._timer = Bell()
         self._changes = trio.lowlevel.ParkingLot()
         self._draining = False
+        self.breaker = Breaker(
+            failures_max=network.breaker_failures_max,
+            window_s=network.breaker_window_s,
+            pause_s=network.breaker_pause_s,
+        )
         self._run_window: Window | None = None  # of the current run, and what is left of it
         self._run_left = 0
         self._ended = trio.Event()
@@ -168,9 +177,9 @@ class LinkGroup:
     def reserve(self) -> Slot | None:
         """Take a window slot on the link with the fewest messages in flight.
 
-        None: no room, or no lease to send under. The choice stands for `RUN_MESSAGES`: frames that
-        leave together cost one system call, and one wake-up at the network, where frames dealt out
-        one by one cost one each.
+        None: no room, no lease to send under, or a network that does not answer. The choice stands
+        for `RUN_MESSAGES`: frames that leave together cost one system call, and one wake-up at the
+        network, where frames dealt out one by one cost one each.
         """
         if self._draining:
             return None
@@ -181,13 +190,21 @@ class LinkGroup:
             or window.in_flight >= window.size
             or not window.open
         ):
-            window = self._run_window = self._places.least_loaded() if self._lease_holds() else None
-            self._run_left = RUN_MESSAGES
+            window = self._begin_run()
             if window is None:
                 return None
         self._run_left -= 1
         window.in_flight += 1
         return Slot(window)
+
+    def _begin_run(self) -> Window | None:
+        """Choose the link of the messages to come, and how many of them it gets."""
+        room = self._network.window_max - self.in_flight
+        may_send = room > 0 and self._lease_holds() and self.breaker.allows(trio.current_time())
+        window = self._run_window = self._places.least_loaded() if may_send else None
+        tentative = self.breaker.state is not BreakerState.CLOSED
+        self._run_left = 1 if tentative else min(RUN_MESSAGES, room)
+        return window
 
     def release(self, slot: Slot) -> None:
         """Give back a slot whose message was not handed to `send`.
@@ -332,9 +349,24 @@ class LinkGroup:
 
     def _deliver(self, events: list[LinkEvent]) -> None:
         self.counters.events.update(map(type, events))
+        if self.breaker.failures or type(events[0]) is not Answered:
+            self._judge_network(events)
         self._on_events(events)
         if self._draining or self._places.retiring:
             self._changes.unpark_all()
+
+    def _judge_network(self, events: list[LinkEvent]) -> None:
+        """Open the breaker when nothing has come back for a while, close it when anything does."""
+        kinds = Counter(map(type, events))
+        failures = kinds[Unknown] + sum(
+            isinstance(event, NotSent) and event.reason in NETWORK_FAILURES for event in events
+        )
+        if kinds[Answered]:
+            if self.breaker.answered():
+                log.info("breaker_closed", network=self.name)
+        elif failures and self.breaker.failed(failures, trio.current_time()):
+            self._run_left = 0
+            log.error("breaker_open", network=self.name, failures=self.breaker.failures)
 
     async def _keep_time(self) -> None:
         """One timer for all deadlines of the group, which nobody has to wake for a message.

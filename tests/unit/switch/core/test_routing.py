@@ -30,6 +30,17 @@ def test_the_longest_prefix_wins_then_priority(pan: str, expected: tuple[str, ..
     assert RoutingTable(NETWORKS, "msim").candidates(pan) == expected
 
 
+def test_of_equal_priority_the_cheaper_network_comes_first() -> None:
+    """And a lower priority number before any price; names decide the rest, for ever alike."""
+    networks = {
+        "dear": Network(bins=("4",), cost=1.2),
+        "cheap": Network(bins=("4",), cost=0.9),
+        "alike": Network(bins=("4",), cost=0.9),
+        "free": Network(bins=("4",), cost=0.0, priority=2),
+    }
+    assert RoutingTable(networks, "dear").candidates("42") == ("alike", "cheap", "dear", "free")
+
+
 def test_an_unknown_default_is_refused() -> None:
     """The default must be a network that exists."""
     with pytest.raises(RoutingError, match=r"switch.default_network: no network is called 'zsim'"):
