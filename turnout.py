@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "certification.commands:certify",
         "Play the certification catalog; or judge an acquirer.",
     ),
+    "chaos": ("chaos.commands:chaos", "Break a stack under load, and compare three witnesses."),
 }
 HIDDEN: dict[str, tuple[str, str]] = {
     "serve": ("stack.commands.serve:serve", "Run one process; started by the supervisor only."),
