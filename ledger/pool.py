@@ -165,6 +165,8 @@ class Pool:
             self._hand_over.send_nowait(connection)
         except trio.WouldBlock:  # nobody waits
             self._idle.append(connection)
+        except trio.ClosedResourceError:  # the pool has ended meanwhile, and closes all it opened
+            return
 
     def _forget(self, connection: Connection) -> None:
         if (lost := self._lost.pop(connection, None)) is not None:

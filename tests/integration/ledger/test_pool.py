@@ -229,6 +229,16 @@ async def test_a_pool_that_ended_wakes_and_refuses(ledger_dsn: LedgerDSN) -> Non
     assert pool.open_count == 0
 
 
+async def test_a_session_may_be_given_back_while_the_pool_ends(ledger_dsn: LedgerDSN) -> None:
+    """A query that could not be canceled ends then; the pool closes its session like the others."""
+    async with serving(ledger_dsn("turnout_switch"), 1) as pool:
+        borrowed = await pool._borrow()
+        pool._hand_over.close()
+        pool._give_back(borrowed)
+        assert not borrowed.closed
+    assert borrowed.closed
+
+
 def test_a_pool_holds_at_least_one_session() -> None:
     """A pool of none would make every caller wait for ever."""
     with pytest.raises(ValueError, match="at least one"):
