@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib import resources
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal, TypeVar
@@ -120,6 +121,7 @@ async def _bench_in(
     seed: int,
 ) -> AsyncIterator[Bench]:
     pki = make_pki(folder / "data" / "pki")
+    authenticated = _write_authenticated_dialect(folder)
     networks: dict[str, PlayedNetwork] = {}
     settings: dict[str, Network] = _idle_networks()
     prefixes: dict[str, str] = {}
@@ -128,6 +130,8 @@ async def _bench_in(
         prefixes[case_id] = f"{PREFIX_STEM}{number:04d}"
         port = listeners[0].socket.getsockname()[1]
         network = _settings_of(script, factor, port, prefixes[case_id], number)
+        if script.macs:
+            network = msgspec.structs.replace(network, dialect=str(authenticated))
         name = case_id.lower()
         settings[name] = network
         networks[case_id] = PlayedNetwork(
@@ -168,6 +172,16 @@ async def _bench_in(
                 pki=pki,
             )
         ledger.close()
+
+
+def _write_authenticated_dialect(folder: Path) -> Path:
+    """NET87B with MACs, as a dialect file of its own."""
+    text = resources.files("switch.dialects").joinpath("net87b.toml").read_text("utf-8")
+    text = text.replace('name = "net87b"', 'name = "net87b_cmac"', 1)
+    path = folder / "net87b_cmac.toml"
+    path.write_text(text.replace('mac = "none"', 'mac = "cmac"', 1))
+    path.chmod(0o644)
+    return path
 
 
 def make_pki(directory: Path) -> Path:

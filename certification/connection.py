@@ -102,12 +102,16 @@ class Connection:
 
     def pack(self, fields: Mapping[int, str], *, answering: bytes = b"") -> bytes:
         """A message as it travels, framing included."""
-        return self._framer.wrap(self._network.codec.encode(fields), answering)
+        return self._framer.wrap(self._network.pack(fields), answering)
 
     def send(self, fields: dict[int, str], *, answering: bytes = b"", note: str = "") -> None:
         """Send one well-formed message."""
         self._network.noted(self.number, fields, sent=True, note=note)
         self._put(self.pack(fields, answering=answering))
+
+    def frame(self, message: bytes, *, answering: bytes = b"") -> bytes:
+        """A packed message as it travels."""
+        return self._framer.wrap(message, answering)
 
     def send_raw(self, data: bytes, note: str) -> None:
         """Send bytes as they are."""

@@ -18,7 +18,7 @@ import trio
 from certification.invariants import Told, Witnesses
 from certification.network import PlayedNetwork
 from certification.scrape import Metrics
-from certification.witnesses import Attempt, Ledger, Movement
+from certification.witnesses import Attempt, Ledger, Movement, still_open
 from stack.temporary import TemporaryStack
 from turnout_client import APIError, Card, PaymentIntent, Transaction, UnavailableError
 from turnout_client.on_trio import TrioTurnout
@@ -267,7 +267,7 @@ class Desk:
     async def rest(self) -> Witnesses:
         """Wait until nothing of this network is under way; then ask every witness."""
         with trio.move_on_after(RESTS_WITHIN_S * max(1.0, self.factor)):
-            while any(attempt.open for attempt in await self.attempts()):
+            while still_open(await self.attempts()):
                 await trio.sleep(4 * _POLL_S)
         return Witnesses(
             told=self.told,

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from certification.trace import Line
-from certification.witnesses import Attempt, Movement
+from certification.witnesses import Attempt, Movement, still_open
 from network_sim.journal import Entry
 from switch.iso8583 import private
 from switch.iso8583.mti import fold
@@ -104,10 +104,9 @@ def _recorded_before_sent(case: Witnesses) -> Iterator[str]:
 
 def _ended_or_visible(case: Witnesses) -> Iterator[str]:
     """I2: every attempt has a terminal outcome, or a person is shown it."""
-    for attempt in case.attempts:
-        if attempt.open:
-            state = attempt.resolution or attempt.result or "no outcome"
-            yield f"{attempt.mti} STAN {attempt.stan} ({attempt.kind}) is still open: {state}"
+    for attempt in still_open(case.attempts):
+        state = attempt.resolution or attempt.result or "no outcome"
+        yield f"{attempt.mti} STAN {attempt.stan} ({attempt.kind}) is still open: {state}"
 
 
 def _one_live_operation(case: Witnesses) -> Iterator[str]:

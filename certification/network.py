@@ -31,6 +31,9 @@ from chassis.tls_faults import explain
 from network_sim.decisions import Moment, Ruling
 from network_sim.issuer import Issuer
 from network_sim.journal import Entry
+from network_sim.keys import KeyServer, MacKey
+from network_sim.macs import Verdict, judge, seal, with_mac_elements
+from network_sim.messages import plain_answer
 from network_sim.service import date_of, make_issuer
 from network_sim.session import Session
 from switch.iso8583 import DecodeError, Dialect
@@ -39,6 +42,7 @@ from switch.iso8583.reference import ReferenceCodec
 
 Fields = Mapping[int, str]
 FINANCIAL: Final = frozenset("12456")  # the second digit of an MTI
+SECURITY_VIOLATION: Final = "63"
 HEARD_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.01
 
@@ -125,6 +129,8 @@ class PlayedNetwork:
         connections: those that stand, oldest first.
         accepting: whether TCP connections get a handshake.
         issuer: the books.
+        keys: MAC keys; None = messages carry no MAC.
+        unauthentic: messages of the acquirer's whose MAC was needed and not good.
         tls: replaceable; None = plain TCP, nothing is said.
     """
 
@@ -149,6 +155,8 @@ class PlayedNetwork:
         self.connections: list[Connection] = []
         self.accepting = trio.Event()
         self.issuer: Issuer = make_issuer(settings, limits, dialect, opens_on=date_of(now_us()))
+        self.keys: KeyServer | None = None
+        self.unauthentic = 0
         self._rules: list[Rule] = []
         self._numbers = 0
         self._nursery: trio.Nursery | None = None
@@ -227,8 +235,13 @@ class PlayedNetwork:
         except DecodeError as error:
             self.note(connection.number, f"undecodable: {error}")
             return
-        self.noted(connection.number, fields, sent=False)
+        doubt = self._judge(fields, frame)
+        self.noted(connection.number, fields, sent=False, note=doubt)
         exchange = Exchange(self, connection, fields, frame)
+        if doubt and fields[0][1] in FINANCIAL:
+            self.unauthentic += 1
+            exchange.send(plain_answer(fields, SECURITY_VIOLATION), note="not authentic")
+            return
         for rule in self._rules:
             if rule.takes(fields):
                 if rule.left is not None:
@@ -237,6 +250,27 @@ class PlayedNetwork:
                 self.spawn(rule.handler, exchange)
                 return
         self.play(exchange)
+
+    def _judge(self, fields: dict[int, str], frame: bytes) -> str:
+        """What is wrong with a message's MAC; empty = nothing, or none is needed."""
+        if self.keys is None:
+            return ""
+        verdict, key = judge(frame, fields, self.keys, now_us())
+        if key is not None and key is self.keys.next:
+            self.keys.taken_over(key.key_id, now_us())  # whoever uses it has it
+        return "" if verdict is Verdict.GOOD else verdict.value
+
+    def pack(self, fields: Fields, key: MacKey | None = None) -> bytes:
+        """A message as its frame holds it, with a MAC where there is a key."""
+        key = key or (self.keys.current if self.keys is not None else None)
+        if key is None:
+            return self.codec.encode(fields)
+        return seal(self.codec.encode(with_mac_elements(fields, key)), key)
+
+    def mint(self) -> dict[int, str]:
+        """The elements that bring the acquirer a new key."""
+        assert self.keys is not None
+        return self.keys.mint(now_us()).elements()
 
     def play(self, exchange: Exchange) -> None:
         """Answer as a network should."""
@@ -260,7 +294,7 @@ class PlayedNetwork:
 
     def new_session(self) -> Session:
         """The state of a new connection."""
-        return Session(self.dialect)
+        return Session(self.dialect, new_key=self.mint if self.keys is not None else None)
 
     def spawn(self, function: Callable[[Exchange], Awaitable[None]], exchange: Exchange) -> None:
         """Run a handler beside everything else; what goes wrong in it is the case's problem."""

@@ -70,6 +70,7 @@ class Script:
         alone: it stops or kills processes, so it needs a stack of its own.
         settings: of its network, over the profile's.
         stack: of the whole stack, by dotted key; only of a case that is alone.
+        macs: its messages are authenticated: its dialect is NET87B with `mac = "cmac"`.
         both_policies: it expects a 0420 at once, so it is played twice: asking first, and not.
         clock: whether the stack's clock follows `Desk.clock_file`.
         up: whether its network accepts the switch before the case begins.
@@ -81,6 +82,7 @@ class Script:
     alone: bool = False
     settings: dict[str, object] = attrs.field(factory=dict)
     stack: dict[str, str] = attrs.field(factory=dict)
+    macs: bool = False
     both_policies: bool = False
     clock: bool = False
     up: bool = True
@@ -110,6 +112,7 @@ def case(
     alone: bool = False,
     settings: dict[str, object] | None = None,
     stack: dict[str, str] | None = None,
+    macs: bool = False,
     both_policies: bool = False,
     clock: bool = False,
     up: bool = True,
@@ -126,6 +129,7 @@ def case(
             alone=alone,
             settings=settings or {},
             stack=stack or {},
+            macs=macs,
             both_policies=both_policies,
             clock=clock,
             up=up,

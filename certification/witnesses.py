@@ -83,6 +83,12 @@ class Attempt(msgspec.Struct, frozen=True):
         return self.result == "unknown" and not self.resolution and self.kind != "inquiry"
 
 
+def still_open(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Those to which something is still to happen; a life that waits for a person is none."""
+    shown = {attempt.rrn for attempt in attempts if attempt.manual}
+    return [each for each in attempts if each.open and each.rrn not in shown]
+
+
 class Movement(msgspec.Struct, frozen=True):
     """One transaction with what its intent says of itself."""
 

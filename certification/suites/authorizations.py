@@ -159,8 +159,9 @@ async def wait_code(desk: Desk) -> None:
 
     async def later(exchange: Exchange) -> None:
         good = exchange.decide()
+        await trio.sleep(0.6 * deadline_s)
         exchange.send({**good, 39: "09"}, note="in progress")
-        await trio.sleep(1.3 * deadline_s)
+        await trio.sleep(0.7 * deadline_s)
         exchange.send(good, note="after the first deadline, within the second")
 
     desk.network.on(REQUESTS, later)

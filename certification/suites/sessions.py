@@ -137,7 +137,7 @@ async def echoes_lost(desk: Desk) -> None:
     desk.saw("the link comes back")
 
 
-@case("NM06")
+@case("NM06", alone=True)
 async def peer_echo(desk: Desk) -> None:
     """The network asks whether we are there, in the middle of traffic."""
     (connection,) = desk.network.connections
