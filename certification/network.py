@@ -308,6 +308,12 @@ class PlayedNetwork:
 
         self._nursery.start_soon(handle)
 
+    def go_away(self) -> None:
+        """End every connection and accept none, until `accepting` is set again."""
+        self.accepting = trio.Event()
+        for connection in list(self.connections):
+            connection.close()
+
     # -------------------------------------------------------------------------------------- rules
 
     def on(

@@ -16,10 +16,12 @@ from certification.registry import case
 from certification.suites.captures import authorized, hold_of_latest
 from certification.trace import Line
 from certification.vocabulary import ANSWERS, CANCELS, CAPTURES, INQUIRIES, REQUESTS, REVERSALS
+from certification.witnesses import Attempt
 from network_sim.decisions import Ruling
 from turnout_client import Transaction, TurnoutError
 
 QUEUED: Final = 200  # reversals of the drain after an outage
+LIVE_WITHIN_S: Final = 2.0  # beside the drain
 
 
 def original_data(fields: Mapping[int, str]) -> str:
@@ -230,21 +232,43 @@ async def poison(desk: Desk) -> None:
 
 @case("RV10")
 async def outage_drain(desk: Desk) -> None:
-    """Many reversals wait for a network that was away."""
-    desk.network.on(REQUESTS, drop, times=QUEUED)
-    desk.network.on(INQUIRIES, drop, times=None)
-    lost = desk.network.on(REVERSALS, drop, times=None)
-    await desk.many(QUEUED)
-    await desk.network.hear("0420", QUEUED, within_s=60)
-    lost.left = 0
-    for connection in list(desk.network.connections):
-        connection.reset()
+    """The network goes away with many payments in doubt; their reversals wait for it."""
+    desk.network.on(REQUESTS, withhold, times=QUEUED)
+    answers = await desk.many(QUEUED)
+    told = {answer.status for answer in answers}
+    desk.equal(f"{QUEUED} payments are told as", told, {"pending_verification"})
+    desk.network.go_away()
+
+    async def queued() -> bool:
+        return (
+            len(await desk.attempts("reversal")) + len(_resolved(await desk.attempts())) >= QUEUED
+        )
+
+    await desk.until(f"every one of {QUEUED} has a reversal that waits", queued)
+    waiting = sum(each.open for each in await desk.attempts("reversal"))
+    desk.check(that=waiting > QUEUED // 2, what=f"{waiting} reversals wait for the link")
+    desk.network.accepting.set()
     await desk.recovers()
+    latencies = [await _timed(desk) for _ in range(20)]
+    desk.check(that=max(latencies) < LIVE_WITHIN_S, what=f"live sales took {max(latencies):.2f} s")
 
     async def drained() -> bool:
         return not any(each.open for each in await desk.attempts("reversal"))
 
-    await desk.until(f"all {QUEUED} are acknowledged", drained, within_s=80)
+    await desk.until("all reversals are acknowledged", drained, within_s=80)
+
+
+def _resolved(attempts: list[Attempt]) -> list[Attempt]:
+    """Requests whose doubt an inquiry has ended: one that was answered before the outage."""
+    return [each for each in attempts if each.kind == "request" and each.resolution]
+
+
+async def _timed(desk: Desk) -> float:
+    began = trio.current_time()
+    answer = await desk.pay()
+    if answer.status != "succeeded":
+        desk.check(that=False, what=f"a live sale is {answer.status}")
+    return trio.current_time() - began
 
 
 async def killed(desk: Desk) -> None:

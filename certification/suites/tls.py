@@ -83,9 +83,7 @@ async def client_certificate_missing(desk: Desk) -> None:
     await desk.network.signed_on()
     told = await _call(desk, bare)
     desk.check(that=not told.startswith("connected"), what=f"a bare client hears: {told}")
-    desk.network.accepting = trio.Event()
-    for connection in list(desk.network.connections):
-        connection.close()
+    desk.network.go_away()
     del desk.network.trace[:]
     await _refuses(desk, _picky(desk), "link_down")
 
@@ -133,9 +131,7 @@ async def client_certificate_expired(desk: Desk) -> None:
     desk.equal("the old one stays: a sale is", (await desk.pay()).status, "succeeded")
     await _replace(desk, folder, "switch")
     await _expired(folder, "late-network", profile.SERVER_NAME, "server")
-    desk.network.accepting = trio.Event()
-    for connection in list(desk.network.connections):
-        connection.close()
+    desk.network.go_away()
     del desk.network.trace[:]
     late = _unproven(folder / "late-network.pem", folder / "late-network.key", folder / "ca.pem")
     await _refuses(desk, late, "expired")
