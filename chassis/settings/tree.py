@@ -188,6 +188,7 @@ class Switch(Section, frozen=True):
     answered_keys_s: float = 120.0
     default_network: str = "vsim"  # a PAN no prefix claims
     stan_block_count: int = 10_000  # STANs reserved by one durable write
+    totals_delay_s: float = 60.0  # from a cutover to its 0500: past every doubt's window
     certificates_check_s: float = 5.0  # how soon a replaced certificate is used for links
     drain_margin_s: float = 2.0  # beyond the longest network timer
     drain_linger_s: float = 0.2  # the last replies leave; peers have usually gone before

@@ -21,9 +21,10 @@ from chassis.log import get_logger
 from chassis.settings.tree import Network
 from switch.iso8583 import Dialect
 from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST
+from switch.link.correlation import Slot
 from switch.link.events import Fields
 from switch.link.mac_keys import MacKeys
-from switch.link.mac_stage import MacStage
+from switch.link.mac_stage import MacStage, Outgoing
 from switch.link.macs import with_room
 from switch.link.session import APPROVED, SECURITY_VIOLATION, Told
 
@@ -129,6 +130,27 @@ class Authentication:
         frame = Keyed(self._dialect.encode(with_room(fields, key_id)))
         frame.key_id = key_id
         return frame
+
+    def protect(
+        self,
+        slot: Slot,
+        frame: bytes,
+        give_up_at: float,
+        queue: Callable[[Slot, bytes], None],
+        refuse: Callable[[Slot, str], None],
+    ) -> None:
+        """Have a financial message queued once it has its MAC, or refused."""
+        if not isinstance(frame, Keyed):  # not by `encode`: a fault of ours, but no byte has left
+            refuse(slot, "mac_refused")
+            return
+
+        def done(whole: bytes, why: str) -> None:
+            if why:
+                refuse(slot, why)
+            else:
+                queue(slot, whole)
+
+        self.stage.make(Outgoing(frame.key_id, frame, give_up_at, done))
 
     def wants_mac(self, fields: Fields) -> bool:
         """Whether network management of ours carries a MAC: where there is a key to agree on."""

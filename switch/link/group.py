@@ -15,7 +15,7 @@ from chassis.settings.tree import Network
 from switch.core.breaker import Breaker, BreakerState
 from switch.iso8583 import Dialect
 from switch.iso8583.framing import framer_for
-from switch.link.authentication import Authentication, Keyed
+from switch.link.authentication import Authentication
 from switch.link.context import Connect, LinkContext, NetworkDay
 from switch.link.correlation import (
     ANSWERED_KEPT_MAX,
@@ -28,8 +28,8 @@ from switch.link.correlation import (
 )
 from switch.link.counters import LinkCounters
 from switch.link.events import Answered, CorrelationKey, Fields, LinkEvent, NotSent, Unknown
-from switch.link.mac_stage import Outgoing
 from switch.link.places import Places
+from switch.link.questions import Question, settle_questions
 from switch.link.runner import Link
 from switch.link.session import SETTLEMENT_DATE, EchoPolicy, Told
 
@@ -59,7 +59,7 @@ class LinkGroup:
             that is sent, so it must be quick.
         answered_max: answered messages remembered to recognize duplicates.
         kept_s: how long settled messages are remembered, in seconds.
-        settlement_date: DE 15 of the network's last cutover, MMDD; empty where there was none.
+        settlement_date: DE 15 of the network's last cutover, MMDD; empty = there was none.
         on_cutover: gets DE 15 of each cutover, after it was answered; must be quick.
         authenticate: makes what makes and verifies MACs, given what raises an alarm; None where
             messages carry none.
@@ -103,6 +103,9 @@ class LinkGroup:
             same_link=not dialect.policy.answers_on_other_links,
         )
         self._wrap = framer_for(dialect.framing, network.frame_bytes_max, frame_bytes_min=1).wrap
+        self._encode = self.authentication.encode if self.authentication else dialect.encode
+        self._asked_until = 0.0  # events may be about questions, which are nobody else's; 0 = none
+        self._kept_s = kept_s
         self._refused: list[LinkEvent] = []
         self._timer = Bell()
         self._changes = trio.lowlevel.ParkingLot()
@@ -236,8 +239,7 @@ class LinkGroup:
             key: `correlation_key` of the message.
             frame: the encoded message, without length; of `Authentication.encode`, where messages
                 carry MACs.
-            token: comes back with the events. It is kept until the outcome, and for up to two
-                minutes after an unknown one.
+            token: comes back with the events; kept for up to two minutes after an unknown one.
             accepted_at: when the payment came in, on Trio's clock; a message older than
                 `network.max_send_age_s` is not sent.
             repeat: the message was sent before under this key, and was answered or is unknown.
@@ -255,22 +257,8 @@ class LinkGroup:
         if self.authentication is None:
             self._queue(slot, frame)
         else:
-            self._have_sealed(slot, frame, self.authentication)
-
-    def _have_sealed(self, slot: Slot, frame: bytes, authentication: Authentication) -> None:
-        """Queue a message once it has its MAC."""
-        if not isinstance(frame, Keyed):  # a fault of ours, but no byte has left
-            self._refuse(slot, "mac_refused")
-            return
-
-        def done(whole: bytes, why: str) -> None:
-            if why:
-                self._refuse(slot, why)
-            else:
-                self._queue(slot, whole)
-
-        give_up_at = slot.accepted_at + self._network.max_send_age_s
-        authentication.stage.make(Outgoing(frame.key_id, frame, give_up_at, done))
+            give_up_at = accepted_at + self._network.max_send_age_s
+            self.authentication.protect(slot, frame, give_up_at, self._queue, self._refuse)
 
     def _queue(self, slot: Slot, frame: bytes) -> None:
         """Put a message on its slot's link, or on another that is up."""
@@ -293,11 +281,26 @@ class LinkGroup:
         if not link.enqueue(slot):
             self._refuse(slot, "outbox_full")
 
+    async def ask(self, fields: Fields) -> Fields | None:
+        """Send a message that belongs to no payment; its answer, None if it has none in time."""
+        slot = self.reserve()
+        if slot is None:
+            return None
+        now, question = trio.current_time(), Question()
+        self._asked_until = now + self._network.response_deadline_s + self._kept_s
+        try:
+            frame = self._encode(fields)
+        except BaseException:
+            self.release(slot)
+            raise
+        self.send(slot, correlation_key(fields), frame, question, now)
+        await question.settled.wait()
+        return question.answer
+
     def doubt(self, answer: Fields, token: Any) -> None:
         """Take an answer back that decides nothing; for whoever judged its `Answered` or `Late`.
 
-        The message is unknown from now on. Should a better answer come while it is remembered, it
-        comes as `Late` with this token.
+        The message is unknown from now on; a better answer comes as `Late` with this token.
         """
         self._correlation.doubt(correlation_key(answer), token, trio.current_time())
 
@@ -351,6 +354,10 @@ class LinkGroup:
         self.counters.events.update(map(type, events))
         if self.breaker.failures or type(events[0]) is not Answered:
             self._judge_network(events)
+        if self._asked_until:
+            if trio.current_time() > self._asked_until:
+                self._asked_until = 0.0
+            events = settle_questions(events)
         self._on_events(events)
         if self._draining or self._places.retiring:
             self._changes.unpark_all()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import trio
 import trio.testing
 from msgspec.structs import replace
 
-from switch.link.events import Answered, Elsewhere, Late, LinkEvent, Unknown
+from ledger.totals import NetworkTotals
+from switch.core.reconciliation import totals_request
+from switch.link.events import Answered, Elsewhere, Fields, Late, LinkEvent, Unknown
 from tests.support.link import DIALECT, SETTINGS, Host, Peer, answer
 
 Clock = trio.testing.MockClock
@@ -121,3 +125,49 @@ async def test_a_cutover_dates_the_answers_that_have_no_date(signed_on: SignedOn
     assert host.cutovers == ["1123"]
     dates = [event.fields.get(15) for event in host.events if isinstance(event, Answered)]
     assert dates == [None, "1123", "1122"]
+
+
+async def test_a_question_hears_its_own_answer_and_nobody_else_does(
+    autojump_clock: Clock, signed_on: SignedOn
+) -> None:
+    """An 0500 belongs to no payment; nothing comes of its silence or its late answer either."""
+    host, peer = signed_on
+    answers: list[Fields | None] = []
+
+    async def ask(stan: str) -> None:
+        answers.append(await host.group.ask(_totals(stan)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "000901")
+        host.send(1)
+        messages = {}
+        for _ in range(2):
+            fields = await peer.receive()
+            messages[fields[0]] = fields
+        told = messages["0500"] | {0: "0510", 39: "00", 66: "1"}
+        await peer.send(answer(messages["0200"]), told)
+    assert answers == [told]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "000902")
+        fields = await peer.receive()
+    assert answers == [told, None]
+    await peer.send(fields | {0: "0510", 39: "00", 66: "1"})
+    await trio.testing.wait_all_tasks_blocked()
+    assert [type(event) for event in host.events] == [Answered]
+    assert host.group.in_flight == 0
+
+
+async def test_without_a_link_a_question_has_no_answer(make_host: Callable[..., Host]) -> None:
+    """It is for whoever asks to ask again."""
+    assert await make_host().group.ask(_totals("000901")) is None
+
+
+def _totals(stan: str) -> Fields:
+    return totals_request(
+        NetworkTotals(),
+        settles_on="2026-11-22",
+        currency="usd",
+        acquirer_id="400001",
+        stan=stan,
+        de7="1123000100",
+    )
