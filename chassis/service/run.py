@@ -32,6 +32,7 @@ from prometheus_client import CollectorRegistry
 
 from chassis.causes import in_words
 from chassis.clock import follow_offset
+from chassis.crash_points import follow_arming
 from chassis.log import configure_logging, get_logger
 from chassis.masking import mask_text
 from chassis.metrics import Metrics
@@ -155,6 +156,8 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
     configure_logging(document.settings.log, process=name)
     if document.settings.testing.clock_offset_file:
         follow_offset(Path(document.settings.testing.clock_offset_file))
+    if document.settings.testing.crash_point_file:
+        follow_arming(Path(document.settings.testing.crash_point_file))
     limit_resources()
     os.chdir("/")
     pauses = CollectorPauses()

@@ -35,7 +35,17 @@ def _stepped_clock(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "testing.clock_offset_file", "payments are dated by the machine's clock"
 
 
-LIVE_CHECKS: tuple[LiveCheck, ...] = (_oracle_codec, _development_pki, _stepped_clock)
+def _crash_points(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.testing.crash_point_file:
+        yield "testing.crash_point_file", "whoever writes there can end a process at will"
+
+
+LIVE_CHECKS: tuple[LiveCheck, ...] = (
+    _oracle_codec,
+    _development_pki,
+    _stepped_clock,
+    _crash_points,
+)
 
 
 def check_live(settings: Settings) -> None:

@@ -274,6 +274,7 @@ class Testing(Section, frozen=True):
     """What live mode refuses: conditions that nobody wants to wait for."""
 
     clock_offset_file: str = ""  # every process's wall clock follows it; see chassis.clock
+    crash_point_file: str = ""  # names the step at which a process dies; see chassis.crash_points
 
 
 class Settings(Section, frozen=True):

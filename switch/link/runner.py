@@ -21,6 +21,7 @@ import trio
 
 from chassis.backoff import Backoff
 from chassis.bell import Bell
+from chassis.crash_points import AFTER_WRITE, BEFORE_WRITE, reach
 from chassis.framing import FrameError
 from chassis.log import get_logger
 from chassis.tls_faults import TLSFault, explain
@@ -271,11 +272,13 @@ class Link:
                     await self._bell.wait()
                 continue
             self._sending_since = now
+            reach(BEFORE_WRITE)
             try:
                 await stream.send_all(chunk)
             except STREAM_ERRORS as error:
                 self._end(f"sending failed: {self._fault(error).reason}")
                 return
+            reach(AFTER_WRITE)
             self._sending_since = None
             context.counters.chunks_total += 1
             context.counters.bytes_sent_total += len(chunk)

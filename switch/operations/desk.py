@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import attrs
 import trio
 
+from chassis.crash_points import AFTER_DECISION, BEFORE_DECISION, reach
 from chassis.log import get_logger
 from chassis.stage import Inbox
 from ledger.deciding.committer import BLOCKED, Lane
@@ -136,7 +137,9 @@ class Desk:
         rest = batch
         while rest:
             ready, rest = _distinct(rest)
+            reach(BEFORE_DECISION)
             answers = await self._committer.run([each.step for each in ready], lane=lane)
+            reach(AFTER_DECISION)
             for decision, answer in zip(ready, answers, strict=True):
                 if answer is BLOCKED:
                     self._slow.put(decision)

@@ -21,6 +21,7 @@ from operator import attrgetter
 
 import trio
 
+from chassis.crash_points import AFTER_COMMIT_1, BEFORE_COMMIT_1, reach
 from chassis.log import get_logger
 from chassis.stage import Inbox
 from ledger.charges import ChargeCommitter, Lane
@@ -171,7 +172,9 @@ class Recording:
 
     async def _commit(self, ready: list[Payment], lane: Lane) -> None:
         rows = [payment.record for payment in ready if payment.record is not None]
+        reach(BEFORE_COMMIT_1)
         verdicts = await self._committer.record(rows, lane=lane)
+        reach(AFTER_COMMIT_1)
         self._counts.commit1_batches_total += 1
         self._counts.commit1_rows_total += len(rows)
         for payment, verdict in zip(ready, verdicts, strict=True):

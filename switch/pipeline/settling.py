@@ -21,6 +21,7 @@ from operator import attrgetter
 import trio
 from msgspec import Struct
 
+from chassis.crash_points import AFTER_COMMIT_2, AFTER_REPLY, BEFORE_COMMIT_2, reach
 from chassis.log import get_logger
 from chassis.stage import Inbox
 from ledger.outcomes import OutcomeCommitter
@@ -159,7 +160,9 @@ class Settling:
     ) -> list[Settlement]:
         """Record and answer; gives back what somebody's lock kept from being recorded."""
         now_us = self._now_us()
+        reach(BEFORE_COMMIT_2)
         results = await committer.settle_free([s.row or _row(s, now_us) for s in ready])
+        reach(AFTER_COMMIT_2)
         self._counts.commit2_batches_total += 1
         undecided: list[Settlement] = []
         overtaken: list[Payment] = []
@@ -168,6 +171,7 @@ class Settling:
                 undecided.append(settlement)
             elif not self._finish(settlement, result, now_us) and settlement.phase == 1:
                 overtaken.append(settlement.payment)
+        reach(AFTER_REPLY)
         self._counts.commit2_rows_total += len(ready) - len(undecided)
         if overtaken:
             await self._answer_from_ledger(overtaken)

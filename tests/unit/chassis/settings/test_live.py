@@ -41,6 +41,15 @@ def test_live_refuses_a_clock_of_its_own() -> None:
         check_live(stepped)
 
 
+def test_live_refuses_crash_points() -> None:
+    """Nobody ends a process that moves money by writing into a file."""
+    armed = msgspec.structs.replace(
+        _settings("live"), testing=Testing(crash_point_file="/tmp/point")
+    )
+    with pytest.raises(SettingsError, match=r"testing\.crash_point_file .*live"):
+        check_live(armed)
+
+
 def test_test_mode_allows_both() -> None:
     """The same settings pass in test mode."""
     check_live(_settings("test", codec="pyiso8583", simulate=True))

@@ -1,0 +1,121 @@
+"""Crash points: named steps at which a process ends itself as a crash would, in tests.
+
+Theory of operation. What a crash leaves behind depends on where it comes: before a commit, after
+it, with a message on the wire and not yet on the wire. A kill from outside comes anywhere. So the
+steps where it matters call `reach` with their names, and a test arms one of them: the next process
+that reaches it ends at that moment by SIGKILL, without a chance to tidy up. It happens once; the
+process that is started instead passes.
+
+The name stands in a file that every process maps into its memory, like the offset of the clock: a
+stack can be armed while it runs, again and again. Where no file is named by
+`testing.crash_point_file`, which live mode refuses, `reach` is a comparison with None, at steps
+that are passed once a batch.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+NAME_BYTES: Final = 32
+_NOTHING: Final = bytes(NAME_BYTES)
+
+BEFORE_COMMIT_1: Final = "before_commit_1"  # routed and numbered; nothing is recorded
+AFTER_COMMIT_1: Final = "after_commit_1"  # recorded; nothing has left
+BEFORE_WRITE: Final = "before_write"  # a message counts as sent; no byte of it has left
+AFTER_WRITE: Final = "after_write"  # the kernel has it; nobody has answered
+BEFORE_COMMIT_2: Final = "before_commit_2"  # outcomes are known here and recorded nowhere
+AFTER_COMMIT_2: Final = "after_commit_2"  # recorded; nobody was told
+AFTER_REPLY: Final = "after_reply"  # replies are handed on; they may not have left
+BEFORE_DECISION: Final = "before_decision"  # the same for what follows a charge: captures, cancels,
+AFTER_DECISION: Final = "after_decision"  # refunds, inquiries, reversals, and their answers
+POINTS: Final = (
+    BEFORE_COMMIT_1,
+    AFTER_COMMIT_1,
+    BEFORE_WRITE,
+    AFTER_WRITE,
+    BEFORE_COMMIT_2,
+    AFTER_COMMIT_2,
+    AFTER_REPLY,
+    BEFORE_DECISION,
+    AFTER_DECISION,
+)
+
+
+class _Shared:
+    __slots__ = ("armed",)
+
+    def __init__(self) -> None:
+        self.armed: mmap.mmap | None = None
+
+
+_SHARED: Final = _Shared()
+
+
+def reach(point: str) -> None:
+    """End this process if this is the point that is armed."""
+    armed = _SHARED.armed
+    if armed is None or armed[:NAME_BYTES] != _padded(point):
+        return
+    armed[:NAME_BYTES] = _NOTHING  # whoever comes next passes
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def follow_arming(path: Path) -> None:
+    """Crash at the point that a file names, now and whenever it changes.
+
+    Raises:
+        OSError: it cannot be opened for reading and writing.
+        ValueError: it was not made by `arm` or `disarm`.
+    """
+    with path.open("r+b") as file:
+        if os.fstat(file.fileno()).st_size != NAME_BYTES:
+            raise ValueError(f"{path}: must hold {NAME_BYTES} bytes")
+        _SHARED.armed = mmap.mmap(file.fileno(), NAME_BYTES)
+
+
+def arm(path: Path, point: str) -> None:
+    """Have the next process that reaches a point crash there.
+
+    Raises:
+        ValueError: there is no such point.
+        OSError: the file cannot be written.
+    """
+    if point not in POINTS:
+        raise ValueError(f"{point!r} is no crash point: {', '.join(POINTS)}")
+    _write(path, _padded(point))
+
+
+def disarm(path: Path) -> None:
+    """Have nobody crash; makes the file where there is none.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _write(path, _NOTHING)
+
+
+def is_armed(path: Path) -> bool:
+    """Whether the point is still to be reached.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return path.read_bytes() != _NOTHING
+
+
+def _padded(point: str) -> bytes:
+    return point.encode().ljust(NAME_BYTES, b"\0")
+
+
+def _write(path: Path, name: bytes) -> None:
+    # Never truncated: that would take the ground from under those who have it mapped.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.fchmod(descriptor, 0o666)  # processes of other users note here that they crashed
+        os.pwrite(descriptor, name, 0)
+    finally:
+        os.close(descriptor)
