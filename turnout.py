@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("stack.commands.demo:demo", "Start everything, run the stories, keep serving."),
     "pay": ("stack.commands.pay:pay", "Make one payment against the running stack."),
     "cards": ("network_sim.commands:cards", "List the test cards and what each one does."),
+    "network": (
+        "network_sim.network_command:network",
+        "Run one card network by itself, to certify a host against.",
+    ),
     "iso": ("stack.commands.iso:iso", "Decode and encode ISO 8583 messages by hand."),
     "sign": ("stack.commands.sign:sign", "Sign one API request, as headers or as a curl command."),
     "merchants": (

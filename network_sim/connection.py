@@ -35,6 +35,7 @@ from network_sim.session import Answered
 WATCH_INTERVAL_S: Final = 0.5  # what a time limit may be overrun by
 CLOSE_TIMEOUT_S: Final = 1.0  # for the TLS close alert; then the socket is just closed
 LOST: Final = "connection lost"
+LEFT: Final = "the acquirer left"
 
 log = get_logger(__name__)
 
@@ -137,10 +138,11 @@ class Connection:
         while True:
             try:
                 data = await self._stream.receive_some()
+                ending = LEFT
             except trio.BrokenResourceError:
-                data = b""
+                data, ending = b"", LOST
             if not data:
-                self._end(LOST)
+                self._end(ending)
                 self._tasks.cancel()
             if self._ended:
                 return

@@ -90,6 +90,7 @@ class Host:
         accepting: False = whoever connects is closed at once; those that are connected stay.
         tls: of the next handshake; may be replaced.
         on_refused: called with the reason when a peer is not let in.
+        on_opened: called with the number of a connection when it is served.
         on_closed: called with number and reason when a connection is over.
     """
 
@@ -127,6 +128,7 @@ class Host:
         self.accepting = True
         self.tls = tls
         self.on_refused: Callable[[str], None] = _ignore
+        self.on_opened: Callable[[int], None] = _ignore_opened
         self.on_closed: Callable[[int, str], None] = _ignore_closed
 
     async def serve(self, listener: socket.socket, stop: trio.Event) -> None:
@@ -195,6 +197,7 @@ class Host:
         self.initiative.joined(number, connection)
         self.connections.accepted_total += 1
         log.info("connection open", connection=number)
+        self.on_opened(number)
         try:
             reason = await connection.run()
         finally:
@@ -275,6 +278,10 @@ class Host:
 
 
 def _ignore(_reason: str) -> None:
+    """Nobody wants to know."""
+
+
+def _ignore_opened(_number: int) -> None:
     """Nobody wants to know."""
 
 

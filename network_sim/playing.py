@@ -1,6 +1,7 @@
 """A network inside another Trio program: for certification, for tests, for `turnout network`.
 
-    async with play(network, dialect, tls=context, journal=path, script=script) as playing:
+    options = Options(script=script, time_factor=0.1)
+    async with play(network, dialect, tls=context, journal=path, options=options) as playing:
         ... connect an acquirer to playing.port ...
         playing.script.add(Rule(match=Match(mti="0420"), nth="1..5", action=Withhold()))
         [reversal] = await playing.record.wait_for("0421", "in", de37=rrn)
@@ -48,21 +49,33 @@ class Playing:
 
     Attributes:
         host: whoever is connected; `host.initiative` acts, `host.accepting` lets in.
-        port: where it listens, on 127.0.0.1.
-        script: what goes wrong; may be changed at any time.
-        record: of every message.
+        port: where it listens.
+        direction: script, record and keys.
         issuer: decides; has holds, totals and the settlement date.
-        keys: MAC keys; None = messages carry no MAC.
         journal: the network's own record on disk.
     """
 
     host: Host
     port: int
-    script: FaultScript
-    record: Record
+    direction: Direction
     issuer: Issuer
-    keys: KeyServer | None
     journal: Path
+
+    @property
+    def script(self) -> FaultScript:
+        """What goes wrong; may be changed at any time."""
+        return self.direction.script
+
+    @property
+    def record(self) -> Record:
+        """Every message."""
+        assert self.direction.record is not None
+        return self.direction.record
+
+    @property
+    def keys(self) -> KeyServer | None:
+        """The MAC keys; None = messages carry no MAC."""
+        return self.direction.keys
 
     def entries(self) -> list[Entry]:
         """Everything decided so far, oldest first."""
@@ -73,6 +86,33 @@ class Playing:
         return balances(read_journal(self.journal))
 
 
+@attrs.frozen(kw_only=True)
+class Options:
+    """How a network is played.
+
+    Attributes:
+        script: what goes wrong; None = nothing, until rules are added.
+        limits: what a peer may cost.
+        mac: whether messages carry MACs; None = as the dialect says.
+        kek: the key-exchange key, which MACs need.
+        admission: whom it lets in.
+        time_factor: what all times are multiplied by.
+        now_us: the wall clock, microseconds since 1970.
+        keep_clear: whether the record keeps clear fields.
+        explained: whether the record explains messages element by element.
+    """
+
+    script: FaultScript | None = None
+    limits: Simulator = attrs.field(factory=Simulator)
+    mac: Literal["none", "cmac"] | None = None
+    kek: Key | None = None
+    admission: Admission = attrs.field(factory=Admission)
+    time_factor: float = 1.0
+    now_us: Callable[[], int] = now_us
+    keep_clear: bool = False
+    explained: bool = False
+
+
 @asynccontextmanager
 async def play(
     network: Network,
@@ -80,15 +120,8 @@ async def play(
     *,
     tls: ssl.SSLContext,
     journal: Path,
-    script: FaultScript | None = None,
-    limits: Simulator | None = None,
     listener: socket.socket | None = None,
-    mac: Literal["none", "cmac"] | None = None,
-    kek: Key | None = None,
-    admission: Admission | None = None,
-    time_factor: float = 1.0,
-    now_us: Callable[[], int] = now_us,
-    keep_clear: bool = False,
+    options: Options = Options(),
 ) -> AsyncIterator[Playing]:
     """Play a network until the block ends.
 
@@ -97,35 +130,21 @@ async def play(
         dialect: what it speaks.
         tls: the server's context, such as of `chassis.tls.server_context`.
         journal: file of the network's record; one that is there is gone on with.
-        script: what goes wrong; None = nothing, until rules are added.
-        limits: what a peer may cost.
         listener: a listening socket, which is closed in the end; None = any free port.
-        mac: whether messages carry MACs; None = as the dialect says.
-        kek: the key-exchange key, which MACs need.
-        admission: whom it lets in.
-        time_factor: what all times are multiplied by.
-        now_us: the wall clock, microseconds since 1970.
-        keep_clear: whether the record keeps clear fields.
+        options: how it is played.
 
     Raises:
         ValueError: MACs without a key-exchange key.
         JournalError: the record cannot be read or written.
     """
-    limits = limits or Simulator()
-    keys = _keys(mac or dialect.policy.mac, kek)
-    codec = choose_codec(network, dialect)
-    record = Record(dialect, count_max=RECORDED_MAX, keep_clear=keep_clear)
-    direction = Direction(
-        dialect=dialect,
-        packer=Packer(codec, dialect, keys),
-        script=script or FaultScript(),
-        record=record,
-        keys=keys,
-        keys_changed=lambda: None,
-        time_factor=time_factor,
-    )
+    direction = _direction(network, dialect, options)
+    now_us, limits = options.now_us, options.limits
     issuer = make_issuer(
-        network, limits, dialect, opens_on=date_of(now_us()), time_factor=time_factor
+        network,
+        limits,
+        dialect,
+        opens_on=date_of(now_us()),
+        time_factor=options.time_factor,
     )
     book = Journal(journal)
     try:
@@ -134,13 +153,13 @@ async def play(
             network=network,
             limits=limits,
             tls=tls,
-            codec=codec,
+            codec=choose_codec(network, dialect),
             dialect=dialect,
             issuer=issuer,
             journal=book,
             now_us=now_us,
             direction=direction,
-            admission=admission or Admission(),
+            admission=options.admission,
         )
         accepting = listener or socket.create_server(("127.0.0.1", 0))
         stop = trio.Event()
@@ -149,10 +168,8 @@ async def play(
             yield Playing(
                 host=host,
                 port=accepting.getsockname()[1],
-                script=direction.script,
-                record=record,
+                direction=direction,
                 issuer=issuer,
-                keys=keys,
                 journal=journal,
             )
             stop.set()
@@ -160,9 +177,23 @@ async def play(
         book.close()
 
 
-def _keys(mac: Literal["none", "cmac"], kek: Key | None) -> KeyServer | None:
-    if mac == "none":
-        return None
-    if kek is None:
-        raise ValueError("MACs need a key-exchange key")
-    return KeyServer(kek, random=os.urandom)
+def _direction(network: Network, dialect: Dialect, options: Options) -> Direction:
+    keys = None
+    if (options.mac or dialect.policy.mac) != "none":
+        if options.kek is None:
+            raise ValueError("MACs need a key-exchange key")
+        keys = KeyServer(options.kek, random=os.urandom)
+    return Direction(
+        dialect=dialect,
+        packer=Packer(choose_codec(network, dialect), dialect, keys),
+        script=FaultScript() if options.script is None else options.script,
+        record=Record(
+            dialect,
+            count_max=RECORDED_MAX,
+            keep_clear=options.keep_clear,
+            explained=options.explained,
+        ),
+        keys=keys,
+        keys_changed=lambda: None,
+        time_factor=options.time_factor,
+    )

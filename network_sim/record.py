@@ -1,7 +1,7 @@
 """What passed between a network and its acquirers, message by message, fit to be shown.
 
 Fields are masked as everywhere (`mask_fields`), and so are the bytes: whatever of a message may not
-be shown stands as `··` in its hex. A message that cannot be decoded shows its length and nothing
+be shown stands as `**` in its hex. A message that cannot be decoded shows its length and nothing
 of its content, since nobody knows where the card number is.
 
 In a process that plays a network for tests, `keep_clear` keeps the clear fields, too; only test
@@ -19,10 +19,11 @@ import trio
 
 from switch.iso8583 import DecodeError, Dialect
 from switch.iso8583.elements import DE
+from switch.iso8583.explain import Row, explain
+from switch.iso8583.explain.rows import HIDDEN_BYTE
 from switch.iso8583.masking import mask_fields
 
 Direction = Literal["in", "out"]
-HIDDEN_BYTE = "··"
 
 
 @attrs.frozen
@@ -39,6 +40,7 @@ class Message:
         size: its bytes.
         note: what was remarkable: rules that applied, why it was refused.
         clear: unmasked fields, where the record keeps them.
+        rows: element by element with meanings, masked, where the record explains.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Message:
     size: int
     note: str = ""
     clear: Mapping[int, str] = attrs.field(factory=dict, repr=False)
+    rows: tuple[Row, ...] = attrs.field(default=(), repr=False)
 
     @property
     def mti(self) -> str:
@@ -75,14 +78,23 @@ class Record:
         dialect: to find the bytes that must not be shown.
         count_max: so many are kept.
         keep_clear: whether messages keep their clear fields.
+        explained: whether messages come with their rows.
 
     Attributes:
         messages: oldest first.
         listeners: called with every new message.
     """
 
-    def __init__(self, dialect: Dialect, *, count_max: int, keep_clear: bool = False) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        *,
+        count_max: int,
+        keep_clear: bool = False,
+        explained: bool = False,
+    ) -> None:
         self._dialect = dialect
+        self._explained = explained
         self._keep_clear = keep_clear
         self._count = 0
         self._news = trio.Event()
@@ -115,6 +127,7 @@ class Record:
             size=len(packed),
             note=note,
             clear=dict(fields) if self._keep_clear else {},
+            rows=explain(self._dialect, packed).rows if self._explained else (),
         )
         self.messages.append(message)
         for listener in self.listeners:

@@ -30,6 +30,7 @@ from network_sim.macs import Verdict, judge
 from network_sim.messages import PARTIALLY_APPROVED, plain_answer
 from network_sim.session import NETWORK_FUNCTION, Answered
 from switch.iso8583 import DE, DecodeError
+from switch.iso8583.explain import fault_words, hints
 from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, is_response
 
 SECURITY_VIOLATION: Final = "63"
@@ -90,7 +91,10 @@ class ScriptedAcceptor(Acceptor):
         except DecodeError as error:
             self.counters.undecodable_total += 1
             reaction.fault = reaction.fault or f"undecodable message: {error}"
-            self._note_received(frame, {}, now, f"undecodable: {error}")
+            if self._direction.record is not None:
+                told = [fault_words(self._direction.dialect, error)]
+                told += [f"hint: {hint}" for hint in hints(self._direction.dialect, frame, error)]
+                self._note_received(frame, {}, now, f"undecodable: {'; '.join(told)}")
             return
         verdict, key = self._judge(frame, fields, now)
         deeds: list[Deed] = []

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import trio
+
 from chassis.clock import now_us
+from chassis.development_keks import network_kek_path, read_development_kek
 from chassis.log import get_logger
 from chassis.service import Service
 from chassis.settings.tree import Network, Simulator
 from chassis.tls import server_context
 from network_sim import metrics
+from network_sim.acceptor import Codec
+from network_sim.answering import Direction
 from network_sim.books import Books
 from network_sim.cards import CardBook, load_card_file
 from network_sim.codec import choose_codec
+from network_sim.faults import FaultScript, read_script
 from network_sim.host import Host
 from network_sim.issuer import Issuer
 from network_sim.journal import Journal
+from network_sim.key_file import load_keys, save_keys
+from network_sim.keys import KeyServer
+from network_sim.packing import Packer
 from switch.iso8583 import Dialect, load_dialect
 
 log = get_logger(__name__)
@@ -28,11 +38,14 @@ async def serve(service: Service) -> None:
     Raises:
         JournalError: the record cannot be read or written.
         DialectError: there is no such dialect.
+        ScriptError: the fault script cannot be used.
+        DevelopmentKekError: the dialect wants MACs and there is no key-exchange key.
     """
     network = service.settings.networks[service.name]
     limits = service.settings.simulator
     pki = service.data_dir / "pki"
     dialect = load_dialect(network.dialect)
+    codec = choose_codec(network, dialect)
     issuer = make_issuer(network, limits, dialect, opens_on=date_of(now_us()))
     path = journal_path(service.data_dir, service.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,17 +61,59 @@ async def serve(service: Service) -> None:
                 certificate=pki / f"{service.name}.pem",
                 key=pki / f"{service.name}.key",
             ),
-            codec=choose_codec(network, dialect),
+            codec=codec,
             dialect=dialect,
             issuer=issuer,
             journal=journal,
+            direction=_direction(service, network, dialect, codec),
         )
         metrics.register(service.metrics, host, issuer, limits)
         log.info("network up", codec=network.codec, remembered=issuer.remembered)
         service.ready()
-        await host.serve(service.listeners["network"], service.draining)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow_calendar, host, issuer, limits)
+            await host.serve(service.listeners["network"], service.draining)
+            nursery.cancel_scope.cancel()
     finally:
         journal.close()
+
+
+async def follow_calendar(host: Host, issuer: Issuer, limits: Simulator) -> None:
+    """Cut over when the date changes in UTC, as far as the clock is looked at."""
+    while True:
+        today = date_of(now_us())
+        if today.isoformat() > issuer.settlement_date:
+            log.info("cutover", settlement_date=today.isoformat())
+            with trio.move_on_after(limits.cutover_answer_timeout_s):
+                await host.initiative.cut_over(today)
+        await trio.sleep(limits.cutover_check_s)
+
+
+def _direction(
+    service: Service, network: Network, dialect: Dialect, codec: Codec
+) -> Direction | None:
+    """Script and keys, where there are any; a network without is left to itself."""
+    macs = dialect.policy.mac != "none"
+    if not (network.script or macs):
+        return None
+    script = read_script(Path(network.script)) if network.script else FaultScript()
+    if network.script:
+        log.warning("a fault script is in use", file=network.script, seed=script.seed)
+    folder, keys = service.data_dir / "networks", None
+    file = folder / f"{service.name}.keys"
+    if macs:
+        kek = read_development_kek(network_kek_path(folder, service.name), service.name)
+        keys = KeyServer(kek, random=os.urandom)
+        load_keys(keys, file)
+    return Direction(
+        dialect=dialect,
+        packer=Packer(codec, dialect, keys),
+        script=script,
+        record=None,
+        keys=keys,
+        keys_changed=lambda: save_keys(keys, file) if keys is not None else None,
+        time_factor=1.0,
+    )
 
 
 def journal_path(data_dir: Path, name: str) -> Path:

@@ -76,7 +76,8 @@ def make_data_folders(settings: Settings, data_dir: Path, users: Users) -> None:
     make_folder(data_dir / "hsm", mode=0o700, owner=users.owner("hsm"))
     make_folder(data_dir / "networks", mode=PASS_THROUGH)
     for name in simulated_networks(settings):
-        _make_file(data_dir / "networks" / f"{name}.log", users.owner(name))
+        for suffix in ("log", "keys"):  # its record, and its MAC keys where it has any
+            _make_file(data_dir / "networks" / f"{name}.{suffix}", users.owner(name))
 
 
 def _make_file(path: Path, owner: tuple[int, int] | None) -> None:

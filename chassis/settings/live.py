@@ -30,6 +30,12 @@ def _development_pki(settings: Settings) -> Iterator[tuple[str, str]]:
             )
 
 
+def _fault_script(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, network in settings.networks.items():
+        if network.script:
+            yield f"networks.{name}.script", "fault scripts are for simulation and tests only"
+
+
 def _stepped_clock(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.testing.clock_offset_file:
         yield "testing.clock_offset_file", "payments are dated by the machine's clock"
@@ -42,6 +48,7 @@ def _crash_points(settings: Settings) -> Iterator[tuple[str, str]]:
 
 LIVE_CHECKS: tuple[LiveCheck, ...] = (
     _oracle_codec,
+    _fault_script,
     _development_pki,
     _stepped_clock,
     _crash_points,

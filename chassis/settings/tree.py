@@ -95,6 +95,9 @@ class Network(Section, frozen=True):
     """One card network as the switch sees it, and where the simulator plays it."""
 
     dialect: str = "net87b"
+    # single: a 0200 authorizes and captures. dual: a 0100 authorizes, a 0220 captures; only such a
+    # network holds an amount that is captured later.
+    messages: Literal["single", "dual"] = "single"
     host: str = "127.0.0.1"
     port: int = 0
     hosts: tuple[str, ...] = ()  # host:port of each, where there are several; instead of the above
@@ -146,6 +149,7 @@ class Network(Section, frozen=True):
     saf_window_share: float = 0.25  # of the window, for advices and inquiries; the rest is live
     simulate: bool = True  # `turnout up` starts network_sim for it
     codec: Literal["compiled", "pyiso8583"] = "compiled"  # of the simulator
+    script: str = ""  # file of faults that the simulator makes; docs/acquirers.md has the grammar
 
 
 def _networks() -> dict[str, Network]:
@@ -154,7 +158,11 @@ def _networks() -> dict[str, Network]:
             port=8583, server_name="vsim.turnout.test", acquirer_id="400001", bins=("4",)
         ),
         "msim": Network(
-            port=8584, server_name="msim.turnout.test", acquirer_id="500001", bins=("5", "2")
+            messages="dual",
+            port=8584,
+            server_name="msim.turnout.test",
+            acquirer_id="500001",
+            bins=("5", "2"),
         ),
     }
 
@@ -172,6 +180,8 @@ class Simulator(Section, frozen=True):
     remembered_max: int = 131_072  # messages kept for repeats and reversals: 450 bytes each
     remembered_s: int = 86_400  # no acquirer repeats a message after a day
     holds_max: int = 131_072  # authorizations that can still be captured: 300 bytes each
+    cutover_check_s: float = 60.0  # how late after midnight UTC the settlement date may move
+    cutover_answer_timeout_s: float = 5.0  # then acquirers are not waited for
 
 
 class Switch(Section, frozen=True):

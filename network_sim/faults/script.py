@@ -101,6 +101,10 @@ class FaultScript:
         """How many messages a rule has applied to so far."""
         return self._standing[name].applied
 
+    def counts(self) -> list[tuple[str, int, int]]:
+        """Every rule's name, how often it has matched, and applied."""
+        return [(name, each.matched, each.applied) for name, each in self._standing.items()]
+
     def deeds(self, fields: Fields, connection: int, functions: Mapping[str, str]) -> list[Deed]:
         """What is to happen to a request; arguments as of `Match.fits`. Counts it."""
         deeds: list[Deed] = []

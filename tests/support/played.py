@@ -13,7 +13,7 @@ import trio
 
 from chassis.tls import client_context, connect_tls, server_context
 from network_sim.faults import FaultScript, Rule
-from network_sim.playing import Playing, play
+from network_sim.playing import Options, Playing, play
 from switch.iso8583 import Dialect
 from tests.support.network import Acquirer
 from tests.support.network_host import LIMITS, NETWORK, SERVER
@@ -61,9 +61,7 @@ async def stage(
         dialect,
         tls=server_context(ca=pki / "ca.pem", certificate=pki / "vsim.pem", key=pki / "vsim.key"),
         journal=folder / "vsim.log",
-        script=FaultScript(rules, seed=seed),
-        limits=options.pop("limits", LIMITS),
-        **options,
+        options=Options(script=FaultScript(rules, seed=seed), **{"limits": LIMITS, **options}),
     ) as playing:
         staged = Stage(playing, pki, dialect)
         try:

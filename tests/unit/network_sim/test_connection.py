@@ -115,7 +115,7 @@ async def test_requests_are_answered_until_the_peer_leaves(
         answers = await _answers(dialect, near, 2)
         await near.aclose()
     assert [answer[0] for answer in answers] == ["0810", "0210"]
-    assert ends.reason == "connection lost"
+    assert ends.reason == "the acquirer left"
 
 
 async def test_what_is_answered_was_recorded_first(

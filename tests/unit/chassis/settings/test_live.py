@@ -26,6 +26,13 @@ def test_live_refuses_the_oracle_codec() -> None:
         check_live(_settings("live", codec="pyiso8583"))
 
 
+def test_live_refuses_fault_scripts() -> None:
+    """Whatever the network, nothing is broken on purpose where money moves."""
+    with pytest.raises(SettingsError, match=r"networks\.real\.script .*fault scripts"):
+        check_live(_settings("live", script="faults.toml"))
+    check_live(_settings("test", script="faults.toml"))
+
+
 def test_live_refuses_simulated_networks() -> None:
     """A simulated network would bring the development certificates."""
     with pytest.raises(SettingsError, match=r"networks\.real\.simulate .*development"):
