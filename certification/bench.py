@@ -145,7 +145,7 @@ async def _bench_in(
             networks[case_id].accepting.set()
         nursery.start_soon(networks[case_id].serve, listeners)
     config = folder / "turnout.toml"
-    config.write_text(profile.settings_file(settings, {"log": {"format": "json"}}))
+    config.write_text(profile.settings_file(settings, profile.sections(factor)))
     (script, *_) = scripts.values()
     overrides = dict(script.stack)
     if script.clock:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chassis.settings import Network, Simulator
+from chassis.settings import Network, Simulator, Switch
 from switch.iso8583 import load_dialect
 
 NAME: Final = "certification"
@@ -62,6 +62,14 @@ def _scaled(section: Any, factor: float) -> Any:
         elif isinstance(value, tuple):
             changes[name] = tuple(each * factor for each in value)
     return msgspec.structs.replace(section, **changes)
+
+
+def sections(factor: float) -> dict[str, dict[str, Any]]:
+    """What the profile changes beside the networks: the switch's own timer of theirs, and logs."""
+    return {
+        "log": {"format": "json"},
+        "switch": {"totals_delay_s": Switch().totals_delay_s * factor},
+    }
 
 
 def settings_file(
