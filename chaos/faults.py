@@ -22,6 +22,7 @@ import trio
 from chaos.schedule import Fault
 from chaos.shop import Shop
 from chaos.stories import marked_story
+from chassis import crash_points
 from chassis.clock import write_offset
 from stack.endpoints import NotRunningError
 from stack.temporary import TemporaryStack
@@ -77,9 +78,8 @@ class Saboteur:
         stack: to which.
         shop: whose work must be in flight.
         clock: of both.
+        crash_point: the file that says where a switch dies.
         seed: of the run.
-        began_at: monotonic seconds; the faults' times count from there.
-        nursery: for marked payments, and for processes that are to run on.
 
     Attributes:
         done: what was done.
@@ -92,28 +92,33 @@ class Saboteur:
         shop: Shop,
         clock: Clock,
         *,
+        crash_point: Path,
         seed: int,
-        began_at: float,
-        nursery: trio.Nursery,
     ) -> None:
         self._stack = stack
         self._shop = shop
         self._clock = clock
+        self._crash_point = crash_point
         self._seed = seed
-        self._began_at = began_at
-        self._nursery = nursery
+        self._began_at = 0.0
         self._chance = Random(f"chaos {seed} sessions")
         self._stopped: set[int] = set()
         self.done: list[Done] = []
         self.missed: list[Fault] = []
 
-    async def follow(self, faults: Sequence[Fault]) -> None:
-        """Do every fault at its time."""
+    async def follow(self, faults: Sequence[Fault], beside: trio.Nursery) -> None:
+        """Do every fault at its time.
+
+        Args:
+            faults: in order of time, which counts from now.
+            beside: where marked payments are played, and stopped processes made to run on.
+        """
+        self._began_at = trio.current_time()
         for fault in faults:
             await trio.sleep_until(self._began_at + fault.at_s)
             if fault.amount:
-                self._nursery.start_soon(self._mark, fault)
-            elif not await self._do(fault):
+                beside.start_soon(self._mark, fault)
+            elif not await self._do(fault, beside):
                 self.missed.append(fault)
 
     def relent(self) -> None:
@@ -123,20 +128,34 @@ class Saboteur:
                 os.kill(process_id, signal.SIGCONT)
         self._stopped.clear()
 
-    async def _do(self, fault: Fault) -> bool:
+    async def _do(self, fault: Fault, beside: trio.Nursery) -> bool:
         for _ in range(TRIES_MAX):
             in_flight = self._shop.under_way
-            if in_flight and self._strike(fault):
+            if in_flight and fault.kind == "crash":
+                return await self._crash(fault)
+            if in_flight and self._strike(fault, beside):
                 self._note(fault, in_flight)
                 return True
             await trio.sleep(PUT_OFF_S)
+        return False
+
+    async def _crash(self, fault: Fault) -> bool:
+        """Have a switch die at a step; whether one came there in time."""
+        crash_points.arm(self._crash_point, fault.target)
+        for _ in range(TRIES_MAX):
+            in_flight = self._shop.under_way
+            await trio.sleep(PUT_OFF_S)
+            if not crash_points.is_armed(self._crash_point):
+                self._note(fault, in_flight)
+                return True
+        crash_points.disarm(self._crash_point)
         return False
 
     def _note(self, fault: Fault, in_flight: int) -> None:
         at_s = round(trio.current_time() - self._began_at, 3)
         self.done.append(Done(at_s=at_s, kind=fault.kind, target=fault.target, in_flight=in_flight))
 
-    def _strike(self, fault: Fault) -> bool:
+    def _strike(self, fault: Fault, beside: trio.Nursery) -> bool:
         """Do a fault from outside; whether there was something to do it to."""
         if fault.kind == "clock":
             self._clock.step(fault.seconds)
@@ -153,7 +172,7 @@ class Saboteur:
             return False
         if fault.kind == "stop":
             self._stopped.add(process_id)
-            self._nursery.start_soon(self._run_on, process_id, fault.seconds)
+            beside.start_soon(self._run_on, process_id, fault.seconds)
         return True
 
     def _signal(self, fault: Fault) -> signal.Signals:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from chaos.rest import come_to_rest
 from chaos.schedule import NETWORKS, Fault, schedule
 from chaos.scripts import script_of
 from chaos.shop import CONNECTIONS_MAX, PATIENT, Shop
+from chassis import crash_points
 from chassis.settings import Settings
 from ledger.roles import READER
 from stack.database import dsn_of_running
@@ -35,6 +36,7 @@ REST_WITHIN_S: Final = 120.0
 PROGRESS_EVERY_S: Final = 10.0
 SHOWN_MAX: Final = 20  # payments that are named on standard error
 CLOCK_FILE: Final = "clock"
+CRASH_POINT_FILE: Final = "crash-point"
 # Nobody waits for what a real network would be given: windows of inquiries, pauses between repeats
 # and restarts are short, so that a run sees many of each.
 HASTE: Final[Mapping[str, str]] = {
@@ -131,11 +133,14 @@ async def run_chaos(order: Order) -> Run:
         _say(f"seed {order.seed}: {len(faults)} faults in {order.duration_s:g} s")
         async with (
             temporary_stack(settings, parent=folder, keep=order.keep) as stack,
-            _client(stack, clock) as client,
+            merchant(stack, clock) as client,
         ):
             shop = Shop(client, order.seed)
-            done = await _load(order, faults, stack, shop, clock)
-            return await _judge(order, stack, shop, done)
+            saboteur = Saboteur(
+                stack, shop, clock, crash_point=folder / CRASH_POINT_FILE, seed=order.seed
+            )
+            await _load(order, faults, shop, saboteur)
+            return await _judge(order, stack, shop, saboteur)
     finally:
         if order.keep:
             _say(f"kept: {folder}")
@@ -154,7 +159,9 @@ def _settings(order: Order, faults: Sequence[Fault], folder: Path) -> dict[str, 
     settings = dict(HASTE) | {
         "switch.processes": str(order.switches),
         "testing.clock_offset_file": str(folder / CLOCK_FILE),
+        "testing.crash_point_file": str(folder / CRASH_POINT_FILE),
     }
+    crash_points.disarm(folder / CRASH_POINT_FILE)
     for network in NETWORKS:
         path = folder / f"{network}.jsonl"
         path.write_text(script_of(network, faults, seed=order.seed))
@@ -164,7 +171,8 @@ def _settings(order: Order, faults: Sequence[Fault], folder: Path) -> dict[str, 
 
 
 @asynccontextmanager
-async def _client(stack: TemporaryStack, clock: Clock) -> AsyncIterator[TrioTurnout]:
+async def merchant(stack: TemporaryStack, clock: Clock) -> AsyncIterator[TrioTurnout]:
+    """The demo shop, which never gives up; its clock is the stack's."""
     credentials = stack.credentials()
     async with TrioTurnout(
         credentials.publishable_key,
@@ -177,34 +185,21 @@ async def _client(stack: TemporaryStack, clock: Clock) -> AsyncIterator[TrioTurn
         yield client
 
 
-async def _load(
-    order: Order, faults: Sequence[Fault], stack: TemporaryStack, shop: Shop, clock: Clock
-) -> list[dict[str, Any]]:
+async def _load(order: Order, faults: Sequence[Fault], shop: Shop, saboteur: Saboteur) -> None:
     """Payments and faults for as long as was asked; then the payments that are left."""
     async with trio.open_nursery() as watch:
         watch.start_soon(_tell, shop)
         with trio.move_on_after(order.duration_s + STORIES_END_WITHIN_S):
             async with trio.open_nursery() as stories:
-                saboteur = Saboteur(
-                    stack,
-                    shop,
-                    clock,
-                    seed=order.seed,
-                    began_at=trio.current_time(),
-                    nursery=stories,
-                )
                 with trio.move_on_after(order.duration_s):
                     async with trio.open_nursery() as busy:
                         busy.start_soon(shop.trade, order.rate_per_s, stories)
-                        await saboteur.follow(faults)
-                        await trio.sleep_forever()
+                        busy.start_soon(saboteur.follow, faults, stories)
                 saboteur.relent()
                 _say(f"no more faults; {shop.counts.begun - shop.counts.ended} payments go on")
         watch.cancel_scope.cancel()
     for fault in saboteur.missed:
         _say(f"not done: {fault.kind} {fault.target} at {fault.at_s:g} s")
-    done = sorted(saboteur.done, key=lambda each: each.at_s)
-    return [each.document() for each in done]
 
 
 async def _tell(shop: Shop) -> None:
@@ -218,28 +213,30 @@ async def _tell(shop: Shop) -> None:
         )
 
 
-async def _judge(
-    order: Order, stack: TemporaryStack, shop: Shop, faults: Sequence[dict[str, Any]]
-) -> Run:
-    dsn = dsn_of_running(Settings(), stack.data_dir, stack.refresh(), READER)
-    left = await come_to_rest(dsn, REST_WITHIN_S)
-    for name, number in left.items():
-        _say(f"not at rest: {number} {name}")
-    merchant = await shop.testify()
-    read = trio.to_thread.run_sync
-    witnesses = Witnesses(
-        merchant=merchant,
-        ledger=await read(read_ledger, dsn),
-        books=await read(partial(read_books, stack.data_dir, NETWORKS)),
-    )
+async def _judge(order: Order, stack: TemporaryStack, shop: Shop, saboteur: Saboteur) -> Run:
+    witnesses = await hear(stack, shop)
     verdict = witnesses.compared()
     _summarize(shop, verdict)
     return Run(
         order=order,
         charges=shop.counts.charges,
-        faults=faults,
+        faults=[done.document() for done in sorted(saboteur.done, key=attrgetter("at_s"))],
         witnesses=witnesses,
         verdict=verdict,
+    )
+
+
+async def hear(stack: TemporaryStack, shop: Shop) -> Witnesses:
+    """Wait until a stack is at rest, and hear the witnesses."""
+    dsn = dsn_of_running(Settings(), stack.data_dir, stack.refresh(), READER)
+    left = await come_to_rest(dsn, REST_WITHIN_S)
+    for name, number in left.items():
+        _say(f"not at rest: {number} {name}")
+    read = trio.to_thread.run_sync
+    return Witnesses(
+        merchant=await shop.testify(),
+        ledger=await read(read_ledger, dsn),
+        books=await read(read_books, stack.data_dir, NETWORKS),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from chaos.stories import OperationType
+from chassis.crash_points import POINTS
 
 FIRST_AT_S: Final = 2.0  # the load is level by then
 BEFORE_END_S: Final = 2.0  # without a new fault
@@ -58,8 +59,8 @@ class Fault:
     Attributes:
         index: its place in the schedule.
         at_s: when, from the beginning of the load.
-        kind: kill, stop, restart, clock, or one of `NETWORK_KINDS`.
-        target: a process, a network, or `clock`.
+        kind: kill, stop, restart, end, clock, crash, or one of `NETWORK_KINDS`.
+        target: a process, a network, `clock`, or the crash point that a switch dies at.
         seconds: how long a process is stopped, or how far the clock steps.
         amount: of the payment that brings it about; 0 = it is done from outside.
         message: at which of that payment's messages.
@@ -100,6 +101,7 @@ def _dealt(chance: Random, processes: Sequence[str]) -> Iterator[tuple[str, str]
     deck += [("restart", name) for name in processes]
     deck += [("stop", name) for name in processes if name != "postgres"]
     deck += [("kill", "postgres-session"), ("end", "postgres-session"), ("clock", "clock")]
+    deck += [("crash", point) for point in POINTS]
     deck += [(kind, network) for kind in NETWORK_KINDS for network in NETWORKS]
     while True:
         chance.shuffle(deck)
