@@ -17,7 +17,7 @@ from attrs import frozen
 from chassis.secrets import masked_pan
 from network_sim.journal import Entry
 from stack.payments import Attempt, Transaction
-from switch.core.messages import Acceptor, sale_request
+from switch.core.messages import Acceptor, card_request, charge_shape, verification_shape
 from switch.core.messages_following import (
     FOUND,
     Numbers,
@@ -29,7 +29,7 @@ from switch.core.messages_following import Card as StoredCard
 from switch.iso8583 import Dialect
 from switch.iso8583.elements import DE
 from switch.iso8583.masking import mask_fields
-from switch.iso8583.mti import response_mti
+from switch.iso8583.mti import AUTHORIZATION_REQUEST, response_mti
 from turnout_client import Card
 
 Fields = Mapping[int, str]
@@ -113,8 +113,11 @@ def _original(attempt: Attempt, payment: Sequence[Transaction]) -> Attempt | Non
 
 
 def _first(attempt: Attempt, circumstances: Circumstances) -> Fields:
-    card = circumstances.card
-    request = sale_request(
+    card, policy = circumstances.card, circumstances.dialect.policy
+    verifies = attempt.amount_minor == 0
+    dual = attempt.mti == AUTHORIZATION_REQUEST
+    return card_request(
+        shape=verification_shape(policy) if verifies else charge_shape(policy, dual=dual),
         pan=card.number,
         expiry=_expiry(card),
         cvc=card.cvc,
@@ -126,7 +129,6 @@ def _first(attempt: Attempt, circumstances: Circumstances) -> Fields:
         acquirer_id=circumstances.acquirer_id,
         acceptor=circumstances.acceptor,
     )
-    return request | {DE.MTI: attempt.mti}
 
 
 def _inquiry(

@@ -7,6 +7,8 @@ from functools import partial
 
 from chassis.service import Service
 from chassis.settings import Network
+from switch.core.echoes import Echoes
+from switch.core.messages import charge_shape, verification_shape
 from switch.core.numbers import StanAllocator
 from switch.credentials import Credentials
 from switch.dialing import Dialer
@@ -25,17 +27,25 @@ class Carrier:
     Attributes:
         answered_within_us: the longest a message may take from intake to its deadline.
         credentials: what its links connect with; None where something else makes connections.
+        charging: the shape of a charge's request.
+        dual: a charge is authorized by one message and captured by another.
+        echoes: compares answers with what they answer.
         encode: packs a message for the group; as `dialect.encode`, but for the MAC.
+        verifying: the shape of an account verification's request.
     """
 
     __slots__ = (
         "answered_within_us",
+        "charging",
         "credentials",
         "dialect",
+        "dual",
+        "echoes",
         "encode",
         "group",
         "settings",
         "stans",
+        "verifying",
     )
 
     def __init__(
@@ -53,6 +63,10 @@ class Carrier:
         self.dialect = dialect
         self.group = group
         self.stans = stans
+        self.dual = settings.messages == "dual"
+        self.charging = charge_shape(dialect.policy, dual=self.dual)
+        self.verifying = verification_shape(dialect.policy)
+        self.echoes = Echoes(dialect.echo)
         self.answered_within_us = int(
             (settings.max_send_age_s + settings.response_deadline_s) * 1_000_000
         )

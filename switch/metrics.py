@@ -22,6 +22,7 @@ from switch.link.events import (
     Unknown,
     Unmatched,
 )
+from switch.operations.assembly import Operations
 from switch.pipeline.assembly import Outside, Pipeline
 
 _EVENT_KINDS: Final[Mapping[str, type[LinkEvent]]] = {
@@ -52,7 +53,7 @@ def register(
         **{f"charges_{lane}": committer for lane, committer in outside.charges.lanes.items()},
         "outcomes": outside.outcomes,
         "held_outcomes": outside.held_outcomes,
-        "adoptions": outside.adoptions,
+        "completions": outside.completions,
     }
     for name, committer in committers.items():
         metrics.counter(
@@ -82,6 +83,28 @@ def register_lease(metrics: Metrics, keeper: LeaseKeeper) -> None:
         "Switches whose attempts this one looks after, itself included",
         lambda: len(keeper.responsibilities),
     )
+
+
+def register_operations(metrics: Metrics, operations: Operations) -> None:
+    """Expose what follows charges: orders, doubts, advices."""
+    metrics.watch("operations", operations.counts)
+    metrics.gauge(
+        "undecided_total",
+        "Decisions that wait for an intent's lock, or for the ledger",
+        lambda: sum(desk.undecided for desk in operations.desks),
+    )
+    metrics.gauge(
+        "findings_postponed_total",
+        "Findings that wait for a STAN before they can be decided on",
+        lambda: operations.telling.postponed,
+    )
+    for inbox in (operations.inbox, *operations.desk.inboxes):
+        metrics.gauge(
+            "inbox_peak_total",
+            "The most that ever waited in a stage's inbox",
+            partial(getattr, inbox, "peak"),
+            stage=inbox.name,
+        )
 
 
 def _register_pipeline(metrics: Metrics, pipeline: Pipeline) -> None:

@@ -9,12 +9,13 @@ ends at once with exit status 4, and its supervisor starts it anew.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import trio
 
+from chassis.backoff import jitter
 from chassis.clock import now_us
 from chassis.log import get_logger
 from chassis.mux import MuxClient, MuxServer, dial_unix
@@ -22,7 +23,10 @@ from chassis.service import Service
 from chassis.settings import Settings
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.charges import ChargeCommitter
+from ledger.completions import CompletionCommitter
 from ledger.connection import Connection
+from ledger.deciding.views import read_views, sealed_cards
+from ledger.declines import recent_declines
 from ledger.dsn import hot_settings
 from ledger.exceptions import open_exceptions
 from ledger.expiry import sweep_expired as sweep_once
@@ -32,25 +36,35 @@ from ledger.numbers import prepare_stans, take_stans
 from ledger.partitions import ensure_partitions, stray_rows
 from ledger.pool import Pool
 from ledger.replays import find_replays
+from ledger.saf import count_saf_sends, due_saf
 from ledger.storage import watched_storage
+from ledger.verifications import due_verifications
 from switch import supplies
 from switch.carriers import Carrier
+from switch.clean_up import clean_up, ledger_chores
+from switch.core.admission import Admission
+from switch.core.decline_memory import DeclineMemory
 from switch.core.lease import switch_name
 from switch.core.messages import Acceptor
 from switch.core.numbers import RRNSource, StanBlock
 from switch.core.response_codes import load_response_codes
+from switch.core.sandbox_cards import SIMULATED
+from switch.declines import Declines
+from switch.depths import Depths
 from switch.hsm import asker
 from switch.lease_keeper import LeaseKeeper
-from switch.metrics import register, register_lease
-from switch.operations.assembly import rules_of
-from switch.operations.drawing import Drawing
+from switch.link.events import LinkEvent
+from switch.metrics import register, register_lease, register_operations
+from switch.operations.assembly import Operations
+from switch.operations.surroundings import LookUps, Surroundings
 from switch.pipeline.assembly import Outside, Pipeline
 from switch.recovery import Recovery, find_by_rrn
+from switch.responsibility import Responsibility
 from switch.sessions import open_sessions
-from switch.wire import Charge, SwitchReply
+from switch.wire import SwitchReply, SwitchRequest
 
 log = get_logger(__name__)
-POOL_SIZE = 4  # look-ups, acceptor data, STAN blocks, sweeps: one session each at most
+POOL_SIZE = 6  # look-ups, acceptor data, STAN blocks, sweeps, queues: hardly two at once each
 EXIT_LEASE_LOST: Final = 4  # as docs/operations.md has it
 
 
@@ -78,20 +92,21 @@ async def _serve(service: Service) -> None:
     async with trio.open_nursery() as background:
         await background.start(pool.serve)
         keeper, recovery = await _begin(service, pool, connect, background)
-        pipeline, outside = await _assemble(service, pool, connect, keeper, background)
+        pipeline, operations, outside = await _assemble(service, pool, keeper, background)
         carriers = outside.carriers
         server = MuxServer(
-            request_type=Charge,
+            request_type=SwitchRequest,
             reply_type=SwitchReply,
             limits=settings.mux,
             on_batch=pipeline.intake.accept,
         )
         register(service.metrics, pipeline, outside, server.counters, now_us=now_us)
         register_lease(service.metrics, keeper)
-        _start_supplies(background, service, pool, pipeline, carriers)
-        rules = {name: rules_of(carrier) for name, carrier in carriers.items()}
-        recovery.equip(rules, Drawing(carriers, outside.rrns, now_us).spare)
+        register_operations(service.metrics, operations)
+        _start_supplies(background, service, pool, pipeline, operations, carriers)
+        recovery.equip(operations.rules, operations.drawing.spare)
         await keeper.settle(keeper.own)  # before links: what they bring is about settled attempts
+        keeper.follow(operations)
         for carrier in carriers.values():
             background.start_soon(carrier.group.run)
         storage = watched_storage(service.data_dir, settings.ledger)
@@ -107,9 +122,12 @@ async def _serve(service: Service) -> None:
         service.ready()
         with trio.CancelScope() as working:
             limit_s = drain_limit_s(settings)
-            drain = partial(_drain_when_asked, service.draining, keeper, pipeline, working)
-            background.start_soon(drain, limit_s)
-            await pipeline.run(partial(_drain_links, carriers))
+            ends = (keeper.retire, pipeline.close, operations.close)
+            background.start_soon(_drain_when_asked, service.draining, ends, working, limit_s)
+            async with trio.open_nursery() as work:
+                work.start_soon(operations.run)
+                await pipeline.run(partial(_drain_links, carriers))
+                operations.finish()
         if working.cancelled_caught:
             log.warning("drain_cut_short", unanswered=pipeline.admission.inside)
         if server.peers:
@@ -126,9 +144,7 @@ async def _begin(
     """Begin an epoch and keep the lease from now on; nothing is settled yet."""
     heartbeats = Pool(service.secrets["database_dsn"], 1, settings=service.settings.ledger)
     await background.start(heartbeats.serve)
-    recovery = Recovery(
-        pool, batch_max=service.settings.switch.operations_batch_max, now_us=now_us
-    )
+    recovery = Recovery(pool, batch_max=service.settings.switch.operations_batch_max, now_us=now_us)
     keeper = LeaseKeeper(
         switch_name(service.index),
         service.settings,
@@ -145,49 +161,25 @@ async def _begin(
 
 
 async def _assemble(
-    service: Service,
-    pool: Pool,
-    connect: Callable[[], Awaitable[Connection]],
-    keeper: LeaseKeeper,
-    background: trio.Nursery,
-) -> tuple[Pipeline, Outside]:
-    """Build the pipeline and everything it speaks to."""
+    service: Service, pool: Pool, keeper: LeaseKeeper, background: trio.Nursery
+) -> tuple[Pipeline, Operations, Outside]:
+    """Build the pipeline, what follows it, and everything they speak to."""
     settings, own = service.settings, keeper.own
     workers = [await _start_worker(path, service, background) for path in service.endpoints["hsm"]]
-    carriers: dict[str, Carrier] = {}
-    outside = Outside(
-        workers=workers,
-        carriers=carriers,
-        find_replays=partial(find_replays, pool),
-        load_acceptors=partial(_load_acceptors, pool),
-        charges=ChargeCommitter(
-            connect,
-            own.switch,
-            own.epoch,
-            limits=settings.ledger,
-            charges_per_intent_max=settings.switch.charges_per_intent_max,
-        ),
-        outcomes=own.outcome_committer(lock_timeout_ms=settings.ledger.fast_lock_timeout_ms),
-        held_outcomes=own.outcome_committer(),
-        adoptions=own.outcome_committer(),
-        find_attempts=partial(find_by_rrn, pool),
-        open_exceptions=partial(open_exceptions, pool),
-        codes=load_response_codes(),
-        rrns=RRNSource(service.index, now_us, own.newest_rrn),
-        take_ids=own.ids.take,
-        now_us=now_us,
-    )
-    pipeline = Pipeline(settings, outside)
+
+    def on_events(network: str) -> Callable[[list[LinkEvent]], None]:
+        return lambda events: pipeline.hearing.on_events(network, events)  # links are run later
+
     sessions = await open_sessions(
         service,
         pool,
         ask_hsm=asker(workers, settings.hsm.open_deadline_s),
-        on_events=pipeline.on_events,
+        on_events=on_events,
         lease_holds=keeper.may_send,
         now_us=now_us,
     )
-    carriers.update(sessions.carriers)
     background.start_soon(sessions.run)
+    carriers = sessions.carriers
     for name, carrier in carriers.items():
         await prepare_stans(
             pool,
@@ -196,8 +188,78 @@ async def _assemble(
             block_count=settings.switch.stan_block_count,
         )
     await supplies.reserve_first(carriers, partial(_take_block, pool), now_us)
-    keeper.floors.append(pipeline.replies.lowest_attempt)
-    return pipeline, outside
+    admission, codes = Admission(settings.switch), load_response_codes()
+    rrns = RRNSource(service.index, now_us, own.newest_rrn)
+    operations = Operations(
+        settings,
+        Surroundings(
+            own=own,
+            committer_of=Responsibility.decision_committer,
+            let_go=keeper.let_go,
+            workers=workers,
+            carriers=carriers,
+            admission=admission,
+            codes=codes,
+            rrns=rrns,
+            ledger=_look_ups(pool),
+            now_us=now_us,
+            uniform=jitter,
+        ),
+    )
+    declines = await _remember_declines(service, pool, background)
+    outside = Outside(
+        workers=workers,
+        carriers=carriers,
+        find_replays=partial(find_replays, pool),
+        load_acceptors=operations.acceptors.find,
+        charges=ChargeCommitter(
+            own.connect,
+            own.switch,
+            own.epoch,
+            limits=settings.ledger,
+            charges_per_intent_max=settings.switch.charges_per_intent_max,
+        ),
+        outcomes=own.outcome_committer(lock_timeout_ms=settings.ledger.fast_lock_timeout_ms),
+        held_outcomes=own.outcome_committer(),
+        completions=CompletionCommitter(own.connect, own.switch, own.epoch, limits=settings.ledger),
+        aftermath=operations,
+        admission=admission,
+        declines=declines,
+        find_attempts=partial(find_by_rrn, pool),
+        open_exceptions=partial(open_exceptions, pool),
+        codes=codes,
+        rrns=rrns,
+        take_ids=own.ids.take,
+        now_us=now_us,
+    )
+    pipeline = Pipeline(settings, outside)
+    keeper.floors += [pipeline.replies.lowest_attempt, operations.lowest_attempt]
+    return pipeline, operations, outside
+
+
+def _look_ups(pool: Pool) -> LookUps:
+    """What operations ask the ledger, each time in a session of the pool."""
+    return LookUps(
+        find_replays=partial(find_replays, pool),
+        sealed_cards=partial(sealed_cards, pool),
+        read_views=partial(read_views, pool),
+        load_acceptors=partial(_load_acceptors, pool),
+        due_saf=partial(due_saf, pool),
+        count_saf_sends=partial(count_saf_sends, pool),
+        due_verifications=partial(due_verifications, pool),
+    )
+
+
+async def _remember_declines(
+    service: Service, pool: Pool, background: trio.Nursery
+) -> DeclineMemory:
+    """The memory of declined cards, read from the ledger and followed from now on."""
+    settings = service.settings
+    exempt = SIMULATED if settings.mode == "test" else frozenset[str]()
+    memory = DeclineMemory(settings.switch.declined_cards_max, exempt)
+    recent = partial(recent_declines, pool)
+    await background.start(Declines(memory, recent, settings.switch, now_us).run)
+    return memory
 
 
 async def _start_worker(
@@ -215,14 +277,24 @@ def _start_supplies(
     service: Service,
     pool: Pool,
     pipeline: Pipeline,
+    operations: Operations,
     carriers: Mapping[str, Carrier],
 ) -> None:
     settings = service.settings.switch
+
+    def forget_acceptors() -> None:
+        pipeline.lookup.forget_acceptors()
+        operations.acceptors.forget()
+
     background.start_soon(
         supplies.keep_stans, carriers, partial(_take_block, pool), settings, now_us
     )
-    background.start_soon(supplies.refresh_acceptors, pipeline.lookup.forget_acceptors)
-    background.start_soon(supplies.sweep_expired, partial(_sweep, pool), settings)
+    background.start_soon(supplies.refresh_acceptors, forget_acceptors)
+    background.start_soon(supplies.sweep_expired, partial(_sweep, pool, operations), settings)
+    background.start_soon(clean_up, ledger_chores(pool, now_us), settings, now_us)
+    depths = Depths(pool, now_us)
+    depths.register(service.metrics, carriers)
+    background.start_soon(depths.keep_counting)
     ahead = service.settings.ledger.months_ahead
     background.start_soon(
         supplies.keep_partitions, partial(_ensure_months, pool, ahead), partial(stray_rows, pool)
@@ -239,8 +311,10 @@ async def _take_block(pool: Pool, network: str, acquirer_id: str, from_s: int) -
     )
 
 
-async def _sweep(pool: Pool, limit: int) -> int:
+async def _sweep(pool: Pool, operations: Operations, limit: int) -> int:
     swept = await sweep_once(pool, now_us=now_us(), limit=limit)
+    if swept.lapsed:
+        await operations.expire(swept.lapsed)
     return swept.finished + swept.put_off
 
 
@@ -268,16 +342,15 @@ def drain_limit_s(settings: Settings) -> float:
 
 async def _drain_when_asked(
     draining: trio.Event,
-    keeper: LeaseKeeper,
-    pipeline: Pipeline,
+    ends: Sequence[Callable[[], None]],
     working: trio.CancelScope,
     limit_s: float,
 ) -> None:
-    """Close the intake; what is inside then has until the limit, and recovery decides the rest."""
+    """Close the intakes; what is inside then has until the limit, and recovery decides the rest."""
     await draining.wait()
-    keeper.retire()
     working.deadline = trio.current_time() + limit_s
-    pipeline.close()
+    for end in ends:
+        end()
 
 
 async def _drain_links(carriers: Mapping[str, Carrier]) -> None:

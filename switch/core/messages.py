@@ -1,4 +1,4 @@
-"""The messages of a sale: building the 0200, and checking that an answer is an answer to it.
+"""The messages that bring a card: a sale, an authorization, an account verification.
 
 Fields follow the DE matrix of NET87B (iso8583.md 2.2). The CVC travels in DE 48 of the request and
 nowhere else. A request is kept for the echo check only, and without its card.
@@ -6,17 +6,16 @@ nowhere else. A request is kept for the echo check only, and without its card.
 
 from __future__ import annotations
 
-from operator import itemgetter
-
 from msgspec import Struct
 
 from ledger.merchants import Merchant
 from ledger.money import numeric_currency
+from switch.dialects import Policy
+from switch.iso8583.mti import AUTHORIZATION_REQUEST, FINANCIAL_REQUEST
 from switch.iso8583.private import encode as encode_private
 
 PROCESSING_CODE_SALE = "000000"
-POS_ENTRY_MODE_ECOMMERCE = "810"  # DE 22: electronic commerce, no PIN
-POS_CONDITION_ECOMMERCE = "59"  # DE 25
+PROCESSING_CODE_VERIFICATION = "380000"
 PRIVATE_TAG_CVC2 = "92"
 # What stands before the code in DE 48, by the number of its digits.
 _CVC2_HEADS = {
@@ -47,8 +46,34 @@ class Acceptor(Struct, frozen=True, gc=False):
         )
 
 
-def sale_request(
+class Shape(Struct, frozen=True, gc=False):
+    """What is the same in every request of one kind on one network."""
+
+    mti: str
+    processing_code: str  # DE 3
+    pos_entry_mode: str  # DE 22
+    pos_condition_code: str  # DE 25
+
+
+def charge_shape(policy: Policy, *, dual: bool) -> Shape:
+    """Of a charge: a 0100 on networks that capture by a message of its own, otherwise a 0200."""
+    mti = AUTHORIZATION_REQUEST if dual else FINANCIAL_REQUEST
+    return Shape(mti, PROCESSING_CODE_SALE, policy.pos_entry_mode, policy.pos_condition_code)
+
+
+def verification_shape(policy: Policy) -> Shape:
+    """Of an account verification: a 0100 on every network, for no amount."""
+    return Shape(
+        AUTHORIZATION_REQUEST,
+        PROCESSING_CODE_VERIFICATION,
+        policy.pos_entry_mode,
+        policy.pos_condition_code,
+    )
+
+
+def card_request(
     *,
+    shape: Shape,
     pan: str,
     expiry: str,
     cvc: str,
@@ -60,11 +85,11 @@ def sale_request(
     acquirer_id: str,
     acceptor: Acceptor,
 ) -> dict[int, str]:
-    """The fields of a 0200 sale; `expiry` is YYMM, `de7` MMDDhhmmss, `currency` alphabetic."""
+    """The fields of a 0100 or 0200; `expiry` YYMM, `de7` MMDDhhmmss, `currency` alphabetic."""
     fields = {
-        0: "0200",
+        0: shape.mti,
         2: pan,
-        3: PROCESSING_CODE_SALE,
+        3: shape.processing_code,
         4: f"{amount_minor:012d}",
         7: de7,
         11: stan,
@@ -73,8 +98,8 @@ def sale_request(
         14: expiry,
         18: acceptor.mcc,
         19: acceptor.country,
-        22: POS_ENTRY_MODE_ECOMMERCE,
-        25: POS_CONDITION_ECOMMERCE,
+        22: shape.pos_entry_mode,
+        25: shape.pos_condition_code,
         32: acquirer_id,
         37: rrn,
         41: acceptor.terminal_id,
@@ -91,36 +116,3 @@ def drop_card(fields: dict[int, str]) -> None:
     """Take PAN, expiry and CVC out of a request that has been encoded; the echoes stay."""
     for de in CARD_ELEMENTS:
         fields.pop(de, None)
-
-
-ECHOED = (3, 4, 7, 11, 32, 37, 41, 42, 49)
-"""Elements a response must echo exactly (iso8583.md 3.10); DE 4 may differ on a partial approval,
-DE 2 may be absent."""
-
-AMOUNT = 4
-_echoed = itemgetter(*ECHOED)  # all at once: nearly every answer is an exact echo
-
-
-def echo_mismatch(
-    request: dict[int, str], response: dict[int, str], *, pan: str = "", partial: bool = False
-) -> int | None:
-    """The first DE in which `response` is not an echo of `request`, or None.
-
-    Args:
-        request: what was sent, with or without the card.
-        response: what came back.
-        pan: the card's number while it is in memory; a late answer is checked without it, and RRN,
-            STAN and DE 7 remain.
-        partial: whether DE 4 may differ.
-    """
-    try:
-        same = _echoed(request) == _echoed(response)
-    except KeyError:
-        same = False
-    if not same:
-        for de in ECHOED:
-            if request.get(de) != response.get(de) and not (partial and de == AMOUNT):
-                return de
-    if pan and response.get(2, pan) != pan:
-        return 2
-    return None

@@ -20,8 +20,11 @@ Settlements = Mapping[str, tuple[str, str]]  # result → statuses of the transa
 
 CAPTURED: Final[Settlements] = CHARGE_SETTLEMENTS
 HELD: Final[Settlements] = MappingProxyType(
-    CHARGE_SETTLEMENTS
-    | {"approved": ("succeeded", "authorized"), "partial": ("succeeded", "authorized")}
+    {
+        **CHARGE_SETTLEMENTS,
+        "approved": ("succeeded", "authorized"),
+        "partial": ("succeeded", "authorized"),
+    }
 )
 # A verification moves no money: its doubt is a failure, and its intent stays created.
 VERIFIED: Final[Settlements] = MappingProxyType(

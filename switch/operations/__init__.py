@@ -25,5 +25,6 @@ attempt belongs to, whoever still waits for it.
 - `doubts`     inquiries, and reversals when nobody has answered them
 - `forwarder`  store-and-forward
 - `watch`      the queues of one switch, for as long as this process is responsible for them
+- `surroundings`  what they are given, and how each network is treated
 - `assembly`   all of them, and the order in which they drain
 """

@@ -2,91 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
-import attrs
 import trio
 
 from chassis.log import get_logger
-from chassis.mux import MuxClient
 from chassis.settings import Settings
 from chassis.stage import Inbox, run_stage
-from hsm_sim.wire import HSMReply, HSMRequest
-from ledger.deciding.records import SafRow, VerificationRow
 from ledger.leases import LeaseLostError
-from switch.carriers import Carrier
-from switch.core.admission import Admission
-from switch.core.doubt import DoubtPolicy
-from switch.core.forwarding import RepeatSchedule
-from switch.core.numbers import RRNSource
-from switch.core.operations.records import EXPIRY_REQUEST_ID, NetworkRules, Order
-from switch.core.response_codes import ResponseCodes
+from ledger.records import Lost
+from switch.core.findings import Finding
+from switch.core.operations.records import (
+    EXPIRY_REQUEST_ID,
+    Context,
+    Order,
+    Spare,
+)
+from switch.core.operations.retrying import Again
+from switch.core.operations.steps import TryAgain
 from switch.link.events import LinkEvent
-from switch.operations.acceptors import Acceptors, LoadAcceptors
-from switch.operations.cards import Cards, SealedCards
-from switch.operations.desk import Committer, Desk
+from switch.operations.acceptors import Acceptors
+from switch.operations.cards import Cards
+from switch.operations.desk import Desk
 from switch.operations.doubts import Doubts
 from switch.operations.drawing import Drawing
-from switch.operations.equipping import Equipping, ReadViews
+from switch.operations.equipping import Equipping
 from switch.operations.errands import Errand, OperationCounts
 from switch.operations.exchanges import Exchanges
-from switch.operations.forwarder import Forwarder, ForwardingTerms
+from switch.operations.forwarder import Forwarder
 from switch.operations.orders import Orders
-from switch.operations.telling import Telling
+from switch.operations.surroundings import Surroundings, rules_of, terms_of
+from switch.operations.telling import About, Concluded, Telling
 from switch.operations.watch import Watch
 from switch.pipeline.anomalies import Anomalies
-from switch.pipeline.lookup import FindReplays
+from switch.pipeline.payment import APIPeer
 from switch.responsibility import Responsibility
+from switch.wire import Operate
 
 log = get_logger(__name__)
-
-
-class DueSaf(Protocol):
-    """`ledger.saf.due_saf` on a pool."""
-
-    def __call__(
-        self, owner: str, *, now_us: int, limit: int, networks: Sequence[str]
-    ) -> Awaitable[list[SafRow]]:
-        """What is due."""
-
-
-class DueVerifications(Protocol):
-    """`ledger.verifications.due_verifications` on a pool."""
-
-    def __call__(
-        self, owner: str, *, now_us: int, limit: int, networks: Sequence[str]
-    ) -> Awaitable[list[VerificationRow]]:
-        """What is due."""
-
-
-CountSafSends = Callable[
-    [str, int, Sequence[tuple[bytes, int]]], Awaitable[dict[bytes, int]]
-]  # owner, epoch, sends
-
-
-@attrs.frozen(kw_only=True)
-class Surroundings:
-    """What operations are given: everything that does I/O, reads a clock or draws a number."""
-
-    own: Responsibility
-    committer_of: Callable[[Responsibility], Committer]
-    let_go: Callable[[Responsibility], None]  # when a commit finds that it is lost
-    workers: Sequence[MuxClient[HSMRequest, HSMReply]]
-    carriers: Mapping[str, Carrier]
-    admission: Admission
-    codes: ResponseCodes
-    rrns: RRNSource
-    find_replays: FindReplays
-    sealed_cards: SealedCards
-    read_views: ReadViews
-    load_acceptors: LoadAcceptors
-    due_saf: DueSaf
-    count_saf_sends: CountSafSends
-    due_verifications: DueVerifications
-    now_us: Callable[[], int]
-    uniform: Callable[[float, float], float]
 
 
 class Operations:
@@ -102,7 +56,7 @@ class Operations:
         self._settings = settings
         self._around = around
         self._anomalies = Anomalies()
-        self.acceptors = Acceptors(around.load_acceptors)
+        self.acceptors = Acceptors(around.ledger.load_acceptors)
         self.drawing = Drawing(around.carriers, around.rrns, around.now_us)
         self.telling = Telling(
             drawing=self.drawing,
@@ -122,7 +76,7 @@ class Operations:
         )
         self._cards = Cards(
             workers=around.workers,
-            sealed_cards=around.sealed_cards,
+            sealed_cards=around.ledger.sealed_cards,
             batch_max=settings.hsm.release_cards_max,
             deadline_s=settings.hsm.open_deadline_s,
             counts=self.counts,
@@ -131,7 +85,7 @@ class Operations:
         self._equipping = Equipping(
             carriers=around.carriers,
             cards=self._cards,
-            read_views=around.read_views,
+            read_views=around.ledger.read_views,
             load_acceptors=self.acceptors.find,
             in_flight=self.exchanges.in_flight,
             anomalies=self._anomalies,
@@ -153,8 +107,8 @@ class Operations:
             drawing=self.drawing,
             cards=self._cards,
             admission=around.admission,
-            find_replays=around.find_replays,
-            read_views=around.read_views,
+            find_replays=around.ledger.find_replays,
+            read_views=around.ledger.read_views,
             load_acceptors=self.acceptors.find,
             inbox=self.inbox,
             counts=self.counts,
@@ -176,8 +130,8 @@ class Operations:
         )
         forwarder = Forwarder(
             desk=desk,
-            due=partial(around.due_saf, owner),
-            count_sends=partial(around.count_saf_sends, owner, epoch),
+            due=partial(around.ledger.due_saf, owner),
+            count_sends=partial(around.ledger.count_saf_sends, owner, epoch),
             equipping=self._equipping,
             exchanges=self.exchanges,
             telling=self.telling,
@@ -190,7 +144,7 @@ class Operations:
         )
         doubts = Doubts(
             desk=desk,
-            due=partial(around.due_verifications, owner),
+            due=partial(around.ledger.due_verifications, owner),
             equipping=self._equipping,
             exchanges=self.exchanges,
             rules=self.rules,
@@ -221,9 +175,46 @@ class Operations:
         """Of every responsibility."""
         return [watch.desk for watch in self._watches.values()]
 
+    def order(self, peer: APIPeer, request_id: int, operate: Operate) -> None:
+        """Take a request that follows a charge, or answer it at once."""
+        self.orders.accept(peer, request_id, operate)
+
     def on_event(self, event: LinkEvent) -> None:
         """Take an event of the links whose token is an exchange."""
         self.exchanges.on_event(event)
+
+    def spare(self, network: str) -> Spare:
+        """An attempt id of this switch's, and numbers; raises NumbersExhaustedError."""
+        return self.drawing.spare(network, self.desk.take_ids(1)[0])
+
+    def tell(
+        self,
+        intent_id: bytes,
+        attempt_id: bytes,
+        network: str,
+        finding: Finding,
+        actor: str,
+        concluded: Concluded,
+        *,
+        second: bool = False,
+    ) -> None:
+        """Have decided, in this switch's name, what a finding about an attempt does."""
+        about = About(intent_id, attempt_id, network, self.desk)
+        self.telling.tell(about, finding, actor, concluded, second=second)
+
+    def try_again(
+        self,
+        intent_id: bytes,
+        attempt_id: bytes,
+        mti: str,
+        finding: Finding,
+        spare: Spare,
+        decided: Callable[[Again | Lost], None],
+    ) -> None:
+        """Have an attempt that moved nothing replaced by another one."""
+        context = Context(self._around.now_us(), "switch", self.rules[spare.network], spare)
+        step = TryAgain(intent_id, attempt_id, context, mti=mti, finding=finding)
+        self.desk.submit(step, decided)
 
     def lowest_attempt(self) -> bytes | None:
         """The lowest attempt id of this switch's that may be about to be written, if any."""
@@ -240,7 +231,7 @@ class Operations:
         Raises:
             LedgerError: the ledger could not be asked; the sweeper names them again.
         """
-        for view in (await self._around.read_views(intent_ids)).values():
+        for view in (await self._around.ledger.read_views(intent_ids)).values():
             if len(self.inbox) >= self._settings.switch.credits_max:
                 return  # live orders go first; the sweeper names the rest again
             [transaction_id] = self.desk.take_ids(1)
@@ -320,32 +311,3 @@ class Operations:
             await desk.wait_quiet()
         if any(desk.undecided for desk in self.desks):
             await self._wait_quiet()
-
-
-def rules_of(carrier: Carrier) -> NetworkRules:
-    """What deciders need to know about a network."""
-    settings, policy = carrier.settings, carrier.dialect.policy
-    return NetworkRules(
-        reversal_mti=policy.reversal_mti,
-        doubt=DoubtPolicy(
-            settings.unknown_policy or policy.unknown_outcome,
-            inquiry_times_s=settings.inquiry_times_s,
-            window_s=settings.inquiry_window_s,
-        ),
-        authorization_us=int(settings.authorization_s * 1_000_000),
-    )
-
-
-def terms_of(carrier: Carrier) -> ForwardingTerms:
-    """How store-and-forward treats a network."""
-    settings = carrier.settings
-    return ForwardingTerms(
-        schedule=RepeatSchedule(
-            answered_within_s=settings.response_deadline_s,
-            min_s=settings.saf_repeat_min_s,
-            max_s=settings.saf_repeat_max_s,
-            alarm_after=settings.saf_alarm_sends,
-            slow_s=settings.saf_slow_s,
-        ),
-        drain_per_s=settings.saf_drain_per_s,
-    )

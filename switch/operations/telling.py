@@ -65,7 +65,7 @@ class Telling:
         self._queued = queued
         self._counts = counts
         self._now_us = now_us
-        self._postponed: deque[tuple[About, Finding, str, Concluded]] = deque()
+        self._postponed: deque[tuple[About, Finding, str, Concluded, bool]] = deque()
 
     @property
     def postponed(self) -> int:
@@ -73,9 +73,17 @@ class Telling:
         return len(self._postponed)
 
     def tell(
-        self, about: About, finding: Finding, actor: str, concluded: Concluded = nobody
+        self,
+        about: About,
+        finding: Finding,
+        actor: str,
+        concluded: Concluded = nobody,
+        *,
+        second: bool = False,
     ) -> None:
         """Tell a finding; `concluded` hears what was decided once that is durable.
+
+        `second`: an answer came before it, and must have been recorded.
 
         While there is no STAN for what the decision may call for, the finding waits for one.
 
@@ -87,16 +95,17 @@ class Telling:
         except NumbersExhaustedError:
             if len(self._postponed) >= POSTPONED_MAX:
                 raise
-            self._postponed.append((about, finding, actor, concluded))
+            self._postponed.append((about, finding, actor, concluded, second))
             return
         context = Context(self._now_us(), actor, self._rules[about.network], spare)
-        step = Settle(about.intent_id, about.attempt_id, context, finding=finding)
+        step = Settle(about.intent_id, about.attempt_id, context, finding=finding, second=second)
         about.desk.submit(step, lambda answer: self._told(answer, concluded))
 
     def tell_postponed(self) -> None:
         """Try what waits for numbers again; called on a timer."""
         for _ in range(len(self._postponed)):
-            self.tell(*self._postponed.popleft())
+            about, finding, actor, concluded, second = self._postponed.popleft()
+            self.tell(about, finding, actor, concluded, second=second)
 
     def _told(self, answer: Conclusion | Lost, concluded: Concluded) -> None:
         if isinstance(answer, Conclusion):

@@ -13,15 +13,21 @@ from chassis.settings import Settings, Switch
 from chassis.stage import Inbox, run_stage
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.charges import ChargeCommitter
+from ledger.completions import Acknowledgment, CompletionCommitter
 from ledger.outcomes import OutcomeCommitter
 from switch.carriers import Carrier
 from switch.core.admission import Admission
+from switch.core.decline_memory import DeclineMemory
+from switch.core.findings import Finding
 from switch.core.numbers import RRNSource
 from switch.core.response_codes import ResponseCodes
 from switch.core.routing import RoutingTable
 from switch.core.sandbox_cards import refused_pans
-from switch.link.events import Fields, LinkEvent
+from switch.link.events import LinkEvent
+from switch.pipeline.aftermath import Aftermath
 from switch.pipeline.anomalies import Anomalies
+from switch.pipeline.completing import ACKNOWLEDGMENTS_MAX, Completing
+from switch.pipeline.hearing import Hearing
 from switch.pipeline.held import Held
 from switch.pipeline.intake import Intake
 from switch.pipeline.lookup import FindReplays, LoadAcceptors, Lookup
@@ -36,9 +42,14 @@ from switch.pipeline.orphans import (
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.recording import Recording
 from switch.pipeline.replying import Replies
+from switch.pipeline.retrying import Retrying
 from switch.pipeline.settling import Settlement, Settling
 
 SLOW_BATCH_MAX = 16  # rows that wait for locks together: few, so that one lock delays few
+Waiting = (
+    Inbox[Payment] | Inbox[Settlement] | Inbox[Orphan] | Inbox[Acknowledgment] | Held[Settlement]
+)
+
 CARD_TICK_S = 0.5  # how finely a card's time is kept; only a database that is away makes it matter
 
 
@@ -53,7 +64,10 @@ class Outside:
     charges: ChargeCommitter
     outcomes: OutcomeCommitter
     held_outcomes: OutcomeCommitter  # of those whose intents somebody sits on
-    adoptions: OutcomeCommitter  # of the orphans' stage: a session is for one task
+    completions: CompletionCommitter
+    aftermath: Aftermath
+    admission: Admission
+    declines: DeclineMemory
     find_attempts: FindAttempts
     open_exceptions: OpenExceptions
     codes: ResponseCodes
@@ -72,6 +86,7 @@ class Inboxes:
     slow: Inbox[Payment]
     settling: Inbox[Settlement]
     orphans: Inbox[Orphan]
+    acknowledgments: Inbox[Acknowledgment]
 
     @classmethod
     def sized(cls, limits: Switch) -> Inboxes:
@@ -85,6 +100,7 @@ class Inboxes:
             # Late answers come for payments that have given their credit back.
             settling=Inbox(inside + limits.answered_keys_max, name="settling"),
             orphans=Inbox(ORPHANS_MAX, name="orphans"),
+            acknowledgments=Inbox(ACKNOWLEDGMENTS_MAX, name="acknowledgments"),
         )
 
 
@@ -103,7 +119,7 @@ class Pipeline:
         self._inboxes = Inboxes.sized(limits)
         self._anomalies = Anomalies()
         self.counts = PipelineCounts()
-        self.admission = Admission(limits)
+        self.admission = outside.admission
         self.replies = Replies(self.admission, self.counts, limits)
         self._make_stages_to_the_card(settings, outside)
         self._make_stages_at_the_network(settings, outside)
@@ -114,6 +130,7 @@ class Pipeline:
             replies=self.replies,
             lookup=self._inboxes.lookup,
             counts=self.counts,
+            order=outside.aftermath.order,
         )
         self.lookup = Lookup(
             find_replays=outside.find_replays,
@@ -134,23 +151,32 @@ class Pipeline:
         )
 
     def _make_stages_at_the_network(self, settings: Settings, outside: Outside) -> None:
+        routing = RoutingTable(settings.networks, settings.switch.default_network)
+        self.completing = Completing(
+            carriers=outside.carriers,
+            codes=outside.codes,
+            committer=outside.completions,
+            acknowledgments=self._inboxes.acknowledgments,
+            aftermath=outside.aftermath,
+            counts=self.counts,
+            anomalies=self._anomalies,
+            now_us=outside.now_us,
+        )
         self.settling = Settling(
             committer=outside.outcomes,
             held_committer=outside.held_outcomes,
             find_replays=outside.find_replays,
-            codes=outside.codes,
+            rules=outside.aftermath.rules,
+            declines=outside.declines,
+            completing=self.completing,
             replies=self.replies,
             counts=self.counts,
             anomalies=self._anomalies,
-            inbox=self._inboxes.settling,
-            orphans=self._inboxes.orphans,
-            resend=self._resend,
-            doubt=self._doubt,
             now_us=outside.now_us,
         )
         self.recording = Recording(
             carriers=outside.carriers,
-            routing=RoutingTable(settings.networks, settings.switch.default_network),
+            routing=routing,
             admission=self.admission,
             committer=outside.charges,
             replies=self.replies,
@@ -159,23 +185,51 @@ class Pipeline:
             take_ids=outside.take_ids,
             now_us=outside.now_us,
             anomalies=self._anomalies,
+            declines=outside.declines,
             slow=self._inboxes.slow,
-            settle=self.settling.settle,
+            settle=self._settle,
+        )
+        self.hearing = Hearing(
+            carriers=outside.carriers,
+            codes=outside.codes,
+            replies=self.replies,
+            settling=self._inboxes.settling,
+            orphans=self._inboxes.orphans,
+            completing=self.completing,
+            retrying=self._make_retrying(routing, outside),
+            resend=self.recording.resend,
+            aftermath=outside.aftermath,
+            counts=self.counts,
+            anomalies=self._anomalies,
+            now_us=outside.now_us,
         )
         self._orphans = Orphans(
+            inbox=self._inboxes.orphans,
+            carriers=outside.carriers,
             find_attempts=outside.find_attempts,
             open_exceptions=outside.open_exceptions,
             codes=outside.codes,
-            committer=outside.adoptions,
+            aftermath=outside.aftermath,
             counts=self.counts,
             anomalies=self._anomalies,
             now_us=outside.now_us,
         )
 
+    def _make_retrying(self, routing: RoutingTable, outside: Outside) -> Retrying:
+        return Retrying(
+            carriers=outside.carriers,
+            routing=routing,
+            admission=self.admission,
+            aftermath=outside.aftermath,
+            send=self.recording.send,
+            settle=self._settle,
+            counts=self.counts,
+        )
+
     @property
     def inboxes(
         self,
-    ) -> tuple[Inbox[Payment] | Inbox[Settlement] | Inbox[Orphan] | Held[Settlement], ...]:
+    ) -> tuple[Waiting, ...]:
         """For the metrics: what waits where."""
         return (
             self._inboxes.lookup,
@@ -185,11 +239,12 @@ class Pipeline:
             self._inboxes.settling,
             self.settling.held,
             self._inboxes.orphans,
+            self._inboxes.acknowledgments,
         )
 
     def on_events(self, network: str) -> Callable[[list[LinkEvent]], None]:
         """The function a link group of `network` hands its events to."""
-        return lambda events: self.settling.on_events(network, events)
+        return lambda events: self.hearing.on_events(network, events)
 
     async def run(self, drain_links: Callable[[], Awaitable[None]]) -> None:
         """Run every stage until `close` was called and all that was inside has been answered.
@@ -200,6 +255,7 @@ class Pipeline:
         async with trio.open_nursery() as background:
             background.start_soon(self.opening.expire)
             background.start_soon(self._forget_cards)
+            background.start_soon(self._orphans.hear_again)
             async with trio.open_nursery() as stages:
                 stages.start_soon(self._run_lookup)
                 stages.start_soon(self._run_opening)
@@ -208,6 +264,7 @@ class Pipeline:
                 stages.start_soon(self._run_settling)
                 stages.start_soon(self.settling.settle_held)
                 stages.start_soon(self._run_orphans)
+                stages.start_soon(self._run_acknowledgments)
             background.cancel_scope.cancel()
 
     def close(self) -> None:
@@ -239,6 +296,7 @@ class Pipeline:
         await drain_links()
         self._inboxes.settling.close()
         self._inboxes.orphans.close()
+        self._inboxes.acknowledgments.close()
 
     async def _run_settling(self) -> None:
         await run_stage(
@@ -249,16 +307,19 @@ class Pipeline:
     async def _run_orphans(self) -> None:
         await run_stage(self._inboxes.orphans, self._orphans.handle, batch_max=ORPHANS_MAX)
 
+    async def _run_acknowledgments(self) -> None:
+        await run_stage(
+            self._inboxes.acknowledgments,
+            self.completing.handle,
+            batch_max=self._limits.settle_batch_max,
+        )
+
     async def _forget_cards(self) -> NoReturn:
         """Drop the cards of payments that are past the deadline their attempt would have had."""
         while True:
             await trio.sleep(CARD_TICK_S)
             self.replies.forget_cards(accepted_before=trio.current_time() - self._card_life_s)
 
-    def _resend(self, payment: Payment) -> bool:
-        """Put an unsent message on another link of its network: same attempt, still young."""
-        return self.recording.resend(payment)
-
-    def _doubt(self, network: str, answer: Fields, payment: Payment) -> None:
-        """Have the network's links listen for a better answer."""
-        self._carriers[network].group.doubt(answer, payment)
+    def _settle(self, payment: Payment, finding: Finding) -> None:
+        """Record a first result that no event tells of."""
+        self.hearing.settle(payment, finding)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from chassis.stage import Inbox
 from switch.core.admission import Admission
 from switch.pipeline.payment import APIPeer, Payment, PipelineCounts
 from switch.pipeline.replying import Replies
-from switch.wire import Charge, Refused
+from switch.wire import Charge, Operate, Refused, SwitchRequest
 
 JOINED_MAX = 256  # duplicates that may wait on one payment; more is a client out of control
 RETRY_AFTER_S = 1
@@ -17,7 +19,7 @@ RETRY_AFTER_S = 1
 class Intake:
     """Called by the mux with everything one receive brought; synchronous, never blocks."""
 
-    __slots__ = ("_admission", "_counts", "_lookup", "_replies")
+    __slots__ = ("_admission", "_counts", "_lookup", "_order", "_replies")
 
     def __init__(
         self,
@@ -26,20 +28,25 @@ class Intake:
         replies: Replies,
         lookup: Inbox[Payment],
         counts: PipelineCounts,
+        order: Callable[[APIPeer, int, Operate], None],
     ) -> None:
         self._admission = admission
         self._replies = replies
         self._lookup = lookup
         self._counts = counts
+        self._order = order
 
-    def accept(self, peer: APIPeer, batch: list[tuple[int, Charge]]) -> None:
-        """Admit a batch: answer what can be answered now, put the rest before the look-up."""
+    def accept(self, peer: APIPeer, batch: list[tuple[int, SwitchRequest]]) -> None:
+        """Admit a batch: answer what can be answered now, put the rest before the look-up.
+
+        Orders, which bring no card, go another way.
+        """
         now = trio.current_time()
         in_flight = self._replies.in_flight
         admitted: list[Payment] = []
         for request_id, charge in batch:
-            if charge.operation != "charge":
-                peer.reply(request_id, Refused("operation_unavailable"))
+            if isinstance(charge, Operate):
+                self._order(peer, request_id, charge)
                 continue
             first = in_flight.get(charge.key_digest)
             if first is not None:

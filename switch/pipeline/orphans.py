@@ -1,11 +1,15 @@
-"""Answers that match nothing in flight: adopted where the ledger explains them.
+"""Answers that match nothing in flight, and second answers: what the ledger makes of them.
 
 After a restart the switch finds attempts without outcome and makes them unknown; links forget an
 unanswered message after a while. Answers that come then match nothing in flight and are looked up
-in the ledger by network, RRN, STAN and DE 7 (money.md 6). One that belongs to an attempt of ours is
-adopted like any late one: phase 2, by compare-and-set. It must have the very key that links match
-by, so that an answer of another class or function, or to another acquirer id, explains nothing. An
-approval that nothing explains may be money moved without a record: it is logged as an alarm and
+in the ledger by network, RRN, STAN and DE 7 (money.md 6). What one says about an attempt of ours is
+decided like any late answer. It must have the very key that links match by, so that an answer of
+another class or function, or to another acquirer id, explains nothing.
+
+A second answer that says something else than the first comes here too, once the first has been
+recorded: the first stands, and the ledger knows what it was.
+
+An approval that nothing explains may be money moved without a record: it is logged as an alarm and
 opens an exception for a person to close. Each is opened once, and a network that sends them without
 end fills no table: past a number a minute they are counted and told of only.
 """
@@ -13,30 +17,47 @@ end fills no table: past a number a minute they are counted and told of only.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NoReturn
 
+import trio
 from msgspec import Struct
 
 from chassis.log import get_logger
+from chassis.stage import Inbox
 from ledger.deciding.records import NewException
 from ledger.money import numeric_currency
-from ledger.outcomes import OutcomeCommitter
-from ledger.records import OutcomeToRecord, Settled
+from ledger.records import Lost
 from ledger.recovery import AnswerNumbers, OpenAttempt
-from switch.core.batching import split_distinct
-from switch.core.decide import Decision, judge_answer, unknown
-from switch.core.messages import PROCESSING_CODE_SALE
+from switch.carriers import Carrier
+from switch.core.findings import (
+    Finding,
+    judge_advice,
+    judge_inquiry,
+    judge_request,
+    unknown,
+)
+from switch.core.messages import PROCESSING_CODE_SALE, PROCESSING_CODE_VERIFICATION
+from switch.core.messages_following import PROCESSING_CODE_REFUND
 from switch.core.numbers import is_rrn, rrn_time_us
+from switch.core.operations.records import Conclusion
+from switch.core.operations.settling import NO_RESULT_YET
 from switch.core.response_codes import ResponseCodes
 from switch.link.correlation import correlation_key
 from switch.link.events import CorrelationKey, Fields
+from switch.pipeline.aftermath import Aftermath
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.patience import patiently
 from switch.pipeline.payment import PipelineCounts
 
 log = get_logger(__name__)
 ORPHANS_MAX = 1_024  # a network that sends more at once is at fault; the rest are counted only
+EARLY_S = 0.2  # until a second answer whose first is not recorded yet is looked at again
+TRIES_MAX = 50  # of those looks: ten seconds, in which the ledger comes back or this process ends
+PROCESSING_CODES: Final = {  # DE 3, by the type of a transaction
+    "refund": PROCESSING_CODE_REFUND,
+    "verification": PROCESSING_CODE_VERIFICATION,
+}
 
 UNEXPLAINED_PER_MINUTE_MAX: Final = 600  # exceptions opened: more than any person looks into
 UNEXPLAINED_KEPT_MAX: Final = 4_096  # keys by which the same approval is known again
@@ -61,21 +82,20 @@ class Orphan(Struct, gc=False):
     network: str
     key: CorrelationKey
     fields: Fields
-
-
-class _Match(Struct, gc=False):
-    attempt: OpenAttempt
-    decision: Decision
+    second: bool = False  # to something that was answered before
+    tries: int = 0
 
 
 class Orphans:
     """The stage behind unmatched answers.
 
     Args:
+        inbox: its own, for what has to wait.
+        carriers: by network name.
         find_attempts: the ledger's look-up.
         open_exceptions: the ledger's list of what a person has to look into.
         codes: the DE 39 table.
-        committer: of this stage alone.
+        aftermath: decides what answers do.
         counts: the pipeline's.
         anomalies: the pipeline's.
         now_us: microseconds since 1970.
@@ -84,53 +104,80 @@ class Orphans:
     def __init__(
         self,
         *,
+        inbox: Inbox[Orphan],
+        carriers: Mapping[str, Carrier],
         find_attempts: FindAttempts,
         open_exceptions: OpenExceptions,
         codes: ResponseCodes,
-        committer: OutcomeCommitter,
+        aftermath: Aftermath,
         counts: PipelineCounts,
         anomalies: Anomalies,
         now_us: Callable[[], int],
     ) -> None:
+        self._inbox = inbox
+        self._carriers = carriers
         self._find_attempts = find_attempts
         self._open_exceptions = open_exceptions
         self._codes = codes
-        self._committer = committer
+        self._aftermath = aftermath
         self._counts = counts
         self._anomalies = anomalies
         self._now_us = now_us
+        self._early: list[Orphan] = []
         self._unexplained: OrderedDict[tuple[str, CorrelationKey], None] = OrderedDict()
         self._minute = 0
         self._opened_in_minute = 0
 
     async def handle(self, batch: list[Orphan]) -> None:
-        """Adopt what the ledger explains, raise the alarm for approvals it does not."""
-        matches: list[_Match] = []
+        """Have decided what the ledger explains, raise the alarm for approvals it does not."""
         exceptions: list[NewException] = []
         for orphan, attempt in zip(batch, await self._look_up(batch), strict=True):
             if attempt is None or answer_key(attempt) != orphan.key:
                 exceptions += self._unexplained_approval(orphan)
-                continue
-            decision = self._judge(attempt, orphan.fields)
-            if decision.result != "unknown":
-                matches.append(_Match(attempt, decision))
             else:
-                self._counts.late_undecided_total += 1
-                self._anomalies.tell(
-                    log.warning,
-                    "answer_in_doubt",
-                    network=orphan.network,
-                    reason=decision.reason,
-                    code=decision.response_code,
-                )
+                self._tell(orphan, attempt)
         if exceptions:  # twice rather than never, should the commit's answer be lost
             await patiently(lambda: self._open_exceptions(exceptions))
-        while matches:
-            ready, matches = split_distinct(matches, _intent)
-            now_us = self._now_us()
-            results = await self._committer.settle([_row(match, now_us) for match in ready])
-            for match, result in zip(ready, results, strict=True):
-                self._finish(match, result)
+
+    async def hear_again(self) -> NoReturn:
+        """Take second answers up again whose first ones were not recorded yet."""
+        while True:
+            await trio.sleep(EARLY_S)
+            early, self._early = self._early, []
+            for orphan in early:
+                if len(self._inbox) < ORPHANS_MAX:
+                    self._inbox.put(orphan)
+                else:
+                    self._counts.orphans_dropped_total += 1
+
+    def _tell(self, orphan: Orphan, attempt: OpenAttempt) -> None:
+        finding = self._judge(attempt, orphan.fields)
+        if finding.result == "unknown":
+            self._counts.late_undecided_total += 1
+            self._anomalies.tell(
+                log.warning,
+                "answer_in_doubt",
+                network=orphan.network,
+                reason=finding.reason,
+                code=finding.response_code,
+            )
+            return
+        self._aftermath.tell(
+            attempt.intent_id,
+            attempt.attempt_id,
+            attempt.network,
+            finding,
+            f"network:{attempt.network}",
+            lambda answer: self._told(orphan, answer),
+            second=orphan.second,
+        )
+
+    def _told(self, orphan: Orphan, answer: Conclusion | Lost) -> None:
+        if isinstance(answer, Conclusion):
+            self._counts.late_adopted_total += answer.moved
+        elif answer.code == NO_RESULT_YET and orphan.tries < TRIES_MAX:
+            orphan.tries += 1
+            self._early.append(orphan)
 
     async def _look_up(self, batch: list[Orphan]) -> list[OpenAttempt | None]:
         """The attempts that a batch names; what has no RRN of ours names none."""
@@ -176,27 +223,25 @@ class Orphans:
             self._unexplained.popitem(last=False)
         return True
 
-    def _judge(self, attempt: OpenAttempt, fields: Fields) -> Decision:
+    def _judge(self, attempt: OpenAttempt, fields: Fields) -> Finding:
+        if attempt.kind == "inquiry":
+            judge = judge_inquiry
+        elif attempt.mti[1] in "12" and attempt.mti[2] == "0":
+            judge = judge_request
+        else:
+            judge = judge_advice
         try:
-            return judge_answer(sent_fields(attempt, fields), fields, self._codes)
+            return judge(
+                sent_fields(attempt, fields),
+                fields,
+                codes=self._codes,
+                echoes=self._carriers[attempt.network].echoes,
+                now_us=self._now_us(),
+            )
         except Exception as error:  # noqa: BLE001  one answer's fault is its own (design 3)
             self._counts.errors_total += 1
             self._anomalies.tell(log.error, "answer_not_judged", error=type(error).__name__)
             return unknown("internal_error")
-
-    def _finish(self, match: _Match, result: Settled) -> None:
-        if result.advanced:
-            self._counts.late_adopted_total += 1
-            return
-        self._counts.not_advanced_total += 1
-        self._anomalies.tell(
-            log.warning,
-            "outcome_not_advanced",
-            transaction=match.attempt.transaction_id.hex(),
-            phase=2,
-            result=match.decision.result,
-            intent_status=result.intent_status,
-        )
 
 
 def answer_key(attempt: OpenAttempt) -> CorrelationKey:
@@ -227,11 +272,11 @@ def _numbers(orphan: Orphan) -> AnswerNumbers:
 def sent_fields(attempt: OpenAttempt, answer: Fields) -> Fields:
     """What the attempt sent, as far as the ledger knows it, for the echo check.
 
-    The merchant's elements (DE 41, 42) are taken from the answer, where they must be: the attempt
-    does not hold them.
+    The merchant's elements (DE 41, 42), and of an inquiry its original's identity (DE 90), are
+    taken from the answer, where they must be: the attempt does not hold them.
     """
     fields = {
-        3: PROCESSING_CODE_SALE,
+        3: PROCESSING_CODES.get(attempt.type, PROCESSING_CODE_SALE),
         4: f"{attempt.amount_minor:012d}",
         7: attempt.de7,
         11: attempt.stan,
@@ -239,29 +284,4 @@ def sent_fields(attempt: OpenAttempt, answer: Fields) -> Fields:
         37: attempt.rrn,
         49: numeric_currency(attempt.currency),
     }
-    return fields | {de: answer.get(de, "") for de in (41, 42)}
-
-
-def _row(match: _Match, now_us: int) -> OutcomeToRecord:
-    attempt, decision = match.attempt, match.decision
-    return OutcomeToRecord(
-        attempt_id=attempt.attempt_id,
-        transaction_id=attempt.transaction_id,
-        intent_id=attempt.intent_id,
-        phase=2,
-        result=decision.result,
-        from_status="pending_verification",
-        to_status=decision.transaction_to,
-        intent_to=decision.intent_to,
-        response_code=decision.response_code,
-        approval_code=decision.approval_code,
-        decline_code=decision.decline_code,
-        advice=decision.advice,
-        actor=f"network:{attempt.network}",
-        request_id=attempt.request_id,
-        at_us=now_us,
-    )
-
-
-def _intent(match: _Match) -> bytes:
-    return match.attempt.intent_id
+    return fields | {de: answer.get(de, "") for de in (41, 42, 90)}

@@ -10,8 +10,9 @@ from msgspec import Struct
 from chassis.mux import MuxPeer
 from hsm_sim.wire import OpenedCard
 from ledger.records import ChargeToRecord
-from switch.core.decide import Decision
+from switch.core.findings import Finding
 from switch.core.messages import Acceptor
+from switch.core.settlements import CAPTURED, Settlements
 from switch.wire import Charge, SwitchReply
 
 APIPeer = MuxPeer[SwitchReply]
@@ -21,8 +22,8 @@ Waiter = tuple[APIPeer, int]  # where a reply goes: the connection and its reque
 class Payment(Struct, gc=False):
     """One charge in flight; fields fill in as it moves.
 
-    Card data is in `card` and nowhere else. It goes with the first result of the attempt, with the
-    answer, or when the message has become too old to be sent, whichever is first.
+    Card data is in `card` and nowhere else. It goes with the first result of the charge's last
+    attempt, with the answer, or when the message has become too old to be sent, whichever is first.
     """
 
     charge: Charge
@@ -38,8 +39,13 @@ class Payment(Struct, gc=False):
     amount_minor: int = 0
     currency: str = ""
     created_at_us: int = 0
-    decision: Decision | None = None
+    settlements: Settlements = CAPTURED  # where its results lead
+    allow_partial: bool = False
+    completed: bool = False  # captured by a message of its own, as soon as it is approved
+    finding: Finding | None = None
     resent: bool = False  # an unsent message goes to another link once
+    retried: bool = False  # another attempt was made in its place, once
+    waited: bool = False  # for an answer in progress, once
 
     @property
     def transaction_hex(self) -> str:
@@ -59,14 +65,17 @@ class PipelineCounts:
     refused_total: int = 0  # answered with nothing recorded
     joined_total: int = 0  # duplicates that joined a charge in flight
     replayed_total: int = 0  # answered from an earlier charge under the same key
-    approved_total: int = 0
+    approved_total: int = 0  # partial approvals that were taken included
     declined_total: int = 0
     not_sent_total: int = 0  # outcomes of which no byte left
     unknown_total: int = 0
+    taken_back_total: int = 0  # approved in part, which nobody wanted: reversed
     late_adopted_total: int = 0  # unknown outcomes resolved by a late answer
     late_undecided_total: int = 0  # late answers that decide nothing
     not_advanced_total: int = 0  # outcomes that found their intent moved on
     resent_total: int = 0  # unsent messages put on another link
+    retried_total: int = 0  # charges given another attempt
+    waited_total: int = 0  # answers in progress, whose time was started over
     alarming_codes_total: int = 0  # declines that blame us, or by a code that nobody knows
     contradictions_total: int = 0  # second answers that differ from the first
     unmatched_total: int = 0  # answers to nothing in flight
@@ -74,6 +83,8 @@ class PipelineCounts:
     orphans_dropped_total: int = 0  # unmatched answers beyond what may wait
     slow_lane_total: int = 0  # charges that waited for a locked intent
     held_total: int = 0  # outcomes that waited for a locked intent
+    completions_total: int = 0  # charges captured by a message of its own
+    completions_deferred_total: int = 0  # of those, that had no window slot: forwarded later
     commit1_batches_total: int = 0
     commit1_rows_total: int = 0
     commit2_batches_total: int = 0
@@ -82,9 +93,9 @@ class PipelineCounts:
     errors_total: int = 0  # faults of ours on one payment
 
     def count_outcome(self, result: str) -> None:
-        """Count one first result: approved, declined, not_sent or unknown."""
+        """Count one first result: approved, partial, declined, not_sent or unknown."""
         match result:
-            case "approved":
+            case "approved" | "partial":
                 self.approved_total += 1
             case "declined":
                 self.declined_total += 1

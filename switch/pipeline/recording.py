@@ -30,10 +30,12 @@ from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.batching import split_distinct
 from switch.core.brands import card_brand
-from switch.core.decide import Decision, not_sent, unknown
-from switch.core.messages import drop_card, sale_request
+from switch.core.decline_memory import DeclineMemory
+from switch.core.findings import Finding, not_sent, unknown
+from switch.core.messages import card_request, drop_card
 from switch.core.numbers import NumbersExhaustedError, RRNSource
 from switch.core.routing import RoutingTable
+from switch.core.settlements import HELD, VERIFIED
 from switch.iso8583.errors import CodecError
 from switch.link.correlation import correlation_key
 from switch.pipeline.anomalies import Anomalies
@@ -42,7 +44,8 @@ from switch.pipeline.replying import Replies, state_of_row
 
 log = get_logger(__name__)
 RETRY_AFTER_S = 1
-MTI_SALE = "0200"
+PASSING = frozenset({"overloaded", "network_unavailable"})  # refusals that a later try may not meet
+VERIFICATION = "verification"
 
 
 class Recording:
@@ -61,8 +64,9 @@ class Recording:
         take_ids: Callable[[int], list[bytes]],
         now_us: Callable[[], int],
         anomalies: Anomalies,
+        declines: DeclineMemory,
         slow: Inbox[Payment],
-        settle: Callable[[Payment, Decision], None],
+        settle: Callable[[Payment, Finding], None],
     ) -> None:
         self._carriers = carriers
         self._routing = routing
@@ -74,6 +78,7 @@ class Recording:
         self._take_ids = take_ids
         self._now_us = now_us
         self._anomalies = anomalies
+        self._declines = declines
         self._slow = slow
         self._settle = settle
 
@@ -98,7 +103,7 @@ class Recording:
         ready: list[Payment] = []
         for payment, transaction_id, attempt_id in zip(batch, ids[0::2], ids[1::2], strict=True):
             try:
-                refusal = self._reserve(payment, now)
+                refusal = self._reserve(payment, now, now_us)
                 if not refusal:
                     payment.record = self._row(payment, transaction_id, attempt_id, now_us)
                     ready.append(payment)
@@ -110,15 +115,21 @@ class Recording:
                 self._count_fault("charge_not_prepared", payment, error)
             if payment.slot is not None:
                 self._release(payment)
-            retry_after_s = RETRY_AFTER_S if refusal != "internal_error" else 0
+            retry_after_s = RETRY_AFTER_S if refusal in PASSING else 0
             self._replies.refuse(payment, refusal, retry_after_s)
         return ready
 
-    def _reserve(self, payment: Payment, now: float) -> str:
+    def _reserve(self, payment: Payment, now: float, now_us: int) -> str:
         """Take a window slot on the best network that has one: "" or the error code."""
         card = payment.card
         if card is None:
             return "overloaded"  # it has waited for so long that its card was dropped
+        if card.fingerprint in self._declines:
+            declined = self._declines.refusal(
+                payment.charge.merchant_id, card.fingerprint, card_brand(card.pan), card.pan, now_us
+            )
+            if declined:
+                return declined
         refusal = "network_unavailable"
         for name in self._routing.candidates(card.pan):
             carrier = self._carriers[name]
@@ -144,6 +155,7 @@ class Recording:
             raise RuntimeError("a payment reaches this stage with its card open")
         charge = payment.charge
         carrier = self._carriers[payment.network]
+        shape = carrier.charging if charge.operation == "charge" else carrier.verifying
         stan, de7 = carrier.stans.next(now_us // 1_000_000)
         return ChargeToRecord(  # in the order of its fields: by name it takes 0.6 µs more
             charge.intent_id,
@@ -162,12 +174,13 @@ class Recording:
             2000 + int(card.expiry[:2]),  # card_exp_year
             payment.network,
             carrier.settings.acquirer_id,
-            MTI_SALE,
+            shape.mti,
             stan,
             self._rrns.next(),
             de7,
             now_us + carrier.answered_within_us,  # deadline_at_us
             charge.live,
+            charge.operation,  # type
         )
 
     async def _commit(self, ready: list[Payment], lane: Lane) -> None:
@@ -199,9 +212,16 @@ class Recording:
         payment.amount_minor = won.amount_minor
         payment.currency = won.currency
         payment.created_at_us = won.created_at_us
-        self._send(payment)
+        if payment.charge.operation == VERIFICATION:
+            payment.settlements = VERIFIED
+        elif won.manual:
+            payment.settlements = HELD
+        else:
+            payment.completed = self._carriers[payment.network].dual
+        payment.allow_partial = won.allow_partial
+        self.send(payment)
 
-    def _send(self, payment: Payment) -> None:
+    def send(self, payment: Payment) -> None:
         """Hand a recorded payment to its network's links; its outcome comes as an event."""
         carrier = self._carriers[payment.network]
         if payment.card is None:  # it has waited for so long that its card was dropped
@@ -240,14 +260,16 @@ class Recording:
         payment.slot = slot
         payment.resent = True
         self._counts.resent_total += 1
-        self._send(payment)
+        self.send(payment)
         return True
 
     def _message(self, payment: Payment) -> dict[int, str]:
         card, record, acceptor = payment.card, payment.record, payment.acceptor
         if card is None or record is None or acceptor is None:
             raise ValueError("a payment is sent with its card, its record and its acceptor")
-        return sale_request(
+        carrier = self._carriers[payment.network]
+        return card_request(
+            shape=carrier.verifying if record.type == VERIFICATION else carrier.charging,
             pan=card.pan,
             expiry=card.expiry,
             cvc=card.cvc,

@@ -7,12 +7,15 @@ requests are answered once, a batch holds no intent twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, Protocol
 
+import attrs
 import trio
 
 from chassis.mux import MuxClosedError
 from hsm_sim.wire import OpenCards, OpenedCard
+from ledger.completions import Acknowledgment
 from ledger.records import (
     ChargeToRecord,
     Lost,
@@ -24,10 +27,15 @@ from ledger.records import (
     Won,
 )
 from ledger.recovery import AnswerNumbers, OpenAttempt
+from switch.core.findings import Finding
 from switch.core.messages import Acceptor
-from switch.link.correlation import CorrelationKey, Slot, Window
+from switch.core.numbers import NumbersExhaustedError
+from switch.core.operations.records import Spare
+from switch.link.correlation import Slot, Window
+from switch.link.events import CorrelationKey
 from switch.pipeline.payment import Payment
 from switch.wire import Charge
+from tests.support.operations import RULES
 
 PAN = "4242424242424242"
 NOW_US = 1_800_000_000_000_000
@@ -77,8 +85,17 @@ class Group:
 
     def __init__(self, *, slots: int = 8) -> None:
         self.window = Window(0, slots)
-        self.sent: list[tuple[CorrelationKey, bytes, Payment]] = []
-        self.doubted: list[tuple[dict[int, str], Payment]] = []
+        self.sent: list[tuple[CorrelationKey, bytes, Any]] = []
+        self.repeats: list[bool] = []  # of what was sent, whether it was a repeat
+        self.doubted: list[tuple[dict[int, str], Any]] = []
+        self.kept_waiting: list[tuple[dict[int, str], Any]] = []
+        self.up_count = 1
+        self._slots: list[Slot] = []
+
+    @property
+    def capacity(self) -> int:
+        """Slots of all links."""
+        return self.window.size
 
     def reserve(self) -> Slot | None:
         """Take a slot, if there is one."""
@@ -96,22 +113,33 @@ class Group:
         slot: Slot,
         key: CorrelationKey,
         frame: bytes,
-        token: Payment,
+        token: Any,
         accepted_at: float,
+        *,
+        repeat: bool = False,
     ) -> None:
         """Keep the message; its slot is free once the test calls `settle`."""
         assert slot.window is self.window, "a message needs a slot of its own"
-        assert accepted_at == token.accepted_at
+        if isinstance(token, Payment):
+            assert accepted_at == token.accepted_at
         slot.key, slot.token = key, token
         self.sent.append((key, frame, token))
+        self.repeats.append(repeat)
+        self._slots.append(slot)
 
-    def doubt(self, answer: dict[int, str], token: Payment) -> None:
-        """Keep an answer that was given back."""
+    def settle(self, payment: Any) -> None:
+        """Free the slot of a message, as the group does before it tells of an outcome."""
+        slot = next(slot for slot in self._slots if slot.token is payment)
+        self._slots.remove(slot)
+        assert slot.free() is payment
+
+    def doubt(self, answer: dict[int, str], token: Any) -> None:
+        """Listen for a better answer."""
         self.doubted.append((answer, token))
 
-    def settle(self, payment: Payment) -> None:
-        """Free the slot of a message, as the group does before it tells of an outcome."""
-        assert payment.slot.free() is payment
+    def keep_waiting(self, answer: dict[int, str], token: Any) -> None:
+        """Start the time over."""
+        self.kept_waiting.append((answer, token))
 
 
 class Charges:
@@ -218,6 +246,107 @@ class Attempts:
             raise self.errors.pop(0)
         known = {(a.network, a.rrn, a.stan, a.de7): a for a in self.known}
         return [known.get((a.network, a.rrn, a.stan, a.de7)) for a in answers]
+
+
+@attrs.frozen
+class Told:
+    """A finding that was handed over, and who waits for what it comes to."""
+
+    intent_id: bytes
+    attempt_id: bytes
+    network: str
+    finding: Finding
+    actor: str
+    concluded: Callable[[Any], None]
+    second: bool
+
+
+@attrs.frozen
+class Tried:
+    """A second attempt that was asked for."""
+
+    attempt_id: bytes
+    mti: str
+    finding: Finding
+    spare: Spare
+    decided: Callable[[Any], None]
+
+
+class Handovers:
+    """The cold path as the test plays it: keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.rules = dict.fromkeys(("vsim", "msim", "backup"), RULES)
+        self.told: list[Told] = []
+        self.tried: list[Tried] = []
+        self.events: list[Any] = []
+        self.orders: list[tuple[Any, int, Any]] = []
+        self.out_of_numbers = False
+        self._numbers = count(500)
+
+    def order(self, peer: Any, request_id: int, operate: Any) -> None:
+        """Keep an order."""
+        self.orders.append((peer, request_id, operate))
+
+    def on_event(self, event: Any) -> None:
+        """Keep an event about another message."""
+        self.events.append(event)
+
+    def spare(self, network: str) -> Spare:
+        """Numbers of their own."""
+        if self.out_of_numbers:
+            raise NumbersExhaustedError("none at hand")
+        number = next(self._numbers)
+        return Spare(
+            attempt_id=b"S" * 8 + number.to_bytes(8),
+            network=network,
+            acquirer_id="500001",
+            stan=f"{number:06d}",
+            de7="0115080001",
+            rrn=f"0{number:011d}",
+            deadline_at_us=NOW_US + 4_000_000,
+        )
+
+    def tell(
+        self,
+        intent_id: bytes,
+        attempt_id: bytes,
+        network: str,
+        finding: Finding,
+        actor: str,
+        concluded: Callable[[Any], None],
+        *,
+        second: bool = False,
+    ) -> None:
+        """Keep a finding."""
+        self.told.append(Told(intent_id, attempt_id, network, finding, actor, concluded, second))
+
+    def try_again(
+        self,
+        intent_id: bytes,
+        attempt_id: bytes,
+        mti: str,
+        finding: Finding,
+        spare: Spare,
+        decided: Callable[[Any], None],
+    ) -> None:
+        """Keep a request for a second attempt."""
+        assert len(intent_id) == 16
+        self.tried.append(Tried(attempt_id, mti, finding, spare, decided))
+
+
+class Completions:
+    """Acknowledgments as the ledger takes them."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Acknowledgment]] = []
+
+    async def acknowledge(self, batch: Sequence[Acknowledgment]) -> list[bool]:
+        """Keep a batch."""
+        await trio.lowlevel.checkpoint()
+        assert len({row.attempt_id for row in batch}) == len(batch)
+        self.batches.append(list(batch))
+        return [True] * len(batch)
 
 
 class Admit(Protocol):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ledger.deciding.records import AttemptView, IntentView, Plan, TransactionView
+from ledger.records import Lost
 from switch.core.findings import Finding
 from switch.core.operations.advices import settle_advice
 from switch.core.operations.cancels import settle_cancel
@@ -29,11 +30,22 @@ from switch.core.operations.writing import concluded, remark
 
 Settle = Callable[[IntentView, TransactionView, AttemptView, Finding, Context], Plan]
 
+NO_RESULT_YET: Final = "no_result_yet"
 CONCLUSIVE: Final = frozenset({"approved", "partial", "declined"})
 
 
-def settle(view: IntentView, attempt_id: bytes, finding: Finding, context: Context) -> Plan:
+def settle(
+    view: IntentView,
+    attempt_id: bytes,
+    finding: Finding,
+    context: Context,
+    *,
+    second: bool = False,
+) -> Plan | Lost:
     """What a finding about an attempt does; the plan's value is a `Conclusion`.
+
+    A `second` one, which an answer came before, is not decided on while that has not been recorded:
+    it would be taken for the first.
 
     Raises:
         ViewError: the view has no such attempt, or one that nothing can be found out about.
@@ -45,6 +57,8 @@ def settle(view: IntentView, attempt_id: bytes, finding: Finding, context: Conte
     if find_attempt(view, context.spare.attempt_id) is not None:
         # An earlier run of this very decision was committed: its message stands.
         return concluded(view, transaction, Plan(), done_before=True)
+    if second and not attempt.result:
+        return Lost(NO_RESULT_YET)
     return _handler(attempt.kind, transaction.type)(view, transaction, attempt, finding, context)
 
 

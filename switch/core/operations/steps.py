@@ -58,10 +58,11 @@ class Settle(About, frozen=True, kw_only=True):
     """Act on a finding about an attempt; answers with a `Conclusion`."""
 
     finding: Finding
+    second: bool = False  # an answer came before; it must have been recorded
 
     def decide(self, view: IntentView | None) -> Plan | Lost:
         """Decide on the locked view."""
-        return settle(_there(view), self.attempt_id, self.finding, self.context)
+        return settle(_there(view), self.attempt_id, self.finding, self.context, second=self.second)
 
 
 class Inquire(About, frozen=True):

@@ -24,8 +24,9 @@ OUTCOMES = Query(
     """
     SELECT a.rrn, coalesce(o.result, ''), coalesce(o.owner, ''), coalesce(o.epoch, 0), a.epoch
     FROM attempts AS a
-    LEFT JOIN outcomes AS o ON o.intent_id = a.intent_id AND o.attempt_id = a.id
-    WHERE a.owner = $1::text
+    LEFT JOIN outcomes AS o
+        ON o.intent_id = a.intent_id AND o.attempt_id = a.id AND o.phase = 1
+    WHERE a.owner = $1::text AND a.kind = 'request'
     ORDER BY a.id
     """,
 )

@@ -13,10 +13,13 @@ from chassis.metrics import Metrics
 from chassis.mux import MuxCounters
 from chassis.settings import Ledger, Settings
 from ledger.charges import ChargeCommitter
+from ledger.completions import CompletionCommitter
 from ledger.connection import Connection
 from ledger.ids import UUID7Source
 from ledger.outcomes import OutcomeCommitter
 from switch.carriers import Carrier
+from switch.core.admission import Admission
+from switch.core.decline_memory import DeclineMemory
 from switch.core.numbers import RRNSource, StanAllocator, StanBlock
 from switch.core.response_codes import load_response_codes
 from switch.iso8583 import load_dialect
@@ -24,7 +27,7 @@ from switch.link.events import Late, LinkEvent, Unknown
 from switch.link.group import LinkGroup
 from switch.metrics import register
 from switch.pipeline.assembly import Outside, Pipeline
-from tests.support.pipeline import NOW_US, Attempts, Peer, Replays, charge
+from tests.support.pipeline import NOW_US, Attempts, Handovers, Peer, Replays, charge
 
 NOW_S = NOW_US // 1_000_000
 DIALECT = load_dialect("net87b")
@@ -73,7 +76,10 @@ def outside() -> Outside:
         charges=ChargeCommitter(no_session, "s", 1, limits=limits, charges_per_intent_max=10),
         outcomes=OutcomeCommitter(no_session, "s", 1, limits=limits),
         held_outcomes=OutcomeCommitter(no_session, "s", 1, limits=limits),
-        adoptions=OutcomeCommitter(no_session, "s", 1, limits=limits),
+        completions=CompletionCommitter(no_session, "s", 1, limits=limits),
+        aftermath=Handovers(),
+        admission=Admission(settings.switch),
+        declines=DeclineMemory(16),
         find_attempts=Attempts().find,
         open_exceptions=lambda _: Replays().find([]),  # type: ignore[arg-type,return-value]
         codes=load_response_codes(),
@@ -152,4 +158,4 @@ async def test_values_are_read_when_asked(shown: Shown, outside: Outside) -> Non
     outside.outcomes.poisoned = 1
     assert shown.value("commits_repeated_total", commit="charges_slow") == 4
     assert shown.value("rows_refused_total", commit="outcomes") == 1
-    assert shown.value("rows_refused_total", commit="adoptions") == 0
+    assert shown.value("rows_refused_total", commit="completions") == 0

@@ -10,6 +10,7 @@ from switch.core.admission import Admission
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
+from tests.support.hearing import Scene, make_scene
 from tests.support.pipeline import Admit, Peer, charge
 
 
@@ -41,6 +42,26 @@ def peer() -> Peer:
 def anomalies() -> Anomalies:
     """Log lines on a clock that stands."""
     return Anomalies(lambda: 0.0)
+
+
+@pytest.fixture
+def scene(
+    replies: Replies,
+    counts: PipelineCounts,
+    anomalies: Anomalies,
+    admission: Admission,
+    admit: Admit,
+    peer: Peer,
+) -> Scene:
+    """Hearing and commit 2 with all their neighbors."""
+    return make_scene(
+        replies=replies,
+        counts=counts,
+        anomalies=anomalies,
+        admission=admission,
+        admit=admit,
+        peer=peer,
+    )
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from ledger.ids import UUID7Source
 from ledger.leases import LeaseLostError
 from ledger.records import Replay
 from switch.carriers import Carrier
+from switch.core.admission import Admission
+from switch.core.decline_memory import DeclineMemory
 from switch.core.messages import Acceptor
 from switch.core.numbers import RRNSource, StanAllocator, StanBlock
 from switch.core.response_codes import load_response_codes
@@ -30,7 +32,9 @@ from tests.support.pipeline import (
     NOW_US,
     Attempts,
     Charges,
+    Completions,
     Group,
+    Handovers,
     Outcomes,
     Peer,
     Replays,
@@ -54,6 +58,7 @@ class Scene:
     outcomes: Outcomes
     replays: Replays
     attempts: Attempts
+    aftermath: Handovers
     peer: Peer
     drained: trio.Event
 
@@ -115,7 +120,7 @@ def make_scene() -> Scene:
     """One network, one worker, a ledger that says yes."""
     settings = Settings()
     worker, group, charges, outcomes = Worker(), Group(slots=64), Charges(), Outcomes()
-    replays, attempts = Replays(), Attempts()
+    replays, attempts, aftermath = Replays(), Attempts(), Handovers()
     stans = StanAllocator()
     stans.add(StanBlock(first=1, count=500, floor_s=NOW_S, ceiling_s=NOW_S + 60))
     carrier = Carrier(settings.networks["vsim"], load_dialect("net87b"), group, stans)  # type: ignore[arg-type]
@@ -129,7 +134,10 @@ def make_scene() -> Scene:
             charges=charges,  # type: ignore[arg-type]
             outcomes=outcomes,  # type: ignore[arg-type]
             held_outcomes=outcomes,  # type: ignore[arg-type]
-            adoptions=outcomes,  # type: ignore[arg-type]
+            completions=Completions(),  # type: ignore[arg-type]
+            aftermath=aftermath,
+            admission=Admission(settings.switch),
+            declines=DeclineMemory(64),
             find_attempts=attempts.find,
             open_exceptions=ignore_exceptions,
             codes=load_response_codes(),
@@ -139,7 +147,16 @@ def make_scene() -> Scene:
         ),
     )
     return Scene(
-        pipeline, worker, group, charges, outcomes, replays, attempts, Peer(), trio.Event()
+        pipeline,
+        worker,
+        group,
+        charges,
+        outcomes,
+        replays,
+        attempts,
+        aftermath,
+        Peer(),
+        trio.Event(),
     )
 
 
@@ -228,10 +245,8 @@ async def test_an_answer_during_the_drain_of_links_is_still_recorded(
         fields = approval(payment)
         events([Late(payment, "", fields, 0), Unmatched("", fields, 0)])
         scene.in_flight()
-    assert [(row.phase, row.result) for row in scene.outcomes.rows] == [
-        (1, "unknown"),
-        (2, "approved"),
-    ]
+    assert [row.result for row in scene.outcomes.rows] == ["unknown"]
+    assert [told.finding.result for told in scene.aftermath.told] == ["approved"]
     assert len(scene.attempts.asked) == 1
 
 

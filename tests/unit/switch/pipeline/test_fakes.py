@@ -6,10 +6,12 @@ import pytest
 
 from chassis.mux import MuxClient, MuxPeer
 from ledger.charges import ChargeCommitter
+from ledger.completions import CompletionCommitter
 from ledger.outcomes import OutcomeCommitter
 from ledger.recovery import find_attempts, open_attempts
 from ledger.replays import find_replays
 from switch.link.group import LinkGroup
+from switch.operations.assembly import Operations
 from tests.support import pipeline as fakes
 from tests.support.protocols import assert_same_methods, same_parameters
 
@@ -19,9 +21,11 @@ from tests.support.protocols import assert_same_methods, same_parameters
     [
         (fakes.Peer, MuxPeer, ("reply",)),
         (fakes.Worker, MuxClient, ("submit", "forget")),
-        (fakes.Group, LinkGroup, ("reserve", "release", "send")),
+        (fakes.Group, LinkGroup, ("reserve", "release", "send", "doubt", "keep_waiting")),
         (fakes.Charges, ChargeCommitter, ("record",)),
         (fakes.Outcomes, OutcomeCommitter, ("settle", "settle_free")),
+        (fakes.Completions, CompletionCommitter, ("acknowledge",)),
+        (fakes.Handovers, Operations, ("order", "on_event", "spare", "tell", "try_again")),
     ],
 )
 def test_methods_agree(fake: type, real: type, methods: tuple[str, ...]) -> None:

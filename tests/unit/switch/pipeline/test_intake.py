@@ -9,8 +9,8 @@ from switch.core.admission import Admission
 from switch.pipeline.intake import JOINED_MAX, Intake
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies
-from switch.wire import Done, Refused, TransactionState
-from tests.support.pipeline import Peer, charge
+from switch.wire import Done, Operate, Refused, TransactionState
+from tests.support.pipeline import Handovers, Peer, charge
 
 
 def succeeded(number: int) -> TransactionState:
@@ -42,11 +42,27 @@ def lookups() -> Inbox[Payment]:
 
 
 @pytest.fixture
+def handovers() -> Handovers:
+    """Where orders go."""
+    return Handovers()
+
+
+@pytest.fixture
 def intake(
-    admission: Admission, replies: Replies, lookups: Inbox[Payment], counts: PipelineCounts
+    admission: Admission,
+    replies: Replies,
+    lookups: Inbox[Payment],
+    counts: PipelineCounts,
+    handovers: Handovers,
 ) -> Intake:
     """Intake over eight credits."""
-    return Intake(admission=admission, replies=replies, lookup=lookups, counts=counts)
+    return Intake(
+        admission=admission,
+        replies=replies,
+        lookup=lookups,
+        counts=counts,
+        order=handovers.order,
+    )
 
 
 async def test_over_the_credits_is_refused_before_any_work(
@@ -136,3 +152,24 @@ async def test_duplicates_that_join_are_bounded(
         JOINED_MAX + 2: Refused("overloaded", 1),
     }
     assert counts.joined_total == JOINED_MAX
+
+
+async def test_orders_go_another_way(
+    intake: Intake, lookups: Inbox[Payment], peer: Peer, handovers: Handovers, admission: Admission
+) -> None:
+    """They bring no card; the charges of the same batch stay here."""
+    of = charge(1)
+    order = Operate(
+        intent_id=of.intent_id,
+        merchant_id=of.merchant_id,
+        live=False,
+        type="cancel",
+        amount_minor=0,
+        final_capture=True,
+        key_digest=b"k" * 16,
+        request_hash=bytes(16),
+        request_id=bytes(16),
+    )
+    intake.accept(peer, [(1, charge(1)), (2, order)])  # type: ignore[arg-type]
+    assert handovers.orders == [(peer, 2, order)]
+    assert (len(lookups), admission.inside, peer.replies) == (1, 1, {})

@@ -1,4 +1,4 @@
-"""Answers to nothing in flight: adopted where the ledger explains them, alarmed of otherwise."""
+"""Answers to nothing in flight: decided where the ledger explains them, alarmed of otherwise."""
 
 from __future__ import annotations
 
@@ -12,20 +12,29 @@ import trio.testing
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from chassis.settings import Network
+from chassis.stage import Inbox
 from ledger.deciding.records import NewException
 from ledger.errors import ConnectionLostError, PoolOverloadError, RetryableError
+from ledger.records import Lost
 from ledger.recovery import OpenAttempt
+from switch.carriers import Carrier
+from switch.core.numbers import StanAllocator
+from switch.core.operations.records import Conclusion
 from switch.core.response_codes import load_response_codes
+from switch.iso8583 import load_dialect
 from switch.link.correlation import correlation_key
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.orphans import (
+    ORPHANS_MAX,
+    TRIES_MAX,
     UNEXPLAINED_PER_MINUTE_MAX,
     Orphan,
     Orphans,
     answer_key,
 )
 from switch.pipeline.payment import PipelineCounts
-from tests.support.pipeline import NOW_US, Attempts, Outcomes
+from tests.support.pipeline import NOW_US, Attempts, Group, Handovers, transaction_row
 
 RRN = "0ABCDEFGHIJK"
 ATTEMPT = OpenAttempt(
@@ -51,9 +60,15 @@ class Scene:
     """The stage with its neighbors; the ledger knows one attempt."""
 
     stage: Orphans
-    committer: Outcomes
+    inbox: Inbox[Orphan]
+    aftermath: Handovers
     attempts: Attempts
     exceptions: list[NewException]
+
+    @property
+    def results(self) -> list[str]:
+        """What was found out, in order."""
+        return [told.finding.result for told in self.aftermath.told]
 
     async def receive(self, *answers: dict[int, str], network: str = "vsim") -> list[Any]:
         """Run the stage over answers; what was logged."""
@@ -67,24 +82,28 @@ class Scene:
 @pytest.fixture
 def scene(counts: PipelineCounts, anomalies: Anomalies) -> Scene:
     """One attempt, unknown since recovery."""
-    committer, attempts = Outcomes(), Attempts()
+    aftermath, attempts = Handovers(), Attempts()
     attempts.known = [ATTEMPT]
     exceptions: list[NewException] = []
+    inbox: Inbox[Orphan] = Inbox(ORPHANS_MAX, name="orphans")
+    carrier = Carrier(Network(), load_dialect("net87b"), Group(), StanAllocator())  # type: ignore[arg-type]
 
     async def open_exceptions(batch: Sequence[NewException]) -> None:
         await trio.lowlevel.checkpoint()
         exceptions.extend(batch)
 
     stage = Orphans(
+        inbox=inbox,
+        carriers={"vsim": carrier},
         find_attempts=attempts.find,
         open_exceptions=open_exceptions,
         codes=load_response_codes(),
-        committer=committer,  # type: ignore[arg-type]
+        aftermath=aftermath,
         counts=counts,
         anomalies=anomalies,
         now_us=lambda: NOW_US + 9,
     )
-    return Scene(stage, committer, attempts, exceptions)
+    return Scene(stage, inbox, aftermath, attempts, exceptions)
 
 
 def answer(code: str = "00", **changes: str) -> dict[int, str]:
@@ -108,38 +127,103 @@ def answer(code: str = "00", **changes: str) -> dict[int, str]:
     return {de: value for de, value in fields.items() if value}
 
 
-async def test_an_answer_to_an_attempt_of_the_ledger_is_adopted(
+async def test_an_answer_to_an_attempt_of_the_ledger_is_handed_over(
     scene: Scene, counts: PipelineCounts
 ) -> None:
-    """Phase 2 of that very attempt, told by the network."""
+    """That very attempt's, told by the network; it counts once something came of it."""
     assert await scene.receive(answer()) == []
-    (row,) = scene.committer.rows
-    assert (row.attempt_id, row.transaction_id, row.intent_id, row.request_id) == (
-        ATTEMPT.attempt_id,
-        ATTEMPT.transaction_id,
-        ATTEMPT.intent_id,
-        ATTEMPT.request_id,
-    )
-    assert (row.phase, row.result, row.from_status, row.to_status, row.intent_to) == (
-        2,
+    (told,) = scene.aftermath.told
+    assert (told.intent_id, told.attempt_id) == (ATTEMPT.intent_id, ATTEMPT.attempt_id)
+    assert (told.finding.result, told.finding.approval_code, told.actor, told.second) == (
         "approved",
-        "pending_verification",
-        "succeeded",
-        "succeeded",
+        "A1B2C3",
+        "network:vsim",
+        False,
     )
-    assert (row.actor, row.response_code, row.approval_code) == ("network:vsim", "00", "A1B2C3")
-    assert (row.at_us, counts.late_adopted_total) == (NOW_US + 9, 1)
+    told.concluded(Conclusion(transaction_row(1), moved=False))
+    assert counts.late_adopted_total == 0
+    told.concluded(Conclusion(transaction_row(1), moved=True))
+    assert counts.late_adopted_total == 1
 
 
-async def test_a_decline_is_adopted_too(scene: Scene) -> None:
+async def test_a_decline_is_handed_over_too(scene: Scene) -> None:
     """With the code and advice that the merchant would have heard in time."""
     await scene.receive(answer("51"))
-    (row,) = scene.committer.rows
-    assert (row.result, row.decline_code, row.advice) == (
+    (told,) = scene.aftermath.told
+    assert (told.finding.result, told.finding.decline_code, told.finding.advice) == (
         "declined",
         "insufficient_funds",
         "retry_later",
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields", "result"),
+    [
+        ({"mti": "0420", "kind": "reversal"}, {"de_0": "0430"}, "approved"),
+        ({"mti": "0420", "kind": "reversal"}, {"de_0": "0430", "code": "25"}, "nothing_found"),
+        ({"mti": "0220", "type": "capture"}, {"de_0": "0230", "code": "91"}, "retry"),
+        ({"mti": "0400", "type": "cancel"}, {"de_0": "0410"}, "approved"),
+        ({"type": "refund"}, {"de_3": "200000", "code": "05"}, "declined"),
+        (
+            {"mti": "0100", "type": "verification", "amount_minor": 0},
+            {"de_0": "0110", "de_3": "380000", "de_4": "0" * 12, "code": "85"},
+            "approved",
+        ),
+        (
+            {"mti": "0600", "kind": "inquiry"},
+            {"de_0": "0610", "de_62": f"00A1B2C3{2499:012d}0", "de_90": "0" * 42},
+            "approved",
+        ),
+        (
+            {"mti": "0600", "kind": "inquiry"},
+            {"de_0": "0610", "de_62": f"51      {0:012d}0", "de_90": "0" * 42},
+            "declined",
+        ),
+    ],
+)
+async def test_every_kind_of_answer_is_read_as_what_it_is(
+    changes: dict[str, Any], fields: dict[str, str], result: str, scene: Scene
+) -> None:
+    """By the message that it answers: advices cannot be declined, inquiries tell of another."""
+    scene.attempts.known = [replace(ATTEMPT, **changes)]
+    assert await scene.receive(answer(**fields)) == []
+    assert scene.results == [result]
+
+
+async def test_a_second_answer_is_decided_on_once_the_first_is_recorded(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Until then it is looked at again; it would be taken for the first."""
+    fields = answer("05")
+    second = Orphan("vsim", correlation_key(fields), fields, second=True)
+    await scene.stage.handle([second])
+    (told,) = scene.aftermath.told
+    assert told.second
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.stage.hear_again)
+        told.concluded(Lost("no_result_yet"))
+        assert await scene.inbox.take(1) == [second]
+        await scene.stage.handle([second])
+        scene.aftermath.told[1].concluded(Conclusion(transaction_row(1), moved=False))
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    assert len(scene.inbox) == 0
+
+
+async def test_a_second_answer_does_not_wait_for_ever(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """After some seconds the first will not be recorded by this process any more."""
+    fields = answer("05")
+    orphan = Orphan("vsim", correlation_key(fields), fields, second=True, tries=TRIES_MAX)
+    await scene.stage.handle([orphan])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.stage.hear_again)
+        scene.aftermath.told[0].concluded(Lost("no_result_yet"))
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    assert len(scene.inbox) == 0
 
 
 @pytest.mark.parametrize(
@@ -161,14 +245,14 @@ async def test_an_approval_that_is_not_the_attempt_s_answer_raises_the_alarm(
 ) -> None:
     """Another class, function, acquirer or number explains nothing, whatever the rest says."""
     assert await scene.receive(answer(**changes)) == ["approval_without_attempt"]
-    assert scene.committer.batches == []
-    assert (counts.unexplained_total, counts.late_adopted_total) == (1, 0)
+    assert scene.aftermath.told == []
+    assert counts.unexplained_total == 1
 
 
 async def test_an_approval_on_another_network_raises_the_alarm(scene: Scene) -> None:
     """The numbers are the network's own."""
     assert await scene.receive(answer(), network="msim") == ["approval_without_attempt"]
-    assert scene.committer.batches == []
+    assert scene.aftermath.told == []
 
 
 async def test_an_unexplained_approval_opens_one_exception(scene: Scene) -> None:
@@ -217,6 +301,7 @@ async def test_a_decline_of_nothing_is_no_alarm(scene: Scene, counts: PipelineCo
         {"de_42": ""},
         {"de_39": "09"},
         {"de_39": "10"},
+        {"de_39": "85"},
     ],
 )
 async def test_an_answer_that_decides_nothing_is_told_of(
@@ -224,19 +309,8 @@ async def test_an_answer_that_decides_nothing_is_told_of(
 ) -> None:
     """A wrong or missing echo, or a code in doubt, leaves the attempt unknown."""
     assert await scene.receive(answer(**changes)) == ["answer_in_doubt"]
-    assert scene.committer.batches == []
+    assert scene.aftermath.told == []
     assert counts.late_undecided_total == 1
-
-
-async def test_a_second_answer_waits_for_the_next_commit_and_is_told_of(
-    scene: Scene, counts: PipelineCounts
-) -> None:
-    """The first stands by compare-and-set; the second is logged, never silently dropped."""
-    scene.committer.moved_on = {1}
-    events = await scene.receive(answer(), answer("05"))
-    assert [len(batch) for batch in scene.committer.batches] == [1, 1]
-    assert events == ["outcome_not_advanced"] * 2
-    assert (counts.not_advanced_total, counts.late_adopted_total) == (2, 0)
 
 
 async def test_only_what_has_an_rrn_of_ours_is_looked_up_and_all_at_once(scene: Scene) -> None:
@@ -249,7 +323,7 @@ async def test_only_what_has_an_rrn_of_ours_is_looked_up_and_all_at_once(scene: 
         "000017",
         "0115080000",
     )
-    assert [row.result for row in scene.committer.rows] == ["approved"]
+    assert scene.results == ["approved"]
     await scene.receive(answer("05", de_37="garbage"))
     assert len(scene.attempts.asked) == 1
 
@@ -265,7 +339,7 @@ async def test_a_ledger_that_is_away_is_asked_again(
     ]
     await scene.receive(answer())
     assert len(scene.attempts.asked) == 4
-    assert [row.result for row in scene.committer.rows] == ["approved"]
+    assert scene.results == ["approved"]
 
 
 async def test_a_fault_with_one_answer_harms_only_itself(
@@ -276,7 +350,7 @@ async def test_a_fault_with_one_answer_harms_only_itself(
     scene.attempts.known.append(other)
     events = await scene.receive(answer(de_11="000018"), answer())
     assert events == ["answer_not_judged", "answer_in_doubt"]
-    assert [row.intent_id for row in scene.committer.rows] == [ATTEMPT.intent_id]
+    assert [told.intent_id for told in scene.aftermath.told] == [ATTEMPT.intent_id]
     assert counts.errors_total == 1
 
 

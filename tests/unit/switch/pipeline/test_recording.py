@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Literal
 
 import attrs
 import pytest
@@ -16,9 +17,11 @@ from ledger.leases import LeaseLostError
 from ledger.records import Lost, Replay, Won
 from switch.carriers import Carrier
 from switch.core.admission import Admission
-from switch.core.decide import Decision
+from switch.core.decline_memory import DeclineMemory
+from switch.core.findings import Finding
 from switch.core.numbers import RRNSource, StanAllocator, StanBlock, format_de7
 from switch.core.routing import RoutingTable
+from switch.core.settlements import CAPTURED, HELD, VERIFIED, Settlements
 from switch.iso8583 import load_dialect
 from switch.iso8583.private import decode as decode_private
 from switch.link.correlation import SlotError, correlation_key
@@ -45,7 +48,7 @@ OVERLOADED = Refused("overloaded", 1)
 NETWORKS = {
     "vsim": Network(bins=("4",), acquirer_id="400001"),
     "backup": Network(bins=("4",), acquirer_id="600001", priority=2),
-    "msim": Network(bins=("5",), acquirer_id="500001"),
+    "msim": Network(bins=("5",), acquirer_id="500001", messages="dual"),
 }
 
 
@@ -57,7 +60,8 @@ class Scene:
     groups: dict[str, Group]
     committer: Charges
     slow: Inbox[Payment]
-    settled: list[tuple[Payment, Decision]]
+    settled: list[tuple[Payment, Finding]]
+    declines: DeclineMemory
     admit: Admit
 
     def opened(self, number: int, *, pan: str = PAN, age_s: float = 0.0) -> Payment:
@@ -96,7 +100,8 @@ def scene(
         carriers[name] = Carrier(settings, DIALECT, groups[name], stans)  # type: ignore[arg-type]
     committer = Charges()
     slow: Inbox[Payment] = Inbox(8, name="slow")
-    settled: list[tuple[Payment, Decision]] = []
+    settled: list[tuple[Payment, Finding]] = []
+    declines = DeclineMemory(8)
     stage = Recording(
         carriers=carriers,
         routing=RoutingTable(NETWORKS, "vsim"),
@@ -108,10 +113,11 @@ def scene(
         take_ids=UUID7Source(lambda: NOW_US, bytes).take,
         now_us=lambda: NOW_US,
         anomalies=anomalies,
+        declines=declines,
         slow=slow,
         settle=lambda payment, decision: settled.append((payment, decision)),
     )
-    return Scene(stage, groups, committer, slow, settled, admit)
+    return Scene(stage, groups, committer, slow, settled, declines, admit)
 
 
 async def test_a_row_holds_what_the_ledger_needs(scene: Scene) -> None:
@@ -329,7 +335,7 @@ async def test_a_message_that_a_link_fails_at_is_unknown(
     payment = scene.opened(1)
     group = scene.groups["vsim"]
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise SlotError("a fault of ours")
 
     group.send = fail  # type: ignore[assignment]
@@ -377,3 +383,75 @@ async def test_a_lost_lease_ends_the_stage_and_sends_nothing(scene: Scene) -> No
     with pytest.raises(LeaseLostError):
         await scene.stage.handle([scene.opened(1)])
     assert scene.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("pan", "operation", "mti", "type_"),
+    [
+        (PAN, "charge", "0200", "charge"),
+        (PAN, "verification", "0100", "verification"),
+        ("5555555555554444", "charge", "0100", "charge"),
+        ("5555555555554444", "verification", "0100", "verification"),
+    ],
+)
+async def test_a_message_is_of_the_kind_that_its_network_takes(
+    pan: str, operation: Literal["charge", "verification"], mti: str, type_: str, scene: Scene
+) -> None:
+    """Single-message networks are charged by 0200; verifications are 0100 for no amount."""
+    payment = scene.opened(1, pan=pan)
+    payment.charge = replace(payment.charge, operation=operation)
+    amount_minor = 0 if operation == "verification" else 2499
+    scene.committer.verdicts[1] = Won(amount_minor, "usd", NOW_US, 2)
+    await scene.stage.handle([payment])
+    ((_, (row,)),) = scene.committer.batches
+    assert (row.mti, row.type) == (mti, type_)
+    [(_, frame, _)] = [sent for group in scene.groups.values() for sent in group.sent]
+    fields = DIALECT.decode(frame)
+    assert (fields[0], fields[4]) == (mti, f"{amount_minor:012d}")
+    assert fields[3] == ("380000" if operation == "verification" else "000000")
+
+
+@pytest.mark.parametrize(
+    ("pan", "operation", "manual", "settlements", "completed"),
+    [
+        (PAN, "charge", False, CAPTURED, False),
+        ("5555555555554444", "charge", False, CAPTURED, True),
+        ("5555555555554444", "charge", True, HELD, False),
+        ("5555555555554444", "verification", False, VERIFIED, False),
+    ],
+)
+async def test_a_won_charge_knows_where_its_results_lead(
+    pan: str,
+    operation: Literal["charge", "verification"],
+    manual: bool,  # noqa: FBT001
+    settlements: Settlements,
+    completed: bool,  # noqa: FBT001
+    scene: Scene,
+) -> None:
+    """The intent says how it is captured, the network by which message."""
+    payment = scene.opened(1, pan=pan)
+    payment.charge = replace(payment.charge, operation=operation)
+    scene.committer.verdicts[1] = Won(2499, "usd", NOW_US, 2, manual=manual, allow_partial=True)
+    await scene.stage.handle([payment])
+    assert payment.settlements is settlements
+    assert (payment.completed, payment.allow_partial) == (completed, True)
+
+
+async def test_a_card_that_was_declined_for_good_is_not_tried_again(
+    scene: Scene, peer: Peer, admission: Admission
+) -> None:
+    """Refused before anything is recorded, for this merchant."""
+    scene.declines.note(b"m" * 16, b"f" * 16, "hard", NOW_US - 1, b"a" * 16)
+    await scene.stage.handle([scene.opened(1)])
+    assert peer.replies == {1: Refused("card_declined_before")}
+    assert (scene.committer.batches, scene.in_flight, admission.inside) == ([], 0, 0)
+
+
+async def test_a_card_that_reached_its_scheme_s_cap_is_not_tried_again(
+    scene: Scene, peer: Peer
+) -> None:
+    """Fifteen soft declines of a Visa card within thirty days."""
+    for number in range(15):
+        scene.declines.note(b"o" * 16, b"f" * 16, "soft", NOW_US - number, bytes([number]) * 16)
+    await scene.stage.handle([scene.opened(1)])
+    assert peer.replies == {1: Refused("retry_limit_reached")}

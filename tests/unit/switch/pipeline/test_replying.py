@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from hsm_sim.wire import OpenedCard
 from ledger.records import TransactionRow
 from switch.core.admission import Admission
-from switch.core.decide import not_sent
+from switch.core.findings import not_sent
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.replying import Replies, state_of_payment, state_of_row
 from switch.wire import Done, Refused, TransactionState
@@ -137,7 +137,7 @@ def test_cards_of_payments_past_their_deadline_are_forgotten(
 def test_a_state_from_memory_tells_the_outcome(admit: Admit) -> None:
     """Amount and currency are the ledger's, codes the decision's, the card the record's."""
     payment = recorded(admit(7))
-    payment.decision = not_sent("too_old")
+    payment.finding = not_sent("too_old")
     state = state_of_payment(payment, "failed", 1_800_000_000_000_000)
     record = payment.record
     assert record is not None
