@@ -23,7 +23,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Final
+from typing import Final, Literal
+
+from msgspec.structs import replace
 
 from network_sim import advices, messages, questions
 from network_sim.books import Books
@@ -46,12 +48,14 @@ from switch.iso8583 import Dialect
 _EXPIRED = Outcome(messages.EXPIRED_CARD)
 _REVERSED_FIRST = Outcome(messages.DO_NOT_HONOR)
 _INVALID_AMOUNT = Outcome(messages.INVALID_AMOUNT)
+_NOT_SUPPORTED = Outcome(messages.NOT_SUPPORTED)
 _OWN_CODES: Final = frozenset(
     {
         messages.EXPIRED_CARD,
         messages.DO_NOT_HONOR,
         messages.INVALID_AMOUNT,
         messages.INVALID_TRANSACTION,
+        messages.NOT_SUPPORTED,
         messages.NO_ACTION,
         messages.NOT_FOUND,
         messages.VERIFIED,
@@ -59,6 +63,9 @@ _OWN_CODES: Final = frozenset(
 )
 
 Fields = Mapping[int, str]
+Sales = Literal["single", "dual", "both"]
+# The class digit of the MTI of sales that a network does not take.
+_REFUSED_CLASSES: Final[Mapping[Sales, str]] = {"single": "1", "dual": "2", "both": ""}
 
 
 class Issuer:
@@ -70,6 +77,8 @@ class Issuer:
         books: what was decided, held and posted so far.
         late_ms: how long a late approval is held back.
         time_factor: what the delays of slow cards are multiplied by.
+        sales: single = a sale is an 0200, dual = an 0100 and its captures, both = either. The
+            other way is answered 40; refunds are 0200s and verifications 0100s everywhere.
     """
 
     def __init__(
@@ -80,7 +89,9 @@ class Issuer:
         *,
         late_ms: int,
         time_factor: float = 1.0,
+        sales: Sales = "both",
     ) -> None:
+        self._refused_class = _REFUSED_CLASSES[sales]
         self._cards = cards
         self._mandatory = dialect.mandatory
         self._books = books
@@ -189,14 +200,14 @@ class Issuer:
         verifies = purpose == messages.VERIFICATION
         if (fields[4] == messages.ZERO_AMOUNT) is not verifies:
             return _INVALID_AMOUNT
+        if fields[0][1] == self._refused_class and purpose not in messages.ANY_CLASS:
+            return _NOT_SUPPORTED
         outcome = self._cards.outcome(fields[2])
         if outcome.response_code != messages.APPROVED or purpose == messages.REFUND:
             return outcome
         if fields[14] < now.month:
             return _EXPIRED
-        if verifies:
-            return Outcome(messages.VERIFIED, outcome.delivery, outcome.delay_s)
-        return outcome
+        return replace(outcome, response_code=messages.VERIFIED) if verifies else outcome
 
     def _reversed_first(self) -> Outcome:
         self.counters.reversals_first_total += 1

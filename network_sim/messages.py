@@ -37,6 +37,7 @@ HANDLED: Final = frozenset(AUTHORIZATION_ANSWERS) | CAPTURES | REVERSALS | QUEST
 
 REFUND: Final = "20"  # the first two digits of DE 3
 VERIFICATION: Final = "38"  # the one request whose amount is zero
+ANY_CLASS: Final = frozenset({REFUND, VERIFICATION})  # by the same message on every network
 ZERO_AMOUNT: Final = "000000000000"
 AMOUNT_DIGITS: Final = 12
 _ORIGINAL_AMOUNT: Final = "0057"  # DE 54: account type not said, amount type: as asked for

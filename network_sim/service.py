@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from network_sim.cards import CardBook, load_card_file
 from network_sim.codec import choose_codec
 from network_sim.faults import FaultScript, read_script
 from network_sim.host import Host
-from network_sim.issuer import Issuer
+from network_sim.issuer import Issuer, Sales
 from network_sim.journal import Journal
 from network_sim.key_file import load_keys, save_keys
 from network_sim.keys import KeyServer
@@ -78,8 +79,10 @@ async def serve(service: Service) -> None:
         journal.close()
 
 
-async def follow_calendar(host: Host, issuer: Issuer, limits: Simulator) -> None:
-    """Cut over when the date changes in UTC, as far as the clock is looked at."""
+async def follow_calendar(
+    host: Host, issuer: Issuer, limits: Simulator, now_us: Callable[[], int] = now_us
+) -> None:
+    """Cut over when the date changes in UTC, as often as the clock is looked at."""
     while True:
         today = date_of(now_us())
         if today.isoformat() > issuer.settlement_date:
@@ -128,6 +131,7 @@ def make_issuer(
     *,
     opens_on: date,
     time_factor: float = 1.0,
+    sales: Sales = "both",
 ) -> Issuer:
     """The issuers of a network, remembering nothing yet.
 
@@ -137,6 +141,7 @@ def make_issuer(
         dialect: of the messages.
         opens_on: their settlement date until the first cutover.
         time_factor: what all delays are multiplied by.
+        sales: by which messages they are made.
     """
     late_s = (network.response_deadline_s + limits.late_margin_s) * time_factor
     books = Books(
@@ -151,6 +156,7 @@ def make_issuer(
         books,
         late_ms=round(late_s * 1000),
         time_factor=time_factor,
+        sales=sales,
     )
 
 

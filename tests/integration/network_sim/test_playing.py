@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import date
 
+import attrs
 import pytest
 import trio
 import trio.testing
 
 from chassis.framing import FrameError
+from chassis.settings.tree import Simulator
 from network_sim.accounts import Balance
 from network_sim.faults import (
     Action,
@@ -39,6 +41,7 @@ from network_sim.faults import (
 )
 from network_sim.host import Admission
 from network_sim.initiative import NoAcquirerError
+from network_sim.service import follow_calendar
 from network_sim.session import SessionState
 from switch.iso8583 import DecodeError
 from tests.support.network import Acquirer, inquiry, management, reversal, sale
@@ -388,6 +391,36 @@ async def test_a_cutover_is_told_to_every_acquirer(play_on: PlayOn) -> None:
         told = stage.playing.record.find("0800", "out")
         assert [message.fields[15] for message in told] == ["0304", "0304"]
         assert (await acquirers[0].ask(sale()))[15] == "0304"
+
+
+async def test_the_settlement_date_follows_the_calendar(play_on: PlayOn) -> None:
+    """Soon after midnight in UTC, and acquirers are told; by the network's own clock."""
+    clock = Clock(1_795_391_999_000_000)  # 2026-11-22 23:59:59
+    limits = Simulator(cutover_check_s=0.01)
+    async with play_on(now_us=clock.now_us, limits=limits) as stage:
+        acquirer = await stage.sign_on()
+        assert (await acquirer.ask(sale()))[15] == "1122"
+        host, issuer = stage.playing.host, stage.playing.issuer
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow_calendar, host, issuer, limits, clock.now_us)
+            assert await _hears_nothing(acquirer)
+            clock.at_us += 2_000_000
+            asked = await acquirer.receive()
+            assert (asked[70], asked[15], asked[7]) == ("201", "1123", "1123000001")
+            await acquirer.send({0: "0810", 7: asked[7], 11: asked[11], 39: "00", 70: "201"})
+            assert (await acquirer.ask(sale({11: "000124"})))[15] == "1123"
+            nursery.cancel_scope.cancel()
+
+
+@attrs.define
+class Clock:
+    """A wall clock that stands still until it is set."""
+
+    at_us: int
+
+    def now_us(self) -> int:
+        """The time."""
+        return self.at_us
 
 
 async def test_a_message_may_come_out_of_nowhere(play_on: PlayOn) -> None:

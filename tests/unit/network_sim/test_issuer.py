@@ -8,7 +8,7 @@ import pytest
 
 from chassis.settings.tree import Network, Simulator
 from network_sim.decisions import Moment, Ruling
-from network_sim.issuer import Issuer
+from network_sim.issuer import Issuer, Sales
 from network_sim.journal import NEVER_MS, Entry
 from network_sim.service import make_issuer
 from switch.iso8583 import Dialect, load_dialect
@@ -113,6 +113,30 @@ def test_amount_zero_is_for_verifications(
 ) -> None:
     """A sale over nothing is an invalid amount; a verification is always over nothing."""
     fields = authorization({3: processing_code, 4: f"{amount:012d}"})
+    assert issuer.decide(fields, NOW).answer[39] == code
+
+
+@pytest.mark.parametrize(
+    ("sales", "mti", "processing_code", "code"),
+    [
+        ("single", "0200", "000000", "00"),
+        ("single", "0100", "000000", "40"),
+        ("single", "0100", "380000", "85"),
+        ("dual", "0100", "000000", "00"),
+        ("dual", "0200", "000000", "40"),
+        ("dual", "0200", "200000", "00"),
+        ("dual", "0100", "380000", "85"),
+        ("both", "0100", "000000", "00"),
+        ("both", "0200", "000000", "00"),
+    ],
+)
+def test_a_network_sells_by_one_message_or_by_two(
+    dialect: Dialect, sales: Sales, mti: str, processing_code: str, code: str
+) -> None:
+    """A refund is an 0200 and a verification an 0100 on every network."""
+    issuer = make_issuer(Network(bins=("4",)), Simulator(), dialect, opens_on=OPENS_ON, sales=sales)
+    amount = "0" * 12 if processing_code == "380000" else "000000002499"
+    fields = sale({0: mti, 3: processing_code, 4: amount})
     assert issuer.decide(fields, NOW).answer[39] == code
 
 
