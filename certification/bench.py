@@ -22,11 +22,12 @@ import msgspec
 import trio
 
 from certification import profile
-from certification.desk import CLOCK_FILE, Desk
+from certification.desk import CLOCK_FILE, CRASH_FILE, Desk
 from certification.network import Certificates, PlayedNetwork, listen
 from certification.registry import Script
 from certification.witnesses import Ledger
 from chassis.clock import write_offset
+from chassis.crash_points import disarm
 from chassis.pki import development_pki
 from chassis.settings import Network, Settings
 from ledger.roles import READER
@@ -151,6 +152,9 @@ async def _bench_in(
     if script.clock:
         write_offset(folder / CLOCK_FILE, 0)
         overrides["testing.clock_offset_file"] = str(folder / CLOCK_FILE)
+    if script.crashes:
+        disarm(folder / CRASH_FILE)
+        overrides["testing.crash_point_file"] = str(folder / CRASH_FILE)
     async with stack_in(folder, overrides, config=config) as stack:
         ledger = Ledger(dsn_of_running(Settings(), stack.data_dir, stack.endpoints, READER))
         credentials = stack.credentials()

@@ -13,6 +13,7 @@ import click
 EXIT_FAULT: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_CANNOT_START: Final = 3
+EXIT_INTERRUPTED: Final = 130
 _SEED_BITS: Final = 31
 
 
@@ -97,6 +98,9 @@ def certify(
     except running.CannotStartError as error:
         click.echo(f"turnout certify: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)
+    except KeyboardInterrupt:  # the stacks have been stopped and removed on the way here
+        click.echo("turnout certify: interrupted; nothing is certified", err=True)
+        sys.exit(EXIT_INTERRUPTED)
     if html is not None:
         html.write_text(page, "utf-8")
     if as_json:

@@ -20,12 +20,21 @@ from certification.network import PlayedNetwork
 from certification.scrape import Metrics
 from certification.witnesses import Attempt, Ledger, Movement, still_open
 from stack.temporary import TemporaryStack
-from turnout_client import APIError, Card, PaymentIntent, Transaction, UnavailableError
+from turnout_client import (
+    APIError,
+    Card,
+    PaymentIntent,
+    Transaction,
+    TurnoutError,
+    UnavailableError,
+)
 from turnout_client.on_trio import TrioTurnout
 
 T = TypeVar("T")
 PAN_DIGITS: Final = 16
 CLOCK_FILE: Final = "clock"
+CRASH_FILE: Final = "crash"
+HTTP_UNAVAILABLE: Final = 500
 CVC: Final = "737"
 RESTS_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.05
@@ -42,6 +51,11 @@ def complete_pan(digits: str) -> str:
         value = int(digit) * (2 if index % 2 == 0 else 1)
         total += value - 9 if value > 9 else value
     return digits + str(-total % 10)
+
+
+def _may_be_asked_again(error: TurnoutError) -> bool:
+    """Whether nobody said no: the connection was lost, or there is no room at present."""
+    return not isinstance(error, APIError) or error.status >= HTTP_UNAVAILABLE
 
 
 @attrs.define(kw_only=True)
@@ -116,6 +130,22 @@ class Desk:
         card = Card(number=pan or self.pan(), exp_month=12, exp_year=2030, cvc=CVC)
         ciphertext = await self.shop.seal(intent, card)
         return await self._ask(key, self.shop.charge(intent, ciphertext, idempotency_key=key))
+
+    async def insist(self, intent: PaymentIntent, *, within_s: float = 60.0) -> Transaction:
+        """Charge under one key, again and again, until there is an answer, as a server would."""
+        key = os.urandom(12).hex()
+        card = Card(number=self.pan(), exp_month=12, exp_year=2030, cvc=CVC)
+        ciphertext = await self.shop.seal(intent, card)
+        with trio.fail_after(within_s):
+            while True:
+                try:
+                    return await self._ask(
+                        key, self.shop.charge(intent, ciphertext, idempotency_key=key)
+                    )
+                except TurnoutError as error:
+                    if not _may_be_asked_again(error):
+                        raise
+                await trio.sleep(_POLL_S)
 
     async def pay(
         self, amount: int = 1000, currency: str = "usd", pan: str = "", **options: Any
@@ -250,6 +280,11 @@ class Desk:
     def clock_file(self) -> Path:
         """What the stack's clock follows, in a case that says `clock`."""
         return self.stack.data_dir.parent / CLOCK_FILE
+
+    @property
+    def crash_file(self) -> Path:
+        """What arms a crash point, in a case that says `crashes`."""
+        return self.stack.data_dir.parent / CRASH_FILE
 
     def log(self) -> str:
         """What the stack has logged so far."""

@@ -73,6 +73,7 @@ class Script:
         macs: its messages are authenticated: its dialect is NET87B with `mac = "cmac"`.
         both_policies: it expects a 0420 at once, so it is played twice: asking first, and not.
         clock: whether the stack's clock follows `Desk.clock_file`.
+        crashes: whether the stack's processes can be made to die at named steps (`crash_file`).
         up: whether its network accepts the switch before the case begins.
     """
 
@@ -85,6 +86,7 @@ class Script:
     macs: bool = False
     both_policies: bool = False
     clock: bool = False
+    crashes: bool = False
     up: bool = True
 
 
@@ -115,6 +117,7 @@ def case(
     macs: bool = False,
     both_policies: bool = False,
     clock: bool = False,
+    crashes: bool = False,
     up: bool = True,
 ) -> Callable[[PlayT], PlayT]:
     """Register the function of one id; see `Script`."""
@@ -132,6 +135,7 @@ def case(
             macs=macs,
             both_policies=both_policies,
             clock=clock,
+            crashes=crashes,
             up=up,
         )
         return play

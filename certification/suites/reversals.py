@@ -16,9 +16,10 @@ from certification.registry import case
 from certification.suites.captures import authorized, hold_of_latest
 from certification.trace import Line
 from certification.vocabulary import ANSWERS, CANCELS, CAPTURES, INQUIRIES, REQUESTS, REVERSALS
-from certification.witnesses import Attempt
+from certification.witnesses import Attempt, still_open
+from chassis.crash_points import AFTER_DECISION, BEFORE_DECISION, POINTS, arm, is_armed
 from network_sim.decisions import Ruling
-from turnout_client import Transaction, TurnoutError
+from turnout_client import Transaction
 
 QUEUED: Final = 200  # reversals of the drain after an outage
 LIVE_WITHIN_S: Final = 2.0  # beside the drain
@@ -283,44 +284,35 @@ async def killed(desk: Desk) -> None:
     await desk.network.signed_on()
 
 
-def _kills(desk: Desk, *, answer: bool) -> Callable[[Exchange], object]:
-    async def handler(exchange: Exchange) -> None:
-        good = exchange.decide()
-        if answer:
-            exchange.send(good, note="just before the kill")
-            await trio.lowlevel.checkpoint()
-        await killed(desk)
-
-    return handler
-
-
-@case("RV11", alone=True)
+@case("RV11", alone=True, crashes=True)
 async def crash_points(desk: Desk) -> None:
-    """The switch dies when each kind of message is on the wire, answered or not."""
-    points = [(REQUESTS, False), (REQUESTS, True), (INQUIRIES, False), (REVERSALS, False)]
-    for mtis, answered in points:
+    """The switch dies at every named step in turn; the merchant asks again until it is answered."""
+    old = desk.stack.refresh().processes["switch-0"]
+    for point in POINTS:
         desk.network.clear()
-        if mtis != REQUESTS:
-            desk.network.on(REQUESTS, withhold)
-        if mtis == REVERSALS:
-            desk.network.on(INQUIRIES, drop, times=None)
-        rule = desk.network.on(mtis, _kills(desk, answer=answered))  # type: ignore[arg-type]
-        intent = await desk.intent()
-        try:
-            await desk.charge(intent)
-        except TurnoutError as error:  # the answer may die with the switch
-            desk.saw(f"the merchant hears {type(error).__name__}")
+        if point in {BEFORE_DECISION, AFTER_DECISION}:
+            desk.network.on(REQUESTS, withhold)  # an inquiry follows, which is such a decision
+        arm(desk.crash_file, point)
+        answer = await desk.insist(await desk.intent())
 
-        async def taken(rule: object = rule) -> bool:
-            return bool(rule.taken)  # type: ignore[attr-defined]
+        async def crashed() -> bool:
+            return not is_armed(desk.crash_file)
 
-        await desk.until(f"killed at {mtis.split()[0]}, answered={answered}", taken)
+        await desk.until(f"it died at {point}; the merchant heard {answer.status}", crashed)
+
+        async def back(before: int = old) -> bool:
+            return desk.stack.refresh().processes.get("switch-0") not in {None, before}
+
+        await desk.until("another process is in its place", back)
+        old = desk.stack.refresh().processes["switch-0"]
         await desk.network.signed_on()
 
         async def at_rest() -> bool:
-            return not any(each.open for each in await desk.attempts())
+            return not still_open(await desk.attempts())
 
         await desk.until("everything has come to rest", at_rest, within_s=80)
+    count = len([each for each in await desk.attempts() if each.kind == "request"])
+    desk.check(that=count >= len(POINTS), what=f"{count} requests over {len(POINTS)} crashes")
 
 
 @case("RV12", alone=True)
