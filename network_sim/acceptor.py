@@ -16,7 +16,7 @@ Bad input, from mild to fatal:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import attrs
@@ -70,6 +70,8 @@ class Reaction(Struct, gc=False):
     deliveries: list[Delivery] = field(default_factory=list)
     stall_s: float | None = None  # 0 = for ever
     initiatives: list[str] = field(default_factory=list)  # functions of 0800s
+    # What is to be done later, given the time it is then; seconds from now.
+    postponed: list[tuple[float, Callable[[Moment], Reaction]]] = field(default_factory=list)
 
 
 class Acceptor:

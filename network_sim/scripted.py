@@ -16,13 +16,23 @@ are how a peer that has none begins. An answer's MAC is made with the key of its
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
+
+import attrs
 
 from chassis.framing import Framer
 from network_sim.acceptor import Acceptor, Reaction
 from network_sim.answering import Answering, Direction, Question
 from network_sim.decisions import Moment, Ruling
-from network_sim.faults.actions import Answer, Ignore, Initiate, Stall
+from network_sim.faults.actions import (
+    Answer,
+    Ignore,
+    Initiate,
+    Postpone,
+    Redeliver,
+    Stall,
+)
 from network_sim.faults.deliveries import Note, Steps, Write
 from network_sim.faults.script import Deed
 from network_sim.keys import MacKey
@@ -111,11 +121,22 @@ class ScriptedAcceptor(Acceptor):
             return
         if question.all(Ignore):
             reaction.deliveries += self._answering.endings(question)
+        elif postponements := question.all(Postpone):
+            after_s = sum(each.s for each in postponements) * self._direction.time_factor
+            reaction.postponed.append((after_s, partial(self._resume, fields, question)))
         else:
             self._react(fields, question, now, reaction)
+            for _ in question.all(Redeliver):
+                self._react(fields, attrs.evolve(question, deeds=()), now, reaction)
         for stall in question.all(Stall):
             reaction.stall_s = stall.s * self._direction.time_factor
         reaction.initiatives += [action.function for action in question.all(Initiate)]
+
+    def _resume(self, fields: dict[int, str], question: Question, now: Moment) -> Reaction:
+        """React to a message that was under way until now."""
+        reaction = Reaction()
+        self._react(fields, question, now, reaction)
+        return reaction
 
     def _note_received(
         self, frame: bytes, fields: Mapping[int, str], now: Moment, text: str

@@ -98,17 +98,26 @@ class ScriptedConnection(Connection):
             reaction = self.acceptor.receive(data, Moment.at(self._now_us()))
         except FrameError as error:
             reaction = Reaction(close=str(error))
+        self._stall_s = reaction.stall_s
+        self._carry_out(reaction, now)
+
+    def _carry_out(self, reaction: Reaction, now: float) -> None:
         if reaction.lines:
             self._journal.write(reaction.lines)
         for delivery in reaction.deliveries:
             self._dispatch(delivery, now)
         for function in reaction.initiatives:
             self._initiate(function, self)
-        self._stall_s = reaction.stall_s
+        for after_s, resume in reaction.postponed:
+            self._later(now + after_s, partial(self._resume, resume))
         if reaction.fault:
             log.warning("message refused", reason=reaction.fault)
         if reaction.close:
             self.finish(reaction.close)
+
+    def _resume(self, resume: Callable[[Moment], Reaction]) -> None:
+        """Take in what was postponed; the network does so also if its connection is gone."""
+        self._carry_out(resume(Moment.at(self._now_us())), trio.current_time())
 
     def _dispatch(self, delivery: Delivery, now: float) -> None:
         if delivery.after_s > 0:

@@ -5,7 +5,7 @@ in Python it is the class, `Delay(s=0.3)`. Seconds are scaled by the network's t
 
 Actions apply in the order of a message's life, whatever the order in the script:
 
-    the request        Ignore, Stall
+    the request        Ignore, Postpone, Redeliver, Stall
     the decision       Answer, Withhold
     the answer         Interim, Alter
     its bytes          Mac, Corrupt
@@ -39,6 +39,16 @@ class ActionTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 class Ignore(ActionTable, frozen=True, tag="ignore"):
     """The network never saw the request: nothing is decided."""
+
+
+class Postpone(ActionTable, frozen=True, tag="postpone"):
+    """Take the request in later, as if it had been under way so long: others overtake it."""
+
+    s: Seconds
+
+
+class Redeliver(ActionTable, frozen=True, tag="redeliver"):
+    """Take the request in twice, as if it had been doubled on its way; both are answered."""
 
 
 class Stall(ActionTable, frozen=True, tag="stall"):
@@ -203,6 +213,8 @@ class Close(ActionTable, frozen=True, tag="close"):
 
 Action = (
     Ignore
+    | Postpone
+    | Redeliver
     | Stall
     | Answer
     | Withhold

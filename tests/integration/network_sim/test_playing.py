@@ -31,6 +31,8 @@ from network_sim.faults import (
     Lie,
     Match,
     Merge,
+    Postpone,
+    Redeliver,
     Reframe,
     Reorder,
     Rule,
@@ -84,6 +86,35 @@ async def test_an_ignored_request_was_never_there(play_on: PlayOn) -> None:
         assert await _hears_nothing(acquirer)
         assert stage.playing.entries() == []
         assert (await acquirer.ask(sale()))[39] == "00"
+
+
+async def test_a_postponed_request_is_overtaken(play_on: PlayOn) -> None:
+    """An inquiry finds nothing while it is under way, and its answer later."""
+    async with play_on(_rule(Postpone(s=0.1))) as stage:
+        acquirer = await stage.sign_on()
+        await acquirer.send(sale())
+        assert (await acquirer.ask(inquiry(sale(), {11: "000900"})))[39] == "25"
+        assert (await acquirer.receive())[39] == "00"
+        assert (await acquirer.ask(inquiry(sale(), {11: "000901"})))[39] == "00"
+
+
+async def test_a_reversal_may_overtake_its_sale(play_on: PlayOn) -> None:
+    """Then nothing is posted."""
+    async with play_on(_rule(Postpone(s=0.1))) as stage:
+        acquirer = await stage.sign_on()
+        await acquirer.send(sale())
+        assert (await acquirer.ask(reversal(sale(), {11: "000200"})))[39] == "25"
+        assert (await acquirer.receive())[39] == "05"
+        assert sum(entry.posted_change for entry in stage.playing.entries()) == 0
+
+
+async def test_a_doubled_request_has_one_effect(play_on: PlayOn) -> None:
+    """Both copies are answered alike."""
+    async with play_on(_rule(Redeliver())) as stage:
+        acquirer = await stage.sign_on()
+        await acquirer.send(sale())
+        assert await acquirer.receive() == await acquirer.receive()
+        assert len(stage.playing.entries()) == 1
 
 
 async def test_a_withheld_answer_was_decided(play_on: PlayOn) -> None:
