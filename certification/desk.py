@@ -89,7 +89,7 @@ class Desk:
     evidence: list[str] = attrs.field(factory=list)
     _pans: list[str] = attrs.field(factory=list)
 
-    # -------------------------------------------------------------------------------- judgements
+    # -------------------------------------------------------------------------------- judgments
 
     def saw(self, text: str) -> None:
         """Note something for the report."""

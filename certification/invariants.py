@@ -166,7 +166,7 @@ def _reversals_kept(case: Witnesses) -> Iterator[str]:
         if attempt.resolution == "manual" or attempt.result == "declined":
             continue
         if (attempt.stan, attempt.de7) not in acknowledged:
-            yield f"{attempt.mti} STAN {attempt.stan} ended without an acknowledgement"
+            yield f"{attempt.mti} STAN {attempt.stan} ended without an acknowledgment"
 
 
 def _sums_agree(case: Witnesses) -> Iterator[str]:

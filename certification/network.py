@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -380,66 +380,6 @@ class PlayedNetwork:
         with trio.fail_after(within_s):
             while sum(text in line.note for line in self.trace) < count:
                 await trio.sleep(_POLL_S)
-
-
-# ---------------------------------------------------------------------------------- usual handlers
-
-
-async def drop(_exchange: Exchange) -> None:
-    """Never answer, never decide: the message is lost on its way."""
-
-
-async def withhold(exchange: Exchange) -> None:
-    """Decide, and lose the answer on its way back."""
-    exchange.decide()
-
-
-def ruled(ruling: Ruling) -> Handler:
-    """Decide as ruled."""
-
-    async def handler(exchange: Exchange) -> None:
-        exchange.answer(ruling)
-
-    return handler
-
-
-def code(response_code: str, *, approved: int = 0) -> Handler:
-    """Answer with a response code."""
-    return ruled(Ruling(response_code, approved))
-
-
-def altered(changes: Mapping[int, str | None], note: str = "altered") -> Handler:
-    """Decide well and answer badly."""
-
-    async def handler(exchange: Exchange) -> None:
-        exchange.answer(changes=changes, note=note)
-
-    return handler
-
-
-def delayed(seconds: float, ruling: Ruling | None = None) -> Handler:
-    """Decide at once, answer later."""
-
-    async def handler(exchange: Exchange) -> None:
-        answer = exchange.decide(ruling)
-        await trio.sleep(seconds)
-        exchange.send(answer, note=f"{seconds:g} s late")
-
-    return handler
-
-
-def sends(make: Callable[[Exchange], bytes], note: str) -> Handler:
-    """Decide, and send these bytes in place of the framed answer."""
-
-    async def handler(exchange: Exchange) -> None:
-        exchange.connection.send_raw(make(exchange), note)
-
-    return handler
-
-
-def any_of(mtis: Collection[str]) -> str:
-    """Message types as `PlayedNetwork.on` takes them."""
-    return " ".join(sorted(mtis))
 
 
 listen = partial(trio.open_tcp_listeners, 0, host="127.0.0.1")

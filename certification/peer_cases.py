@@ -7,7 +7,8 @@ from typing import Final
 
 import trio
 
-from certification.network import Exchange, altered, code, drop, withhold
+from certification.handlers import altered, code, drop, withhold
+from certification.network import Exchange
 from certification.peer import PeerDesk
 from certification.registry import peer_case
 from certification.suites.reversals import original_data

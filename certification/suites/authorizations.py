@@ -8,7 +8,8 @@ from typing import Final
 import trio
 
 from certification.desk import Desk
-from certification.network import Exchange, code
+from certification.handlers import code
+from certification.network import Exchange
 from certification.registry import case
 
 REQUESTS: Final = "0100 0200"

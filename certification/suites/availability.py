@@ -12,7 +12,8 @@ from typing import Final
 import trio
 
 from certification.desk import Desk
-from certification.network import Exchange, delayed
+from certification.handlers import delayed
+from certification.network import Exchange
 from certification.registry import case
 from certification.vocabulary import REQUESTS
 from chassis.clock import write_offset

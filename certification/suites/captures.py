@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from certification.desk import CaseFailedError, Desk
-from certification.network import drop
+from certification.handlers import drop
 from certification.registry import case
 from certification.vocabulary import CAPTURES, REQUESTS
 from network_sim.holds import Hold

@@ -8,7 +8,8 @@ import signal
 import trio
 
 from certification.desk import Desk
-from certification.network import Exchange, code, drop, withhold
+from certification.handlers import code, drop, withhold
+from certification.network import Exchange
 from certification.registry import case
 from certification.suites.captures import authorized
 from certification.suites.reversals import in_doubt, original_data

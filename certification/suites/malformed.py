@@ -10,7 +10,8 @@ from typing import Final
 import trio
 
 from certification.desk import Desk
-from certification.network import Exchange, altered
+from certification.handlers import altered
+from certification.network import Exchange
 from certification.registry import case
 from certification.suites.reversals import in_doubt
 from certification.vocabulary import REQUESTS

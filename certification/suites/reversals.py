@@ -11,7 +11,8 @@ from typing import Final
 import trio
 
 from certification.desk import Desk
-from certification.network import Exchange, drop, withhold
+from certification.handlers import drop, withhold
+from certification.network import Exchange
 from certification.registry import case
 from certification.suites.captures import authorized, hold_of_latest
 from certification.trace import Line

@@ -12,7 +12,8 @@ import trio
 
 from certification.connection import Connection
 from certification.desk import Desk
-from certification.network import Exchange, PlayedNetwork, delayed, drop
+from certification.handlers import delayed, drop
+from certification.network import Exchange, PlayedNetwork
 from certification.registry import case
 from certification.trace import Line
 from certification.vocabulary import CUTOVER, ECHO, MANAGEMENT, REQUESTS, SIGN_OFF, SIGN_ON

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from certification.desk import Desk
-from certification.network import altered
+from certification.handlers import altered
 from certification.registry import case
 from certification.suites.sessions import manage
 from certification.trace import Line
