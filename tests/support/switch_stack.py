@@ -17,7 +17,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import trio
@@ -28,13 +28,15 @@ from chassis.pki import development_pki
 from chassis.settings import Log, Network, Settings, Switch
 from hsm_sim.wire import HSMReply, HSMRequest, KeysListed, ListKeys
 from ledger.connection import Connection
+from ledger.deciding.records import IntentView
+from ledger.deciding.views import read_views
 from ledger.ids import public_id
 from ledger.intents import Intents
 from ledger.merchants import NewMerchant, create_merchant
 from ledger.pgtypes import text_, uuid_
 from ledger.queries import Query
 from ledger.records import IntentToCreate
-from switch.wire import Charge, Done, Refused, SwitchReply, SwitchRequest
+from switch.wire import Charge, Done, Operate, Refused, SwitchReply, SwitchRequest
 from tests.support.hsm import key_list
 from tests.support.ledger import IDS, intent
 from tests.support.postgres import LedgerDSN
@@ -52,6 +54,10 @@ MERCHANT_ID = IDS.next()
 LOCK = Query("lock", "SELECT id FROM payment_intents WHERE id = $1::uuid FOR UPDATE")
 STATUS = Query("status", "SELECT status, version FROM payment_intents WHERE id = $1::uuid")
 
+_NETWORKS: tuple[tuple[str, str, tuple[str, ...], Literal["single", "dual"]], ...] = (
+    ("vsim", "400001", ("4",), "single"),
+    ("msim", "500001", ("5", "2"), "dual"),
+)
 PARTITIONS = Query(
     "partitions", "SELECT count(*) FROM pg_inherits WHERE inhparent = $1::text::regclass"
 )
@@ -91,12 +97,10 @@ class SwitchStack:
                 server_name=f"{name}.turnout.test",
                 acquirer_id=acquirer_id,
                 bins=bins,
+                messages=messages,
                 **{"response_deadline_s": 0.6, "reconnect_max_s": 0.5} | network,
             )
-            for name, acquirer_id, bins in (
-                ("vsim", "400001", ("4",)),
-                ("msim", "500001", ("5", "2")),
-            )
+            for name, acquirer_id, bins, messages in _NETWORKS
         }
         self.settings = msgspec.structs.replace(
             Settings(log=Log(level="warning"), networks=networks, switch=Switch()), **changes
@@ -187,9 +191,9 @@ class Acquirer:
         self._keys = keys
         self._session = session
 
-    async def create(self, count: int = 1) -> list[IntentToCreate]:
-        """New intents of 24.99 USD."""
-        intents = [intent(MERCHANT_ID) for _ in range(count)]
+    async def create(self, count: int = 1, **changes: Any) -> list[IntentToCreate]:
+        """New intents of 24.99 USD, unless changed."""
+        intents = [intent(MERCHANT_ID, **changes) for _ in range(count)]
         await Intents(self._session, limits=self.stack.settings.ledger).create(intents)
         return intents
 
@@ -216,6 +220,26 @@ class Acquirer:
             request_hash=bytes(16),
             request_id=os.urandom(16),
         )
+
+    async def order(self, of: IntentToCreate, type_: Any, amount_minor: int = 0) -> SwitchReply:
+        """Capture, cancel or refund a payment, under a key of its own."""
+        operate = Operate(
+            intent_id=of.intent_id,
+            merchant_id=MERCHANT_ID,
+            live=False,
+            type=type_,
+            amount_minor=amount_minor,
+            final_capture=True,
+            key_digest=os.urandom(16),
+            request_hash=bytes(16),
+            request_id=os.urandom(16),
+        )
+        return await self.client.call(operate)
+
+    async def view(self, of: IntentToCreate) -> IntentView:
+        """A payment with all that happened to it, as the ledger has it."""
+        async with self.superuser() as session:
+            return (await read_views(session, [of.intent_id]))[of.intent_id]
 
     async def pay(self, number: str = APPROVED, *, switch: int = 0) -> Done | Refused:
         """Create an intent and charge it."""
