@@ -85,12 +85,16 @@ def agree(merchant: Merchant, ledger: Ledger, books: Sequence[Line]) -> Verdict:
     payments, strangers = _collected(merchant, ledger, books)
     unanswered = set(merchant.unanswered)
     orphaned = {line.key for line in orphaned_reversals(books)}
+    numbers = Counter(map(_number, ledger.attempts))
     wrong: dict[str, dict[str, list[str]]] = {}
     for name, payment in payments.items():
         found = {
             "unresolved": list(_unresolved(payment, answered=name not in unanswered)),
             "lost": list(_lost(payment)),
-            "duplicated": list(_duplicated(payment, merchant.asked)),
+            "duplicated": [
+                *_duplicated(payment, merchant.asked),
+                *_numbers_reused(payment, numbers),
+            ],
         }
         settled = not (found["unresolved"] or payment.manual)
         found["disagree"] = list(_disagreement(payment, orphaned)) if settled else []
@@ -135,6 +139,8 @@ def _collected(
         of(told.intent).told.append(told)
     for seen in merchant.seen:
         of(seen.intent).seen = seen
+    for name in merchant.unanswered:
+        of(name)
     strangers: list[Line] = []
     for line in books:
         owner = owners.get(line.key)
@@ -162,8 +168,10 @@ def _unresolved(payment: _Payment, *, answered: bool) -> Iterator[str]:
 
 
 def _lost(payment: _Payment) -> Iterator[str]:
-    if payment.row is None:
+    if payment.row is None and (payment.told or payment.seen):
         yield "the ledger has no such intent"
+    if payment.row is not None and payment.seen is None:
+        yield "the merchant cannot read it"
     for told in payment.told:
         if told.transaction not in payment.transactions:
             yield f"the ledger has no {told.transaction}, which was told {told.status}"
@@ -199,6 +207,17 @@ def _duplicated(payment: _Payment, asked: dict[tuple[str, str], int]) -> Iterato
     for numbers, count in Counter(line.key for line in payment.lines).items():
         if count > 1:
             yield f"a book has {' '.join(numbers)} {count} times"
+
+
+def _numbers_reused(payment: _Payment, numbers: Counter[tuple[str, ...]]) -> Iterator[str]:
+    """Messages that no network can tell from others (money.md I8)."""
+    for attempt in payment.attempts:
+        if numbers[_number(attempt)] > 1:
+            yield f"STAN {attempt.stan} at {attempt.de7} was used twice on {attempt.network}"
+
+
+def _number(attempt: Attempt) -> tuple[str, ...]:
+    return (attempt.network, attempt.acquirer_id, attempt.stan, attempt.de7)
 
 
 def _disagreement(payment: _Payment, orphaned: set[tuple[str, ...]]) -> Iterator[str]:

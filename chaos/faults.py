@@ -151,9 +151,11 @@ class Saboteur:
         crash_points.disarm(self._crash_point)
         return False
 
-    def _note(self, fault: Fault, in_flight: int) -> None:
-        at_s = round(trio.current_time() - self._began_at, 3)
-        self.done.append(Done(at_s=at_s, kind=fault.kind, target=fault.target, in_flight=in_flight))
+    def _note(self, fault: Fault, in_flight: int, at: float | None = None) -> None:
+        at_s = (trio.current_time() if at is None else at) - self._began_at
+        self.done.append(
+            Done(at_s=round(at_s, 3), kind=fault.kind, target=fault.target, in_flight=in_flight)
+        )
 
     def _strike(self, fault: Fault, beside: trio.Nursery) -> bool:
         """Do a fault from outside; whether there was something to do it to."""
@@ -214,9 +216,9 @@ class Saboteur:
                 amount=fault.amount,
                 message=fault.message,
             )
-            in_flight = self._shop.under_way + 1  # its own
+            began, in_flight = trio.current_time(), self._shop.under_way + 1  # its own
             if await self._shop.play(story):
-                self._note(fault, in_flight)
+                self._note(fault, in_flight, began)
                 return
         self.missed.append(fault)
 

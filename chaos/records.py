@@ -117,7 +117,8 @@ class Merchant(Struct, frozen=True):
         told: every answer with a transaction.
         seen: every intent in the end.
         asked: how many transactions of a type an intent may have: its idempotency keys.
-        unanswered: intents with a request that was never answered.
+        unanswered: payments with a request that was never answered: intents, or other names where
+            it was the one that creates the intent.
     """
 
     told: list[Told]

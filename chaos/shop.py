@@ -81,7 +81,7 @@ class Shop:
         self._told: list[Told] = []
         self._intents: list[str] = []
         self._asked: Counter[tuple[str, str]] = Counter()
-        self._unanswered: Counter[str] = Counter()
+        self._playing: dict[int, str] = {}
         self.counts = Counts()
         self.under_way = 0
 
@@ -97,7 +97,9 @@ class Shop:
     async def play(self, story: Story) -> bool:
         """Play one payment to its end; whether its charge was taken."""
         self.counts.begun += 1
+        self._playing[story.number] = f"payment {story.number}"
         intent = await self._create(story)
+        self._playing[story.number] = intent.id
         taken = False
         for number, stage in enumerate(story.stages):
             outcomes: list[Transaction | None] = []
@@ -109,6 +111,7 @@ class Shop:
             if not all(each is not None and each.status == "succeeded" for each in outcomes):
                 break
         self.counts.ended += 1
+        del self._playing[story.number]
         return taken
 
     async def _create(self, story: Story) -> PaymentIntent:
@@ -135,7 +138,6 @@ class Shop:
         """Ask for one thing until its end is known; None where it was refused."""
         ask = await self._request(story, intent, operation, key)
         self._asked[intent.id, operation.type] += 1
-        self._unanswered[intent.id] += 1
         answer = await self._first(ask, intent, operation, key)
         if operation.type == "charge" and answer is not None:
             self.counts.charges += 1
@@ -146,7 +148,6 @@ class Shop:
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, ASK_AGAIN_MAX_S)
             answer = await self._ask(ask, intent, key)
-        self._unanswered[intent.id] -= 1
         if answer is not None:
             self.counts.answers[f"{answer.type} {answer.status}"] += 1
         outcomes.append(answer)
@@ -237,7 +238,7 @@ class Shop:
             told=self._told,
             seen=seen,
             asked=dict(self._asked),
-            unanswered=[name for name, number in self._unanswered.items() if number],
+            unanswered=list(self._playing.values()),
         )
 
     async def _read(self, names: Iterator[str], seen: list[Seen]) -> None:

@@ -34,7 +34,7 @@ class Story:
 
     def __init__(self) -> None:
         self.told: list[Told] = []
-        self.seen = Seen("pi_1", "succeeded", 900, 0, 0)
+        self.seen: Seen | None = Seen("pi_1", "succeeded", 900, 0, 0)
         self.row = Intent("pi_1", "automatic", "succeeded", 900, 0, 0, 0)
         self.transactions: list[Transaction] = []
         self.attempts: list[Attempt] = []
@@ -54,7 +54,8 @@ class Story:
     def judged(self) -> Verdict:
         """What the comparison says."""
         asked = {("pi_1", kind): sum(t.type == kind for t in self.told) for kind in KINDS}
-        merchant = Merchant(self.told, [self.seen], asked, self.unanswered)
+        seen = [] if self.seen is None else [self.seen]
+        merchant = Merchant(self.told, seen, asked, self.unanswered)
         ledger = Ledger([self.row], self.transactions, self.attempts)
         return agree(merchant, ledger, self.lines)
 
@@ -156,10 +157,10 @@ def test_a_line_of_nobody_is_named_by_its_number() -> None:
 
 def _wrong() -> Iterator[tuple[str, Story]]:
     story = Story()
-    story.seen = replace(story.seen, refunded=1)
+    story.seen = Seen("pi_1", "succeeded", 900, 1, 0)
     yield "the merchant reads another amount", story
     story = Story()
-    story.seen = replace(story.seen, status="failed")
+    story.seen = Seen("pi_1", "failed", 900, 0, 0)
     yield "the merchant reads another status", story
     story = Story()
     story.told[0] = replace(story.told[0], status="failed")
@@ -169,7 +170,7 @@ def _wrong() -> Iterator[tuple[str, Story]]:
     yield "the merchant was told another amount", story
     story = _refunded()
     story.row = replace(story.row, refunded=300)
-    story.seen = replace(story.seen, refunded=300)
+    story.seen = Seen("pi_1", "succeeded", 900, 300, 0)
     yield "the intent forgot a refund", story
     story = Story()
     story.lines[0] = _line("000001", posted_change=901)
@@ -217,6 +218,29 @@ def test_a_message_decided_twice_is_duplicated() -> None:
     story = Story()
     story.lines *= 2
     assert story.judged().duplicated == ("pi_1",)
+
+
+def test_a_number_used_twice_is_duplicated() -> None:
+    """Two messages of one STAN and one second: a network cannot tell them apart."""
+    story = _refunded()
+    story.attempts[1] = replace(story.attempts[1], stan="000003", rrn="R2")
+    story.lines[1] = _line("000003", posted_change=-300, rrn="R2")
+    assert story.judged().duplicated == ("pi_1",)
+
+
+def test_an_intent_that_the_merchant_cannot_read_is_lost() -> None:
+    """The ledger has it, and nobody else does."""
+    story = Story()
+    story.seen = None
+    assert story.judged().lost == ("pi_1",)
+
+
+def test_a_payment_that_never_came_to_be_is_unresolved() -> None:
+    """Its first request was not answered, so it has no intent."""
+    story = Story()
+    story.unanswered = ["payment 7"]
+    verdict = story.judged()
+    assert (verdict.unresolved, verdict.lost) == (("payment 7",), ())
 
 
 def test_what_has_no_end_is_unresolved_and_not_compared() -> None:
