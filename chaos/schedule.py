@@ -22,7 +22,7 @@ PAUSE_MAX_S: Final = 2.6
 MARKED_AMOUNT: Final = 1_000_000  # and up: amounts that no other payment has
 NETWORKS: Final = ("vsim", "msim")
 
-# What a network may do to one of its answers, by the kind that the report has.
+# What a network may do to a message or its answer, by the kind that the report has.
 NETWORK_KINDS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "cut": tuple(
         {"do": "close", "when": when, "how": how}
@@ -46,8 +46,15 @@ NETWORK_KINDS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"do": "alter", "wrong": [11]},
         {"do": "alter", "wrong": [37]},
     ),
-    "misroute": ({"do": "elsewhere"}, {"do": "split", "bytes": 3, "every_s": 0.01}),
+    "misroute": (
+        {"do": "elsewhere"},
+        {"do": "split", "bytes": 3, "every_s": 0.01},
+        {"do": "merge", "frames": 3, "within_s": 0.5},
+        {"do": "reorder", "window": 4, "within_s": 0.5},
+    ),
+    "overtake": ({"do": "postpone", "s": 1.0}, {"do": "postpone", "s": 4.0}, {"do": "redeliver"}),
     "stall": ({"do": "stall", "s": 1.5},),
+    "stray": ({"do": "unsolicited"}, {"do": "keep_alives", "count": 5}),
 }
 MESSAGES: Final[tuple[OperationType, ...]] = ("charge", "capture", "cancel", "refund")
 
