@@ -180,14 +180,7 @@ async def _assemble(
     )
     background.start_soon(sessions.run)
     carriers = sessions.carriers
-    for name, carrier in carriers.items():
-        await prepare_stans(
-            pool,
-            name,
-            carrier.settings.acquirer_id,
-            block_count=settings.switch.stan_block_count,
-        )
-    await supplies.reserve_first(carriers, partial(_take_block, pool), now_us)
+    await _prepare_numbers(pool, carriers, settings.switch.stan_block_count)
     admission, codes = Admission(settings.switch), load_response_codes()
     rrns = RRNSource(service.index, now_us, own.newest_rrn)
     operations = Operations(
@@ -235,6 +228,14 @@ async def _assemble(
     pipeline = Pipeline(settings, outside)
     keeper.floors += [pipeline.replies.lowest_attempt, operations.lowest_attempt]
     return pipeline, operations, outside
+
+
+async def _prepare_numbers(pool: Pool, carriers: Mapping[str, Carrier], block_count: int) -> None:
+    """Have STANs at hand for every network, before anything is settled or admitted."""
+    for name, carrier in carriers.items():
+        acquirer_id = carrier.settings.acquirer_id
+        await prepare_stans(pool, name, acquirer_id, block_count=block_count)
+    await supplies.reserve_first(carriers, partial(_take_block, pool), now_us)
 
 
 def _look_ups(pool: Pool) -> LookUps:
