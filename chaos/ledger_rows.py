@@ -43,6 +43,9 @@ LEFT JOIN verifications AS v ON v.attempt_id = a.id
 """
 
 
+EXCEPTIONS_SQL: Final = "SELECT kind, count(*) FROM exceptions GROUP BY kind ORDER BY kind"
+
+
 class LedgerUnreadableError(Exception):
     """The reader failed; carries what it said."""
 
@@ -83,6 +86,7 @@ def read_rows(dsn: str) -> Ledger:
                 ATTEMPTS_SQL,
                 lambda row: Attempt(_intent(row[0]), _transaction(row[1]), *row[2:]),
             ),
+            exceptions=dict(_rows(session, EXCEPTIONS_SQL, lambda row: (row[0], row[1]))),
         )
 
 

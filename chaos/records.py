@@ -88,6 +88,7 @@ class Ledger(Struct, frozen=True):
     intents: list[Intent]
     transactions: list[Transaction]
     attempts: list[Attempt]
+    exceptions: dict[str, int] = {}  # how many were opened for a person, by kind
 
 
 class Line(Struct, frozen=True):

@@ -217,6 +217,7 @@ async def _judge(order: Order, stack: TemporaryStack, shop: Shop, saboteur: Sabo
     witnesses = await hear(stack, shop)
     verdict = witnesses.compared()
     _summarize(shop, verdict)
+    _say(f"exceptions opened: {_listed(witnesses.ledger.exceptions)}")
     return Run(
         order=order,
         charges=shop.counts.charges,
