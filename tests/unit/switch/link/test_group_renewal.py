@@ -131,6 +131,8 @@ async def test_a_drain_in_the_middle_of_it_ends_everything(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(host.group.drain)
         await trio.sleep(0.5)
+        states = {link.session.state for link in host.group.links}
+        assert states == {State.DRAINING}  # nobody has said good-bye before the last answer
         await old.send(answer(fields))
         for peer in (old, new):
             sign_off = await peer.receive()

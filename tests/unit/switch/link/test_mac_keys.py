@@ -48,6 +48,7 @@ async def test_a_key_that_is_sound_is_used_at_once(hsm: LocalHSM, keys: MacKeys)
     hsm.now_s += 100
     assert keys.age_s == 100
     assert await keys.take(message(key_import(SECOND, SECOND_ID))) == ""
+    await keys.refresh()
     assert (keys.current, keys.age_s, keys.changes_total) == (SECOND_ID, 0, 2)
 
 
