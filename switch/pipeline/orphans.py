@@ -59,6 +59,7 @@ PROCESSING_CODES: Final = {  # DE 3, by the type of a transaction
     "verification": PROCESSING_CODE_VERIFICATION,
 }
 
+MOVES_MONEY: Final = "124"  # classes of messages: 00 to an inquiry or to totals approves nothing
 UNEXPLAINED_PER_MINUTE_MAX: Final = 600  # exceptions opened: more than any person looks into
 UNEXPLAINED_KEPT_MAX: Final = 4_096  # keys by which the same approval is known again
 DETAIL_ELEMENTS: Final = {  # what a person needs to ask the network about it
@@ -193,7 +194,8 @@ class Orphans:
     def _unexplained_approval(self, orphan: Orphan) -> list[NewException]:
         """Raise the alarm for an approval that nothing explains; the exception to open, if any."""
         fields = orphan.fields
-        if self._codes.look_up(fields.get(39, "")).code_class != "approve":
+        approves = self._codes.look_up(fields.get(39, "")).code_class == "approve"
+        if not approves or fields[0][1] not in MOVES_MONEY:
             return []
         self._counts.unexplained_total += 1
         self._anomalies.tell(

@@ -284,6 +284,15 @@ async def test_approvals_without_end_fill_no_table(scene: Scene, counts: Pipelin
     assert counts.unexplained_total == UNEXPLAINED_PER_MINUTE_MAX + 5
 
 
+@pytest.mark.parametrize("mti", ["0510", "0530", "0610", "0630"])
+async def test_00_to_what_moves_no_money_is_no_alarm(
+    mti: str, scene: Scene, counts: PipelineCounts
+) -> None:
+    """Totals and inquiries are answered 00 too, and approve nothing."""
+    assert await scene.receive(answer(de_0=mti, de_11="000018")) == []
+    assert (counts.unexplained_total, scene.exceptions) == (0, [])
+
+
 async def test_a_decline_of_nothing_is_no_alarm(scene: Scene, counts: PipelineCounts) -> None:
     """No money has moved: it was counted as unmatched where it came in."""
     assert await scene.receive(answer("05", de_11="000018")) == []
