@@ -1,6 +1,8 @@
-"""The demo: a whole stack, four payments on it, and what happened to each.
+"""The demo: a whole stack, a few payments on it, and what happened to each.
 
-It runs the stack by the same code as `turnout up`.
+It runs the stack by the same code as `turnout up`, and with the same settings but for one: nobody
+wants to look on for half a minute until a payment in doubt is reversed. So simulated networks are
+inquired of for a shorter time, and the demo says so.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,7 @@ import trio
 from rich.console import Console
 
 from chassis.log import configure_logging
-from chassis.settings import Settings
+from chassis.settings import Network, Settings
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
 from stack.endpoints import FILE as ENDPOINTS_FILE
 from stack.foreground import run_in_foreground
@@ -38,8 +40,12 @@ TRY_NEXT: Final = b'{"amountInCents":1234,"currency":"usd","description":"By han
 SHOWN_CARDS: Final = (
     ("4242424242424242", "approved"),
     ("4000000000000002", "declined"),
-    ("4000000000007809", "no answer, ever"),
+    ("4000000000006801", "no answer; an inquiry finds it approved"),
+    ("4000000000007809", "no answer, ever: reversed"),
+    ("5555555555554444", "approved, by a network that can hold an amount"),
 )
+INQUIRY_TIMES_S: Final = (1.0, 2.0)
+INQUIRY_WINDOW_S: Final = 3.0
 
 
 def demo_main(place: Place, *, leave: bool, as_json: bool) -> int:
@@ -56,7 +62,7 @@ def demo_main(place: Place, *, leave: bool, as_json: bool) -> int:
     if place.settings.mode != "test":
         click.echo('turnout demo: needs mode = "test"; there are no test cards in live', err=True)
         return EXIT_CANNOT_START
-    settings = msgspec.structs.replace(place.settings, log=quiet_log(place.settings.log))
+    settings = hurried(msgspec.structs.replace(place.settings, log=quiet_log(place.settings.log)))
     configure_logging(settings.log, process="demo")
     console = make_console(sys.stderr if as_json else sys.stdout)
 
@@ -98,6 +104,8 @@ async def run_demo(
     async with running_stack(
         settings, data_dir=data_dir, environ=os.environ, provision=PROVISION
     ) as stack:
+        for line in said_of_hurry(settings):
+            console.print(line, soft_wrap=True)
         console.print(f"Everything runs; playing {len(STORIES)} payments at once ...")
         merchant = load_credentials(data_dir / DEMO_FILE)
         told += await tell(stack.context, merchant, console)
@@ -106,6 +114,35 @@ async def run_demo(
             show_box(stack, merchant, console)
             await trio.sleep_forever()
     return exit_status(told if leave else (), stack.exit_code)
+
+
+def hurried(settings: Settings) -> Settings:
+    """The settings with windows of inquiries that are short, of networks that are simulated."""
+    networks = {
+        name: msgspec.structs.replace(
+            network, inquiry_times_s=INQUIRY_TIMES_S, inquiry_window_s=INQUIRY_WINDOW_S
+        )
+        if network.simulate and network.inquiry_window_s > INQUIRY_WINDOW_S
+        else network
+        for name, network in settings.networks.items()
+    }
+    return msgspec.structs.replace(settings, networks=networks)
+
+
+def said_of_hurry(settings: Settings) -> Iterator[str]:
+    """What to tell of windows that are shorter than they are otherwise."""
+    usual = Network()
+    hurried_ = [
+        name
+        for name, network in settings.networks.items()
+        if network.inquiry_window_s == INQUIRY_WINDOW_S
+    ]
+    if hurried_:
+        yield (
+            f"So that nobody waits: a payment that {' or '.join(hurried_)} leaves in doubt is "
+            f"inquired about for {INQUIRY_WINDOW_S:g} s and then reversed "
+            f"(`turnout up`: {usual.inquiry_window_s:g} s)."
+        )
 
 
 def exit_status(told: Sequence[Told], stack_exit_code: int) -> int:

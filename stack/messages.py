@@ -95,7 +95,7 @@ def rebuild(
         request = _first(attempt, circumstances)
     else:
         request = _following(attempt, transaction, original, payment, circumstances)
-    if not attempt.response_code:
+    if not attempt.answered:
         return Exchange(request, None)
     answer = _answer(attempt, request, circumstances.dialect)
     return Exchange(request, answer)

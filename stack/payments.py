@@ -7,6 +7,7 @@ events say of each, and `document` is what the CLI's JSON shows (contract 1).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from attrs import define, field, frozen
@@ -23,8 +24,9 @@ class Attempt:
         kind: what it is to its transaction: request, completion, reversal, release, inquiry.
         amount_minor: what the message is about.
         outcome: the latest result, such as approved or unknown; empty while there is none.
-        response_code: DE 39 of the answer, empty without one.
-        approval_code: DE 38 of the answer, empty without one.
+        response_code: DE 39 of the answer that decided it, empty without one.
+        approval_code: DE 38 of the same.
+        answered: whether that answer was its own, not one to an inquiry or a reversal.
     """
 
     network: str
@@ -38,6 +40,7 @@ class Attempt:
     outcome: str = ""
     response_code: str = ""
     approval_code: str = ""
+    answered: bool = False
 
 
 @define
@@ -60,15 +63,15 @@ class Payment:
     def transactions(self) -> list[Transaction]:
         """The transactions in the order they were begun."""
         found: dict[str, Transaction] = {}
-        for event in self.events:
-            if event.transaction is None:
+        for before, event in pairwise((None, *self.events)):
+            if event is None or event.transaction is None:
                 continue
             transaction = found.setdefault(
                 event.transaction, Transaction(event.transaction, event.data["transactionType"])
             )
             transaction.status = event.data["transactionStatus"]
             if event.data.get("rrn"):
-                _note(transaction.attempts, event.data)
+                _note(transaction.attempts, event.data, learnt=_is_learnt(event, before))
         return list(found.values())
 
     @property
@@ -105,7 +108,17 @@ class Payment:
         }
 
 
-def _note(attempts: list[Attempt], data: Mapping[str, Any]) -> None:
+def _is_learnt(event: TimelineEvent, before: TimelineEvent | None) -> bool:
+    """Whether an outcome was learnt from the answer to another message, told just before it."""
+    return (
+        before is not None
+        and before.type == "attempt.ended"
+        and before.at == event.at
+        and event.type != "attempt.ended"
+    )
+
+
+def _note(attempts: list[Attempt], data: Mapping[str, Any], *, learnt: bool) -> None:
     """Add what an event says of an attempt; MTI, STAN and DE 7 tell attempts apart."""
     names = (data["mti"], data["stan"], data["de7"])
     attempt = next((each for each in attempts if (each.mti, each.stan, each.de7) == names), None)
@@ -125,3 +138,4 @@ def _note(attempts: list[Attempt], data: Mapping[str, Any]) -> None:
         attempt.outcome = data["result"]
         attempt.response_code = data.get("responseCode", "")
         attempt.approval_code = data.get("approvalCode", "")
+        attempt.answered = bool(attempt.response_code) and not learnt

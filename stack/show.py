@@ -96,7 +96,7 @@ def _outcome_parts(result: str, data: Mapping[str, Any]) -> Iterator[str]:
         yield f"DE 39 = {code}"
     if code := data.get("approvalCode"):
         yield f"approval code {code}"
-    if decline := data.get("declineCode"):
+    if (decline := data.get("declineCode")) and data.get("kind") != "reversal":
         advice = data.get("advice")
         yield f"{decline} ({advice})" if advice else decline
     if data.get("sends", 0) > 1:
@@ -107,10 +107,10 @@ def message_table(attempt: Attempt, exchange: Exchange, dialect: Dialect) -> Tab
     """The fields of a request and its answer side by side, masked."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("DE", justify="right")
-    table.add_column("element")
-    table.add_column(f"{exchange.request[0]} to {attempt.network}", no_wrap=True)
+    table.add_column("element", no_wrap=True)
+    table.add_column(f"{exchange.request[0]} to {attempt.network}", overflow="fold")
     answered = exchange.answer is not None
-    table.add_column(f"answer of {attempt.network}" if answered else "no answer", no_wrap=True)
+    table.add_column(f"answer of {attempt.network}" if answered else "no answer", overflow="fold")
     for row in table_rows(exchange, dialect):
         table.add_row(*row)
     return table

@@ -74,7 +74,8 @@ def payment(
     """A payment that was created, sent, and then went the steps given: (event type, data).
 
     A type without a dot is a status of the intent; data is what differs from the charge's own,
-    `transaction` among it. `changes` are of the intent.
+    `transaction` among it, and `at_once` of what was learnt from the event before. `changes` are of
+    the intent.
     """
     charge = CHARGE | {"mti": mti}
     told: list[tuple[str, str, str | None, dict[str, Any]]] = [
@@ -85,19 +86,22 @@ def payment(
             for kind, data in steps
         ),
     ]
-    events = tuple(
-        TimelineEvent(
-            id=f"evt_{number}",
-            sequence=number,
-            type=kind if "." in kind else f"payment_intent.{kind}",
-            actor=actor,
-            at=STARTED_AT + timedelta(milliseconds=750 * (number - 1)),
-            transaction=transaction,
-            data=data,
+    events: list[TimelineEvent] = []
+    for number, (kind, actor, transaction, data) in enumerate(told, start=1):
+        at_once = bool(data.get("at_once"))
+        at = STARTED_AT + timedelta(milliseconds=750 * (number - 1))
+        events.append(
+            TimelineEvent(
+                id=f"evt_{number}",
+                sequence=number,
+                type=kind if "." in kind else f"payment_intent.{kind}",
+                actor=actor,
+                at=events[-1].at if at_once else at,
+                transaction=transaction,
+                data=data,
+            )
         )
-        for number, (kind, actor, transaction, data) in enumerate(told, start=1)
-    )
-    return Payment(intent(status, **changes), events)
+    return Payment(intent(status, **changes), tuple(events))
 
 
 def approved() -> Payment:
@@ -125,7 +129,7 @@ def verified() -> Payment:
         ("attempt.ended", asked[0] | UNKNOWN | {"responseCode": "25"}),
         ("attempt.started", asked[1] | DOUBTED),
         ("attempt.ended", asked[1] | DOUBTED | {"result": "approved", "responseCode": "00"}),
-        ("succeeded", APPROVED),
+        ("succeeded", APPROVED | {"at_once": True}),
     )
 
 
@@ -137,7 +141,7 @@ def reversed_() -> Payment:
         ("pending_verification", UNKNOWN),
         ("transaction.reversing", REVERSAL | {"transactionStatus": "reversing"}),
         ("attempt.ended", REVERSAL | undone | {"result": "approved", "sends": 2}),
-        ("payment_failed", undone | {"result": "reversed"}),
+        ("payment_failed", undone | {"result": "reversed", "at_once": True}),
     )
 
 

@@ -134,29 +134,44 @@ def demo() -> Iterator[Demo]:
 
 
 def test_every_story_ends_as_it_is_named(demo: Demo) -> None:
-    """The document of the contract: four payments, one charge and one attempt each."""
+    """The document of the contract: every payment with its transactions and their messages."""
     told = {payment["story"]: payment for payment in demo.document["payments"]}
     assert {story: payment["status"] for story, payment in told.items()} == {
         "approved": "succeeded",
         "declined": "failed",
         "late": "succeeded",
-        "silent": "pending_verification",
+        "verified": "succeeded",
+        "reversed": "failed",
+        "captured": "succeeded",
+        "refunded": "succeeded",
     }
-    outcomes = {}
+    messages = {}
     for story, payment in told.items():
         assert set(payment) == {"story", "intent", "status", "transactions"}
-        (transaction,) = payment["transactions"]
-        assert set(transaction) == {"id", "type", "status", "attempts"}
-        assert transaction["status"] == payment["status"]
-        (attempt,) = transaction["attempts"]
-        assert (attempt["mti"], len(attempt["stan"]), len(attempt["rrn"])) == ("0200", 6, 12)
-        outcomes[story] = attempt["outcome"]
-    assert outcomes == {
-        "approved": "approved",
-        "declined": "declined",
-        "late": "approved",
-        "silent": "unknown",
-    }
+        for transaction in payment["transactions"]:
+            assert set(transaction) == {"id", "type", "status", "attempts"}
+            for attempt in transaction["attempts"]:
+                assert (len(attempt["stan"]), len(attempt["rrn"])) == (6, 12)
+        messages[story] = [
+            (transaction["type"], transaction["status"], attempt["mti"], attempt["outcome"])
+            for transaction in payment["transactions"]
+            for attempt in transaction["attempts"]
+        ]
+    assert messages["approved"] == [("charge", "succeeded", "0200", "approved")]
+    assert messages["declined"] == [("charge", "failed", "0200", "declined")]
+    assert messages["late"] == [("charge", "succeeded", "0200", "approved")]
+    charge = ("charge", "succeeded", "0200", "approved")
+    first, *inquiries = messages["verified"]
+    assert first == charge
+    assert inquiries[-1] == ("charge", "succeeded", "0600", "approved")
+    assert messages["reversed"][0] == ("charge", "reversed", "0200", "reversed")
+    assert ("charge", "reversed", "0420", "approved") in messages["reversed"]
+    assert messages["captured"] == [
+        ("charge", "succeeded", "0100", "approved"),
+        ("capture", "succeeded", "0220", "approved"),
+        ("capture", "succeeded", "0420", "approved"),
+    ]
+    assert messages["refunded"] == [charge, ("refund", "succeeded", "0200", "approved")]
 
 
 def test_the_first_line_comes_within_a_second(demo: Demo) -> None:
@@ -167,16 +182,24 @@ def test_the_first_line_comes_within_a_second(demo: Demo) -> None:
 def test_the_stories_are_told_with_their_messages(demo: Demo) -> None:
     """Timelines, masked fields of both messages, the networks' own word; nothing of a card."""
     said = demo.said
-    for payment in demo.document["payments"]:
-        assert payment["intent"] in said
-        (attempt,) = payment["transactions"][0]["attempts"]
+    assert "is inquired about for 3 s and then reversed (`turnout up`: 30 s)" in said
+    attempts = [
+        (payment["intent"], attempt)
+        for payment in demo.document["payments"]
+        for transaction in payment["transactions"]
+        for attempt in transaction["attempts"]
+    ]
+    for intent, attempt in attempts:
+        assert intent in said
         assert f"STAN {attempt['stan']}, RRN {attempt['rrn']}" in said
-    assert said.count("vsim's own journal: decided") == 4
+    decided = [attempt for _, attempt in attempts if attempt["mti"] != "0600"]
+    assert said.count("'s own journal: decided") == len(decided)
     assert "answered 2750 ms later" in said
-    assert said.count("never answered") == 1
+    assert said.count("never answered") == 2
+    assert said.count("ended as told: ") == len(demo.document["payments"])
     assert "[hidden]" in said
     stories, _, box = said.partition("─ turnout ─")
-    assert not re.search(r"\d{13,}", stories)
+    assert not re.search(r"\b[2-6]\d{12,18}\b", stories)
     assert "4242424242424242" in box
 
 
@@ -217,8 +240,22 @@ def test_a_payment_is_approved(demo: Demo) -> None:
     )
     assert done.returncode == 0
     assert "500 JPY  succeeded" in done.stdout
-    assert "0200 to msim" in done.stdout
+    assert "0100 to msim" in done.stdout
+    assert "completion started    0220 to msim" in done.stdout
     assert done.stderr == ""
+
+
+def test_an_amount_is_only_held(demo: Demo) -> None:
+    """With a card of the network that can; one of the other is refused, and that is a fault."""
+    done = demo.run("pay", "--manual")
+    assert done.exit_code == 0, done.output
+    assert "24.99 USD  authorized" in done.stdout
+    assert re.search(r"24\.99 USD can be captured until \d{4}-\d\d-\d\d", done.stdout)
+    document = demo.json("pay", "--manual", "--partial")
+    assert (document["status"], document["amount_capturable"]) == ("authorized", 2499)
+    refused = demo.run("pay", "--manual", "--card", "4242424242424242")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "capture_method_unavailable" in refused.stderr
 
 
 def test_a_declined_payment_is_a_fault(demo: Demo) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from chassis.settings import Log, Settings
-from stack.demo import demo_document, demo_main, exit_status
+from chassis.settings import Log, Network, Settings
+from stack.demo import demo_document, demo_main, exit_status, hurried, said_of_hurry
 from stack.options import Place
 from stack.stories import STORIES, Told
 from tests.support import payments
@@ -44,3 +44,23 @@ def test_a_live_stack_has_no_demo(
     assert demo_main(Place(settings, folder / "data"), leave=True, as_json=True) == 3
     assert 'mode = "test"' in capsys.readouterr().err
     assert list(folder.iterdir()) == []
+
+
+def test_simulated_networks_are_not_inquired_of_for_long() -> None:
+    """Shorter than usual, and the demo says by how much, of which networks."""
+    settings = hurried(Settings())
+    assert {network.inquiry_window_s for network in settings.networks.values()} == {3.0}
+    [line] = said_of_hurry(settings)
+    assert "vsim or msim" in line
+    assert "for 3 s and then reversed (`turnout up`: 30 s)" in line
+
+
+def test_a_network_of_somebody_s_own_is_left_alone() -> None:
+    """A real one, and one whose window is short already; then there is nothing to say."""
+    networks = {
+        "real": Network(simulate=False),
+        "quick": Network(inquiry_times_s=(0.1,), inquiry_window_s=0.5),
+    }
+    settings = Settings(networks=networks)
+    assert hurried(settings) == settings
+    assert list(said_of_hurry(hurried(settings))) == []
