@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from http.client import HTTPConnection
 from typing import Any
@@ -145,6 +146,8 @@ async def test_what_nobody_paid_is_canceled_at_once(shop: TrioTurnout) -> None:
     assert (await shop.cancel(intent)).status == "succeeded"
     assert (await shop.retrieve(intent)).status == "canceled"
     assert await story(shop, intent) == []
+    last = (await shop.events(intent))[-1]
+    assert (last.type, last.actor) == ("payment_intent.canceled", "api")
     with pytest.raises(ConflictError) as refused:
         await shop.charge(intent, card(APPROVED))
     assert refused.value.code == "intent_canceled"
@@ -234,6 +237,38 @@ async def test_a_network_that_cannot_hold_says_so(shop: TrioTurnout) -> None:
     assert (await shop.retrieve(intent)).status == "created"
     await shop.charge(intent, card(HELD))
     assert (await shop.wait(intent)).status == "authorized"
+
+
+async def test_a_card_that_is_lost_is_not_tried_again(shop: TrioTurnout) -> None:
+    """Declined for good once, refused from then on: 409, nothing sent, and the intent is as new."""
+    lost = f"42424241{os.getpid():08d}"
+    first = await charged(shop, lost)
+    assert first.last_error is not None
+    assert (first.status, first.last_error.decline_code) == ("failed", "lost_card")
+    intent = await shop.create_payment_intent(2_499, "usd")
+    with pytest.raises(ConflictError) as refused:
+        await shop.charge(intent, card(lost))
+    assert refused.value.code == "card_declined_before"
+    assert (await shop.retrieve(intent)).status == "created"
+
+
+async def test_captures_at_once_collect_an_amount_once(shop: TrioTurnout) -> None:
+    """One is taken; the others are told that it is under way, or done."""
+    intent = await held(shop)
+    ended: list[str] = []
+
+    async def capture() -> None:
+        try:
+            ended.append((await shop.capture(intent)).status)
+        except ConflictError as error:
+            ended.append(error.code)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(capture)
+    assert ended.count("succeeded") == 1
+    assert set(ended) <= {"succeeded", "operation_in_progress", "already_succeeded"}
+    assert (await shop.wait(intent)).amount_captured == 2499
 
 
 async def test_silence_is_inquired_about(shop: TrioTurnout) -> None:
