@@ -23,7 +23,7 @@ from benchmarks.latency import percentiles
 from benchmarks.prepared import DECLINED_SHARE, Signer, charge_requests, create_requests
 from benchmarks.report import Document, WrongResultsError, bench_document, progress
 from benchmarks.sweep import charges_needed, draw, sweep
-from benchmarks.witnesses import attempts_held, network_decisions, told
+from benchmarks.witnesses import attempts_held, network_decisions, told, wait_for_rest
 from benchmarks.workplace import address, cpu_by_group, durability, reader_dsn, resident_bytes
 from chassis.settings import Settings
 from stack.temporary import TemporaryStack, temporary_stack
@@ -42,6 +42,7 @@ EARLY_CHARGES = 50_000  # a run of four times as many shows whether memory grows
 SEED = 8_583
 ACCEPTED = frozenset({200, 202})
 SHED = frozenset({429, 503})
+REST_S = 120.0  # until the last advice is acknowledged, a network's outage included
 WHOLE_S = 3_600.0  # as long as it takes: the requests are what ends the drive
 SETTINGS = Settings()  # the stack runs on the defaults
 
@@ -55,6 +56,12 @@ class Plan:
     rate: float
     count: int
     png: str
+    dual: bool
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """How many messages a charge takes, by network."""
+        return {"msim": "dual" if self.dual else "single", "vsim": "single"}
 
     @property
     def counted(self) -> int:
@@ -94,6 +101,7 @@ def run(
     rate: float = 0.0,
     count: int = 0,
     png: str = "",
+    dual: bool = False,
     keep: bool = False,
 ) -> Document:
     """Measure charges through the whole stack.
@@ -105,18 +113,23 @@ def run(
         count: charges to send; 0 = as many as `seconds` allow. From 200,000 on, memory after the
             first 50,000 is reported too.
         png: where to draw latency against rate, from open-loop runs of their own.
+        dual: have msim take each charge in two messages, 0100 and 0220, as it does otherwise;
+            without it both networks take one, 0200.
         keep: leave the data directory behind.
 
     Raises:
         WrongResultsError: the three witnesses do not agree.
         UnrealStorageError: commits would not be durable where the data lies.
     """
-    plan = Plan(seconds=seconds, connections=connections, rate=rate, count=count, png=png)
+    plan = Plan(
+        seconds=seconds, connections=connections, rate=rate, count=count, png=png, dual=dual
+    )
     return trio.run(partial(_run, plan, keep=keep))
 
 
 async def _run(plan: Plan, *, keep: bool) -> Document:
-    async with temporary_stack({"log.level": "warning"}, keep=keep) as stack:
+    overrides = {"log.level": "warning", "networks.msim.messages": plan.messages["msim"]}
+    async with temporary_stack(overrides, keep=keep) as stack:
         facts = await trio.to_thread.run_sync(durability, reader_dsn(stack), stack.data_dir)
         prepared = await trio.to_thread.run_sync(prepare, stack, plan.charges_needed)
         driven = await trio.to_thread.run_sync(_drive, stack, prepared, plan)
@@ -129,6 +142,7 @@ async def _run(plan: Plan, *, keep: bool) -> Document:
         "seconds": driven.result.seconds,
         "declined_share": DECLINED_SHARE,
         "networks": sorted(stack.endpoints.networks),
+        "messages": plan.messages,
         "relay": "absent",
         "mac": "none",
         "codec": "compiled",
@@ -215,6 +229,7 @@ async def _agreement(
     stack: TemporaryStack, results: Sequence[LoadResult], warm_up: int
 ) -> Agreement:
     """Compare the witnesses once every payment has come to rest."""
+    await trio.to_thread.run_sync(partial(wait_for_rest, reader_dsn(stack), limit_s=REST_S))
     held = await trio.to_thread.run_sync(attempts_held, reader_dsn(stack))
     decisions = network_decisions(stack.data_dir, sorted(stack.endpoints.networks))
     heard = [answer for result in results for answer in told(result.outcome)]

@@ -41,6 +41,13 @@ _PNG: Final = click.option(
     help="Draw latency against rate, from open-loop runs of their own.",
 )
 
+_DUAL: Final = click.option(
+    "--dual",
+    is_flag=True,
+    default=None,
+    help="Have msim take two messages a charge, an authorization and an advice.",
+)
+
 # Name, what it measures, and the options that its `run` takes.
 BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]], ...]] = (
     (
@@ -91,6 +98,7 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
             _CONNECTIONS,
             _amount("rate", "Charges a second, open loop; without it a closed loop."),
             _number("count", "Charges to send, instead of --seconds."),
+            _DUAL,
             _KEEP,
             _PNG,
         ),

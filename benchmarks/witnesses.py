@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from benchmarks.load import LoadOutcome
 from ledger.ids import public_id
 from network_sim.journal import read_journal
 
+REST_TICK_S = 0.1
 HELD_SQL = """
 SELECT a.intent_id, a.transaction_id, coalesce(o.to_status, 'pending'), a.network, a.rrn,
-       coalesce(o.result, ''), a.amount_minor
+       coalesce(o.result, ''), a.amount_minor, a.mti
 FROM attempts AS a
 LEFT JOIN LATERAL (
     SELECT to_status, result FROM outcomes
@@ -50,8 +52,22 @@ def attempts_held(dsn: str) -> list[Held]:
         ]
 
 
+def wait_for_rest(dsn: str, *, limit_s: float) -> None:
+    """Wait until no advice is on its way to a network.
+
+    Raises:
+        TimeoutError: some still were after so many seconds.
+    """
+    deadline = time.monotonic() + limit_s
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while connection.execute("SELECT FROM store_and_forward LIMIT 1").fetchone() is not None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"advices were still on their way after {limit_s:g} s")
+            time.sleep(REST_TICK_S)
+
+
 def network_decisions(data_dir: Path, networks: Sequence[str]) -> Iterator[Carried]:
     """Every financial message that a simulated network decided."""
     for name in networks:
         for entry in read_journal(data_dir / "networks" / f"{name}.log"):
-            yield Carried(name, entry.rrn, entry.response_code, int(entry.amount))
+            yield Carried(name, entry.rrn, entry.response_code, int(entry.amount), entry.mti)

@@ -58,3 +58,14 @@ def test_statuses_that_do_not_fit_are_named() -> None:
         (TOLD, replace(HELD, result="not_sent", status="failed"), CARRIED),
     ):
         assert [row["payment"] for row in agree(1, [told], [held], [carried]).disagree] == ["pi_1"]
+
+
+def test_a_charge_of_two_messages_agrees_only_with_both() -> None:
+    """An authorization and its advice share an RRN; either missing at the network is named."""
+    held = [replace(HELD, mti="0100"), replace(HELD, mti="0220")]
+    carried = [replace(CARRIED, mti="0100"), replace(CARRIED, mti="0221")]
+    found = agree(1, [TOLD], held, carried)
+    assert found.holds
+    assert (found.held, found.carried) == (1, 2)
+    for left in carried:
+        assert [row["payment"] for row in agree(1, [TOLD], held, [left]).disagree] == ["pi_1"]
