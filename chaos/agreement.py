@@ -176,10 +176,12 @@ def _lost(payment: _Payment) -> Iterator[str]:
         if told.transaction not in payment.transactions:
             yield f"the ledger has no {told.transaction}, which was told {told.status}"
     carried = {line.key for line in payment.lines}
-    followed_up = {each.transaction for each in payment.attempts if each.kind == "reversal"}
+    tries = Counter(
+        each.transaction for each in payment.attempts if each.kind in ("request", "reversal")
+    )
     for attempt in payment.attempts:
-        if attempt.result == "unknown" and attempt.transaction in followed_up:
-            continue  # it may never have come: the reversal behind it says what became of it
+        if attempt.result == "unknown" and tries[attempt.transaction] > 1:
+            continue  # it may never have come: what was sent behind it says what became of it
         if _must_be_carried(attempt) and attempt.key not in carried:
             yield f"no book has the {attempt.kind} {attempt.rrn} {attempt.stan}"
 

@@ -123,7 +123,14 @@ def _canceled() -> Story:
     return story
 
 
-STORIES = (Story, _refunded, _held, _reversed, _declined, _canceled)
+def _canceled_after_a_crash() -> Story:
+    """The same, where the 0420 is the second message of the cancel itself."""
+    story = _canceled()
+    story.attempts[2] = replace(story.attempts[2], kind="request")
+    return story
+
+
+STORIES = (Story, _refunded, _held, _reversed, _declined, _canceled, _canceled_after_a_crash)
 
 
 @pytest.mark.parametrize("make", STORIES)
