@@ -11,6 +11,7 @@ answer that moves money carries it (DE 15).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -75,6 +76,25 @@ class Books:
         self.settlement_date = day.isoformat()
         self.settles = f"{day.month:02d}{day.day:02d}"
         self._today: dict[tuple[str, str], Totals] = {}
+
+    def post(self, acquirer_id: str, currency: str, posted: int) -> None:
+        """Count a sale or refund in today's totals; positive left the cardholder's account.
+
+        `Totals.add` spelled out, because every sale under load comes by here.
+        """
+        totals = self._today.get((acquirer_id, currency)) or self.today(acquirer_id, currency)
+        if posted > 0:
+            totals.debits += 1
+            totals.debits_amount += posted
+        else:
+            totals.credits += 1
+            totals.credits_amount -= posted
+
+    def hold(self, answer: Mapping[int, str], card: str, amount: int) -> Hold:
+        """Hold an amount by the answer that approves it; `card` is masked."""
+        hold = Hold(card, answer[49], answer[11] + answer[7], amount, amount)
+        self.holds.add(hold_key(answer[32], answer[37], answer[42]), hold)
+        return hold
 
     def today(self, acquirer_id: str, currency: str) -> Totals:
         """The totals that grow now."""

@@ -165,32 +165,22 @@ class Issuer:
         settlement_date = ""
         if 15 in answer:  # an approval
             settlement_date = books.settlement_date
-            held, posted = self._approve(answer, decided, pan, ruling)
+            decided.settles = books.settles
+            if code == messages.PARTIALLY_APPROVED and ruling is not None:
+                messages.make_partial(answer, ruling.approved)
+            amount = int(answer[4])
+            if mti[1] == "2":
+                posted = decided.posted = -amount if fields[3][:2] == messages.REFUND else amount
+                books.post(fields[32], fields[49], posted)
+            elif code != messages.VERIFIED:
+                held = amount
+                decided.hold = books.hold(answer, pan, amount)
         if delay_ms > 0 or ruling is not None:
             _note_way(decided, now, ruling)
         line = format_line(
             now.at_text, key, body, answer, delay_ms, "", settlement_date, held, posted
         )
         return Decision(answer, delay_ms, line)
-
-    def _approve(
-        self, answer: dict[int, str], decided: Decided, pan: str, ruling: Ruling | None
-    ) -> tuple[int, int]:
-        """Hold or post what an answer approves; return so much more is held, and posted."""
-        decided.settles = answer[15]
-        code = decided.response_code
-        if code == messages.VERIFIED:
-            return 0, 0
-        if code == messages.PARTIALLY_APPROVED and ruling is not None:
-            messages.make_partial(answer, ruling.approved)
-        amount = int(answer[4])
-        if answer[0][1] == "1":
-            decided.hold = Hold(pan, answer[49], answer[11] + answer[7], amount, amount)
-            self._books.holds.add(hold_key(answer[32], answer[37], answer[42]), decided.hold)
-            return amount, 0
-        posted = decided.posted = -amount if answer[3][:2] == messages.REFUND else amount
-        self._books.today(answer[32], answer[49]).add(posted)
-        return 0, posted
 
     def _outcome(self, fields: Fields, now: Moment, ruling: Ruling | None) -> Outcome:
         """What happens to a payment that is heard of for the first time."""

@@ -47,7 +47,9 @@ async def serve(service: Service) -> None:
     pki = service.data_dir / "pki"
     dialect = load_dialect(network.dialect)
     codec = choose_codec(network, dialect)
-    issuer = make_issuer(network, limits, dialect, opens_on=date_of(now_us()))
+    issuer = make_issuer(
+        network, limits, dialect, opens_on=date_of(now_us()), sales=network.messages
+    )
     path = journal_path(service.data_dir, service.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(path)
