@@ -122,7 +122,8 @@ class Saboteur:
                 self.missed.append(fault)
 
     def relent(self) -> None:
-        """Let every process that is stopped run on."""
+        """Let every process that is stopped run on, and none crash any more."""
+        crash_points.disarm(self._crash_point)
         for process_id in self._stopped:
             with suppress(ProcessLookupError):
                 os.kill(process_id, signal.SIGCONT)
@@ -132,18 +133,18 @@ class Saboteur:
         for _ in range(TRIES_MAX):
             in_flight = self._shop.under_way
             if in_flight and fault.kind == "crash":
-                return await self._crash(fault)
+                return await self._crash(fault, in_flight)
             if in_flight and self._strike(fault, beside):
                 self._note(fault, in_flight)
                 return True
             await trio.sleep(PUT_OFF_S)
         return False
 
-    async def _crash(self, fault: Fault) -> bool:
+    async def _crash(self, fault: Fault, in_flight: int) -> bool:
         """Have a switch die at a step; whether one came there in time."""
         crash_points.arm(self._crash_point, fault.target)
         for _ in range(TRIES_MAX):
-            in_flight = self._shop.under_way
+            in_flight = self._shop.under_way or in_flight
             await trio.sleep(PUT_OFF_S)
             if not crash_points.is_armed(self._crash_point):
                 self._note(fault, in_flight)

@@ -140,7 +140,10 @@ async def run_chaos(order: Order) -> Run:
                 stack, shop, clock, crash_point=folder / CRASH_POINT_FILE, seed=order.seed
             )
             await _load(order, faults, shop, saboteur)
-            return await _judge(order, stack, shop, saboteur)
+            run = await _judge(order, stack, shop, saboteur)
+        if stack.exit_code:
+            _say(f"the stack ended with status {stack.exit_code}")
+        return run
     finally:
         if order.keep:
             _say(f"kept: {folder}")
