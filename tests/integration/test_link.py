@@ -265,6 +265,7 @@ async def test_a_network_that_stops_reading_is_left(pki: Path) -> None:
             port,
             connections=1,
             window_per_connection=100_000,
+            window_max=100_000,
             outbox_frames_max=100_000,
             send_timeout_s=0.2,
             response_deadline_s=30.0,

@@ -227,6 +227,8 @@ def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
         "networks": (0o711, ours),
         "networks/vsim.log": (0o600, uid("vsim")),
         "networks/msim.log": (0o600, uid("msim")),
+        "networks/vsim.keys": (0o600, uid("vsim")),
+        "networks/msim.keys": (0o600, uid("msim")),
         "networks/vsim.kek": (0o400, uid("vsim")),
         "networks/msim.kek": (0o400, uid("msim")),
         "networks/vsim-hsm.kek": (0o400, uid("hsm")),
