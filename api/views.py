@@ -134,14 +134,15 @@ def _latest(row: records.TransactionRow, payment_intent: str) -> Transaction:
 
 
 def reduced_payment_intent(row: records.IntentRow, public: str) -> ReducedPaymentIntent:
-    """An intent as the customer's browser sees it."""
+    """An intent as the customer's browser sees it: of what went wrong only its own doing."""
+    latest = row.latest_transaction
     return ReducedPaymentIntent(
         id=public,
         amount_in_cents=row.amount_minor,
         currency=row.currency,
         description=row.description,
         status=row.status,
-        last_error=last_error(row.latest_transaction),
+        last_error=last_error(latest) if latest is not None and latest.type == "charge" else None,
     )
 
 

@@ -202,6 +202,17 @@ def test_the_reduced_view_holds_nothing_of_the_merchants() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("type_", "seen"), [("charge", True), ("refund", False), ("cancel", False)]
+)
+def test_a_browser_hears_of_its_own_charges_alone(type_: str, *, seen: bool) -> None:
+    """That a refund was refused is between the merchant and the network."""
+    failed = transaction_row(type=type_, status="failed", decline_code="generic_decline")
+    row = intent_row(latest_transaction=failed)
+    assert (views.reduced_payment_intent(row, PUBLIC).last_error is not None) is seen
+    assert views.payment_intent(row, PUBLIC).last_error is not None
+
+
 def test_timeline_events_speak_the_apis_names() -> None:
     """What the ledger knows comes out in camelCase."""
     event = TimelineEvent(
