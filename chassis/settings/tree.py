@@ -177,9 +177,9 @@ class Simulator(Section, frozen=True):
     keep_alives_max: int = 16  # zero-length frames in a row; a storm of them is closed
     delayed_answers_max: int = 8_192  # answers that wait for their time; more are lost, and counted
     late_margin_s: float = 0.75  # a late approval leaves this long after the response deadline
-    remembered_max: int = 131_072  # messages kept for repeats and reversals: 450 bytes each
+    remembered_max: int = 131_072  # messages kept for repeats and reversals: 370 bytes each
     remembered_s: int = 86_400  # no acquirer repeats a message after a day
-    holds_max: int = 131_072  # authorizations that can still be captured: 300 bytes each
+    holds_max: int = 131_072  # authorizations that can still be captured: 400 bytes each
     cutover_check_s: float = 60.0  # how late after midnight UTC the settlement date may move
     cutover_answer_timeout_s: float = 5.0  # then acquirers are not waited for
 
