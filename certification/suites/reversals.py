@@ -118,8 +118,13 @@ async def _answered_behind_the_reversal(desk: Desk, ruling: Ruling | None) -> No
 
 @case("RV03b", both_policies=True)
 async def late_approval_behind_the_reversal(desk: Desk) -> None:
-    """The reversal stands, whatever comes behind it."""
+    """The reversal stands, whatever comes behind it; the approval is kept for a person to see."""
     await _answered_behind_the_reversal(desk, None)
+
+    async def stored() -> bool:
+        return "late_approval" in await desk.ledger.exceptions(desk.network.name)
+
+    await desk.until("the approval is stored as an exception", stored)
 
 
 @case("RV04", both_policies=True)
