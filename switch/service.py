@@ -204,7 +204,7 @@ async def _assemble(
         workers=workers,
         carriers=carriers,
         find_replays=partial(find_replays, pool),
-        load_acceptors=operations.acceptors.find,
+        load_acceptors=partial(_active_acceptors, pool),
         charges=ChargeCommitter(
             own.connect,
             own.switch,
@@ -244,7 +244,7 @@ def _look_ups(pool: Pool) -> LookUps:
         find_replays=partial(find_replays, pool),
         sealed_cards=partial(sealed_cards, pool),
         read_views=partial(read_views, pool),
-        load_acceptors=partial(_load_acceptors, pool),
+        load_acceptors=partial(_all_acceptors, pool),
         due_saf=partial(due_saf, pool),
         count_saf_sends=partial(count_saf_sends, pool),
         due_verifications=partial(due_verifications, pool),
@@ -323,13 +323,19 @@ async def _ensure_months(pool: Pool, months_ahead: int) -> int:
     return await ensure_partitions(pool, now_us=now_us(), months_ahead=months_ahead)
 
 
-async def _load_acceptors(pool: Pool, ids: list[bytes]) -> dict[bytes, Acceptor]:
+async def _active_acceptors(pool: Pool, ids: Sequence[bytes]) -> dict[bytes, Acceptor]:
     merchants = await get_merchants(pool, ids)
     return {
         merchant_id: Acceptor.of(merchant)
         for merchant_id, merchant in merchants.items()
         if merchant.status == "active"
     }
+
+
+async def _all_acceptors(pool: Pool, ids: Sequence[bytes]) -> dict[bytes, Acceptor]:
+    """Those of closed merchants too: what has been charged must be finished."""
+    merchants = await get_merchants(pool, ids)
+    return {merchant_id: Acceptor.of(merchant) for merchant_id, merchant in merchants.items()}
 
 
 def drain_limit_s(settings: Settings) -> float:

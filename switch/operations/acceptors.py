@@ -17,7 +17,7 @@ class Acceptors:
         self._known: dict[bytes, Acceptor] = {}
 
     async def find(self, merchant_ids: Sequence[bytes]) -> dict[bytes, Acceptor]:
-        """The acceptors of these merchants, without those that are absent or not active.
+        """The acceptors of these merchants, without those that are absent.
 
         Raises:
             LedgerError: the ledger could not be asked.

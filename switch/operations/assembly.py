@@ -152,6 +152,7 @@ class Operations:
             batch_max=limits.queue_batch_max,
             queued=self.wake,
             counts=self.counts,
+            anomalies=self._anomalies,
             now_us=around.now_us,
         )
         return Watch(

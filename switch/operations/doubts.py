@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import trio
 
+from chassis.log import get_logger
 from ledger.deciding.records import VerificationRow
 from switch.core.numbers import NumbersExhaustedError
 from switch.core.operations.records import Conclusion, Context, Letter, NetworkRules
@@ -20,6 +21,9 @@ from switch.operations.drawing import Drawing
 from switch.operations.equipping import Equipment, Equipping, Want
 from switch.operations.errands import OperationCounts
 from switch.operations.exchanges import Exchange, Exchanges
+from switch.pipeline.anomalies import Anomalies
+
+log = get_logger(__name__)
 
 
 class DueDoubts(Protocol):
@@ -44,6 +48,7 @@ class Doubts:
         batch_max: rows a round.
         queued: called when a reversal has been put into store-and-forward.
         counts: all operations'.
+        anomalies: the process's.
         now_us: microseconds since 1970.
     """
 
@@ -59,6 +64,7 @@ class Doubts:
         batch_max: int,
         queued: Callable[[], None],
         counts: OperationCounts,
+        anomalies: Anomalies,
         now_us: Callable[[], int],
     ) -> None:
         self._desk = desk
@@ -70,6 +76,7 @@ class Doubts:
         self._batch_max = batch_max
         self._queued = queued
         self._counts = counts
+        self._anomalies = anomalies
         self._now_us = now_us
         self._busy: set[bytes] = set()  # being decided: still due, as the ledger has them
 
@@ -82,10 +89,14 @@ class Doubts:
         room = {network: self._equipping.room(network) for network in self._rules}
         open_ = [network for network, count in room.items() if count]
         now_us = self._now_us()
+        busy = set(self._busy)  # what is decided during the look may be seen as it was before
         rows = await self._due(now_us=now_us, limit=self._batch_max, networks=open_)
         asking: list[VerificationRow] = []
         for row in rows:
-            if row.attempt_id in self._busy:
+            if row.attempt_id in busy:
+                continue
+            if row.network not in self._rules:
+                self._tell_unknown(row)
                 continue
             doubt = self._rules[row.network].doubt
             if doubt.must_reverse(row.window_ends_at_us, now_us):
@@ -95,6 +106,14 @@ class Doubts:
                 asking.append(row)
         if asking:
             await self._inquire(asking)
+
+    def _tell_unknown(self, row: VerificationRow) -> None:
+        self._anomalies.tell(
+            log.error,
+            "doubt_of_unknown_network",
+            network=row.network,
+            attempt=row.attempt_id.hex(),
+        )
 
     def _context(self, network: str) -> Context:
         spare = self._drawing.spare(network, self._desk.take_ids(1)[0])
@@ -122,8 +141,8 @@ class Doubts:
         wants = [Want(row.intent_id, row.attempt_id, row.network, inquiry=True) for row in rows]
         equipped = await self._equipping.equip(wants)
         for row, equipment in zip(rows, equipped, strict=True):
-            if equipment is None:
-                continue
+            if not isinstance(equipment, Equipment):
+                continue  # the window closes all the same
             try:
                 context = self._context(row.network)
             except NumbersExhaustedError:

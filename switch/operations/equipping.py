@@ -1,12 +1,14 @@
 """What a message of a queue needs before it can be recorded or sent: a slot, its card, a merchant.
 
 Queues are worked off beside live traffic, so they get a share of each network's window and no more.
-Whatever cannot be equipped now is left where it is: its row is still due at the next round.
+What has to wait for a slot or an HSM is still due at the next round. What the HSM refuses, or the
+ledger cannot make sense of, is at fault, and the next round would find it so too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal
 
 import attrs
 
@@ -26,6 +28,7 @@ log = get_logger(__name__)
 
 ReadViews = Callable[[Sequence[bytes]], Awaitable[dict[bytes, IntentView]]]
 LoadAcceptors = Callable[[Sequence[bytes]], Awaitable[dict[bytes, Acceptor]]]
+Unequipped = Literal["later", "faulty"]
 
 
 @attrs.frozen
@@ -100,8 +103,8 @@ class Equipping:
         share = int(carrier.settings.saf_window_share * carrier.group.capacity)
         return max(0, share - self._in_flight(network))
 
-    async def equip(self, wants: Sequence[Want]) -> list[Equipment | None]:
-        """Equip a batch, in order; None is one that must wait.
+    async def equip(self, wants: Sequence[Want]) -> list[Equipment | Unequipped]:
+        """Equip a batch, in order.
 
         `wants` are at most as many of a network as there is `room`.
 
@@ -117,21 +120,21 @@ class Equipping:
             if (found := self._known(place, want, views, acceptors)) is not None
         ]
         cards = await self._cards.release([(each.charge, each.purpose) for each in known])
-        equipped: list[Equipment | None] = [None] * len(wants)
+        equipped: list[Equipment | Unequipped] = ["faulty"] * len(wants)
         for each, card in zip(known, cards, strict=True):
-            if not isinstance(card, Card):
-                continue
-            network = wants[each.place].network
-            slot = self._carriers[network].group.reserve()
-            if slot is not None:
-                equipped[each.place] = Equipment(
-                    network=network,
-                    letter=each.letter,
-                    slot=slot,
-                    acceptor=each.acceptor,
-                    card=card,
-                )
+            if isinstance(card, Card):
+                equipped[each.place] = self._with_slot(wants[each.place].network, each, card)
+            elif card == "unavailable":
+                equipped[each.place] = "later"
         return equipped
+
+    def _with_slot(self, network: str, known: _Known, card: Card) -> Equipment | Unequipped:
+        slot = self._carriers[network].group.reserve()
+        if slot is None:
+            return "later"
+        return Equipment(
+            network=network, letter=known.letter, slot=slot, acceptor=known.acceptor, card=card
+        )
 
     def _known(
         self,

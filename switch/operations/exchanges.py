@@ -19,7 +19,6 @@ import trio
 from chassis.log import get_logger
 from ledger.records import Lost
 from switch.carriers import Carrier
-from switch.core.echoes import Echoes
 from switch.core.findings import (
     Finding,
     judge_advice,
@@ -108,7 +107,6 @@ class Exchanges:
         self._counts = counts
         self._anomalies = anomalies
         self._now_us = now_us
-        self._echoes: dict[str, Echoes] = {}
         self._quiet = trio.lowlevel.ParkingLot()
 
     def in_flight(self, network: str) -> int:
@@ -249,19 +247,13 @@ class Exchanges:
                 exchange.fields,
                 answer,
                 codes=self._codes,
-                echoes=self._echoes_of(letter.network),
+                echoes=self._carriers[letter.network].echoes,
                 now_us=self._now_us(),
             )
         except Exception as error:  # noqa: BLE001  one answer's fault is its own (design 3)
             self._fault("answer_not_judged", exchange, error)
             return unknown("internal_error")
         return finding
-
-    def _echoes_of(self, network: str) -> Echoes:
-        echoes = self._echoes.get(network)
-        if echoes is None:
-            echoes = self._echoes[network] = Echoes(self._carriers[network].dialect.echo)
-        return echoes
 
     def _found(self, exchange: Exchange, finding: Finding, actor: str) -> None:
         """The first thing that is known of a message: it is in flight no more."""
@@ -277,9 +269,13 @@ class Exchanges:
         about = About(
             exchange.intent_id, exchange.letter.attempt_id, exchange.letter.network, exchange.desk
         )
-        self._telling.tell(
-            about, finding, actor, lambda answer: self._concluded(exchange, finding, answer)
-        )
+        try:
+            self._telling.tell(
+                about, finding, actor, lambda answer: self._concluded(exchange, finding, answer)
+            )
+        except Exception as error:  # noqa: BLE001  as above; recovery finds the attempt open
+            self._fault("finding_not_told", exchange, error)
+            self._concluded(exchange, finding, Lost("internal_error"))
 
     def _concluded(self, exchange: Exchange, finding: Finding, answer: Conclusion | Lost) -> None:
         if isinstance(answer, Conclusion):

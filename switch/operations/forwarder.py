@@ -20,7 +20,7 @@ from ledger.deciding.records import SafRow
 from switch.core.findings import Finding
 from switch.core.forwarding import DrainRate, RepeatSchedule
 from switch.operations.desk import Desk
-from switch.operations.equipping import Equipment, Equipping, Want
+from switch.operations.equipping import Equipment, Equipping, Unequipped, Want
 from switch.operations.errands import OperationCounts
 from switch.operations.exchanges import Exchange, Exchanges
 from switch.operations.telling import About, Telling
@@ -119,22 +119,33 @@ class Forwarder:
             for network in self._terms
         }
         open_ = [network for network, count in room.items() if count]
+        resolving = set(self._resolving)  # what is decided during the look may be seen undecided
         rows = await self._due(now_us=self._now_us(), limit=self._batch_max, networks=open_)
         sending: list[SafRow] = []
         for row in rows:
-            if row.resolution:
+            if row.attempt_id in resolving:
+                continue
+            if row.network not in self._terms:
+                self._tell_unknown(row)
+            elif row.resolution:
                 self._resolve(row)
-            elif room.get(row.network, 0):
+            elif room[row.network]:
                 room[row.network] -= 1
                 sending.append(row)
         if sending:
             await self._send(sending)
         return len(rows) == self._batch_max
 
+    def _tell_unknown(self, row: SafRow) -> None:
+        self._anomalies.tell(
+            log.error,
+            "advice_of_unknown_network",
+            network=row.network,
+            attempt=row.attempt_id.hex(),
+        )
+
     def _resolve(self, row: SafRow) -> None:
         """Have decided what an operator found out, as if the network had said it."""
-        if row.attempt_id in self._resolving:
-            return
         self._resolving.add(row.attempt_id)
         self._telling.tell(
             About(row.intent_id, row.attempt_id, row.network, self._desk),
@@ -148,34 +159,38 @@ class Forwarder:
         self._counts.advices_ended_total += 1
 
     async def _send(self, rows: Sequence[SafRow]) -> None:
+        """Count and send what can be sent; what is at fault is counted only, and so gets rarer."""
         wants = [Want(row.intent_id, row.attempt_id, row.network) for row in rows]
         equipped = await self._equipping.equip(wants)
-        ready = [(row, each) for row, each in zip(rows, equipped, strict=True) if each is not None]
-        if not ready:
+        tried = [(row, each) for row, each in zip(rows, equipped, strict=True) if each != "later"]
+        if not tried:
             return
         try:
             counted = await self._count_sends(
-                [(row.attempt_id, self._due_again(row)) for row, _ in ready]
+                [(row.attempt_id, self._due_again(row)) for row, _ in tried]
             )
         except BaseException:
-            for _, equipment in ready:
-                self._equipping.release(equipment)
+            for _, equipment in tried:
+                self._release(equipment)
             raise
-        for row, equipment in ready:
+        for row, equipment in tried:
             sends = counted.get(row.attempt_id)
             if sends is None:  # acknowledged, or put aside, since it was found due
-                self._equipping.release(equipment)
-            else:
+                self._release(equipment)
+                continue
+            self._alarm(row, sends)
+            if isinstance(equipment, Equipment):
                 self._forward(row, equipment, sends)
+
+    def _release(self, equipment: Equipment | Unequipped) -> None:
+        if isinstance(equipment, Equipment):
+            self._equipping.release(equipment)
 
     def _due_again(self, row: SafRow) -> int:
         schedule = self._terms[row.network].schedule
         return schedule.due_again_us(row.repeats + 1, self._now_us(), self._uniform)
 
-    def _forward(self, row: SafRow, equipment: Equipment, sends: int) -> None:
-        self._rates[row.network].left(1)
-        self._counts.advices_sent_total += 1
-        self._counts.advices_repeated_total += sends > 1
+    def _alarm(self, row: SafRow, sends: int) -> None:
         if self._terms[row.network].schedule.alarms(sends):
             self._counts.advices_alarming_total += 1
             self._anomalies.tell(
@@ -186,6 +201,11 @@ class Forwarder:
                 attempt=row.attempt_id.hex(),
                 sends=sends,
             )
+
+    def _forward(self, row: SafRow, equipment: Equipment, sends: int) -> None:
+        self._rates[row.network].left(1)
+        self._counts.advices_sent_total += 1
+        self._counts.advices_repeated_total += sends > 1
         letter = equipment.letter
         if letter is None:
             raise RuntimeError("an advice has a message of its own")

@@ -116,7 +116,7 @@ class Book:
         """Numbers of their own for one message."""
         number = next(self._numbers)
         return Spare(
-            attempt_id=b"a" * 8 + number.to_bytes(8),
+            attempt_id=self.view.intent_id[-4:] + b"a" * 4 + number.to_bytes(8),
             network=network,
             acquirer_id="500001",
             stan=f"{number:06d}",
@@ -140,7 +140,7 @@ class Book:
         number = next(self._numbers)
         fields: dict[str, Any] = {
             "type": type_,
-            "intent_id": INTENT,
+            "intent_id": self.view.intent_id,
             "merchant_id": MERCHANT,
             "live": False,
             "amount_minor": amount_minor,
@@ -163,15 +163,15 @@ class Book:
     ) -> Any:
         """Tell what was found out about an attempt."""
         context = self.context(actor, **changes)
-        return self.decide(Settle(INTENT, attempt_id, context, finding=finding))
+        return self.decide(Settle(self.view.intent_id, attempt_id, context, finding=finding))
 
     def close_window(self, attempt_id: bytes) -> Any:
         """Reverse an attempt in doubt."""
-        return self.decide(CloseWindow(INTENT, attempt_id, self.context("switch")))
+        return self.decide(CloseWindow(self.view.intent_id, attempt_id, self.context("switch")))
 
     def inquire(self, attempt_id: bytes) -> Any:
         """Record an inquiry about an attempt in doubt."""
-        return self.decide(Inquire(INTENT, attempt_id, self.context("switch")))
+        return self.decide(Inquire(self.view.intent_id, attempt_id, self.context("switch")))
 
     def charge(self, *, type_: str = "charge", mti: str = "0100") -> AttemptView:
         """What commit 1 writes."""

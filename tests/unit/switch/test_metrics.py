@@ -25,8 +25,10 @@ from switch.core.response_codes import load_response_codes
 from switch.iso8583 import load_dialect
 from switch.link.events import Late, LinkEvent, Unknown
 from switch.link.group import LinkGroup
-from switch.metrics import register
+from switch.metrics import register, register_operations
 from switch.pipeline.assembly import Outside, Pipeline
+from tests.support.cold_path import make_scene
+from tests.support.operations import charged
 from tests.support.pipeline import NOW_US, Attempts, Handovers, Peer, Replays, charge
 
 NOW_S = NOW_US // 1_000_000
@@ -159,3 +161,21 @@ async def test_values_are_read_when_asked(shown: Shown, outside: Outside) -> Non
     assert shown.value("commits_repeated_total", commit="charges_slow") == 4
     assert shown.value("rows_refused_total", commit="outcomes") == 1
     assert shown.value("rows_refused_total", commit="completions") == 0
+
+
+async def test_what_follows_charges_is_shown_too() -> None:
+    """Plain counters, what waits, and names by the contract."""
+    scene = make_scene(lambda: NOW_US)
+    metrics, registry = Metrics("switch"), CollectorRegistry()
+    register_operations(metrics, scene.operations)
+    registry.register(metrics)
+    samples = [line for line in generate_latest(registry).decode().splitlines() if line[0] != "#"]
+    names = {re.split(r"[{ ]", line)[0] for line in samples}
+    for name in names:
+        assert re.fullmatch(r"turnout_switch_[a-z0-9_]+_(seconds|bytes|total|ratio)", name)
+    assert len(samples) < 40
+    scene.order(scene.ledger.add(charged()), "refund")
+    taken = registry.get_sample_value("turnout_switch_operations_orders_total")
+    waits = registry.get_sample_value("turnout_switch_inbox_peak_total", {"stage": "orders"})
+    undecided = registry.get_sample_value("turnout_switch_undecided_total")
+    assert (taken, waits, undecided) == (1, 1, 0)

@@ -1,0 +1,35 @@
+"""Fixtures of the cold path's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.cold_path import Scene, run_jumping, running
+from tests.support.operations import Book, authorized, charged
+
+
+@pytest.fixture(autouse=True)
+def jumping_clock(request: pytest.FixtureRequest) -> None:
+    """Run the test on a clock that jumps, without an argument that no test would use."""
+    request.node.add_marker(pytest.mark.trio(run=run_jumping), append=False)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """A cold path that runs."""
+    async with running() as made:
+        yield made
+
+
+@pytest.fixture
+def held(scene: Scene) -> Book:
+    """An authorized intent of the dual-message network."""
+    return scene.ledger.add(authorized())
+
+
+@pytest.fixture
+def paid(scene: Scene) -> Book:
+    """A charged intent of the dual-message network."""
+    return scene.ledger.add(charged())
