@@ -59,7 +59,7 @@ class OperationCounts:
     advices_ended_total: int = 0  # acknowledged, or decided by an operator
     advices_alarming_total: int = 0  # sent so often that somebody should look
     advices_rejected_total: int = 0  # put aside for an operator
-    late_adopted_total: int = 0  # doubts ended by a late or unmatched answer
+    late_adopted_total: int = 0  # doubts ended by a late answer
     exceptions_total: int = 0  # opened for a person
     decisions_failed_total: int = 0  # steps at fault
     cards_not_released_total: int = 0  # that the HSM refused, or did not answer for

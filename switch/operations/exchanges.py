@@ -200,7 +200,7 @@ class Exchanges:
             exchange = event.token
             finding = self._judge(exchange, event.fields)
             if finding.result != "unknown":
-                self._settle(exchange, finding, f"network:{exchange.letter.network}")
+                self._settle(exchange, finding, f"network:{exchange.letter.network}", late=True)
             else:
                 self._doubt(exchange, event.fields, finding)
         elif isinstance(event, Unknown):
@@ -265,20 +265,33 @@ class Exchanges:
         if not (silent and exchange.forwarded and exchange.letter.kind != "request"):
             self._settle(exchange, finding, actor)
 
-    def _settle(self, exchange: Exchange, finding: Finding, actor: str) -> None:
+    def _settle(
+        self, exchange: Exchange, finding: Finding, actor: str, *, late: bool = False
+    ) -> None:
         about = About(
             exchange.intent_id, exchange.letter.attempt_id, exchange.letter.network, exchange.desk
         )
         try:
             self._telling.tell(
-                about, finding, actor, lambda answer: self._concluded(exchange, finding, answer)
+                about,
+                finding,
+                actor,
+                lambda answer: self._concluded(exchange, finding, answer, late=late),
             )
         except Exception as error:  # noqa: BLE001  as above; recovery finds the attempt open
             self._fault("finding_not_told", exchange, error)
             self._concluded(exchange, finding, Lost("internal_error"))
 
-    def _concluded(self, exchange: Exchange, finding: Finding, answer: Conclusion | Lost) -> None:
+    def _concluded(
+        self,
+        exchange: Exchange,
+        finding: Finding,
+        answer: Conclusion | Lost,
+        *,
+        late: bool = False,
+    ) -> None:
         if isinstance(answer, Conclusion):
+            self._counts.late_adopted_total += late and answer.moved
             if finding.result == "poison":
                 self._counts.advices_rejected_total += 1
             elif exchange.letter.kind == "inquiry" and answer.moved:

@@ -152,6 +152,9 @@ async def test_an_answer_that_echoes_something_else_decides_nothing(
     assert len(scene.groups["msim"].doubted) == 1
     await scene.late(token, sent)
     assert (paid.view.refunded_minor, paid.view.verification) == (300, [])
+    assert scene.operations.counts.late_adopted_total == 1
+    await scene.late(token, sent)
+    assert scene.operations.counts.late_adopted_total == 1
 
 
 async def test_a_message_that_could_not_leave_goes_to_another_link_once(
