@@ -28,7 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Create merchants; list, roll, revoke keys.",
     ),
     "hsm": ("stack.commands.hsm:hsm", "List keys; load a network's key-exchange key."),
-    "saf": ("stack.commands.saf:saf", "What networks have not acknowledged, and what to do."),
+    "saf": (
+        "stack.commands.saf:saf",
+        "List, show, retry, resolve what networks have not acknowledged.",
+    ),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
     "certify": (

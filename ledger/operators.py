@@ -10,9 +10,7 @@ from typing import Final
 
 from chassis.masking import mask_text
 from ledger.errors import LedgerError
-
-OPERATOR_CHARACTERS_MAX: Final = 48
-NOTE_CHARACTERS_MAX: Final = 1_000
+from ledger.operator_limits import NOTE_CHARACTERS_MAX, OPERATOR_CHARACTERS_MAX
 
 # What the guarded functions answer instead of doing something.
 _REFUSALS: Final = {

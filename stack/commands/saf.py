@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from ledger.operators import NOTE_CHARACTERS_MAX, OPERATOR_CHARACTERS_MAX
+from ledger.operator_limits import NOTE_CHARACTERS_MAX, OPERATOR_CHARACTERS_MAX
 from stack.commands.parameters import LINE, PublicId, Text
 from stack.options import Place, settings_options
 

@@ -1,4 +1,4 @@
-"""`turnout certify` as a user runs it, with two cases and one that nobody has written."""
+"""`turnout certify` as a user runs it, with three cases."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def certify(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_cases_are_played_and_told(tmp_path: Path) -> None:
-    """What is played passes, what is not written fails, and the page shows both."""
+    """What is asked for is played, and the document and the page tell of it."""
     page = tmp_path / "report.html"
     done = certify("--only", "AU01,MT10,AU17", "--seed", "7", "--json", "--html", str(page))
     document = json.loads(done.stdout)
     results = {case["id"]: case["result"] for case in document["cases"]}
-    assert results == {"AU01": "passed", "AU17": "failed", "MT10": "passed"}, done.stderr
-    assert (document["passed"], document["failed"], document["seed"]) == (2, 1, 7)
+    assert results == {"AU01": "passed", "AU17": "passed", "MT10": "passed"}, done.stderr
+    assert (document["passed"], document["failed"], document["seed"]) == (3, 0, 7)
     assert document["absent"] == ABSENT
-    assert done.returncode == 1
+    assert done.returncode == 0
     text = page.read_text()
     assert "the merchant hears: &#x27;succeeded&#x27;" in text
     assert "0210" in text
