@@ -44,7 +44,7 @@ async def test_a_kill_under_load_loses_and_doubles_nothing(
     assert in_flight > 0
     assert len(load.told) == load.started
     await whole.prove()
-    doubts = await whole.doubts(load)
+    doubts = await whole.doubted(load)
     assert doubts.keys() <= doubtful
     assert bool(doubts) == bool(doubtful)  # the kill hit payments between the commits
     assert load.statuses()["pending_verification"] >= doubts.total()

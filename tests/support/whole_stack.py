@@ -53,6 +53,12 @@ JOIN outcomes AS o ON o.intent_id = a.intent_id AND o.attempt_id = a.id
 GROUP BY a.intent_id, a.network, a.id
 HAVING bool_or(o.result = 'unknown') AND NOT bool_or(o.phase = 2)
 """
+DOUBTED_SQL = """
+SELECT a.intent_id, a.network
+FROM attempts AS a
+JOIN outcomes AS o ON o.intent_id = a.intent_id AND o.attempt_id = a.id
+WHERE a.kind = 'request' AND o.phase = 1 AND o.result = 'unknown'
+"""
 TWICE_SQL = "SELECT intent_id FROM transactions GROUP BY intent_id HAVING count(*) > 1"
 
 
@@ -221,8 +227,15 @@ class WholeStack:
 
     async def doubts(self, load: Load) -> Counter[str]:
         """How many payments of a load are still in doubt, by network."""
+        return await self._count(load, DOUBTS_SQL)
+
+    async def doubted(self, load: Load) -> Counter[str]:
+        """How many payments of a load were ever in doubt, by network."""
+        return await self._count(load, DOUBTED_SQL)
+
+    async def _count(self, load: Load, sql: str) -> Counter[str]:
         intents = {answer.intent for answer in load.told}
-        rows = await trio.to_thread.run_sync(self.query, DOUBTS_SQL)
+        rows = await trio.to_thread.run_sync(self.query, sql)
         return Counter(
             network for intent, network in rows if public_id("pi", intent.bytes) in intents
         )
