@@ -96,9 +96,13 @@ class SwitchStack:
                 port=self.listeners[name].getsockname()[1],
                 server_name=f"{name}.turnout.test",
                 acquirer_id=acquirer_id,
-                bins=bins,
-                messages=messages,
-                **{"response_deadline_s": 0.6, "reconnect_max_s": 0.5} | network,
+                **{
+                    "bins": bins,
+                    "messages": messages,
+                    "response_deadline_s": 0.6,
+                    "reconnect_max_s": 0.5,
+                }
+                | network,
             )
             for name, acquirer_id, bins, messages in _NETWORKS
         }
