@@ -16,11 +16,12 @@ attempt belongs to, whoever still waits for it.
 
 - `desk`       batches of decisions in the name of one switch
 - `drawing`    ids and numbers for messages that a decision may call for
-- `cards`      released by the HSM, in batches
+- `cards`      released by the HSM, in batches; `acceptors`: merchants, as networks know them
 - `telling`    findings to decisions, whoever found them out
 - `exchanges`  messages in flight, and what their answers say
 - `errands`    the record of an order, and the counters
-- `orders`     captures, cancels, refunds: from the api's request to its reply
+- `intake`     admission, duplicates that join, replies
+- `orders`     captures, cancels, refunds: looked at, reserved for, decided, sent
 - `equipping`  slots and cards for messages of the queues
 - `doubts`     inquiries, and reversals when nobody has answered them
 - `forwarder`  store-and-forward

@@ -31,6 +31,7 @@ from switch.operations.equipping import Equipping
 from switch.operations.errands import Errand, OperationCounts
 from switch.operations.exchanges import Exchanges
 from switch.operations.forwarder import Forwarder
+from switch.operations.intake import OrderIntake
 from switch.operations.orders import Orders
 from switch.operations.surroundings import Surroundings, rules_of, terms_of
 from switch.operations.telling import About, Concluded, Telling
@@ -95,22 +96,24 @@ class Operations:
         self._own = self._watch_of(around.own)
         self._watches = {around.own.switch: self._own}
         self.inbox: Inbox[Errand] = Inbox(settings.switch.credits_max * 2, name="orders")
-        self.orders = self._make_orders()
+        self.intake = OrderIntake(
+            desk=self.desk, admission=around.admission, inbox=self.inbox, counts=self.counts
+        )
+        self._orders = self._make_orders()
 
     def _make_orders(self) -> Orders:
         around = self._around
         return Orders(
+            intake=self.intake,
             desk=self.desk,
             exchanges=self.exchanges,
             carriers=around.carriers,
             rules=self.rules,
             drawing=self.drawing,
             cards=self._cards,
-            admission=around.admission,
             find_replays=around.ledger.find_replays,
             read_views=around.ledger.read_views,
             load_acceptors=self.acceptors.find,
-            inbox=self.inbox,
             counts=self.counts,
             anomalies=self._anomalies,
             now_us=around.now_us,
@@ -178,7 +181,7 @@ class Operations:
 
     def order(self, peer: APIPeer, request_id: int, operate: Operate) -> None:
         """Take a request that follows a charge, or answer it at once."""
-        self.orders.accept(peer, request_id, operate)
+        self.intake.accept(peer, request_id, operate)
 
     def on_event(self, event: LinkEvent) -> None:
         """Take an event of the links whose token is an exchange."""
@@ -236,7 +239,7 @@ class Operations:
             if len(self.inbox) >= self._settings.switch.credits_max:
                 return  # live orders go first; the sweeper names the rest again
             [transaction_id] = self.desk.take_ids(1)
-            self.orders.run_errand(
+            self.intake.run_errand(
                 Order(
                     type="cancel",
                     intent_id=view.intent_id,
@@ -286,7 +289,7 @@ class Operations:
                 nursery.start_soon(self._run_watch, watch)
             await run_stage(
                 self.inbox,
-                self.orders.handle,
+                self._orders.handle,
                 batch_max=self._settings.switch.operations_batch_max,
             )
             for watch in self._watches.values():

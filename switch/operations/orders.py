@@ -1,4 +1,4 @@
-"""Captures, cancels and refunds: from the api's request to its reply.
+"""Captures, cancels and refunds, from the look at their intents to what the network says.
 
 An order is looked at twice. First without a lock, to learn over which network its authorization
 went: a window slot is reserved there and the card released before anything is recorded, as for a
@@ -14,16 +14,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-import trio
-
 from chassis.log import get_logger
-from chassis.stage import Inbox
 from ledger.deciding.records import IntentView
 from ledger.errors import LedgerError
 from ledger.lifecycle import ADMITS
 from ledger.records import Lost, Replay
 from switch.carriers import Carrier
-from switch.core.admission import Admission
 from switch.core.messages import Acceptor
 from switch.core.messages_following import Card
 from switch.core.numbers import NumbersExhaustedError
@@ -34,7 +30,6 @@ from switch.core.operations.records import (
     Context,
     NetworkRules,
     OperationType,
-    Order,
 )
 from switch.core.operations.steps import Admit
 from switch.operations.cards import Cards, Charge, Purpose, Unreleased
@@ -42,16 +37,14 @@ from switch.operations.desk import Desk
 from switch.operations.drawing import Drawing, no_numbers
 from switch.operations.errands import Errand, OperationCounts
 from switch.operations.exchanges import Exchange, Exchanges
+from switch.operations.intake import RETRY_AFTER_S, OrderIntake
 from switch.pipeline.anomalies import Anomalies
 from switch.pipeline.lookup import FindReplays
-from switch.pipeline.payment import APIPeer, Waiter
 from switch.pipeline.replying import state_of_row
-from switch.wire import Done, Operate, Refused, SwitchReply
+from switch.wire import Done, Refused
 
 log = get_logger(__name__)
 
-RETRY_AFTER_S: Final = 1
-JOINED_MAX: Final = 256  # duplicates that may wait on one order; more is a client out of control
 PURPOSES: Final[Mapping[str, Purpose]] = {
     "capture": "capture",
     "cancel": "reversal",
@@ -69,20 +62,19 @@ LoadAcceptors = Callable[[Sequence[bytes]], Awaitable[dict[bytes, Acceptor]]]
 
 
 class Orders:
-    """The intake of orders, the look at their intents, and their replies.
+    """The look at the intents of orders, and what is done about them.
 
     Args:
+        intake: answers them.
         desk: of this switch.
         exchanges: sends what is admitted.
         carriers: by network name.
         rules: for deciders, by network name.
         drawing: numbers of messages.
         cards: released by the HSM.
-        admission: shared with the charges.
         find_replays: the ledger's look-up of keys.
         read_views: the ledger's look at intents.
         load_acceptors: merchants as networks are told of them.
-        inbox: between intake and look.
         counts: all operations'.
         anomalies: the process's.
         now_us: microseconds since 1970.
@@ -91,17 +83,16 @@ class Orders:
     def __init__(
         self,
         *,
+        intake: OrderIntake,
         desk: Desk,
         exchanges: Exchanges,
         carriers: Mapping[str, Carrier],
         rules: Mapping[str, NetworkRules],
         drawing: Drawing,
         cards: Cards,
-        admission: Admission,
         find_replays: FindReplays,
         read_views: ReadViews,
         load_acceptors: LoadAcceptors,
-        inbox: Inbox[Errand],
         counts: OperationCounts,
         anomalies: Anomalies,
         now_us: Callable[[], int],
@@ -112,57 +103,13 @@ class Orders:
         self._rules = rules
         self._drawing = drawing
         self._cards = cards
-        self._admission = admission
+        self._intake = intake
         self._find_replays = find_replays
         self._read_views = read_views
         self._load_acceptors = load_acceptors
-        self._inbox = inbox
         self._counts = counts
         self._anomalies = anomalies
         self._now_us = now_us
-        self._in_flight: dict[bytes, Errand] = {}
-
-    # ------------------------------------------------------------------------------------ intake
-
-    def accept(self, peer: APIPeer, request_id: int, operate: Operate) -> None:
-        """Admit one order, or answer it at once; called by the mux, never blocks."""
-        waiter: Waiter = (peer, request_id)
-        first = self._in_flight.get(operate.key_digest)
-        if first is not None:
-            self._join(first, operate, waiter)
-            return
-        refusal = self._admission.enter(operate.merchant_id)
-        if refusal:
-            self._counts.orders_refused_total += 1
-            peer.reply(request_id, Refused(refusal, RETRY_AFTER_S))
-            return
-        [transaction_id] = self._desk.take_ids(1)
-        errand = Errand(
-            order=_order_of(operate, transaction_id),
-            waiters=[waiter],
-            accepted_at=trio.current_time(),
-        )
-        self._in_flight[operate.key_digest] = errand
-        self._counts.orders_total += 1
-        self._inbox.put(errand)
-
-    def _join(self, first: Errand, operate: Operate, waiter: Waiter) -> None:
-        peer, request_id = waiter
-        if first.order.request_hash != operate.request_hash:
-            peer.reply(request_id, Refused("idempotency_key_reused"))
-        elif len(first.waiters) > JOINED_MAX:
-            peer.reply(request_id, Refused("overloaded", RETRY_AFTER_S))
-        else:
-            self._counts.orders_joined_total += 1
-            first.waiters.append(waiter)
-
-    def run_errand(self, order: Order) -> None:
-        """Take an order of our own, such as the sweeper's: nobody waits, and none is refused.
-
-        Raises:
-            InboxFullError: there are too many; the sweeper will look again.
-        """
-        self._inbox.put(Errand(order=order, waiters=[], accepted_at=trio.current_time()))
 
     # -------------------------------------------------------------------------------------- look
 
@@ -203,7 +150,7 @@ class Orders:
             answer = known.get(id(errand))
             if isinstance(answer, Replay):
                 self._counts.orders_replayed_total += 1
-                self._done(errand, Done(state_of_row(answer.transaction), replayed=True))
+                self._intake.done(errand, Done(state_of_row(answer.transaction), replayed=True))
             elif isinstance(answer, Lost):
                 self._refuse(errand, answer.code)
             else:
@@ -273,7 +220,7 @@ class Orders:
         if answer.letter is None:
             self._let_go(errand)
             self._count(errand.order.type, replayed=answer.replayed)
-            self._done(errand, Done(state_of_row(answer.transaction), answer.replayed))
+            self._intake.done(errand, Done(state_of_row(answer.transaction), answer.replayed))
             return
         self._count(errand.order.type)
         slot, card, acceptor = errand.slot, errand.card, errand.acceptor
@@ -292,9 +239,9 @@ class Orders:
 
     def _concluded(self, errand: Errand, answer: Conclusion | Lost) -> None:
         if isinstance(answer, Conclusion):
-            self._done(errand, Done(state_of_row(answer.transaction)))
+            self._intake.done(errand, Done(state_of_row(answer.transaction)))
         else:  # recorded, so never refused as if it were not: the repeat finds it in the ledger
-            self._done(errand, Refused("internal_error"))
+            self._intake.done(errand, Refused("internal_error"))
 
     # ------------------------------------------------------------------------------------- reply
 
@@ -311,7 +258,7 @@ class Orders:
     def _refuse(self, errand: Errand, code: str, retry_after_s: int = 0) -> None:
         self._let_go(errand)
         self._counts.orders_refused_total += 1
-        self._done(errand, Refused(code, retry_after_s))
+        self._intake.done(errand, Refused(code, retry_after_s))
 
     def _let_go(self, errand: Errand) -> None:
         """Give a slot back whose message does not leave."""
@@ -319,32 +266,3 @@ class Orders:
         if errand.slot is not None:
             self._carriers[errand.network].group.release(errand.slot)
             errand.slot = None
-
-    def _done(self, errand: Errand, reply: SwitchReply) -> None:
-        """Answer whoever waits, the first one's way, and give its credit back."""
-        if not errand.waiters:
-            return
-        (first, request_id), *joined = errand.waiters
-        errand.waiters = []
-        del self._in_flight[errand.order.key_digest]
-        self._admission.leave(errand.order.merchant_id)
-        first.reply(request_id, reply)
-        if isinstance(reply, Done):
-            reply = Done(reply.transaction, replayed=True)
-        for peer, joined_id in joined:
-            peer.reply(joined_id, reply)
-
-
-def _order_of(operate: Operate, transaction_id: bytes) -> Order:
-    return Order(
-        type=operate.type,
-        intent_id=operate.intent_id,
-        merchant_id=operate.merchant_id,
-        live=operate.live,
-        amount_minor=operate.amount_minor,
-        final_capture=operate.final_capture,
-        key_digest=operate.key_digest,
-        request_hash=operate.request_hash,
-        request_id=operate.request_id,
-        transaction_id=transaction_id,
-    )

@@ -227,7 +227,7 @@ class Scene:
 
     def order(self, book: Book, type_: Any, amount_minor: int = 0, **changes: Any) -> int:
         """Hand an order in as the api does; gives its request id."""
-        number = len(self.peer.replies) + len(self.operations.orders._in_flight) + 1
+        number = len(self.peer.replies) + len(self.operations.intake.in_flight) + 1
         number += changes.pop("number", 0)
         fields: dict[str, Any] = {
             "intent_id": book.view.intent_id,
