@@ -1,0 +1,69 @@
+"""What can go wrong with the stream, sorted by what the caller may do about it.
+
+Messages name the place (a file and a byte offset, a field of a record) and the reason, never the
+data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ledger.errors import LedgerError
+
+
+class StreamError(LedgerError):
+    """Base of everything the stream raises; never raised itself."""
+
+
+class RecordError(StreamError):
+    """Bytes are no record, no descriptor, or do not fit together.
+
+    Attributes:
+        place: the field, or the byte offset within the record.
+        reason: what is wrong there.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
+class BatchError(StreamError):
+    """A batch breaks the interface's rules; nothing of it was stored. A mistake of the caller's."""
+
+
+class StreamFullError(StreamError):
+    """There is no room for the batch, nothing of it counts as stored; append it again later."""
+
+
+class StreamBusyError(StreamError):
+    """Another process is the writer of this stream."""
+
+
+class StreamFatalError(StreamError):
+    """What was written may not be durable, or the stream is another writer's now.
+
+    The process must end and recover anew: after a failed fdatasync nobody knows what the disk
+    holds, and asking again would get a false yes.
+    """
+
+
+class StreamCorruptError(StreamError):
+    """What was acknowledged cannot be read back as it was written. Nothing mends this by itself.
+
+    Attributes:
+        file: which file.
+        at: byte offset in it of what is wrong.
+        reason: what is wrong there.
+    """
+
+    def __init__(self, file: Path, at: int, reason: str) -> None:
+        super().__init__(f"{file.name} at byte {at}: {reason}")
+        self.file = file
+        self.at = at
+        self.reason = reason
+
+
+class StreamMissingError(StreamError):
+    """There is no stream here, or it no longer (or not yet) holds the offset that was asked for."""
