@@ -225,8 +225,16 @@ class Acquirer:
             request_id=os.urandom(16),
         )
 
-    async def order(self, of: IntentToCreate, type_: Any, amount_minor: int = 0) -> SwitchReply:
-        """Capture, cancel or refund a payment, under a key of its own."""
+    async def order(
+        self,
+        of: IntentToCreate,
+        type_: Any,
+        amount_minor: int = 0,
+        *,
+        key: bytes | None = None,
+        switch: int = 0,
+    ) -> SwitchReply:
+        """Capture, cancel or refund a payment, under a key of its own unless one is given."""
         operate = Operate(
             intent_id=of.intent_id,
             merchant_id=MERCHANT_ID,
@@ -234,11 +242,11 @@ class Acquirer:
             type=type_,
             amount_minor=amount_minor,
             final_capture=True,
-            key_digest=os.urandom(16),
+            key_digest=key or os.urandom(16),
             request_hash=bytes(16),
             request_id=os.urandom(16),
         )
-        return await self.client.call(operate)
+        return await self.clients[switch].call(operate)
 
     async def view(self, of: IntentToCreate) -> IntentView:
         """A payment with all that happened to it, as the ledger has it."""

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from benchmarks.witnesses import network_decisions
+from chassis.mux import MuxClosedError
 from chassis.settings import Ledger, Switch
+from ledger.deciding.records import IntentView
+from ledger.lifecycle import TRANSACTION_TERMINAL
 from ledger.pgtypes import text_
 from ledger.queries import Query
+from ledger.records import IntentToCreate
+from network_sim.journal import read_journal
 from switch.service import EXIT_LEASE_LOST
 from switch.wire import Done
 from tests.support.postgres import LedgerDSN
-from tests.support.switch_stack import SLOW, Acquirer, open_switch_stack
+from tests.support.switch_stack import SECOND_NETWORK, SLOW, Acquirer, open_switch_stack
 
 # A switch is taken over 2 s after its last heartbeat: time to live, margin, the networks' 0.6 s.
 QUICK = Switch(lease_ttl_s=1.1, lease_heartbeat_s=0.2, lease_margin_s=0.3)
@@ -126,3 +132,95 @@ async def test_a_switch_that_was_suspended_neither_sends_nor_commits(
         (rrn, *_) = outcomes[-1]
         assert len(after) == len(before) + 1
         assert rrn not in {carried.rrn for carried in after}
+
+
+async def test_the_orders_of_a_killed_switch(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """The network has done each, and told nobody: the other switch finds out, and does none twice.
+
+    A capture is repeated, a refund inquired about, a cancel followed up. Whoever asks again under
+    the same key, at the other switch, is told of the same transaction.
+    """
+    async with open_switch_stack(
+        open_tmp_path,
+        fresh_ledger_dsn,
+        switches=2,
+        switch=QUICK,
+        network={"inquiry_times_s": (0.2, 0.5, 1.0), "response_deadline_s": 0.6},
+    ) as acquirer:
+        stack = acquirer.stack
+        held = await acquirer.create(2, capture_method="manual")
+        (paid,) = await acquirer.create()
+        for of in (*held, paid):
+            await acquirer.client.call(acquirer.charge_of(of, SECOND_NETWORK))
+        orders = list(zip((*held, paid), ("capture", "cancel", "refund"), strict=True))
+        await at_rest(acquirer, paid)
+        stack.signal("msim", signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            for of, type_ in orders:
+                nursery.start_soon(attempted, acquirer, of, type_)
+            for of, type_ in orders:
+                with trio.fail_after(5):
+                    while (await acquirer.view(of)).transactions[-1].type != type_:
+                        await trio.sleep(0.01)
+            await trio.sleep(0.1)  # committed, and now sent
+            await trio.to_thread.run_sync(stack.kill, "switch")
+        stack.signal("msim", signal.SIGCONT)
+        for (of, type_), status in zip(orders, ("succeeded", "canceled", "succeeded"), strict=True):
+            view = await at_rest(acquirer, of)
+            last = view.transactions[-1]
+            assert (view.status, last.type, last.status) == (status, type_, "succeeded")
+            assert len(view.transactions) == 2
+            reply = await acquirer.order(of, type_, key=key_of(of), switch=1)
+            assert isinstance(reply, Done)
+            assert reply.replayed
+            assert reply.transaction.transaction_id == last.transaction_id
+        views = [await acquirer.view(of) for of, _ in orders]
+        assert [view.captured_minor for view in views] == [2499, 0, 2499]
+        assert [view.refunded_minor for view in views] == [0, 0, 2499]
+        assert [posted(open_tmp_path, view) for view in views] == [2499, 0, 0]
+        assert {a.owner for view in views for a in view.attempts} == {"switch-0"}
+        assert [told(view)[1:] for view in views] == [
+            [("request", "0220", "unknown", "approved")],
+            [("request", "0400", "unknown", "approved"), ("request", "0420", "approved", "")],
+            [
+                ("completion", "0220", "approved", ""),
+                ("request", "0200", "unknown", "approved"),
+                ("inquiry", "0600", "approved", ""),
+            ],
+        ]
+
+
+def key_of(of: IntentToCreate) -> bytes:
+    """The idempotency key of an intent's order."""
+    return of.intent_id[::-1]
+
+
+def posted(folder: Path, view: IntentView) -> int:
+    """What a payment's messages have moved at the network, by its own books."""
+    rrns = {each.rrn for each in view.attempts}
+    entries = read_journal(folder / "networks" / "msim.log")
+    return sum(each.posted_change for each in entries if each.rrn in rrns)
+
+
+def told(view: IntentView) -> list[tuple[str, ...]]:
+    """What there is to say of a payment's messages, apart from their numbers."""
+    return [(each.kind, each.mti, each.result, each.resolution) for each in view.attempts]
+
+
+async def attempted(acquirer: Acquirer, of: IntentToCreate, type_: str) -> None:
+    """Order something of a switch that may go away meanwhile."""
+    with suppress(MuxClosedError):
+        await acquirer.order(of, type_, key=key_of(of))
+
+
+async def at_rest(acquirer: Acquirer, of: IntentToCreate) -> IntentView:
+    """A payment once nothing is under way for it any more."""
+    with trio.fail_after(15):
+        while True:
+            view = await acquirer.view(of)
+            over = all(each.status in TRANSACTION_TERMINAL for each in view.transactions)
+            if over and not view.saf and not view.verification:
+                return view
+            await trio.sleep(0.05)
