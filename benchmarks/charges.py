@@ -8,10 +8,12 @@ is a wrong result, whatever the speed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import msgspec
@@ -26,6 +28,7 @@ from benchmarks.sweep import charges_needed, draw, sweep
 from benchmarks.witnesses import attempts_held, network_decisions, told, wait_for_rest
 from benchmarks.workplace import address, cpu_by_group, durability, reader_dsn, resident_bytes
 from chassis.settings import Settings
+from network_sim.authenticated import write_authenticated_dialect
 from stack.temporary import TemporaryStack, temporary_stack
 
 BUDGET_US = {  # design 3: each process's share at 10,000 charges/s on two cores
@@ -44,6 +47,7 @@ ACCEPTED = frozenset({200, 202})
 SHED = frozenset({429, 503})
 REST_S = 120.0  # until the last advice is acknowledged, a network's outage included
 WHOLE_S = 3_600.0  # as long as it takes: the requests are what ends the drive
+NETWORKS = ("vsim", "msim")
 SETTINGS = Settings()  # the stack runs on the defaults
 
 
@@ -57,6 +61,7 @@ class Plan:
     count: int
     png: str
     dual: bool
+    mac: Literal["none", "cmac"]
 
     @property
     def messages(self) -> dict[str, str]:
@@ -102,6 +107,7 @@ def run(
     count: int = 0,
     png: str = "",
     dual: bool = False,
+    mac: Literal["none", "cmac"] = "none",
     keep: bool = False,
 ) -> Document:
     """Measure charges through the whole stack.
@@ -115,6 +121,7 @@ def run(
         png: where to draw latency against rate, from open-loop runs of their own.
         dual: have msim take each charge in two messages, 0100 and 0220, as it does otherwise;
             without it both networks take one, 0200.
+        mac: `cmac` = every message between switch and networks is authenticated.
         keep: leave the data directory behind.
 
     Raises:
@@ -122,14 +129,30 @@ def run(
         UnrealStorageError: commits would not be durable where the data lies.
     """
     plan = Plan(
-        seconds=seconds, connections=connections, rate=rate, count=count, png=png, dual=dual
+        seconds=seconds,
+        connections=connections,
+        rate=rate,
+        count=count,
+        png=png,
+        dual=dual,
+        mac=mac,
     )
-    return trio.run(partial(_run, plan, keep=keep))
+    with networks_with(mac) as dialect:
+        overrides = {"networks.msim.messages": plan.messages["msim"], **dialect}
+        return trio.run(partial(_run, plan, overrides, keep=keep))
 
 
-async def _run(plan: Plan, *, keep: bool) -> Document:
-    overrides = {"log.level": "warning", "networks.msim.messages": plan.messages["msim"]}
-    async with temporary_stack(overrides, keep=keep) as stack:
+@contextmanager
+def networks_with(mac: Literal["none", "cmac"]) -> Iterator[dict[str, str]]:
+    """The settings of a stack whose networks want MACs, or none; valid until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="turnout-dialect-") as folder:
+        Path(folder).chmod(0o711)  # every process of the stack reads the dialect
+        dialect = str(write_authenticated_dialect(Path(folder)))
+        yield {f"networks.{name}.dialect": dialect for name in NETWORKS} if mac == "cmac" else {}
+
+
+async def _run(plan: Plan, overrides: Mapping[str, str], *, keep: bool) -> Document:
+    async with temporary_stack({"log.level": "warning", **overrides}, keep=keep) as stack:
         facts = await trio.to_thread.run_sync(durability, reader_dsn(stack), stack.data_dir)
         prepared = await trio.to_thread.run_sync(prepare, stack, plan.charges_needed)
         driven = await trio.to_thread.run_sync(_drive, stack, prepared, plan)
@@ -144,7 +167,7 @@ async def _run(plan: Plan, *, keep: bool) -> Document:
         "networks": sorted(stack.endpoints.networks),
         "messages": plan.messages,
         "relay": "absent",
-        "mac": "none",
+        "mac": plan.mac,
         "codec": "compiled",
         "batch_sizes": {
             "commit_1": SETTINGS.switch.commit_batch_max,

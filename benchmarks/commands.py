@@ -48,6 +48,12 @@ _DUAL: Final = click.option(
     help="Have msim take two messages a charge, an authorization and an advice.",
 )
 
+_MAC: Final = click.option(
+    "--mac",
+    type=click.Choice(["none", "cmac"]),
+    help="Whether messages between switch and networks carry MACs.",
+)
+
 # Name, what it measures, and the options that its `run` takes.
 BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]], ...]] = (
     (
@@ -99,6 +105,7 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
             _amount("rate", "Charges a second, open loop; without it a closed loop."),
             _number("count", "Charges to send, instead of --seconds."),
             _DUAL,
+            _MAC,
             _KEEP,
             _PNG,
         ),

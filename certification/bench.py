@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib import resources
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal, TypeVar
@@ -31,6 +30,7 @@ from chassis.crash_points import disarm
 from chassis.pki import development_pki
 from chassis.settings import Network, Settings
 from ledger.roles import READER
+from network_sim.authenticated import write_authenticated_dialect
 from stack.database import dsn_of_running
 from stack.temporary import TemporaryStack, stack_in
 from switch.iso8583 import load_dialect
@@ -122,7 +122,7 @@ async def _bench_in(
     seed: int,
 ) -> AsyncIterator[Bench]:
     pki = make_pki(folder / "data" / "pki")
-    authenticated = _write_authenticated_dialect(folder)
+    authenticated = write_authenticated_dialect(folder)
     networks: dict[str, PlayedNetwork] = {}
     settings: dict[str, Network] = _idle_networks()
     prefixes: dict[str, str] = {}
@@ -176,16 +176,6 @@ async def _bench_in(
                 pki=pki,
             )
         ledger.close()
-
-
-def _write_authenticated_dialect(folder: Path) -> Path:
-    """NET87B with MACs, as a dialect file of its own."""
-    text = resources.files("switch.dialects").joinpath("net87b.toml").read_text("utf-8")
-    text = text.replace('name = "net87b"', 'name = "net87b_cmac"', 1)
-    path = folder / "net87b_cmac.toml"
-    path.write_text(text.replace('mac = "none"', 'mac = "cmac"', 1))
-    path.chmod(0o644)
-    return path
 
 
 def make_pki(directory: Path) -> Path:
