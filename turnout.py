@@ -32,6 +32,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.saf:saf",
         "List, show, retry, resolve what networks have not acknowledged.",
     ),
+    "exceptions": (
+        "stack.commands.exceptions:exceptions",
+        "List, show, close what a person has to look into.",
+    ),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
     "certify": (

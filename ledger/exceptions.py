@@ -14,12 +14,16 @@ import msgspec
 from msgspec import Struct
 
 from ledger.deciding.records import NewException
-from ledger.operators import check_answer, check_texts
+from ledger.operators import OperatorAction, check_answer, check_texts
 from ledger.pgtypes import bool_, int8_, text_, text_array, uuid_, uuid_array
 from ledger.statements import QUERIES, Runner
 
 _OPEN: Final = QUERIES["open_exceptions"]
 _LIST: Final = QUERIES["list_exceptions"]
+_READ: Final = QUERIES["read_exception"]
+_MESSAGE: Final = QUERIES["exception_message"]
+_ADVICES: Final = QUERIES["exception_advices"]
+_ACTIONS: Final = QUERIES["exception_actions"]
 _ABOUT: Final = QUERIES["exceptions_about"]
 _COUNT: Final = QUERIES["count_exceptions"]
 _CLOSE: Final = QUERIES["close_exception"]
@@ -40,6 +44,38 @@ class ExceptionRow(Struct, frozen=True):
     closed_at_us: int | None
     closed_by: str | None
     note: str
+
+
+class ExceptionMessage(Struct, frozen=True):
+    """The message that an exception is about: the numbers to ask its network by."""
+
+    kind: str  # of the attempt
+    mti: str
+    acquirer_id: str
+    stan: str
+    rrn: str
+    de7: str
+    amount_minor: int
+    currency: str
+
+
+class ExceptionAdvice(Struct, frozen=True):
+    """An advice of the same payment that its network has not acknowledged."""
+
+    attempt_id: bytes
+    kind: str
+    repeats: int
+    manual: bool
+    resolution: str
+
+
+class ExceptionDetail(Struct, frozen=True):
+    """An exception with what helps to look into it; lists are oldest first."""
+
+    row: ExceptionRow
+    message: ExceptionMessage | None  # None where the ledger knows of none, as of stray approvals
+    advices: list[ExceptionAdvice]
+    actions: list[OperatorAction]
 
 
 async def open_exceptions(runner: Runner, batch: Sequence[NewException]) -> None:
@@ -65,11 +101,27 @@ async def open_exceptions(runner: Runner, batch: Sequence[NewException]) -> None
 
 
 async def list_exceptions(
-    runner: Runner, *, closed_too: bool = False, above: int = 0, limit: int = 100
+    runner: Runner, *, closed_too: bool = False, kind: str = "", above: int = 0, limit: int = 100
 ) -> list[ExceptionRow]:
     """A page of exceptions, oldest first; a short page is the last. Roles: reader, admin."""
-    result = await runner.run(_LIST, [int8_(above), bool_(closed_too), int8_(limit)])
+    params = [int8_(above), bool_(closed_too), int8_(limit), text_(kind)]
+    result = await runner.run(_LIST, params)
     return [_exception(row) for row in result.rows()]
+
+
+async def show_exception(runner: Runner, number: int) -> ExceptionDetail | None:
+    """One exception in detail, None if there is none of this number. Role: turnout_admin."""
+    found, messages, advices, actions = await runner.pipeline(
+        [(query, [int8_(number)]) for query in (_READ, _MESSAGE, _ADVICES, _ACTIONS)]
+    )
+    for row in found.rows():
+        return ExceptionDetail(
+            _exception(row),
+            next((ExceptionMessage(*message) for message in messages.rows()), None),
+            [ExceptionAdvice(*advice) for advice in advices.rows()],
+            [OperatorAction(*action) for action in actions.rows()],
+        )
+    return None
 
 
 async def exceptions_about(runner: Runner, attempt_id: bytes) -> list[ExceptionRow]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import Struct
+
 from chassis.masking import mask_text
 from ledger.errors import LedgerError
 from ledger.operator_limits import NOTE_CHARACTERS_MAX, OPERATOR_CHARACTERS_MAX
@@ -19,6 +21,16 @@ _REFUSALS: Final = {
     "not_refusable": "a reversal is never given up: it can be acknowledged only",
     "not_open": "no such exception is open",
 }
+
+
+class OperatorAction(Struct, frozen=True):
+    """What an operator did, when."""
+
+    at_us: int
+    operator: str
+    action: str
+    resolution: str
+    note: str
 
 
 class OperatorError(LedgerError):

@@ -20,7 +20,7 @@ from ledger.deciding.records import SafRow
 from ledger.exceptions import ExceptionRow, exceptions_about
 from ledger.leases import LeaseLostError
 from ledger.lifecycle import SAF_RESOLUTIONS
-from ledger.operators import OperatorError, check_answer, check_texts
+from ledger.operators import OperatorAction, OperatorError, check_answer, check_texts
 from ledger.pgtypes import (
     bool_,
     int4_,
@@ -53,16 +53,6 @@ class SafCount(Struct, frozen=True):
     waiting: int
     manual: int
     oldest_at_us: int
-
-
-class OperatorAction(Struct, frozen=True):
-    """What an operator did, when."""
-
-    at_us: int
-    operator: str
-    action: str
-    resolution: str
-    note: str
 
 
 class SafEntry(Struct, frozen=True):

@@ -8,8 +8,6 @@ and why, and the switch that owns the advice acts on it within seconds.
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -17,11 +15,9 @@ from typing import Final
 from attrs import frozen
 
 from ledger.connection import Connection
-from ledger.exceptions import ExceptionRow
 from ledger.ids import public_id
 from ledger.operators import OperatorError
 from ledger.saf import (
-    OperatorAction,
     SafCount,
     SafDetail,
     SafEntry,
@@ -32,6 +28,8 @@ from ledger.saf import (
     saf_show,
 )
 from stack.acting import Document
+from stack.deeds import action_document
+from stack.exceptions import advice_state, exception_document
 from stack.instants import rfc3339
 from stack.running import RunningStack
 
@@ -139,17 +137,6 @@ def resolution_of(entry: SafEntry, word: str) -> str:
     return words[word].resolution
 
 
-def login_name() -> str:
-    """Who is at the keyboard: whoever used sudo, else the user of this process."""
-    behind_sudo = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
-    if behind_sudo:
-        return behind_sudo
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's number without a name
-        return f"uid-{os.getuid()}"
-
-
 # ------------------------------------------------------------------------------------- the actions
 
 
@@ -250,7 +237,7 @@ def entry_document(entry: SafEntry) -> Document:
         "acquirer_id": entry.acquirer_id,
         "amount_in_cents": entry.amount_minor,
         "currency": entry.currency,
-        "state": "manual" if row.manual else "resolved" if row.resolution else "waiting",
+        "state": advice_state(manual=row.manual, resolution=row.resolution),
         "sends": row.repeats,
         "due_at": rfc3339(row.due_at_us),
         "created_at": rfc3339(row.created_at_us),
@@ -264,25 +251,4 @@ def detail_document(detail: SafDetail) -> Document:
         "resolutions": list(PURPOSES[purpose_of(detail.entry)].words),
         "actions": [action_document(action) for action in detail.actions],
         "exceptions": [exception_document(row) for row in detail.exceptions],
-    }
-
-
-def action_document(action: OperatorAction) -> Document:
-    """What an operator did; `resolution` is the ledger's word."""
-    return {
-        "at": rfc3339(action.at_us),
-        "operator": action.operator,
-        "action": action.action,
-        "resolution": action.resolution or None,
-        "note": action.note,
-    }
-
-
-def exception_document(row: ExceptionRow) -> Document:
-    """An exception that was opened about an advice."""
-    return {
-        "kind": row.kind,
-        "detail": row.detail,
-        "opened_at": rfc3339(row.opened_at_us),
-        "closed_at": None if row.closed_at_us is None else rfc3339(row.closed_at_us),
     }

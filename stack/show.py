@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 
@@ -18,6 +19,7 @@ from switch.iso8583 import Dialect
 from turnout_client import TimelineEvent
 
 PLAIN_WIDTH: Final = 110  # columns where there is no terminal to ask
+WIDTH_MAX: Final = 500  # of a table that may be wider than its terminal
 _RESULTS: Final = {
     "approved": "approved",
     "partial": "approved in part",
@@ -114,6 +116,21 @@ def message_table(attempt: Attempt, exchange: Exchange, dialect: Dialect) -> Tab
     for row in table_rows(exchange, dialect):
         table.add_row(*row)
     return table
+
+
+def list_table(columns: Sequence[str], *, right: Collection[str]) -> Table:
+    """An empty table of one line a row; the columns in `right` are set flush right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    return table
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """Print a table with no cell cut short: ids are there to be pasted, on narrow terminals too."""
+    boundless = console.options.update(width=WIDTH_MAX)
+    console.width = max(console.width, Measurement.get(console, boundless, table).maximum)
+    console.print(table)
 
 
 def summary_box(title: str, rows: Sequence[tuple[str, str]]) -> Panel:

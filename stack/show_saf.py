@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from rich import box
-from rich.table import Table
-
 from ledger.money import format_amount
+from stack.instants import age
 from stack.saf import PURPOSES
-from stack.show import make_console, summary_box
+from stack.show import list_table, make_console, print_whole, summary_box
 
 COLUMNS: Final = ("advice", "purpose", "network", "amount", "RRN", "sends", "age", "state")
 
@@ -26,15 +24,12 @@ def queue(document: dict[str, Any]) -> None:
         console.print(_depth(count))
     if not document["advices"]:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in COLUMNS:
-        right = column in ("amount", "sends", "age")
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    table = list_table(COLUMNS, right=("amount", "sends", "age"))
     now = datetime.now(tz=UTC)
     for each in document["advices"]:
         table.add_row(*_cells(each, now))
     console.print()
-    console.print(table)
+    print_whole(console, table)
     if document["more"]:
         console.print("… and more: --limit N shows them, --manual only what waits for you")
 
@@ -65,18 +60,6 @@ def _cells(each: dict[str, Any], now: datetime) -> Iterator[str]:
     yield "operator" if each["state"] == "manual" else each["state"]
 
 
-def age(seconds: float) -> str:
-    """A time span in its two largest units, such as `3 h 12 min`; a clock behind gives 0 s."""
-    left = max(0, int(seconds))
-    days, left = divmod(left, 86_400)
-    hours, left = divmod(left, 3_600)
-    minutes, left = divmod(left, 60)
-    units = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
-    while len(units) > 1 and not units[0][0]:
-        del units[0]
-    return " ".join(f"{number} {unit}" for number, unit in units[:2] if number or len(units) == 1)
-
-
 def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     amount = format_amount(document["amount_in_cents"], document["currency"])
     yield "purpose", f"{document['purpose']}: {PURPOSES[document['purpose']].meaning}"
@@ -99,7 +82,7 @@ def _history(document: dict[str, Any]) -> Iterator[str]:
     for each in document["exceptions"]:
         said = f", DE 39 = {code}" if (code := each["detail"].get("response_code")) else ""
         closed = f", closed {each['closed_at']}" if each["closed_at"] else ""
-        yield f"{each['opened_at']}  {each['kind']}{said}{closed}"
+        yield f"{each['opened_at']}  exception {each['exception']}: {each['kind']}{said}{closed}"
     for each in document["actions"]:
         resolution = f" {each['resolution']}" if each["resolution"] else ""
         yield f"{each['at']}  {each['operator']}: {each['action']}{resolution}  {each['note']}"

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from ledger.operator_limits import NOTE_CHARACTERS_MAX, OPERATOR_CHARACTERS_MAX
-from stack.commands.parameters import LINE, PublicId, Text
+from stack.commands.operating import json_option, limit_option, note_option, operator_option
+from stack.commands.parameters import PublicId
 from stack.options import Place, settings_options
 
-LIMIT_MAX: Final = 10_000
-LIMIT_DEFAULT: Final = 100
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 advice_argument = click.argument("advice", type=PublicId("att"))
-_Command = Callable[..., None]
-
-
-def operator_option(command: _Command) -> _Command:
-    """Give a command `--operator`; it receives a name in any case."""
-    return click.option(
-        "--operator",
-        type=Text(OPERATOR_CHARACTERS_MAX, LINE, "one line"),
-        help="Who does this, for the record.  [default: who is logged in]",
-    )(command)
-
-
-def note_option(help_: str, *, required: bool = False) -> Callable[[_Command], _Command]:
-    """Give a command `--note`; without one it receives None."""
-    return click.option(
-        "--note", type=Text(NOTE_CHARACTERS_MAX, LINE, "one line"), required=required, help=help_
-    )
 
 
 @click.group()
@@ -44,13 +22,7 @@ def saf() -> None:
 
 @saf.command("list")
 @click.option("--manual", "manual_only", is_flag=True, help="Only those that wait for an operator.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, LIMIT_MAX),
-    default=LIMIT_DEFAULT,
-    show_default=True,
-    help="How many at most, oldest first.",
-)
+@limit_option
 @json_option
 @settings_options
 def list_(place: Place, *, manual_only: bool, limit: int, as_json: bool) -> None:
@@ -98,9 +70,10 @@ def retry(
     """Have an advice sent at once, also one that waits for an operator. Repeats do no harm."""
     from stack import saf as queue  # noqa: PLC0415
     from stack.acting import act  # noqa: PLC0415
+    from stack.deeds import login_name  # noqa: PLC0415
 
     action = partial(
-        queue.retry, attempt_id=advice, operator=operator or queue.login_name(), note=note or ""
+        queue.retry, attempt_id=advice, operator=operator or login_name(), note=note or ""
     )
     _print(act("saf retry", place, action), "is sent at once", as_json=as_json)
 
@@ -125,12 +98,13 @@ def resolve(
     """
     from stack import saf as queue  # noqa: PLC0415
     from stack.acting import act  # noqa: PLC0415
+    from stack.deeds import login_name  # noqa: PLC0415
 
     action = partial(
         queue.resolve,
         attempt_id=advice,
         word=word,
-        operator=operator or queue.login_name(),
+        operator=operator or login_name(),
         note=note,
     )
     document = act("saf resolve", place, action)

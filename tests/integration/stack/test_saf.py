@@ -2,94 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import pytest
-import trio
-from click.testing import CliRunner, Result
 
-from ledger.deciding.records import NewAttempt, NewException, Plan, SafRow
-from ledger.deciding.views import read_views
+from ledger.deciding.records import NewException, Plan
 from ledger.exceptions import open_exceptions
 from ledger.ids import public_id
-from ledger.records import ChargeToRecord
-from ledger.roles import ROLES
-from stack.database import PASSWORDS_FILE
-from stack.endpoints import FILE, APIEndpoint, Endpoints
-from tests.support.deciding import Decide, attempt, reverse, saf_row
-from tests.support.ledger import LedgerHarness, open_ledger
-from tests.support.logs import logging_restored
-from tests.support.postgres import LedgerDSN, password_of
-from turnout import main
+from tests.support.deciding import Decide, reverse, saf_row
+from tests.support.ledger import open_ledger
+from tests.support.operator import Operator
+from tests.support.postgres import LedgerDSN
 
 NOBODY: Final = "att_0000000000000000000001"
-
-
-class Operator:
-    """A person at the keyboard of a machine whose stack is that ledger alone."""
-
-    def __init__(self, ledger: LedgerHarness, data_dir: Path) -> None:
-        self.ledger = ledger
-        self._words = ["--data-dir", str(data_dir), "--set", f"ledger.url={ledger.dsn.superuser}"]
-        endpoints = Endpoints(
-            pid=os.getpid(),
-            api=APIEndpoint(url=""),
-            metrics={},
-            networks={},
-            sockets={},
-            processes={},
-        )
-        (data_dir / FILE).parent.mkdir()
-        (data_dir / FILE).write_bytes(msgspec.json.encode(endpoints))
-        passwords = {role: password_of(role) for role in ROLES}
-        (data_dir / PASSWORDS_FILE).write_bytes(msgspec.json.encode(passwords))
-
-    async def run(self, *words: str) -> Result:
-        """Run `turnout saf WORDS`."""
-        return await trio.to_thread.run_sync(self._run, words)
-
-    def _run(self, words: tuple[str, ...]) -> Result:
-        with logging_restored():
-            environ = {"XDG_CONFIG_HOME": "/nonexistent"}
-            return CliRunner().invoke(main, ["saf", *words, *self._words], env=environ)
-
-    async def json(self, *words: str) -> Any:
-        """The document that a command prints."""
-        done = await self.run(*words, "--json")
-        assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
-
-    async def refused(self, *words: str) -> str:
-        """What a command says that ends with status 1, on stderr and nowhere else."""
-        done = await self.run(*words)
-        assert (done.exit_code, done.stdout) == (1, ""), done.output
-        return done.stderr
-
-    async def queued(
-        self, row: ChargeToRecord, kind: str = "release", **changes: Any
-    ) -> tuple[str, NewAttempt]:
-        """An advice of an intent in the queue: its public id and its message."""
-        message = attempt(row.transaction_id, kind)
-        plan = Plan(attempts=[message], saf_add=[saf_row(message, **changes)])
-        await self.ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
-        return public_id("att", message.attempt_id), message
-
-    async def row(self, of: ChargeToRecord) -> SafRow:
-        """The advice of an intent as the switch will find it."""
-        [row] = (await read_views(self.ledger.superuser, [of.intent_id]))[of.intent_id].saf
-        return row
 
 
 @pytest.fixture
 async def operator(fresh_ledger_dsn: LedgerDSN, tmp_path: Path) -> AsyncIterator[Operator]:
     """An operator of a ledger of this test's own."""
     async with open_ledger(fresh_ledger_dsn) as ledger:
-        yield Operator(ledger, tmp_path)
+        yield Operator(ledger, tmp_path, "saf")
 
 
 async def test_the_queue_is_listed(operator: Operator) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 from typing import Any
 
 import pytest
@@ -13,13 +11,13 @@ from msgspec.structs import replace
 from ledger.deciding.records import SafRow
 from ledger.exceptions import ExceptionRow
 from ledger.lifecycle import SAF_KINDS, SAF_RESOLUTIONS
-from ledger.saf import OperatorAction, SafDetail, SafEntry
+from ledger.operators import OperatorAction
+from ledger.saf import SafDetail, SafEntry
 from stack.saf import (
     PURPOSES,
     ResolutionError,
     detail_document,
     entry_document,
-    login_name,
     purpose_of,
     resolution_of,
 )
@@ -158,12 +156,3 @@ def test_a_detail_has_the_history_and_the_words_it_takes() -> None:
         "2026-01-02T03:04:05.123456+00:00",
     ]
     assert document["exceptions"][0]["detail"] == {"response_code": "30"}
-
-
-def test_the_record_names_who_is_at_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind sudo the one who used it; nobody else can claim to be behind sudo."""
-    monkeypatch.setenv("SUDO_USER", "ada")
-    me = pwd.getpwuid(os.getuid()).pw_name
-    assert login_name() == ("ada" if os.geteuid() == 0 else me)
-    monkeypatch.delenv("SUDO_USER")
-    assert login_name() == me

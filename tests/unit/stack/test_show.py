@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stack.payments import Payment
-from stack.show import make_console, summary_box, timeline_lines
+from stack.show import list_table, make_console, print_whole, summary_box, timeline_lines
 from tests.support import payments
 
 
@@ -94,3 +94,17 @@ def test_long_values_are_not_cut_where_no_terminal_is() -> None:
     make_console(stream).print(summary_box("turnout", [("publishable key", key), ("x", "y")]))
     assert key in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 400])
+def test_no_cell_of_a_list_is_cut_short(width: int) -> None:
+    """Ids are pasted from lists, so a narrow terminal folds lines instead of shortening cells."""
+    table = list_table(["advice", "age"], right=["age"])
+    table.add_row("att_" + "x" * 22, "3 h 12 min")
+    stream = io.StringIO()
+    console = make_console(stream)
+    console.width = width
+    print_whole(console, table)
+    title, _, row = stream.getvalue().splitlines()
+    assert title.endswith("age")
+    assert row.split(maxsplit=1) == ["att_" + "x" * 22, "3 h 12 min"]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ledger.exceptions import ExceptionRow
-from ledger.saf import OperatorAction, SafDetail
+from ledger.operators import OperatorAction
+from ledger.saf import SafDetail
 from stack import show_saf
 from stack.saf import detail_document, entry_document
-from stack.show_saf import age
 from tests.unit.stack.test_saf import AT_US, ENTRY, entry
 
 COUNT = {
@@ -20,25 +20,6 @@ COUNT = {
     "manual": 1,
     "oldest_at": "2026-01-02T03:04:05+00:00",
 }
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-5, "0 s"),
-        (0.4, "0 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (61, "1 min 1 s"),
-        (3_600, "1 h"),
-        (11_530, "3 h 12 min"),
-        (86_400 * 2 + 3_599, "2 d"),
-        (86_400 * 2 + 3_600, "2 d 1 h"),
-    ],
-)
-def test_ages_are_short(seconds: float, words: str) -> None:
-    """The two largest units, none of them zero; a clock that is behind shows none."""
-    assert age(seconds) == words
 
 
 def _said(capsys: pytest.CaptureFixture[str], document: dict[str, Any]) -> str:
@@ -95,7 +76,7 @@ def test_an_advice_that_waits_for_an_operator_says_what_each_word_does(
     waiting = entry("request", "0420", manual=True)
     document = detail_document(SafDetail(waiting, [done], [opened]))
     said = _said(capsys, document)
-    assert "advice_rejected, DE 39 = 30" in said
+    assert "exception 1: advice_rejected, DE 39 = 30" in said
     assert "bob: saf_retry  they asked for it" in said
     for word, effect in (("reversed", "is canceled"), ("declined", "is authorized")):
         command = f"turnout saf resolve {document['advice']} {word} --note …"

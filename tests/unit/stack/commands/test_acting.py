@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chassis.mac import check_value_text
+from stack.commands.exceptions import exceptions
 from stack.commands.hsm import hsm
 from stack.commands.merchants import merchants
 from stack.commands.pay import pay
@@ -38,6 +39,9 @@ def _invoke(command: click.Command, tmp_path: Path, *words: str, typed: str = ""
         (saf, ("show", ADVICE)),
         (saf, ("retry", ADVICE)),
         (saf, ("resolve", ADVICE, "reversed", "--note", "J. says so")),
+        (exceptions, ("list",)),
+        (exceptions, ("show", "7")),
+        (exceptions, ("close", "7", "--note", "J. says so")),
     ],
 )
 def test_without_a_stack_it_says_how_to_start_one(
@@ -84,6 +88,15 @@ def test_without_a_stack_it_says_how_to_start_one(
         (saf, ("resolve", ADVICE, "forgotten", "--note", "x"), "forgotten"),
         (saf, ("retry", ADVICE, "--operator", "two\nlines"), "--operator"),
         (saf, ("retry", ADVICE, "--operator", "x" * 49), "at most 48"),
+        (exceptions, ("list", "--limit", "0"), "--limit"),
+        (exceptions, ("list", "--above", "-1"), "--above"),
+        (exceptions, ("list", "--kind", "Late approval"), "--kind"),
+        (exceptions, ("show", "att_1"), "NUMBER"),
+        (exceptions, ("show", "0"), "NUMBER"),
+        (exceptions, ("show", str(2**63)), "NUMBER"),
+        (exceptions, ("close", "7"), "--note"),
+        (exceptions, ("close", "7", "--note", " "), "--note"),
+        (exceptions, ("close", "7", "--note", "x" * 1_001), "at most 1000"),
     ],
 )
 def test_wrong_input_is_a_usage_error(
