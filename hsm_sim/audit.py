@@ -24,9 +24,9 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from chassis.durable import locked, sync_folder
 from chassis.log import get_logger
 from chassis.secrets import Key
-from hsm_sim.durable import locked, sync_folder
 
 Action = Literal[
     "key_created",

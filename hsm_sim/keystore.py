@@ -26,10 +26,10 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from chassis.durable import locked, write_durably
 from chassis.secrets import Key
 from hsm_sim.audit import AuditLog, Entry
 from hsm_sim.backends.native import generate_private_key, public_key
-from hsm_sim.durable import locked, write_durably
 from hsm_sim.envelope import key_id
 from hsm_sim.keys import ALGORITHM_SUITES, Due, KeyRecord, Slot, due, next_version
 from hsm_sim.lmk import LMK, KeystoreError, generate_lmk, load_lmk

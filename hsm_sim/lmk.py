@@ -18,8 +18,8 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from chassis.durable import write_durably
 from chassis.mac import check_value
-from hsm_sim.durable import write_durably
 
 LMK_BYTES: Final = 32
 _NONCE_BYTES: Final = 12

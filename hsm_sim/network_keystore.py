@@ -22,10 +22,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chassis.durable import locked, write_durably
 from chassis.mac import Cmac
 from chassis.secrets import Key
 from hsm_sim.audit import Entry
-from hsm_sim.durable import locked, write_durably
 from hsm_sim.keystore import Keystore
 from hsm_sim.lmk import KeystoreError
 from hsm_sim.session_keys import KeyExchangeError, Ring, SessionKey, SessionState, living

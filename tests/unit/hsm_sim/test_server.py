@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from chassis.durable import locked
 from chassis.mux import MuxClient, MuxClosedError, MuxError, dial_unix
 from chassis.settings.tree import HSM, MuxLimits
 from hsm_sim.commands import Commands
-from hsm_sim.durable import locked
 from hsm_sim.lmk import KeystoreError
 from hsm_sim.network_keystore import NetworkKeystore
 from hsm_sim.policy import Policy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm_sim.durable import locked, write_durably
+from chassis.durable import locked, write_durably
 
 
 def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
