@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file atomically (mode 0600): temporary file, fsync, rename, fsync of the folder.
+def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file atomically: temporary file, fsync, rename, fsync of the folder.
 
     A reader sees the old content or the new. The caller holds `locked`, so one temporary name is
     enough and a left-over of a crash is overwritten.
     """
     temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), 0o600)
+        os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
