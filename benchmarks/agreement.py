@@ -1,20 +1,35 @@
 """Three-way agreement: what merchants were told, what the ledger holds, what the network decided.
 
 Pure. The three sources are independent: recorded HTTP answers, rows read with plain SQL, and the
-simulated network's own file. A payment is named by its intent; a message by (network, RRN, message
-type): on a dual-message network a charge is two of them under one RRN.
+simulated network's own file. Two things are compared, each for itself:
+
+- a transaction: what the merchant was told of it, and what it is by the ledger;
+- a message: what the ledger says came of the attempt, and what the network did about it.
+
+A message is named by (network, RRN, STAN, message type): on a dual-message network a charge is two
+of them under one RRN, and what follows it (reversals, inquiries) carries that RRN too. Each kind of
+attempt has its own rule; one without a rule is a fault of this comparison, and says so.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import attrs
 from msgspec import Struct
 
-APPROVED_CODES = frozenset({"00", "08", "10", "11", "85"})
-DECIDED = {"succeeded": True, "failed": False}
+APPROVED_CODES: Final = frozenset({"00", "08", "10", "11", "85"})
+NOTHING_FOUND_CODES: Final = frozenset({"21", "25"})  # to an advice: there is nothing to undo
+# Refusals of a message as such: nothing was decided, so the network has no line of it.
+UNDECIDED_CODES: Final = frozenset({"09", "30", "63", "94", "96"})
+APPROVED: Final = frozenset({"approved", "partial"})
+OPEN_STATUSES: Final = frozenset({"pending", "pending_verification", "reversing"})
+
+
+class UnknownKindError(Exception):
+    """An attempt of a kind that nothing here knows how to compare; names the kind."""
 
 
 class Told(Struct, frozen=True):
@@ -30,12 +45,15 @@ class Held(Struct, frozen=True):
 
     intent: str
     transaction: str
-    status: str
+    status: str  # of the transaction, by the latest outcome that moved it
     network: str
     rrn: str
-    result: str  # of the latest outcome, "" without one
+    result: str  # of the attempt's own latest outcome, "" without one
     amount_minor: int
     mti: str = "0200"
+    kind: str = "request"  # request | completion | reversal | release | inquiry
+    stan: str = ""
+    response_code: str = ""  # of the attempt's own latest outcome, "" without one
 
 
 class Carried(Struct, frozen=True):
@@ -46,6 +64,7 @@ class Carried(Struct, frozen=True):
     response_code: str
     amount_minor: int
     mti: str = "0200"
+    stan: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,8 +88,12 @@ class Agreement:
 def agree(
     sent: int, told: Sequence[Told], held: Sequence[Held], carried: Iterable[Carried]
 ) -> Agreement:
-    """Compare the three sources after every payment has come to rest."""
-    network: dict[tuple[str, str, str], Carried] = {}
+    """Compare the three sources after every payment has come to rest.
+
+    Raises:
+        UnknownKindError: the ledger holds an attempt that there is no rule for.
+    """
+    network: dict[tuple[str, ...], Carried] = {}
     duplicated: list[str] = []
     decisions = 0
     for row in carried:
@@ -78,27 +101,34 @@ def agree(
         if _message(row) in network:
             duplicated.append(f"{row.network} {row.rrn}")
         network[_message(row)] = row
-    by_transaction = {row.transaction: row for row in held}
-    approved = Counter(row.intent for row in by_transaction.values() if row.status == "succeeded")
-    duplicated.extend(intent for intent, count in approved.items() if count > 1)
-
-    lost = [answer.intent for answer in told if answer.transaction not in by_transaction]
-    disagree: list[dict[str, str]] = []
-    answers = {answer.transaction: answer.status for answer in told}
+    attempts: defaultdict[str, list[Held]] = defaultdict(list)  # by transaction
     for attempt in held:
-        decided = network.pop(_message(attempt), None)
-        code = decided.response_code if decided is not None else "absent"
-        api = answers.get(attempt.transaction, "unanswered")
-        told_well = api in {attempt.status, "unanswered", "pending_verification"}
-        if not (_fits(attempt, decided) and told_well):
+        attempts[attempt.transaction].append(attempt)
+    charged = Counter(rows[0].intent for rows in attempts.values() if _is_charged(rows))
+    duplicated.extend(intent for intent, count in charged.items() if count > 1)
+
+    lost = [answer.intent for answer in told if answer.transaction not in attempts]
+    answers = {answer.transaction: answer.status for answer in told}
+    disagree: list[dict[str, str]] = []
+    for transaction, rows in attempts.items():
+        decided = [network.pop(_message(row), None) for row in rows]
+        api = answers.get(transaction, "unanswered")
+        fitting = [_fits(row, line) for row, line in zip(rows, decided, strict=True)]
+        if not (all(fitting) and _is_consistent(rows) and _is_told_well(api, rows[0].status)):
             disagree.append(
-                {"payment": attempt.intent, "api": api, "ledger": attempt.status, "network": code}
+                {
+                    "payment": rows[0].intent,
+                    "api": api,
+                    "ledger": rows[0].status,
+                    "attempts": _shown(f"{row.kind} {row.result or 'open'}" for row in rows),
+                    "network": _shown(line.response_code if line else "absent" for line in decided),
+                }
             )
-    lost.extend(f"{name} {rrn}" for name, rrn, _ in network)
+    lost.extend(f"{line.network} {line.rrn}" for line in network.values())
     return Agreement(
         sent=sent,
         answered=len(told),
-        held=len(by_transaction),
+        held=len(attempts),
         carried=decisions,
         lost=tuple(lost),
         duplicated=tuple(duplicated),
@@ -106,17 +136,87 @@ def agree(
     )
 
 
-def _message(row: Held | Carried) -> tuple[str, str, str]:
+def _message(row: Held | Carried) -> tuple[str, ...]:
     """What names a message at both ends; a repeat differs in the last digit of its type only."""
-    return row.network, row.rrn, row.mti[:3]
+    return row.network, row.rrn, row.stan, row.mti[:3]
+
+
+def _shown(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def _is_charged(rows: Sequence[Held]) -> bool:
+    return rows[0].status == "succeeded"
+
+
+def _is_told_well(api: str, status: str) -> bool:
+    """Whether a merchant was told what is so, or that it was still open."""
+    return api == "unanswered" or api in OPEN_STATUSES or api == status
+
+
+def _is_consistent(rows: Sequence[Held]) -> bool:
+    """Whether the ledger's own word on a transaction rests on one of its requests."""
+    words = {row.result for row in rows if row.kind == "request"}
+    status = rows[0].status
+    if status == "succeeded":
+        return not words.isdisjoint({*APPROVED, "manual"})
+    return status != "failed" or words.isdisjoint(APPROVED)
+
+
+def _request_fits(row: Held, decided: Carried | None) -> bool:
+    """Approved and declined are the network's words; of an unknown one either may be true."""
+    if row.result in APPROVED:
+        return _is_approved(row, decided)
+    if row.result == "declined":
+        if decided is None:
+            return row.response_code in UNDECIDED_CODES
+        return decided.response_code not in APPROVED_CODES and _same_amount(row, decided)
+    if row.result == "not_sent":
+        return decided is None
+    return True
+
+
+def _advice_fits(row: Held, decided: Carried | None) -> bool:
+    """What was acknowledged the network has; what is repeated still it may have."""
+    return row.result not in APPROVED or _is_approved(row, decided)
+
+
+def _undoing_fits(row: Held, decided: Carried | None) -> bool:
+    """Likewise; to what never came to it a network may answer that there is nothing to undo."""
+    if decided is not None and decided.response_code in NOTHING_FOUND_CODES:
+        return True
+    return _advice_fits(row, decided)
+
+
+def _inquiry_fits(_row: Held, decided: Carried | None) -> bool:
+    """A question moves nothing, so a network has no line of it, whatever it answered."""
+    return decided is None
+
+
+_RULES: Final[dict[str, Callable[[Held, Carried | None], bool]]] = {
+    "request": _request_fits,
+    "completion": _advice_fits,
+    "reversal": _undoing_fits,
+    "release": _undoing_fits,
+    "inquiry": _inquiry_fits,
+}
 
 
 def _fits(row: Held, decided: Carried | None) -> bool:
-    """Whether the ledger's status can be true beside what the network did."""
-    if row.result == "not_sent":
-        return decided is None
-    if row.status not in DECIDED:  # pending_verification: either may be true
-        return True
-    if decided is None or decided.amount_minor != row.amount_minor:
-        return False
-    return DECIDED[row.status] == (decided.response_code in APPROVED_CODES)
+    """Whether what came of an attempt by the ledger can be true beside what the network did."""
+    rule = _RULES.get(row.kind)
+    if rule is None:
+        raise UnknownKindError(f"there is no rule for attempts of kind {row.kind!r}")
+    return rule(row, decided)
+
+
+def _is_approved(row: Held, decided: Carried | None) -> bool:
+    return (
+        decided is not None
+        and decided.response_code in APPROVED_CODES
+        and _same_amount(row, decided)
+    )
+
+
+def _same_amount(row: Held, decided: Carried) -> bool:
+    return decided.amount_minor == row.amount_minor

@@ -15,14 +15,31 @@ from ledger.ids import public_id
 from network_sim.journal import read_journal
 
 REST_TICK_S = 0.1
+# What a transaction is, by the outcomes that moved it: the furthest that any of them came, for the
+# statuses of money.md 2 only ever go forward. Neither `transaction_states` nor the order in which
+# outcomes were written is asked. What moved nothing (an inquiry's own result, an acknowledgment)
+# is only its attempt's.
 HELD_SQL = """
-SELECT a.intent_id, a.transaction_id, coalesce(o.to_status, 'pending'), a.network, a.rrn,
-       coalesce(o.result, ''), a.amount_minor, a.mti
+SELECT a.intent_id, a.transaction_id, coalesce(moved.status, 'pending'), a.network, a.rrn,
+       coalesce(own.result, ''), a.amount_minor, a.mti, a.kind, a.stan,
+       coalesce(own.response_code, '')
 FROM attempts AS a
+LEFT JOIN (
+    SELECT o.intent_id, o.transaction_id,
+        (ARRAY['pending_verification', 'reversing', 'succeeded', 'failed', 'reversed'])[
+            max(array_position(
+                ARRAY['pending_verification', 'reversing', 'succeeded', 'failed', 'reversed'],
+                o.to_status
+            ))
+        ] AS status
+    FROM outcomes AS o
+    WHERE o.from_status <> o.to_status
+    GROUP BY o.intent_id, o.transaction_id
+) AS moved USING (intent_id, transaction_id)
 LEFT JOIN LATERAL (
-    SELECT to_status, result FROM outcomes
-    WHERE intent_id = a.intent_id AND attempt_id = a.id ORDER BY phase DESC LIMIT 1
-) AS o ON true
+    SELECT o.result, o.response_code FROM outcomes AS o
+    WHERE o.intent_id = a.intent_id AND o.attempt_id = a.id ORDER BY o.phase DESC LIMIT 1
+) AS own ON true
 """
 
 
@@ -70,4 +87,6 @@ def network_decisions(data_dir: Path, networks: Sequence[str]) -> Iterator[Carri
     """Every financial message that a simulated network decided."""
     for name in networks:
         for entry in read_journal(data_dir / "networks" / f"{name}.log"):
-            yield Carried(name, entry.rrn, entry.response_code, int(entry.amount), entry.mti)
+            yield Carried(
+                name, entry.rrn, entry.response_code, int(entry.amount), entry.mti, entry.stan
+            )

@@ -45,11 +45,13 @@ WHERE NOT EXISTS (
     SELECT FROM outcomes WHERE intent_id = a.intent_id AND attempt_id = a.id
 )
 """
-# Attempts whose outcome is unknown and has not been resolved, with their networks.
+# Charges whose outcome is unknown and has not been resolved, with their networks. An inquiry that
+# nobody answered stays unknown for ever, and nothing hangs on it.
 DOUBTS_SQL = """
 SELECT a.intent_id, a.network
 FROM attempts AS a
 JOIN outcomes AS o ON o.intent_id = a.intent_id AND o.attempt_id = a.id
+WHERE a.kind = 'request'
 GROUP BY a.intent_id, a.network, a.id
 HAVING bool_or(o.result = 'unknown') AND NOT bool_or(o.phase = 2)
 """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
-from benchmarks.agreement import Carried, Held, Told, agree
+from benchmarks.agreement import Carried, Held, Told, UnknownKindError, agree
 
 TOLD = Told("pi_1", "txn_1", "succeeded")
 HELD = Held("pi_1", "txn_1", "succeeded", "vsim", "R1", "approved", 2499)
@@ -69,3 +70,58 @@ def test_a_charge_of_two_messages_agrees_only_with_both() -> None:
     assert (found.held, found.carried) == (1, 2)
     for left in carried:
         assert [row["payment"] for row in agree(1, [TOLD], held, [left]).disagree] == ["pi_1"]
+
+
+def test_an_inquiry_is_compared_with_nothing_but_its_absence() -> None:
+    """Networks keep no line of questions; one that has a line has moved something."""
+    asked = replace(HELD, mti="0600", kind="inquiry", stan="000002", result="unknown")
+    for status, results in (("succeeded", "approved"), ("pending_verification", "unknown")):
+        held = [replace(row, status=status) for row in (replace(HELD, result=results), asked)]
+        told = [replace(TOLD, status=status)]
+        assert agree(1, told, held, [CARRIED]).holds
+        line = replace(CARRIED, mti="0600", stan="000002")
+        assert [row["payment"] for row in agree(1, told, held, [CARRIED, line]).disagree] == [
+            "pi_1"
+        ]
+
+
+def test_a_second_try_agrees_with_the_decline_before_it() -> None:
+    """A declined attempt stays declined where another one of its transaction is approved."""
+    first = replace(HELD, rrn="R0", result="declined", response_code="91")
+    lines = [replace(CARRIED, rrn="R0", response_code="91"), CARRIED]
+    assert agree(1, [TOLD], [first, HELD], lines).holds
+    assert not agree(
+        1, [TOLD], [first, HELD], [replace(lines[0], response_code="00"), CARRIED]
+    ).holds
+    assert not agree(1, [TOLD], [first, HELD], [CARRIED]).holds
+    assert agree(1, [TOLD], [replace(first, response_code="96"), HELD], [CARRIED]).holds
+
+
+def test_a_reversed_charge_agrees_with_its_reversal_or_with_nothing_to_reverse() -> None:
+    """Of an unknown request either may be true; an acknowledged reversal the network must have."""
+    told = replace(TOLD, status="pending_verification")
+    charge = replace(HELD, status="reversed", result="reversed")
+    reversal = replace(charge, mti="0420", kind="reversal", stan="000003", result="approved")
+    line = replace(CARRIED, mti="0420", stan="000003")
+    for lines in ([CARRIED, line], [line], [replace(line, response_code="25")]):
+        assert agree(1, [told], [charge, reversal], lines).holds
+    for lines in ([CARRIED], [CARRIED, replace(line, response_code="96")]):
+        assert not agree(1, [told], [charge, reversal], lines).holds
+
+
+def test_a_status_that_no_request_bears_out_is_named() -> None:
+    """The ledger's own rows must fit each other before they are held against anybody's."""
+    for held in (
+        [replace(HELD, result="unknown")],
+        [replace(HELD, status="failed")],
+        [replace(HELD, kind="reversal", mti="0420")],
+    ):
+        told = replace(TOLD, status=held[0].status)
+        line = replace(CARRIED, mti=held[0].mti)
+        assert [row["payment"] for row in agree(1, [told], held, [line]).disagree] == ["pi_1"]
+
+
+def test_an_attempt_of_a_kind_without_a_rule_stops_the_comparison() -> None:
+    """What nobody thought of is not taken for right."""
+    with pytest.raises(UnknownKindError, match="'adjustment'"):
+        agree(1, [TOLD], [replace(HELD, kind="adjustment")], [CARRIED])
