@@ -16,6 +16,12 @@ DROP: Final = b""  # close instead of answering
 STALL: Final = b"stall"  # say nothing until the client leaves
 
 
+class Farewell(bytes):
+    """An answer behind which the server closes the connection without having said that it would."""
+
+    __slots__ = ()
+
+
 def answer(value: Any, status: int = 200, *headers: str) -> bytes:
     """A whole answer with a JSON body."""
     body = json.dumps(value).encode()
@@ -81,7 +87,8 @@ class _Handler(socketserver.BaseRequestHandler):
                 if reply in (DROP, STALL):
                     return
                 connection.sendall(reply)
-                if b"Connection: close" in reply or reply.endswith(b"cut"):
+                leaves = isinstance(reply, Farewell) or b"Connection: close" in reply
+                if leaves or reply.endswith(b"cut"):
                     return
         except OSError:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import ssl
@@ -224,6 +225,9 @@ class Turnout:
 class BlockingTransport:
     """Sends requests; keeps connections open for the next one.
 
+    When one breaks, those that wait are closed too: the server has most likely ended them as well,
+    and the tries of a request are few.
+
     Args:
         address: of the server.
         timeout_s: for connect, send and receive each.
@@ -246,6 +250,7 @@ class BlockingTransport:
             answer, reusable = _exchange(connection, request)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            self.close()
             return Lost(f"{type(error).__name__}: {error}")
         if reusable:
             self._idle.append(connection)
@@ -254,9 +259,10 @@ class BlockingTransport:
         return answer
 
     def close(self) -> None:
-        """Close what is open."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close what is open and not in use."""
+        with contextlib.suppress(IndexError):  # another thread may have taken the last one
+            while self._idle:
+                self._idle.pop().close()
 
     def _connect(self) -> http.client.HTTPConnection:
         address = self._address

@@ -193,6 +193,9 @@ class TrioTurnout:
 class TrioTransport:
     """Sends requests; keeps connections open for the next one.
 
+    When one breaks, those that wait are closed too: the server has most likely ended them as well,
+    and the tries of a request are few.
+
     Args:
         address: of the server.
         timeout_s: for a whole request.
@@ -221,12 +224,14 @@ class TrioTransport:
                 with trio.fail_after(self._timeout_s):
                     return await self._exchange(request)
             except trio.TooSlowError:
+                await self.aclose()
                 return Lost(f"no answer within {self._timeout_s:g} s")
             except (OSError, trio.BrokenResourceError, HTTPError) as error:
+                await self.aclose()
                 return Lost(f"{type(error).__name__}: {error.__cause__ or error}")
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close what is open and not in use."""
         while self._idle:
             await trio.aclose_forcefully(self._idle.pop())
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -14,6 +16,7 @@ from tests.support.client_answers import EVENT, INTENT, INTENT_ID, KEYS, TRANSAC
 from tests.support.client_server import (
     DROP,
     STALL,
+    Farewell,
     ScriptedServer,
     answer,
     chunked,
@@ -24,6 +27,7 @@ from turnout_client import Card, ConnectionLostError, NotFoundError, RetryPolicy
 CARD = Card(number="4242424242424242", exp_month=12, exp_year=2030, cvc="123")
 HASTY = RetryPolicy(backoff_s=0.001)
 ONCE = RetryPolicy(tries_max=1)
+TWICE = RetryPolicy(tries_max=2, backoff_s=0.001)
 
 Connect = Callable[..., Turnout]
 connect: Connect = partial(Turnout, "pk_test_docs", "sk_test_docs", policy=HASTY)
@@ -152,6 +156,23 @@ def test_a_server_that_is_not_there_is_given_up() -> None:
         pytest.raises(ConnectionLostError, match=r"refused.*after 5 tries"),
     ):
         turnout.retrieve(INTENT_ID)
+
+
+def test_connections_that_the_server_has_closed_cost_one_try_together() -> None:
+    """After a burst and a pause none of those that were kept is any good."""
+    burst = [Farewell(answer(INTENT))] * 6
+    together = threading.Barrier(len(burst))
+
+    def retrieve(turnout: Turnout) -> None:
+        together.wait()
+        turnout.retrieve(INTENT_ID)
+
+    with scripted_server(*burst, answer(INTENT)) as server:
+        with connect(server.url, policy=TWICE) as turnout:
+            with ThreadPoolExecutor(len(burst)) as threads:
+                list(threads.map(retrieve, [turnout] * len(burst)))
+            assert turnout.retrieve(INTENT_ID).id == INTENT_ID
+        assert server.script == []
 
 
 def test_tls_is_verified() -> None:

@@ -12,13 +12,14 @@ import trio
 import trustme
 
 from tests.support.client_answers import EVENT, INTENT, INTENT_ID, KEYS, TRANSACTION
-from tests.support.client_server import DROP, STALL, answer, chunked, scripted_server
+from tests.support.client_server import DROP, STALL, Farewell, answer, chunked, scripted_server
 from turnout_client import Card, ConnectionLostError, NotFoundError, RetryPolicy
 from turnout_client.on_trio import TrioTurnout
 
 CARD = Card(number="4242424242424242", exp_month=12, exp_year=2030, cvc="123")
 HASTY = RetryPolicy(backoff_s=0.001)
 ONCE = RetryPolicy(tries_max=1)
+TWICE = RetryPolicy(tries_max=2, backoff_s=0.001)
 
 Connect = Callable[..., TrioTurnout]
 connect: Connect = partial(TrioTurnout, "pk_test_docs", "sk_test_docs", policy=HASTY)
@@ -140,6 +141,18 @@ async def test_connections_are_bounded() -> None:
                 nursery.start_soon(turnout.retrieve, INTENT_ID)
     assert server.open_peak <= 2
     assert len(server.requests) == 10
+
+
+async def test_connections_that_the_server_has_closed_cost_one_try_together() -> None:
+    """After a burst and a pause none of those that were kept is any good."""
+    burst = [Farewell(answer(INTENT))] * 6
+    with scripted_server(*burst, answer(INTENT)) as server:
+        async with connect(server.url, policy=TWICE) as turnout:
+            async with trio.open_nursery() as nursery:
+                for _ in burst:
+                    nursery.start_soon(turnout.retrieve, INTENT_ID)
+            assert (await turnout.retrieve(INTENT_ID)).id == INTENT_ID
+    assert server.connections == len(burst) + 1
 
 
 async def test_tls_is_verified() -> None:
