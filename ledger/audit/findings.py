@@ -1,0 +1,43 @@
+"""What a verification found: always a place, never the data."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+FINDINGS_MAX: Final = 100  # one shifted record makes every later one differ; the first tells
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is not as it was signed.
+
+    Attributes:
+        place: a file and, behind a colon, the byte; or a table and its key.
+        reason: what is wrong there.
+    """
+
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+class Findings:
+    """A bounded list of findings.
+
+    Attributes:
+        found: the first ones.
+        count: of all.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Finding] = []
+        self.count = 0
+
+    def add(self, place: object, reason: str) -> None:
+        """Note one; behind the limit it is only counted."""
+        self.count += 1
+        if len(self.found) < FINDINGS_MAX:
+            self.found.append(Finding(str(place), reason))

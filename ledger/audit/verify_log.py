@@ -1,0 +1,230 @@
+"""Hold the stream, the kept levels and every signature to each other: `turnout audit verify all`.
+
+Theory of operation
+-------------------
+There are three accounts of one list of leaves: the records of the stream, the hashes of the kept
+levels, and the roots that were signed. The tree is made anew from the records. Where a record's
+hash is not the kept one, the signed roots say which of the two is wrong, so both trees are carried
+on from there: a root that only the kept hashes lead to convicts the records, one that only the
+records lead to convicts the levels, and one that neither leads to convicts the note or both.
+
+What stands behind the last checkpoint is not signed yet: it is counted, not judged.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from attrs import define, field
+
+from ledger.audit.findings import Findings
+from ledger.audit.history import HistoryError, read_history
+from ledger.audit.level_files import HASHES_PER_FILE, LevelFileError, LevelFiles
+from ledger.audit.levels import TILE_HEIGHT, TILE_WIDTH, Edge
+from ledger.audit.log import CHECKPOINT, HISTORY, LEVELS
+from ledger.audit.merkle import HASH_BYTES
+from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
+from ledger.audit.segment_entries import Entries
+
+BATCH: Final = 64 * TILE_WIDTH  # leaves stepped over at once
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What was looked at.
+
+    Attributes:
+        leaves: in the stream.
+        signed: of these under the last checkpoint.
+        checkpoints: whose roots were computed anew.
+    """
+
+    leaves: int
+    signed: int
+    checkpoints: int
+
+
+@define
+class _Trees:
+    """The tree of the records beside that of the kept hashes, while the two differ."""
+
+    folder: Path
+    findings: Findings
+    levels: LevelFiles
+    records: Edge = field(factory=Edge)
+    kept: Edge | None = None  # a tree of its own from the first difference on
+    suspects: list[tuple[str, str]] = field(factory=list)  # places of record and kept hash
+
+    def add(self, entries: Entries) -> None:
+        """Add leaves to both trees, and note where they differ."""
+        first = self.records.size
+        hashes = [sha256(b"\x00" + record).digest() for record in entries.records]
+        kept = self._kept(0, first, len(hashes))
+        if kept != hashes:
+            if self.kept is None:
+                self.kept = copy.deepcopy(self.records)
+            for index, (own, other) in enumerate(zip(hashes, kept, strict=True), first):
+                if own != other:
+                    self.suspects.append((entries.place(index), self._place(0, index)))
+        if self.kept is not None:
+            self.kept.append(kept)
+        for level, added in enumerate(self.records.append(hashes)):
+            if level and self.kept is None:
+                self._compare_level(level, self.records.size >> TILE_HEIGHT * level, added)
+
+    def skip(self, end: int) -> None:
+        """Go on behind records that could not be read, and were named, with the kept hashes."""
+        first = self.records.size
+        for begin in range(first, end, BATCH):
+            kept = self._kept(0, begin, min(BATCH, end - begin))
+            for tree in (self.records, self.kept):
+                if tree is not None:
+                    tree.append(kept)
+
+    def judge(self, checkpoint: Checkpoint, place: str) -> None:
+        """Say who is wrong, now that a signed root of exactly these leaves is at hand."""
+        by_records = self.records.root() == checkpoint.root
+        by_kept = self.kept is not None and self.kept.root() == checkpoint.root
+        for record, kept in self.suspects:
+            if not by_records:
+                self.findings.add(record, "this record is not the one that was signed")
+            if not by_kept:
+                self.findings.add(kept, "this hash is not of the record that was signed")
+        if not by_records and not self.suspects and not by_kept:
+            reason = f"the stream does not lead to the root signed at {checkpoint.size}"
+            self.findings.add(place, reason)
+        if by_records:
+            self.kept = None
+        self.suspects.clear()
+
+    def _compare_level(self, level: int, end: int, added: Sequence[bytes]) -> None:
+        first = end - len(added)
+        for index, (own, other) in enumerate(
+            zip(added, self._kept(level, first, len(added)), strict=True), first
+        ):
+            if own != other:
+                reason = "this hash does not follow from those below it"
+                self.findings.add(self._place(level, index), reason)
+
+    def _kept(self, level: int, first: int, count: int) -> list[bytes]:
+        try:
+            return self.levels.read(level, first, count)
+        except LevelFileError as error:
+            self.findings.add(self._place(level, first), str(error))
+            return [b""] * count
+
+    def _place(self, level: int, index: int) -> str:
+        path = self.levels.path(level, index)
+        return f"{path}:{index % HASHES_PER_FILE * HASH_BYTES}"
+
+
+def verify_log(
+    folder: Path,
+    key: VerifierKey,
+    entries: Iterable[Entries],
+    findings: Findings,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verified:
+    """Hold a log to its stream.
+
+    Args:
+        folder: of the log.
+        key: the log's.
+        entries: the whole stream, as `read_entries` finds it.
+        findings: what is wrong is added here.
+        progress: hears how many leaves of how many signed ones are done.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    signed = signed_checkpoints(folder, key, findings)
+    last = signed[-1][1].size if signed else 0
+    waiting = iter(signed)
+    due = next(waiting, None)
+    leaves = judged = 0
+    with LevelFiles(folder / LEVELS) as levels:
+        trees = _Trees(folder, findings, levels)
+        for batch in entries:
+            leaves = max(leaves, batch.first_offset + len(batch.records))
+            rest = _behind(batch, trees.records.size, findings)
+            while rest is not None and due is not None:
+                now, rest = _split(rest, due[1].size)
+                trees.skip(min(batch.first_offset, due[1].size))
+                if now is not None:
+                    trees.add(now)
+                while due is not None and trees.records.size >= due[1].size:
+                    trees.judge(due[1], due[0])
+                    judged += 1
+                    due = next(waiting, None)
+            if progress is not None:
+                progress(min(leaves, last), last)
+        if due is not None:
+            reason = f"{due[1].size} records were signed, and the stream has {trees.records.size}"
+            findings.add(due[0], reason)
+    return Verified(leaves, last, judged)
+
+
+def signed_checkpoints(
+    folder: Path, key: VerifierKey, findings: Findings
+) -> list[tuple[str, Checkpoint]]:
+    """Every checkpoint of the history and the published one, with their places, by size."""
+    found: list[tuple[str, Checkpoint]] = []
+    path = folder / HISTORY
+    try:
+        for number, line in enumerate(read_history(path), 1):
+            _add_checked(found, f"{path}:line {number}", line.note.encode(), key, findings)
+    except HistoryError as error:
+        findings.add(path, str(error))
+    path = folder / CHECKPOINT
+    if path.exists():
+        _add_checked(found, str(path), path.read_bytes(), key, findings)
+    elif found:
+        findings.add(path, "is missing")
+    for (_, before), (place, after) in pairwise(found):
+        if after.size < before.size or (after.size == before.size and after.root != before.root):
+            findings.add(place, "does not grow on the checkpoint before it")
+    return sorted(found, key=lambda item: item[1].size)
+
+
+def _add_checked(
+    found: list[tuple[str, Checkpoint]],
+    place: str,
+    data: bytes,
+    key: VerifierKey,
+    findings: Findings,
+) -> None:
+    try:
+        note = Note.parse(data)
+        note.check(key)
+        found.append((place, Checkpoint.parse(note.text)))
+    except NoteError as error:
+        findings.add(place, str(error))
+
+
+def _behind(batch: Entries, size: int, findings: Findings) -> Entries | None:
+    """What of a batch is new; whatever was there before is named."""
+    if batch.first_offset >= size:
+        return batch
+    findings.add(batch.place(batch.first_offset), f"record {batch.first_offset} stands here again")
+    return _split(batch, size)[1]
+
+
+def _split(batch: Entries, size: int) -> tuple[Entries | None, Entries | None]:
+    """Cut entries at the offset `size`."""
+    count = size - batch.first_offset
+    if count <= 0:
+        return None, batch
+    if count >= len(batch.records):
+        return batch, None
+    head, tail = batch.records[:count], batch.records[count:]
+    behind = batch.at + sum(map(len, head))
+    return (
+        Entries(batch.first_offset, head, batch.path, batch.at, batch.descriptors),
+        Entries(size, tail, batch.path, behind, []),
+    )
