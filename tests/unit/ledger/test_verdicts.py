@@ -87,7 +87,7 @@ def test_a_key_of_another_run_is_a_replay_or_a_refusal() -> None:
     assert key_verdict(bytes(16), other) == reused
 
 
-@pytest.mark.parametrize("holder", [CHARGE.transaction_id, STRANGER])
+@pytest.mark.parametrize("holder", [CHARGE.transaction_id, STRANGER], ids=["own", "stranger"])
 def test_a_key_without_its_transaction_met_a_used_ciphertext(holder: bytes) -> None:
     """The key was taken and the transaction dropped out: the same answer, then and later."""
     key = _key(holder, transaction=None, intent_version=None)

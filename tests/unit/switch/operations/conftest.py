@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,8 +13,9 @@ from tests.support.operations import Book, authorized, charged
 
 @pytest.fixture(autouse=True)
 def jumping_clock(request: pytest.FixtureRequest) -> None:
-    """Run the test on a clock that jumps, without an argument that no test would use."""
-    request.node.add_marker(pytest.mark.trio(run=run_jumping), append=False)
+    """Run each async test on a clock that jumps, without an argument that no test would use."""
+    if inspect.iscoroutinefunction(request.function):
+        request.node.add_marker(pytest.mark.trio(run=run_jumping), append=False)
 
 
 @pytest.fixture
