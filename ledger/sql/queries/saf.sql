@@ -2,7 +2,8 @@
 -- Advices of one switch to send now, soonest due first. $1 owner, $2 now, $3 rows at most,
 -- $4 networks that take some now; one that an operator has resolved needs none.
 -- Inside one intent only the oldest is ever due, so a capture goes before what follows it; one
--- that waits for an operator is not, and what stands behind it waits with it.
+-- that waits for an operator is not, and holds nothing up: the network has rejected it, and what
+-- stands behind it may be the reversal of another message.
 SELECT
     s.attempt_id, s.transaction_id, s.kind, s.network, s.due_at, s.repeats, s.manual,
     s.resolution, s.resolved_by, s.intent_id, s.created_at, s.owner, s.epoch
@@ -11,7 +12,7 @@ WHERE s.owner = $1::text AND s.due_at <= $2::timestamptz AND NOT s.manual
     AND (s.network = ANY ($4::text[]) OR s.resolution <> '')
     AND NOT EXISTS (
         SELECT FROM store_and_forward AS p
-        WHERE p.intent_id = s.intent_id AND p.attempt_id < s.attempt_id
+        WHERE p.intent_id = s.intent_id AND p.attempt_id < s.attempt_id AND NOT p.manual
     )
 ORDER BY s.due_at, s.attempt_id
 LIMIT $3::bigint

@@ -116,13 +116,13 @@ async def test_advices_of_networks_that_take_none_keep_nobody_waiting(
 async def test_what_waits_for_an_operator_is_never_due(
     ledger: LedgerHarness, switch: Connection
 ) -> None:
-    """Neither it nor what stands behind it; other payments do not wait."""
+    """It holds up neither what stands behind it nor other payments."""
     rows = await ledger.charged(2)
     poison = await _queued(ledger, rows[0], manual=True)
+    behind = [await _queued(ledger, row) for row in rows]
     await _queued(ledger, rows[0])
-    other = await _queued(ledger, rows[1])
     due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=9, networks=NETWORKS)
-    assert _ids(due) == [other.attempt_id]
+    assert _ids(due) == [message.attempt_id for message in behind]
     assert (
         await count_saf_sends(
             switch, ledger.switch, ledger.lease.epoch, [(poison.attempt_id, NOW_US)]
