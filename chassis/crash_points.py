@@ -32,6 +32,12 @@ AFTER_COMMIT_2: Final = "after_commit_2"  # recorded; nobody was told
 AFTER_REPLY: Final = "after_reply"  # replies are handed on; they may not have left
 BEFORE_DECISION: Final = "before_decision"  # the same for what follows a charge: captures, cancels,
 AFTER_DECISION: Final = "after_decision"  # refunds, inquiries, reversals, and their answers
+BEFORE_STREAM_SYNC: Final = "before_stream_sync"  # a batch is written; perhaps it will be read back
+AFTER_STREAM_SYNC: Final = "after_stream_sync"  # it is durable; nobody knows
+BEFORE_APPEND: Final = "before_append"  # the relay has changes that are in no stream
+AFTER_APPEND: Final = "after_append"  # they are in the stream; the database has not heard of it
+AFTER_FEEDBACK: Final = "after_feedback"  # the database may forget what the stream holds
+DURING_REPAIR: Final = "during_repair"  # some of what was missing is in the stream, not all
 POINTS: Final = (
     BEFORE_COMMIT_1,
     AFTER_COMMIT_1,
@@ -43,6 +49,8 @@ POINTS: Final = (
     BEFORE_DECISION,
     AFTER_DECISION,
 )
+STREAM_POINTS: Final = (BEFORE_STREAM_SYNC, AFTER_STREAM_SYNC)  # reached behind payments
+RELAY_POINTS: Final = (BEFORE_APPEND, AFTER_APPEND, AFTER_FEEDBACK, DURING_REPAIR)
 
 
 class _Shared:
@@ -84,8 +92,9 @@ def arm(path: Path, point: str) -> None:
         ValueError: there is no such point.
         OSError: the file cannot be written.
     """
-    if point not in POINTS:
-        raise ValueError(f"{point!r} is no crash point: {', '.join(POINTS)}")
+    if point not in POINTS + RELAY_POINTS:
+        known = ", ".join(POINTS + RELAY_POINTS)
+        raise ValueError(f"{point!r} is no crash point: {known}")
     _write(path, _padded(point))
 
 

@@ -250,6 +250,17 @@ class Ledger(Section, frozen=True):
     months_ahead: int = 2  # partitions made before they are needed
 
 
+class Stream(Section, frozen=True):
+    """The event stream: what the relay writes and every consumer reads."""
+
+    backend: Literal["segments"] = "segments"
+    segment_bytes: int = 67_108_864  # allocated ahead; one more stands by for a full disk
+    segment_age_s: float = 86_400.0  # a quiet day's segment is sealed, too: it can be archived
+    batch_records_max: int = 65_536  # of one append
+    batch_bytes_max: int = 8_388_608  # likewise; whoever reads holds one in memory
+    read_wait_s: float = 1.0  # for new records; then a reader's caller may see to other things
+
+
 class Log(Section, frozen=True):
     """Structured logs on stderr."""
 
@@ -298,6 +309,7 @@ class Settings(Section, frozen=True):
     networks: dict[str, Network] = field(default_factory=_networks)
     simulator: Simulator = field(default_factory=Simulator)
     ledger: Ledger = field(default_factory=Ledger)
+    stream: Stream = field(default_factory=Stream)
     mux: MuxLimits = field(default_factory=MuxLimits)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
