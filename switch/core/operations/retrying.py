@@ -3,7 +3,7 @@
 Nothing may have moved by the attempt before: it was declined with 91 or 96, or no byte of it left
 (money.md 5). The two rows, its result and the new attempt, are one commit, so that there is never
 more than one attempt of which nothing is known. The result is a remark: the charge stays pending
-and the merchant hears of neither.
+and the merchant hears of neither. But a decline is one all the same: schemes count every try.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ledger.records import Lost
 from switch.core.findings import Finding
 from switch.core.operations.reading import find_attempt, find_transaction
 from switch.core.operations.records import Context
-from switch.core.operations.writing import next_attempt, remark
+from switch.core.operations.writing import declined_card, next_attempt, remark
 
 RETRIED_CODES: Final = frozenset({"91", "96"})  # the issuer or a switch is away: known declined
 REMARKS: Final = frozenset({"declined", "not_sent"})
@@ -61,4 +61,5 @@ def attempt_again(
     if transaction.status != "pending" or attempt.result:
         return Lost("not_waiting")
     told = remark(attempt, transaction, finding, context, result=finding.result)
-    return Plan(outcomes=[told], attempts=[new], value=Again(new))
+    declines = declined_card(attempt, transaction, finding, context)
+    return Plan(outcomes=[told], attempts=[new], declines=declines, value=Again(new))

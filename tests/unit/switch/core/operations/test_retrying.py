@@ -45,6 +45,22 @@ def test_nothing_else_may_be_tried_again(finding: Finding) -> None:
     assert not may_retry(finding)
 
 
+def test_every_try_that_is_declined_counts_as_one() -> None:
+    """Both are remembered for the schemes' caps; one that never left is none."""
+    book = Book()
+    first = book.charge(mti="0200")
+    again(book, first.attempt_id, AWAY)
+    second = book.last("request")
+    book.settle(second.attempt_id, AWAY)
+    assert [(each.attempt_id, each.decline_class) for each in book.declines] == [
+        (first.attempt_id, "soft"),
+        (second.attempt_id, "soft"),
+    ]
+    unsent = Book()
+    again(unsent, unsent.charge(mti="0200").attempt_id, NOT_SENT)
+    assert unsent.declines == []
+
+
 @pytest.mark.parametrize("finding", [AWAY, NOT_SENT])
 def test_a_second_attempt_takes_the_place_of_the_first(finding: Finding) -> None:
     """New STAN, new RRN, the same transaction; the merchant hears of neither."""
