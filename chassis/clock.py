@@ -8,6 +8,9 @@ stands in a file of eight bytes that every process maps into its memory: writing
 their clocks at the same instant, and costs no process a system call.
 
 A lease runs out while the machine sleeps, and `time.monotonic` sleeps with it: leases ask `boot_s`.
+
+What is written down as an instant and meant as a wait (a repeat in five seconds, a window of half a
+minute) asks a `SteadyClock`: an hour's step must neither hold it up for an hour nor end it at once.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import mmap
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +55,31 @@ def now_s() -> float:
 def boot_s() -> float:
     """Seconds since the machine was started, asleep or not; nobody can set this clock."""
     return time.clock_gettime(_BOOT_CLOCK)
+
+
+class SteadyClock:
+    """The wall clock as if nobody had set it since this object was made; called, it gives it.
+
+    Microseconds since 1970, never going back, and going on while the machine sleeps. Two of them,
+    made on either side of a step, differ by it: instants of one are compared with those of another
+    with care (ADR 0017).
+
+    Args:
+        now_us: the wall clock, read once.
+        boot_s: the clock that goes on from there.
+    """
+
+    __slots__ = ("_boot_s", "_booted_at_us")
+
+    def __init__(
+        self, now_us: Callable[[], int] = now_us, boot_s: Callable[[], float] = boot_s
+    ) -> None:
+        self._boot_s = boot_s
+        self._booted_at_us = now_us() - int(boot_s() * 1_000_000)
+
+    def __call__(self) -> int:
+        """Microseconds since 1970."""
+        return self._booted_at_us + int(self._boot_s() * 1_000_000)
 
 
 def follow_offset(path: Path) -> None:

@@ -107,11 +107,13 @@ async def newest_attempt(runner: Runner, owner: str) -> tuple[bytes, str] | None
     return rows[0] if rows else None
 
 
-def unknown_outcome(attempt: OpenAttempt, *, at_us: int, until_us: int) -> OutcomeToRecord:
+def unknown_outcome(
+    attempt: OpenAttempt, *, at_us: int, verify_at_us: int, verify_until_us: int
+) -> OutcomeToRecord:
     """What recovery records of a charge: nobody can know what became of it.
 
-    It is looked into at once, until `until_us`. What does not hold its intent as a charge does is
-    settled by a decision, not by this.
+    It is looked into from `verify_at_us` until `verify_until_us`, on the clock of queues. What does
+    not hold its intent as a charge does is settled by a decision, not by this.
     """
     to_status, intent_to = CHARGE_SETTLEMENTS["unknown"]
     return OutcomeToRecord(
@@ -128,6 +130,6 @@ def unknown_outcome(attempt: OpenAttempt, *, at_us: int, until_us: int) -> Outco
         actor="recovery",
         request_id=attempt.request_id,
         at_us=at_us,
-        verify_at_us=at_us,
-        verify_until_us=until_us,
+        verify_at_us=verify_at_us,
+        verify_until_us=verify_until_us,
     )

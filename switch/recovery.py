@@ -57,13 +57,22 @@ class Recovery:
     Args:
         runner: the ledger.
         batch_max: decisions a transaction.
-        now_us: microseconds since 1970.
+        now_us: the time of day, microseconds since 1970.
+        steady_us: the clock of waits, likewise.
     """
 
-    def __init__(self, runner: Runner, *, batch_max: int, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        batch_max: int,
+        now_us: Callable[[], int],
+        steady_us: Callable[[], int],
+    ) -> None:
         self._runner = runner
         self._batch_max = batch_max
         self._now_us = now_us
+        self._steady_us = steady_us
         self._rules: Mapping[str, NetworkRules] = {}
         self._spare: DrawSpare
         self._equipped = trio.Event()
@@ -145,10 +154,13 @@ class Recovery:
         rest = charges
         while rest:
             ready, rest = split_distinct(rest, _intent)
-            now_us = self._now_us()
+            now_us, steady_us = self._now_us(), self._steady_us()
             rows = [
                 unknown_outcome(
-                    attempt, at_us=now_us, until_us=self._window_ends_us(attempt, now_us)
+                    attempt,
+                    at_us=now_us,
+                    verify_at_us=steady_us,
+                    verify_until_us=self._window_ends_us(attempt, steady_us),
                 )
                 for attempt in ready
             ]
@@ -180,7 +192,8 @@ class Recovery:
     async def _step(self, attempt: OpenAttempt, responsibility: Responsibility) -> Settle:
         """The decision that a time-out would have led to."""
         spare = await self._numbers(attempt, responsibility.ids.next())
-        context = Context(self._now_us(), "recovery", self._rules[attempt.network], spare)
+        rules = self._rules[attempt.network]
+        context = Context(self._now_us(), self._steady_us(), "recovery", rules, spare)
         return Settle(attempt.intent_id, attempt.attempt_id, context, finding=unknown("recovered"))
 
     async def _numbers(self, attempt: OpenAttempt, attempt_id: bytes) -> Spare:
@@ -193,10 +206,10 @@ class Recovery:
             except NumbersExhaustedError:
                 await trio.sleep(STANS_WAIT_S)
 
-    def _window_ends_us(self, attempt: OpenAttempt, now_us: int) -> int:
+    def _window_ends_us(self, attempt: OpenAttempt, steady_us: int) -> int:
         """How long a charge is asked about; one of a network that is gone waits for its return."""
         rules = self._rules.get(attempt.network)
-        return now_us if rules is None else rules.doubt.open(now_us).ends_at_us
+        return steady_us if rules is None else rules.doubt.open(steady_us).ends_at_us
 
 
 async def find_by_rrn(runner: Runner, answers: Sequence[AnswerNumbers]) -> list[OpenAttempt | None]:

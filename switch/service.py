@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from chassis.backoff import jitter
-from chassis.clock import now_us
+from chassis.clock import SteadyClock, now_us
 from chassis.log import get_logger
 from chassis.mux import MuxClient, MuxServer, dial_unix
 from chassis.service import Service
@@ -38,6 +38,7 @@ from ledger.pool import Pool
 from ledger.replays import find_replays
 from ledger.saf import count_saf_sends, due_saf
 from ledger.storage import watched_storage
+from ledger.stranded import free_stranded
 from ledger.verifications import due_verifications
 from switch import supplies
 from switch.carriers import Carrier
@@ -91,8 +92,11 @@ async def _serve(service: Service) -> None:
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger)
     async with trio.open_nursery() as background:
         await background.start(pool.serve)
-        keeper, recovery = await _begin(service, pool, connect, background)
-        pipeline, operations, outside = await _assemble(service, pool, keeper, background)
+        steady_us = SteadyClock()
+        keeper, recovery = await _begin(service, pool, connect, background, steady_us)
+        pipeline, operations, outside = await _assemble(
+            service, pool, keeper, background, steady_us
+        )
         carriers = outside.carriers
         server = MuxServer(
             request_type=SwitchRequest,
@@ -140,11 +144,17 @@ async def _begin(
     pool: Pool,
     connect: Callable[[], Awaitable[Connection]],
     background: trio.Nursery,
+    steady_us: SteadyClock,
 ) -> tuple[LeaseKeeper, Recovery]:
     """Begin an epoch and keep the lease from now on; nothing is settled yet."""
     heartbeats = Pool(service.secrets["database_dsn"], 1, settings=service.settings.ledger)
     await background.start(heartbeats.serve)
-    recovery = Recovery(pool, batch_max=service.settings.switch.operations_batch_max, now_us=now_us)
+    recovery = Recovery(
+        pool,
+        batch_max=service.settings.switch.operations_batch_max,
+        now_us=now_us,
+        steady_us=steady_us,
+    )
     keeper = LeaseKeeper(
         switch_name(service.index),
         service.settings,
@@ -161,7 +171,11 @@ async def _begin(
 
 
 async def _assemble(
-    service: Service, pool: Pool, keeper: LeaseKeeper, background: trio.Nursery
+    service: Service,
+    pool: Pool,
+    keeper: LeaseKeeper,
+    background: trio.Nursery,
+    steady_us: SteadyClock,
 ) -> tuple[Pipeline, Operations, Outside]:
     """Build the pipeline, what follows it, and everything they speak to."""
     settings, own = service.settings, keeper.own
@@ -196,6 +210,7 @@ async def _assemble(
             rrns=rrns,
             ledger=_look_ups(pool),
             now_us=now_us,
+            steady_us=steady_us,
             uniform=jitter,
         ),
     )
@@ -205,13 +220,7 @@ async def _assemble(
         carriers=carriers,
         find_replays=partial(find_replays, pool),
         load_acceptors=partial(_active_acceptors, pool),
-        charges=ChargeCommitter(
-            own.connect,
-            own.switch,
-            own.epoch,
-            limits=settings.ledger,
-            charges_per_intent_max=settings.switch.charges_per_intent_max,
-        ),
+        charges=_charge_committer(own, settings),
         outcomes=own.outcome_committer(lock_timeout_ms=settings.ledger.fast_lock_timeout_ms),
         held_outcomes=own.outcome_committer(),
         completions=CompletionCommitter(own.connect, own.switch, own.epoch, limits=settings.ledger),
@@ -224,10 +233,21 @@ async def _assemble(
         rrns=rrns,
         take_ids=own.ids.take,
         now_us=now_us,
+        steady_us=steady_us,
     )
     pipeline = Pipeline(settings, outside)
     keeper.floors += [pipeline.replies.lowest_attempt, operations.lowest_attempt]
     return pipeline, operations, outside
+
+
+def _charge_committer(own: Responsibility, settings: Settings) -> ChargeCommitter:
+    return ChargeCommitter(
+        own.connect,
+        own.switch,
+        own.epoch,
+        limits=settings.ledger,
+        charges_per_intent_max=settings.switch.charges_per_intent_max,
+    )
 
 
 async def _prepare_numbers(pool: Pool, carriers: Mapping[str, Carrier], block_count: int) -> None:
@@ -248,6 +268,7 @@ def _look_ups(pool: Pool) -> LookUps:
         due_saf=partial(due_saf, pool),
         count_saf_sends=partial(count_saf_sends, pool),
         due_verifications=partial(due_verifications, pool),
+        free_stranded=partial(free_stranded, pool),
     )
 
 
@@ -313,7 +334,9 @@ async def _take_block(pool: Pool, network: str, acquirer_id: str, from_s: int) -
 
 
 async def _sweep(pool: Pool, operations: Operations, limit: int) -> int:
-    swept = await sweep_once(pool, now_us=now_us(), limit=limit)
+    # Over by both clocks: one that was set forward by mistake must not cancel what stands.
+    over_us = min(now_us(), operations.steady_us())
+    swept = await sweep_once(pool, now_us=over_us, limit=limit)
     if swept.lapsed:
         await operations.expire(swept.lapsed)
     return swept.finished + swept.put_off

@@ -26,7 +26,7 @@ class DoubtError(ValueError):
 
 
 class Window(Struct, frozen=True):
-    """When a doubt is looked into next, and when it must end; microseconds since 1970."""
+    """When a doubt is looked into next, and when it must end; µs since 1970, the steady clock's."""
 
     due_at_us: int
     ends_at_us: int
@@ -64,6 +64,18 @@ class DoubtPolicy:
     def must_reverse(self, ends_at_us: int, now_us: int) -> bool:
         """Whether a window is over; one of a policy that no longer asks is."""
         return now_us >= ends_at_us or not self._times_us
+
+    def latest_us(self, now_us: int) -> int:
+        """How far ahead anything of a doubt can lie: at the end of a window that opens now.
+
+        What lies further ahead was put there by a clock that was itself ahead.
+        """
+        return now_us + self._window_us
+
+    @property
+    def questions(self) -> int:
+        """How often a network is asked about one doubt."""
+        return len(self._times_us)
 
     def may_inquire(self, inquiries: int) -> bool:
         """Whether a question is left, after so many."""

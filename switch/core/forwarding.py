@@ -50,6 +50,18 @@ class RepeatSchedule:
             wait_s = uniform(0.0, min(self.max_s, self.min_s * 2.0**doublings))
         return now_us + int((self.answered_within_s + wait_s) * SECOND_US)
 
+    def latest_us(self, now_us: int) -> list[int]:
+        """How far ahead an advice can be due, by how often it has been sent.
+
+        The last one holds for every higher count, the first for what was never sent, which is due
+        at once. What lies further ahead was put there by a clock that was itself ahead.
+        """
+        counts = range(1, self.alarm_after + 1)
+        return [
+            now_us,
+            *(self.due_again_us(sends, now_us, lambda _, high: high) for sends in counts),
+        ]
+
     def alarms(self, sends: int) -> bool:
         """Whether this is the sending after which somebody should look."""
         return sends == self.alarm_after

@@ -33,7 +33,7 @@ from switch.operations.exchanges import Exchanges
 from switch.operations.forwarder import Forwarder
 from switch.operations.intake import OrderIntake
 from switch.operations.orders import Orders
-from switch.operations.surroundings import Surroundings, rules_of, terms_of
+from switch.operations.surroundings import Surroundings, reach_of, rules_of, terms_of
 from switch.operations.telling import About, Concluded, Telling
 from switch.operations.watch import Watch
 from switch.pipeline.anomalies import Anomalies
@@ -52,19 +52,21 @@ class Operations:
 
     def __init__(self, settings: Settings, around: Surroundings) -> None:
         self.counts = OperationCounts()
+        self.steady_us = around.steady_us
         self.rules = {name: rules_of(each) for name, each in around.carriers.items()}
         self._terms = {name: terms_of(each) for name, each in around.carriers.items()}
         self._settings = settings
         self._around = around
         self._anomalies = Anomalies()
         self.acceptors = Acceptors(around.ledger.load_acceptors)
-        self.drawing = Drawing(around.carriers, around.rrns, around.now_us)
+        self.drawing = Drawing(around.carriers, around.rrns, around.now_us, around.steady_us)
         self.telling = Telling(
             drawing=self.drawing,
             rules=self.rules,
             queued=self.wake,
             counts=self.counts,
             now_us=around.now_us,
+            steady_us=around.steady_us,
         )
         self.exchanges = Exchanges(
             carriers=around.carriers,
@@ -117,6 +119,7 @@ class Operations:
             counts=self.counts,
             anomalies=self._anomalies,
             now_us=around.now_us,
+            steady_us=around.steady_us,
         )
 
     def _watch_of(self, responsibility: Responsibility) -> Watch:
@@ -142,7 +145,7 @@ class Operations:
             batch_max=limits.queue_batch_max,
             counts=self.counts,
             anomalies=self._anomalies,
-            now_us=around.now_us,
+            steady_us=around.steady_us,
             uniform=around.uniform,
         )
         doubts = Doubts(
@@ -157,6 +160,7 @@ class Operations:
             counts=self.counts,
             anomalies=self._anomalies,
             now_us=around.now_us,
+            steady_us=around.steady_us,
         )
         return Watch(
             responsibility=responsibility,
@@ -164,8 +168,19 @@ class Operations:
             forwarder=forwarder,
             doubts=doubts,
             telling=self.telling,
+            free_stranded=partial(self._free_stranded, owner),
             poll_s=limits.queue_poll_s,
         )
+
+    async def _free_stranded(self, owner: str) -> None:
+        """Free what lies too far ahead in the queues of a switch, as an earlier clock put it."""
+        now_us = self._around.steady_us()
+        freed = 0
+        for name, rules in self.rules.items():
+            reach = reach_of(name, rules, self._terms[name], now_us)
+            freed += await self._around.ledger.free_stranded(owner, reach)
+        if freed:
+            log.warning("queues_lay_ahead", switch=owner, freed=freed)
 
     # ------------------------------------------------------------------------------- whoever asks
 
@@ -216,7 +231,8 @@ class Operations:
         decided: Callable[[Again | Lost], None],
     ) -> None:
         """Have an attempt that moved nothing replaced by another one."""
-        context = Context(self._around.now_us(), "switch", self.rules[spare.network], spare)
+        around, rules = self._around, self.rules[spare.network]
+        context = Context(around.now_us(), around.steady_us(), "switch", rules, spare)
         step = TryAgain(intent_id, attempt_id, context, mti=mti, finding=finding)
         self.desk.submit(step, decided)
 

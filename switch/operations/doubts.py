@@ -49,7 +49,8 @@ class Doubts:
         queued: called when a reversal has been put into store-and-forward.
         counts: all operations'.
         anomalies: the process's.
-        now_us: microseconds since 1970.
+        now_us: the time of day, microseconds since 1970.
+        steady_us: the clock by which doubts come due, likewise.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Doubts:
         counts: OperationCounts,
         anomalies: Anomalies,
         now_us: Callable[[], int],
+        steady_us: Callable[[], int],
     ) -> None:
         self._desk = desk
         self._due = due
@@ -78,6 +80,7 @@ class Doubts:
         self._counts = counts
         self._anomalies = anomalies
         self._now_us = now_us
+        self._steady_us = steady_us
         self._busy: set[bytes] = set()  # being decided: still due, as the ledger has them
 
     async def round(self) -> None:
@@ -88,7 +91,7 @@ class Doubts:
         """
         room = {network: self._equipping.room(network) for network in self._rules}
         open_ = [network for network, count in room.items() if count]
-        now_us = self._now_us()
+        now_us = self._steady_us()
         busy = set(self._busy)  # what is decided during the look may be seen as it was before
         rows = await self._due(now_us=now_us, limit=self._batch_max, networks=open_)
         asking: list[VerificationRow] = []
@@ -117,7 +120,8 @@ class Doubts:
 
     def _context(self, network: str) -> Context:
         spare = self._drawing.spare(network, self._desk.take_ids(1)[0])
-        return Context(self._now_us(), "switch", self._rules[network], spare)
+        rules = self._rules[network]
+        return Context(self._now_us(), self._steady_us(), "switch", rules, spare)
 
     # ----------------------------------------------------------------------------------- reverse
 

@@ -15,15 +15,21 @@ class Drawing:
     Args:
         carriers: by network name.
         rrns: of this switch.
-        now_us: microseconds since 1970.
+        now_us: the time of day, microseconds since 1970.
+        steady_us: the clock of waits, likewise.
     """
 
     def __init__(
-        self, carriers: Mapping[str, Carrier], rrns: RRNSource, now_us: Callable[[], int]
+        self,
+        carriers: Mapping[str, Carrier],
+        rrns: RRNSource,
+        now_us: Callable[[], int],
+        steady_us: Callable[[], int],
     ) -> None:
         self._carriers = carriers
         self._rrns = rrns
         self._now_us = now_us
+        self._steady_us = steady_us
 
     def spare(self, network: str, attempt_id: bytes) -> Spare:
         """Numbers for one message on a network.
@@ -32,8 +38,7 @@ class Drawing:
             NumbersExhaustedError: there is no STAN at hand.
         """
         carrier = self._carriers[network]
-        now_us = self._now_us()
-        stan, de7 = carrier.stans.next(now_us // 1_000_000)
+        stan, de7 = carrier.stans.next(self._now_us() // 1_000_000)
         return Spare(
             attempt_id=attempt_id,
             network=network,
@@ -41,7 +46,7 @@ class Drawing:
             stan=stan,
             de7=de7,
             rrn=self._rrns.next(),
-            deadline_at_us=now_us + carrier.answered_within_us,
+            deadline_at_us=self._steady_us() + carrier.answered_within_us,
         )
 
     def de7(self, network: str) -> str:

@@ -69,7 +69,7 @@ class Forwarder:
         batch_max: rows a round.
         counts: all operations'.
         anomalies: the process's.
-        now_us: microseconds since 1970.
+        steady_us: the clock by which advices come due, microseconds since 1970.
         uniform: draws between two bounds.
     """
 
@@ -86,7 +86,7 @@ class Forwarder:
         batch_max: int,
         counts: OperationCounts,
         anomalies: Anomalies,
-        now_us: Callable[[], int],
+        steady_us: Callable[[], int],
         uniform: Callable[[float, float], float],
     ) -> None:
         self._desk = desk
@@ -99,7 +99,7 @@ class Forwarder:
         self._batch_max = batch_max
         self._counts = counts
         self._anomalies = anomalies
-        self._now_us = now_us
+        self._steady_us = steady_us
         self._uniform = uniform
         now = trio.current_time()
         self._rates = {name: DrainRate(each.drain_per_s, now) for name, each in terms.items()}
@@ -120,7 +120,7 @@ class Forwarder:
         }
         open_ = [network for network, count in room.items() if count]
         resolving = set(self._resolving)  # what is decided during the look may be seen undecided
-        rows = await self._due(now_us=self._now_us(), limit=self._batch_max, networks=open_)
+        rows = await self._due(now_us=self._steady_us(), limit=self._batch_max, networks=open_)
         sending: list[SafRow] = []
         for row in rows:
             if row.attempt_id in resolving:
@@ -188,7 +188,7 @@ class Forwarder:
 
     def _due_again(self, row: SafRow) -> int:
         schedule = self._terms[row.network].schedule
-        return schedule.due_again_us(row.repeats + 1, self._now_us(), self._uniform)
+        return schedule.due_again_us(row.repeats + 1, self._steady_us(), self._uniform)
 
     def _alarm(self, row: SafRow, sends: int) -> None:
         if self._terms[row.network].schedule.alarms(sends):

@@ -77,7 +77,8 @@ class Orders:
         load_acceptors: merchants as networks are told of them.
         counts: all operations'.
         anomalies: the process's.
-        now_us: microseconds since 1970.
+        now_us: the time of day, microseconds since 1970.
+        steady_us: the clock of waits, likewise.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Orders:
         counts: OperationCounts,
         anomalies: Anomalies,
         now_us: Callable[[], int],
+        steady_us: Callable[[], int],
     ) -> None:
         self._desk = desk
         self._exchanges = exchanges
@@ -110,6 +112,7 @@ class Orders:
         self._counts = counts
         self._anomalies = anomalies
         self._now_us = now_us
+        self._steady_us = steady_us
 
     # -------------------------------------------------------------------------------------- look
 
@@ -210,7 +213,8 @@ class Orders:
             return
         rules = self._rules[errand.network or next(iter(self._rules))]
         actor = "api" if errand.waiters else "expiry"
-        step = Admit(errand.order, Context(self._now_us(), actor, rules, spare))
+        context = Context(self._now_us(), self._steady_us(), actor, rules, spare)
+        step = Admit(errand.order, context)
         self._desk.submit(step, lambda answer: self._decided(errand, answer))
 
     def _decided(self, errand: Errand, answer: Any) -> None:

@@ -10,6 +10,7 @@ import attrs
 from chassis.mux import MuxClient
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.deciding.records import SafRow, VerificationRow
+from ledger.stranded import Reach
 from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.doubt import DoubtPolicy
@@ -44,6 +45,7 @@ class DueVerifications(Protocol):
         """What is due."""
 
 
+FreeStranded = Callable[[str, Reach], Awaitable[int]]  # owner, reach: `ledger.stranded`
 CountSafSends = Callable[
     [str, int, Sequence[tuple[bytes, int]]], Awaitable[dict[bytes, int]]
 ]  # owner, epoch, sends
@@ -60,6 +62,7 @@ class LookUps:
     due_saf: DueSaf
     count_saf_sends: CountSafSends
     due_verifications: DueVerifications
+    free_stranded: FreeStranded
 
 
 @attrs.frozen(kw_only=True)
@@ -75,8 +78,20 @@ class Surroundings:
     codes: ResponseCodes
     rrns: RRNSource
     ledger: LookUps
-    now_us: Callable[[], int]
+    now_us: Callable[[], int]  # the time of day, microseconds since 1970
+    steady_us: Callable[[], int]  # the clock of waits, likewise
     uniform: Callable[[float, float], float]
+
+
+def reach_of(network: str, rules: NetworkRules, terms: ForwardingTerms, now_us: int) -> Reach:
+    """How far ahead anything of a network can lie in the queues, at an instant of their clock."""
+    return Reach(
+        network=network,
+        now_us=now_us,
+        doubts_us=rules.doubt.latest_us(now_us),
+        questions=rules.doubt.questions,
+        advices_us=terms.schedule.latest_us(now_us),
+    )
 
 
 def rules_of(carrier: Carrier) -> NetworkRules:

@@ -48,7 +48,8 @@ class Telling:
         rules: for deciders, by network name.
         queued: called when a decision has put an advice into the queue.
         counts: all operations'.
-        now_us: microseconds since 1970.
+        now_us: the time of day, microseconds since 1970.
+        steady_us: the clock of waits, likewise.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Telling:
         queued: Callable[[], None],
         counts: OperationCounts,
         now_us: Callable[[], int],
+        steady_us: Callable[[], int],
     ) -> None:
         self._drawing = drawing
         self._rules = rules
         self._queued = queued
         self._counts = counts
         self._now_us = now_us
+        self._steady_us = steady_us
         self._postponed: deque[tuple[About, Finding, str, Concluded, bool]] = deque()
 
     @property
@@ -97,7 +100,8 @@ class Telling:
                 raise
             self._postponed.append((about, finding, actor, concluded, second))
             return
-        context = Context(self._now_us(), actor, self._rules[about.network], spare)
+        rules = self._rules[about.network]
+        context = Context(self._now_us(), self._steady_us(), actor, rules, spare)
         step = Settle(about.intent_id, about.attempt_id, context, finding=finding, second=second)
         about.desk.submit(step, lambda answer: self._told(answer, concluded))
 

@@ -6,6 +6,7 @@ doubts that are due, and again as soon as something was put into a queue, or aft
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -37,6 +38,8 @@ class Watch:
         forwarder: its advices.
         doubts: its doubts.
         telling: what it keeps for want of numbers is told again each round.
+        free_stranded: frees what an earlier clock has put too far ahead; called once, before the
+            first round.
         poll_s: how late something due may be noticed.
         scope: canceled when somebody else has become responsible.
     """
@@ -46,12 +49,14 @@ class Watch:
     forwarder: Forwarder
     doubts: Doubts
     telling: Telling
+    free_stranded: Callable[[], Awaitable[None]]
     poll_s: float
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _bell: Bell = attrs.field(factory=Bell, init=False)
     _awake: bool = attrs.field(default=False, init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _failing: bool = attrs.field(default=False, init=False)
+    _taken_up: bool = attrs.field(default=False, init=False)
 
     async def run(self) -> None:
         """Work until closed, or until `scope` is canceled.
@@ -80,6 +85,9 @@ class Watch:
             self._awake = False
             more = False
             try:
+                if not self._taken_up:
+                    await self.free_stranded()
+                    self._taken_up = True
                 more = await self.forwarder.round()
                 await self.doubts.round()
             except PASSING as error:

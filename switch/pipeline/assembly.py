@@ -73,7 +73,8 @@ class Outside:
     codes: ResponseCodes
     rrns: RRNSource
     take_ids: Callable[[int], list[bytes]]
-    now_us: Callable[[], int]
+    now_us: Callable[[], int]  # the time of day, microseconds since 1970
+    steady_us: Callable[[], int]  # the clock of waits, likewise
 
 
 @attrs.frozen
@@ -173,6 +174,7 @@ class Pipeline:
             counts=self.counts,
             anomalies=self._anomalies,
             now_us=outside.now_us,
+            steady_us=outside.steady_us,
         )
         self.recording = Recording(
             carriers=outside.carriers,

@@ -83,7 +83,7 @@ class Completing:
         self._anomalies = anomalies
         self._now_us = now_us
 
-    def prepare(self, payment: Payment, finding: Finding, now_us: int) -> Completion | None:
+    def prepare(self, payment: Payment, finding: Finding) -> Completion | None:
         """Number and encode the completion of an approved charge.
 
         None where that cannot be done now: the approval is then decided under the intent's lock,
@@ -128,7 +128,7 @@ class Completing:
             FINANCIAL_ADVICE,
             spare.stan,
             spare.de7,
-            now_us + carrier.answered_within_us,
+            spare.deadline_at_us,
         )
         return Completion(to_record, record.intent_id, payment.network, fields, key, frame)
 

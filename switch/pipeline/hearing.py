@@ -137,10 +137,10 @@ class Hearing:
     ) -> Settlement | None:
         finding = self._judge(network, payment, fields, now_us)
         if finding.result != "approved":
-            return self._not_approved(network, payment, fields, finding, now_us)
+            return self._not_approved(network, payment, fields, finding)
         completion = None
         if payment.completed:
-            completion = self._completing.prepare(payment, finding, now_us)
+            completion = self._completing.prepare(payment, finding)
             if completion is None:
                 self._conclude(payment, finding)
                 return None
@@ -148,7 +148,7 @@ class Hearing:
         return Settlement(payment, finding, completion)
 
     def _not_approved(
-        self, network: str, payment: Payment, fields: Fields, finding: Finding, now_us: int
+        self, network: str, payment: Payment, fields: Fields, finding: Finding
     ) -> Settlement | None:
         self._look_into(payment, finding)
         if finding.result == "unknown":
@@ -167,7 +167,7 @@ class Hearing:
             self._conclude(payment, finding)
             return None
         elif payment.completed:
-            completion = self._completing.prepare(payment, finding, now_us)
+            completion = self._completing.prepare(payment, finding)
             if completion is None:
                 self._conclude(payment, finding)
                 return None

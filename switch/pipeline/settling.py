@@ -59,7 +59,8 @@ class Settling:
         replies: answers.
         counts: the pipeline's.
         anomalies: the process's.
-        now_us: microseconds since 1970.
+        now_us: the time of day, microseconds since 1970.
+        steady_us: the clock of waits, likewise.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Settling:
         counts: PipelineCounts,
         anomalies: Anomalies,
         now_us: Callable[[], int],
+        steady_us: Callable[[], int],
     ) -> None:
         self._committer = committer
         self._held_committer = held_committer
@@ -86,6 +88,7 @@ class Settling:
         self._counts = counts
         self._anomalies = anomalies
         self._now_us = now_us
+        self._steady_us = steady_us
         self.held: Held[Settlement] = Held()
 
     async def handle(self, batch: list[Settlement]) -> None:
@@ -231,7 +234,7 @@ class Settling:
             return () if completion is None else (0, 0, 0, "", completion.record)
         rules = self._rules[settlement.payment.network]
         if transaction_to == "pending_verification":
-            window = rules.doubt.open(now_us)
+            window = rules.doubt.open(self._steady_us())
             return (window.due_at_us, window.ends_at_us, 0, "", None)
         if intent_to == "authorized":
             return (0, 0, now_us + rules.authorization_us, "", None)

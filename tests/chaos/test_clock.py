@@ -14,11 +14,14 @@ import trio
 
 from chassis.clock import write_offset
 from stack.temporary import stack_in
-from tests.support.whole_stack import QUIET, WholeStack, merchant_of
+from tests.support.whole_stack import QUIET, Load, WholeStack, merchant_of
 from turnout_client.on_trio import TrioTurnout
 
 pytestmark = pytest.mark.chaos
 RATE_PER_S = 100.0
+SILENT = "4000000000006801"  # approved, and not answered; an inquiry says so
+DOUBTS = 10
+RESOLVED_WITHIN_S = 8.0  # the first question comes after one second, the last after eight
 HOUR_S = 3_600
 NUMBERS_SQL = """
 SELECT count(*), count(DISTINCT (network, acquirer_id, de7, stan)),
@@ -49,6 +52,36 @@ def _not_ready(whole: WholeStack) -> set[str]:
             body = error.read()
     checks = msgspec.json.decode(body)["checks"]
     return {name for name, is_well in checks.items() if not is_well}
+
+
+async def _resolved(whole: WholeStack, load: Load) -> None:
+    with trio.fail_after(RESOLVED_WITHIN_S):
+        while await whole.doubts(load):
+            await trio.sleep(0.05)
+    for answer in load.told:
+        assert (await whole.shop.retrieve(answer.intent)).status == "succeeded"
+
+
+async def test_doubts_end_in_their_time_whatever_the_clock_says(open_tmp_path: Path) -> None:
+    """Stepped while they are open: forward, back, and back before a switch takes them up anew."""
+    offset_file = open_tmp_path / "clock"
+    write_offset(offset_file, 0)
+    settings = {**QUIET, "testing.clock_offset_file": str(offset_file)}
+    async with stack_in(open_tmp_path, settings) as stack, merchant_of(stack) as whole:
+        step = _clocks(whole.shop, offset_file)
+        await whole.pay_well(within_s=20)
+        for offset_s, restarts in ((HOUR_S, False), (0, False), (HOUR_S, False), (0, True)):
+            load = Load()
+            async with trio.open_nursery() as payments:
+                for _ in range(DOUBTS):
+                    payments.start_soon(whole.pay, SILENT, load)
+            assert load.statuses() == {"pending_verification": DOUBTS}
+            step(offset_s)
+            if restarts:
+                await whole.back("switch-0", instead_of=whole.kill("switch-0"))
+                await whole.pay_well(within_s=10)
+            await _resolved(whole, load)
+        await whole.prove()
 
 
 async def test_a_stepped_clock_changes_no_payment(open_tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from ledger.deciding.records import (
 from ledger.ids import UUID7Source
 from ledger.leases import LeaseLostError
 from ledger.records import Lost, Replay
+from ledger.stranded import Reach
 from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.messages import Acceptor
@@ -85,6 +86,7 @@ class Ledger:
         self.lost = False
         self.known: dict[bytes, Replay | Lost] = {}
         self.counted: list[list[bytes]] = []
+        self.reaches: list[Reach] = []
         self._now_us = now_us
 
     def add(self, book: Book) -> Book:
@@ -201,6 +203,13 @@ class Ledger:
             and (row.network in networks or row.window_ends_at_us <= now_us)
         ][:limit]
 
+    async def free_stranded(self, owner: str, reach: Reach) -> int:
+        """Nothing; what was asked for is kept."""
+        await self._look()
+        if owner == self.owner:
+            self.reaches.append(reach)
+        return 0
+
 
 @attrs.define
 class Lease:
@@ -209,6 +218,18 @@ class Lease:
     switch: str
     epoch: int
     ids: UUID7Source
+
+
+@attrs.define
+class Wall:
+    """The time of day, which somebody may set; waits go by the clock under it."""
+
+    steady_us: Callable[[], int]
+    step_us: int = 0
+
+    def __call__(self) -> int:
+        """Microseconds since 1970."""
+        return self.steady_us() + self.step_us
 
 
 @attrs.define
@@ -224,6 +245,7 @@ class Scene:
     peer: Peer
     let_go: list[Any]
     now_us: Callable[[], int]
+    wall: Wall
 
     def order(self, book: Book, type_: Any, amount_minor: int = 0, **changes: Any) -> int:
         """Hand an order in as the api does; gives its request id."""
@@ -321,6 +343,7 @@ def make_scene(now_us: Callable[[], int], **network: Any) -> Scene:
         carriers[name] = Carrier(each, DIALECT, groups[name], stans)  # type: ignore[arg-type]
     ledger, vault, admission = Ledger(now_us), Vault(), Admission(settings.switch)
     let_go: list[Any] = []
+    wall = Wall(now_us)
     operations = Operations(
         settings,
         Surroundings(
@@ -340,23 +363,27 @@ def make_scene(now_us: Callable[[], int], **network: Any) -> Scene:
                 due_saf=ledger.due_saf,
                 count_saf_sends=ledger.count_saf_sends,
                 due_verifications=ledger.due_verifications,
+                free_stranded=ledger.free_stranded,
             ),
-            now_us=now_us,
+            now_us=wall,
+            steady_us=now_us,
             uniform=lambda low, high: high,  # noqa: ARG005  the longest wait there is
         ),
     )
-    return Scene(operations, ledger, groups, carriers, vault, admission, Peer(), let_go, now_us)
+    peer = Peer()
+    return Scene(operations, ledger, groups, carriers, vault, admission, peer, let_go, now_us, wall)
 
 
 @asynccontextmanager
-async def running(**network: Any) -> AsyncIterator[Scene]:
-    """A cold path that runs, and ends with the block, undrained."""
+async def running(*, ledger_error: Exception | None = None, **network: Any) -> AsyncIterator[Scene]:
+    """A cold path that runs, with its ledger away at first or not; it ends with the block."""
     began = trio.current_time()
 
     def now_us() -> int:
         return NOW_US + int((trio.current_time() - began) * SECOND_US)
 
     scene = make_scene(now_us, **network)
+    scene.ledger.error = ledger_error
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scene.operations.run)
         await scene.settle_down()

@@ -184,6 +184,7 @@ def make_scene(
         counts=counts,
         anomalies=anomalies,
         now_us=lambda: NOW_US + 700,
+        steady_us=lambda: NOW_US + 700,
     )
 
     def resend(payment: Payment) -> bool:

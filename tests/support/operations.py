@@ -129,6 +129,7 @@ class Book:
         """Who found something out just now."""
         fields: dict[str, Any] = {
             "now_us": self.now_us,
+            "steady_us": self.now_us,
             "actor": actor,
             "rules": RULES,
             "spare": self.spare(),

@@ -104,12 +104,13 @@ CREATE TABLE operator_actions (
 COMMENT ON TABLE operator_actions IS 'Insert-only, by the functions below alone';
 
 -- An operator changes no payment: only the switch does. These functions tell it what was found
--- out, in the row it looks at anyway, and write down who said so. Empty is success, otherwise the
--- reason why nothing was done.
+-- out, in the row it looks at anyway, and write down who said so. Due at once is the epoch: queues
+-- have a clock of their own, which the one of Postgres may be ahead of. Empty is success, otherwise
+-- the reason why nothing was done.
 CREATE FUNCTION operator_saf_retry(attempt uuid, operator text, note text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    UPDATE store_and_forward SET manual = false, due_at = now()
+    UPDATE store_and_forward SET manual = false, due_at = 'epoch'
     WHERE attempt_id = attempt AND resolution = '';
     IF NOT FOUND THEN
         RETURN 'not_waiting';
@@ -135,7 +136,7 @@ BEGIN
         RETURN 'not_refusable';  -- a reversal is acknowledged, never given up
     END IF;
     UPDATE store_and_forward
-    SET manual = false, due_at = now(), resolution = word, resolved_by = operator
+    SET manual = false, due_at = 'epoch', resolution = word, resolved_by = operator
     WHERE attempt_id = attempt;
     INSERT INTO operator_actions (attempt_id, operator, action, resolution, note)
     VALUES (attempt, operator, 'saf_resolve', word, note);

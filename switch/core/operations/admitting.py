@@ -93,7 +93,7 @@ def _admitted_before(view: IntentView, own: TransactionView, context: Context) -
 def _capture(view: IntentView, order: Order, context: Context) -> Plan | Lost:
     if view.status != "authorized":
         return Lost(_CAPTURE_REFUSALS[view.status])
-    if view.capture_before_us is not None and context.now_us >= view.capture_before_us:
+    if view.capture_before_us is not None and context.is_past(view.capture_before_us):
         return Lost("capture_expired")
     amount_minor = order.amount_minor or view.capturable_minor
     if amount_minor > view.capturable_minor:

@@ -34,7 +34,7 @@ def add_completion(
         amount_minor=amount_minor,
     )
     plan.attempts.append(completion)
-    plan.saf_add.append(queued(completion, due_at_us=context.now_us))
+    plan.saf_add.append(queued(completion, due_at_us=context.steady_us))
 
 
 def add_release(
@@ -54,7 +54,7 @@ def add_release(
         amount_minor=authorized_minor,
     )
     plan.attempts.append(release)
-    plan.saf_add.append(queued(release, due_at_us=context.now_us))
+    plan.saf_add.append(queued(release, due_at_us=context.steady_us))
 
 
 def settle_advice(

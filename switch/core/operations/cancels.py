@@ -114,7 +114,7 @@ def _follow_up(
         amount_minor=approved_minor(charge),
     )
     plan.attempts = [advice]
-    plan.saf_add = [queued(advice, due_at_us=context.now_us)]
+    plan.saf_add = [queued(advice, due_at_us=context.steady_us)]
 
 
 def _refused(

@@ -28,7 +28,7 @@ def inquire(view: IntentView, attempt_id: bytes, context: Context) -> Plan:
     if not doubts.may_inquire(doubt.inquiries):
         return Plan()
     inquiry = _inquiry(view, original, context)
-    due_at_us = doubts.next_due_us(inquiries, doubt.window_ends_at_us, context.now_us)
+    due_at_us = doubts.next_due_us(inquiries, doubt.window_ends_at_us, context.steady_us)
     return Plan(
         attempts=[inquiry],
         verify_update=[_asked(doubt, inquiries, due_at_us)],

@@ -26,7 +26,7 @@ class Spare(Struct, frozen=True):
     stan: str
     de7: str
     rrn: str  # for a payment of its own; what follows an original carries that one's
-    deadline_at_us: int  # by when its answer is in, or its outcome unknown
+    deadline_at_us: int  # by when its answer is in, or its outcome unknown; on the steady clock
 
 
 class NetworkRules(Struct, frozen=True):
@@ -38,12 +38,21 @@ class NetworkRules(Struct, frozen=True):
 
 
 class Context(Struct, frozen=True):
-    """Who found something out, when, and what the decision may use."""
+    """Who found something out, when, and what the decision may use.
 
-    now_us: int
+    The time of day goes into records and calendars, and may step; waits count on the steady clock
+    (`chassis.clock.SteadyClock`), by which queues come due.
+    """
+
+    now_us: int  # the time of day
+    steady_us: int  # the same instant on the steady clock
     actor: str  # network:vsim, switch, recovery, operator:<name>
     rules: NetworkRules
     spare: Spare
+
+    def is_past(self, instant_us: int) -> bool:
+        """Whether a promised time of day is over, by both clocks: one set forward ends nothing."""
+        return min(self.now_us, self.steady_us) >= instant_us
 
 
 class Order(Struct, frozen=True):

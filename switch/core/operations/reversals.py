@@ -67,7 +67,7 @@ def add_reversal(
         amount_minor=amount_minor,
     )
     plan.attempts.append(reversal)
-    plan.saf_add.append(queued(reversal, due_at_us=context.now_us))
+    plan.saf_add.append(queued(reversal, due_at_us=context.steady_us))
     return reversal
 
 

@@ -111,7 +111,7 @@ def queued(attempt: NewAttempt, *, due_at_us: int, repeats: int = 0) -> SafRow:
 
 def doubted(attempt: AttemptView, context: Context) -> VerificationRow:
     """The window of inquiries of an attempt whose outcome is unknown from now on."""
-    window = context.rules.doubt.open(context.now_us)
+    window = context.rules.doubt.open(context.steady_us)
     return VerificationRow(
         attempt.attempt_id,
         attempt.transaction_id,

@@ -30,6 +30,7 @@ from ledger.saf import (
     saf_retry,
     saf_show,
 )
+from ledger.stranded import Reach, free_stranded
 from ledger.verifications import VerificationCount, count_verifications, due_verifications
 from tests.support.deciding import Decide, attempt, reverse, saf_row
 from tests.support.ledger import IDS, NOW_US, charge, outcome
@@ -418,3 +419,73 @@ async def test_an_exception_that_is_none_is_refused(
     assert not await ledger.rows(
         "SELECT 1 FROM exceptions WHERE attempt_id = $1::uuid", good.attempt_id or b""
     )
+
+
+WINDOW_US = 30_000_000
+REACH = Reach(
+    "vsim",
+    now_us=NOW_US,
+    doubts_us=NOW_US + WINDOW_US,
+    questions=3,
+    advices_us=[NOW_US, NOW_US + 7_000_000, NOW_US + 12_000_000],
+)
+
+
+async def _doubted(
+    ledger: LedgerHarness, row: ChargeToRecord, inquiries: int, due_us: int, ends_us: int
+) -> None:
+    doubt = VerificationRow(
+        row.attempt_id,
+        row.transaction_id,
+        row.network,
+        due_at_us=NOW_US + due_us,
+        window_ends_at_us=NOW_US + ends_us,
+        inquiries=inquiries,
+    )
+    plan = Plan(verify_add=[doubt])
+    await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
+
+
+async def test_doubts_that_lie_too_far_ahead_begin_anew(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """Due at once where a question is left, else when the new window ends; what can be so stays."""
+    hour_us = 3_600_000_000
+    cases = {
+        (0, hour_us + 1_000_000, hour_us + WINDOW_US): (0, WINDOW_US),
+        (2, 5_000_000, WINDOW_US + 1): (0, WINDOW_US),
+        (3, hour_us + WINDOW_US, hour_us + WINDOW_US): (WINDOW_US, WINDOW_US),
+        (1, 3_000_000, WINDOW_US): (3_000_000, WINDOW_US),
+        (1, -2, -1): (-2, -1),
+    }
+    rows = await ledger.charged(len(cases))
+    for row, case in zip(rows, cases, strict=True):
+        await _doubted(ledger, row, *case)
+    assert await free_stranded(switch, ledger.switch, REACH, limit=2) == 3
+    views = await read_views(ledger.superuser, [row.intent_id for row in rows])
+    for row, expected in zip(rows, cases.values(), strict=True):
+        [doubt] = views[row.intent_id].verification
+        found = (doubt.due_at_us - NOW_US, doubt.window_ends_at_us - NOW_US)
+        assert found == expected
+    assert await free_stranded(switch, ledger.switch, REACH) == 0
+
+
+async def test_advices_that_lie_too_far_ahead_are_due_at_once(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """By how often they were sent; another switch's and another network's are left alone."""
+    cases = {
+        (0, 1): 0,
+        (0, -1): -1,
+        (1, 7_000_000): 7_000_000,
+        (1, 7_000_001): 0,
+        (2, 12_000_000): 12_000_000,
+        (9, 12_000_001): 0,
+    }
+    rows = await ledger.charged(len(cases))
+    for row, (repeats, due_us) in zip(rows, cases, strict=True):
+        await _queued(ledger, row, repeats=repeats, due_at_us=NOW_US + due_us)
+    assert await free_stranded(switch, "switch-of-others", REACH) == 0
+    assert await free_stranded(switch, ledger.switch, replace(REACH, network="msim")) == 0
+    assert await free_stranded(switch, ledger.switch, REACH, limit=1) == 3
+    assert [(await _row(ledger, row)).due_at_us - NOW_US for row in rows] == list(cases.values())

@@ -45,7 +45,7 @@ def spare(network: str, attempt_id: bytes) -> Spare:
 
 def context(actor: str = "api") -> Context:
     """Who decides, with numbers for what a decision may call for."""
-    return Context(NOW_US, actor, RULES, spare("vsim", IDS.next()))
+    return Context(NOW_US, NOW_US, actor, RULES, spare("vsim", IDS.next()))
 
 
 class Crashed:
@@ -85,7 +85,7 @@ class Crashed:
         """Begin the next epoch, and settle what the last one left."""
         session = await self.ledger.connect()
         lease = await begin_epoch(session, self.ledger.switch, ttl_s=10)
-        recovery = Recovery(session, batch_max=2, now_us=lambda: NOW_US)
+        recovery = Recovery(session, batch_max=2, now_us=lambda: NOW_US, steady_us=lambda: NOW_US)
         recovery.equip({"vsim": RULES}, spare)
         responsibility = Responsibility(
             lease=lease,

@@ -46,6 +46,27 @@ def test_writing_the_file_steps_the_clock(offset_file: Path, step_us: int) -> No
     assert abs(_ahead_us()) < MARGIN_US
 
 
+@pytest.mark.parametrize("step_us", [HOUR_US, -HOUR_US])
+def test_a_steady_clock_begins_with_the_wall_and_follows_no_step(
+    offset_file: Path, step_us: int
+) -> None:
+    """It is set once, when it is made, and goes on as the machine's boot clock does."""
+    steady_us = clock.SteadyClock()
+    assert abs(steady_us() - clock.now_us()) < MARGIN_US
+    clock.write_offset(offset_file, step_us)
+    assert abs(clock.now_us() - step_us - steady_us()) < MARGIN_US
+    assert abs(clock.SteadyClock()() - clock.now_us()) < MARGIN_US
+
+
+def test_a_steady_clock_goes_on_by_the_boot_clock() -> None:
+    """Microsecond for microsecond, whatever the wall says meanwhile."""
+    boot_s = 1_000.0
+    wall_us = 7_000_000
+    steady_us = clock.SteadyClock(lambda: wall_us, lambda: boot_s)
+    boot_s, wall_us = 1_002.5, 1
+    assert steady_us() == 9_500_000
+
+
 def test_another_process_follows_too(offset_file: Path) -> None:
     """Both have the file mapped, so one write steps both."""
     clock.write_offset(offset_file, HOUR_US)

@@ -88,6 +88,7 @@ def outside() -> Outside:
         rrns=RRNSource(0, lambda: NOW_US),
         take_ids=UUID7Source(lambda: NOW_US, bytes).take,
         now_us=lambda: NOW_US,
+        steady_us=lambda: NOW_US,
     )
 
 

@@ -168,7 +168,7 @@ def spare(network: str, attempt_id: bytes) -> Spare:
 
 def recovery(ledger: Ledger) -> Recovery:
     """Recovery that knows one network."""
-    made = Recovery(ledger, batch_max=BATCH_MAX, now_us=lambda: NOW_US)  # type: ignore[arg-type]
+    made = Recovery(ledger, batch_max=BATCH_MAX, now_us=lambda: NOW_US, steady_us=lambda: NOW_US)  # type: ignore[arg-type]
     made.equip({"vsim": RULES}, spare)
     return made
 
@@ -281,7 +281,7 @@ async def test_nothing_is_settled_before_there_are_rules(
 ) -> None:
     """A takeover in the first moments waits until the networks are known."""
     ledger, held = Ledger([attempt(1)]), Held()
-    made = Recovery(ledger, batch_max=4, now_us=lambda: NOW_US)  # type: ignore[arg-type]
+    made = Recovery(ledger, batch_max=4, now_us=lambda: NOW_US, steady_us=lambda: NOW_US)  # type: ignore[arg-type]
     with trio.move_on_after(5) as waiting:
         await made.settle(held)  # type: ignore[arg-type]
     assert waiting.cancelled_caught

@@ -54,6 +54,13 @@ def test_questions_are_numbered() -> None:
     assert [INQUIRES.may_inquire(number) for number in range(4)] == [True, True, True, False]
 
 
+def test_nothing_of_a_doubt_lies_further_ahead_than_its_window() -> None:
+    """One that opens now ends there; under a policy that reverses nothing lies ahead at all."""
+    assert INQUIRES.latest_us(NOW) == INQUIRES.open(NOW).ends_at_us
+    assert REVERSES.latest_us(NOW) == NOW
+    assert (INQUIRES.questions, REVERSES.questions) == (3, 0)
+
+
 @pytest.mark.parametrize(
     ("times", "window"), [((3.0, 1.0), 30.0), ((1.0, 1.0), 30.0), ((0.0,), 30.0), ((1.0, 30.0), 30)]
 )

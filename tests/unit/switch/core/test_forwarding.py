@@ -45,6 +45,14 @@ def test_no_repeat_leaves_before_its_message_should_have_been_answered() -> None
     assert {wait_s(sends, shortest) for sends in range(1, 8)} == {2.0}
 
 
+def test_no_advice_lies_further_ahead_than_its_longest_wait() -> None:
+    """By how often it was sent: what never was is due at once, and the last count is for ever."""
+    latest = SCHEDULE.latest_us(NOW)
+    assert latest[0] == NOW
+    assert latest[1:] == [SCHEDULE.due_again_us(sends, NOW, longest) for sends in range(1, 9)]
+    assert SCHEDULE.due_again_us(1_000, NOW, longest) == latest[-1]
+
+
 @pytest.mark.parametrize("sends", [8, 9, 1_000, 100_000])
 def test_nothing_expires(sends: int) -> None:
     """Hourly, for ever."""

@@ -6,6 +6,8 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from ledger.errors import RetryableError
+from switch.core.doubt import SECOND_US
 from switch.link.events import Answered
 from tests.support.cold_path import PAN, Scene, answer_to, running
 from tests.support.operations import AMOUNT, APPROVED, SILENCE, Book
@@ -226,3 +228,50 @@ async def test_an_inquiry_answered_in_a_wrong_shape_ends_nothing(
     scene.operations.on_event(Answered(token, answer_to(sent, "00", de_62="?"), 0))
     await scene.settle_down()
     assert len(doubted.view.verification) == 1
+
+
+@pytest.mark.parametrize("step_s", [3_600, -3_600])
+async def test_a_step_of_the_wall_clock_moves_no_inquiry(
+    scene: Scene, doubted: Book, step_s: int
+) -> None:
+    """Asked after one second, three and eight, and reversed after thirty, neither later nor now."""
+    scene.wall.step_us = step_s * SECOND_US
+    for seconds in (1.3, 2.0, 5.0):
+        await pass_seconds(scene, seconds)
+        await scene.answer("25")
+    await pass_seconds(scene, 21.0)
+    assert (scene.messages(), doubted.view.status) == ([], "pending_verification")
+    await pass_seconds(scene, 1.3)
+    assert [message[0] for message in scene.messages()] == ["0420"]
+
+
+@pytest.mark.parametrize("step_s", [3_600, -3_600])
+async def test_a_doubt_that_begins_after_a_step_is_asked_about_in_time(
+    scene: Scene, paid: Book, step_s: int
+) -> None:
+    """What is written then goes by the clock that it is read by."""
+    scene.wall.step_us = step_s * SECOND_US
+    scene.order(paid, "refund")
+    await scene.settle_down()
+    await scene.silence()
+    await pass_seconds(scene, 1.3)
+    assert [message[0] for message in scene.messages()] == ["0600"]
+
+
+async def test_what_an_earlier_clock_put_too_far_ahead_is_freed_once(scene: Scene) -> None:
+    """As soon as the queues are taken up, by the clock that they come due by, per network."""
+    assert {reach.network for reach in scene.ledger.reaches} == set(scene.carriers)
+    for reach in scene.ledger.reaches:
+        assert reach.doubts_us == reach.now_us + 30 * SECOND_US
+        assert (reach.questions, reach.advices_us[0]) == (3, reach.now_us)
+    await pass_seconds(scene, 5.0)
+    assert len(scene.ledger.reaches) == len(scene.carriers)
+
+
+async def test_a_ledger_that_is_away_at_first_does_not_keep_them_there() -> None:
+    """They are freed when it can be asked again."""
+    async with running(ledger_error=RetryableError("busy", sqlstate="57014")) as scene:
+        assert scene.ledger.reaches == []
+        scene.ledger.error = None
+        await pass_seconds(scene, 0.3)
+        assert len(scene.ledger.reaches) == len(scene.carriers)

@@ -340,3 +340,17 @@ async def test_a_late_acknowledgment_ends_it(scene: Scene) -> None:
     scene.operations.on_event(Unknown(token, "timeout"))
     await scene.late(token, sent, "00")
     assert (book.view.saf, book.view.status) == ([], "canceled")
+
+
+@pytest.mark.parametrize("step_s", [3_600, -3_600])
+async def test_a_step_of_the_wall_clock_moves_no_repeat(scene: Scene, step_s: int) -> None:
+    """The first wait is the deadline and five seconds at the most, whatever the wall says."""
+    queue(scene)
+    await scene.settle_down()
+    await scene.silence()
+    scene.wall.step_us = step_s * 1_000_000
+    deadline_s = scene.carriers["msim"].settings.response_deadline_s
+    await trio.sleep(deadline_s + 4.0)
+    assert scene.messages() == []
+    await trio.sleep(1.5)
+    assert [message[0] for message in scene.messages()] == ["0421"]

@@ -144,6 +144,7 @@ def make_scene() -> Scene:
             rrns=RRNSource(0, lambda: NOW_US),
             take_ids=UUID7Source(lambda: NOW_US, bytes).take,
             now_us=lambda: NOW_US,
+            steady_us=lambda: NOW_US,
         ),
     )
     return Scene(

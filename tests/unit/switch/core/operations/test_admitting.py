@@ -160,6 +160,17 @@ def test_an_authorization_lasts_until_its_time_is_over() -> None:
     assert isinstance(book.admit("capture"), Admitted)
 
 
+@pytest.mark.parametrize("step_us", [-1, 1])
+def test_one_clock_alone_ends_no_authorization(step_us: int) -> None:
+    """A wall clock that was set forward, or is ahead of a steady one that stood still, is wrong."""
+    book = authorized()
+    ends_us = book.view.capture_before_us
+    assert ends_us is not None
+    context = book.context(now_us=ends_us + step_us, steady_us=ends_us - step_us)
+    assert not context.is_past(ends_us)
+    assert book.context(now_us=ends_us, steady_us=ends_us).is_past(ends_us)
+
+
 def test_numbers_of_another_network_admit_nothing() -> None:
     """The intent was charged again elsewhere since its network was looked up."""
     for book, type_ in ((authorized(), "capture"), (authorized(), "cancel"), (charged(), "refund")):
