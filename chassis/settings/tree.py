@@ -261,6 +261,45 @@ class Stream(Section, frozen=True):
     read_wait_s: float = 1.0  # for new records; then a reader's caller may see to other things
 
 
+class Relay(Section, frozen=True):
+    """The process that reads the WAL and feeds the event stream."""
+
+    enabled: bool = True  # without it no change reaches the stream, and no WAL is pinned
+    slot: str = "turnout_relay_0"  # one a database; another relay needs a name of its own
+    batch_records_max: int = 4_096  # appended in one step: 1.5 MB
+    batch_interval_ms: float = 10.0  # between steps: bounds the syncs to disk; none when idle
+    buffer_records_max: int = 65_536  # read and not yet appended: 25 MB
+    feedback_interval_s: float = 1.0  # a tenth of the next, so that a slow disk loses no session
+    sender_timeout_s: float = 20.0  # the server gives a silent relay up, and we a silent server
+    heartbeat_s: float = 10.0  # a word in the WAL: moves an idle slot, shows a dead one
+    idle_mark_interval_s: float = 1.0  # between marks without records: one sync to disk each
+    sample_interval_s: float = 1.0  # of the server's position and our slot
+    lag_alarm_s: float = 3.0  # so that the alarm comes within five of the lag's beginning
+    slot_timeout_s: float = 120.0  # to make or drop the slot: waits for open transactions
+    reconnect_min_s: float = 0.1
+    reconnect_max_s: float = 5.0
+    refusal_check_s: float = 2.0  # how soon an operator's word, or the right database, is noticed
+    repair_keys_max: int = 1_000_000  # held in memory at once, 100 bytes each; more take passes
+    repair_window_intents: int = 2_000  # read from the tables in one go
+    # Nothing new is taken while the slot pins more of `ledger.max_slot_wal_keep_size` than this:
+    # past all of it the server drops the slot, and a repair has to close the gap.
+    shed_at_ratio: float = 0.6
+
+
+class Audit(Section, frozen=True):
+    """The tamper-evident log over the event stream, and its witness."""
+
+    enabled: bool = True  # without it nobody can show later what the stream held
+    origin: str = ""  # the log's name for its whole life; empty: one is made at the first start
+    witness_dir: str = ""  # better on another disk; empty: <data_dir>/witness
+    checkpoint_interval_s: float = 1.0  # between signatures: how long a change could go unseen
+    checkpoint_records: int = 10_000  # or as soon as so many records wait for one
+    witness_interval_s: float = 1.0  # between looks at the log
+    read_interval_ms: float = 50.0  # between reads; a record need not be hashed before it is signed
+    batch_records_max: int = 16_384  # of one read: 10 ms of hashing
+    batch_bytes_max: int = 8_388_608  # likewise; held in memory
+
+
 class Log(Section, frozen=True):
     """Structured logs on stderr."""
 
@@ -275,7 +314,10 @@ class Metrics(Section, frozen=True):
     api: int = 9464
     switch: int = 9465
     hsm: int = 9466
+    relay: int = 9467
     networks: int = 9468
+    audit: int = 9476  # behind the ports of eight networks
+    witness: int = 9477
 
 
 class Supervisor(Section, frozen=True):
@@ -309,7 +351,9 @@ class Settings(Section, frozen=True):
     networks: dict[str, Network] = field(default_factory=_networks)
     simulator: Simulator = field(default_factory=Simulator)
     ledger: Ledger = field(default_factory=Ledger)
+    relay: Relay = field(default_factory=Relay)
     stream: Stream = field(default_factory=Stream)
+    audit: Audit = field(default_factory=Audit)
     mux: MuxLimits = field(default_factory=MuxLimits)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)

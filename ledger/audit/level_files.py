@@ -132,7 +132,8 @@ class LevelFiles:
         except OSError as error:
             raise LevelFileError(f"{path} cannot be read: {error.strerror}") from error
         if len(data) != count:
-            raise LevelFileError(f"{path} ends at byte {offset + len(data)}, within the tree")
+            end = os.fstat(self._reader(path)).st_size
+            raise LevelFileError(f"{path} ends at byte {end}, within the tree")
         return data
 
     def _reader(self, path: Path) -> int:
