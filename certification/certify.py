@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
-from certification import profile, report
+from certification import page, profile, report
 from certification.registry import Row
 from certification.runner import Result, run_cases
 from chassis.log import configure_logging
@@ -68,7 +69,7 @@ def certify_switch(order: Order) -> tuple[dict[str, Any], str]:
         factor=factor,
         seconds=time.monotonic() - began,
     )
-    return summary, report.page(results, summary)
+    return summary, page.render(results, summary, at=datetime.now(tz=UTC))
 
 
 def certify_peer(order: Order, place: PeerPlace) -> tuple[dict[str, Any], str]:
@@ -88,7 +89,7 @@ def certify_peer(order: Order, place: PeerPlace) -> tuple[dict[str, Any], str]:
     summary = report.document(
         results, profile="peer", seed=order.seed, factor=1.0, seconds=time.monotonic() - began
     )
-    return summary, report.page(results, summary)
+    return summary, page.render(results, summary, at=datetime.now(tz=UTC))
 
 
 def tell(result: Result) -> None:

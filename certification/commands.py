@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -17,6 +18,13 @@ EXIT_INTERRUPTED: Final = 130
 _SEED_BITS: Final = 31
 
 
+def _writable(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before five minutes have been spent on it."""
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.BadParameter(f"{path} cannot be written", context, option)
+    return path
+
+
 @click.command()
 @click.option("--only", metavar="IDS", help="Cases to play, such as TL*,RV11.")
 @click.option("--seed", type=int, help="Replays the order and the draws of an earlier run.")
@@ -27,7 +35,10 @@ _SEED_BITS: Final = 31
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report there."
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_writable,
+    help="Write the report there, a page of HTML.",
 )
 @click.option("--keep", is_flag=True, help="Leave the data directories behind.")
 @click.option("--list", "list_only", is_flag=True, help="List the cases and play none.")
@@ -101,13 +112,22 @@ def certify(
     except KeyboardInterrupt:  # the stacks have been stopped and removed on the way here
         click.echo("turnout certify: interrupted; nothing is certified", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    if html is not None:
-        html.write_text(page, "utf-8")
+    written = html is None or _wrote(html, page)
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
         click.echo(f"{summary['passed']} passed, {summary['failed']} failed")
-    sys.exit(EXIT_FAULT if summary["failed"] else 0)
+    sys.exit(EXIT_FAULT if summary["failed"] or not written else 0)
+
+
+def _wrote(path: Path, text: str) -> bool:
+    """Write the report; a disk that is full costs the page, not what was found out."""
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        click.echo(f"turnout certify: {path}: {error.strerror}", err=True)
+        return False
+    return True
 
 
 def _patterns(only: str | None) -> list[str]:

@@ -45,7 +45,9 @@ def test_cases_are_played_and_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--only", "XX99"), ("--peer",), ("--scale", "7")], ids=lambda each: each[0]
+    "options",
+    [("--only", "XX99"), ("--peer",), ("--scale", "7"), ("--html", "/nonexistent/report.html")],
+    ids=lambda each: each[0],
 )
 def test_wrong_usage_is_told(options: tuple[str, ...]) -> None:
     """Nothing is started for a command line that makes no sense."""

@@ -1,4 +1,4 @@
-"""The document and the page."""
+"""The document."""
 
 from __future__ import annotations
 
@@ -23,15 +23,3 @@ def test_the_document_counts() -> None:
     }  # fmt: skip
     assert document["cases"][1]["evidence"] == ["✗ it did not run"]
     assert document["absent"].keys() == ABSENT.keys()
-
-
-def test_the_page_is_escaped_and_whole() -> None:
-    """Every case has a section; nothing of a case is taken for markup."""
-    summary = report.document(RESULTS, profile="certification", seed=7, factor=0.2, seconds=3.0)
-    page = report.page(RESULTS, summary)
-    assert "1 passed, 1 failed" in page
-    assert "Reversal &lt;after&gt; silence" in page
-    assert "seen &amp; noted" in page
-    assert page.count("<section") == len(RESULTS)
-    assert "<details open>" in page  # of the failed one
-    assert "$" not in page
