@@ -155,11 +155,15 @@ def verify_bundle(
         record = _checked(bundle, bundled, checkpoint, place, findings)
         if record is not None:
             if record.descriptor not in known:
-                findings.add(place, "the relation message that it is read by is not in the bundle")
+                findings.add(
+                    "bundle", place, "the relation message that it is read by is not in the bundle"
+                )
             records.append((bundled.index, record))
     indexes = [index for index, _ in records]
     if not records or indexes != sorted(set(indexes)):
-        findings.add("records", "there are none, or they are not in the order of the stream")
+        findings.add(
+            "bundle", "records", "there are none, or they are not in the order of the stream"
+        )
     return Proven(checkpoint, witnessed_at_s, records, known)
 
 
@@ -177,10 +181,10 @@ def _checked(
         check_inclusion(leaf, bundled.index, checkpoint.size, bundled.proof, checkpoint.root)
         record = parse_record(bundled.record)
     except (ProofError, RecordError) as error:
-        findings.add(place, str(error))
+        findings.add("bundle", place, str(error))
         return None
     if record.intent_id.hex() != bundle.intent:
-        findings.add(place, "it is of another payment")
+        findings.add("bundle", place, "it is of another payment")
         return None
     return record
 

@@ -13,15 +13,17 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing that is not as it was signed.
 
     Attributes:
-        place: a file and, behind a colon, the byte; or a table and its key.
-        reason: what is wrong there.
+        kind: of what is wrong: record, hash, segment, checkpoint, witness, row, bundle.
+        where: a file and, behind a colon, the byte; or a table and its key.
+        detail: what is wrong there.
     """
 
-    place: str
-    reason: str
+    kind: str
+    where: str
+    detail: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.reason}"
+        return f"{self.where}: {self.detail}"
 
 
 class Findings:
@@ -36,8 +38,8 @@ class Findings:
         self.found: list[Finding] = []
         self.count = 0
 
-    def add(self, place: object, reason: str) -> None:
+    def add(self, kind: str, where: object, detail: str) -> None:
         """Note one; behind the limit it is only counted."""
         self.count += 1
         if len(self.found) < FINDINGS_MAX:
-            self.found.append(Finding(str(place), reason))
+            self.found.append(Finding(kind, str(where), detail))

@@ -63,7 +63,9 @@ def read_entries(folder: Path, shard: int, findings: Findings) -> Iterator[Entri
         path = segment_path(folder, first_offset)
         is_last = index == len(segments) - 1
         if expected is not None and first_offset != expected:
-            findings.add(path, f"begins at record {first_offset}, and {expected} should follow")
+            findings.add(
+                "segment", path, f"begins at record {first_offset}, and {expected} should follow"
+            )
         _check_header(path, shard, first_offset, digest if index else None, findings)
         digest = NO_PREDECESSOR if is_last else file_digest(path)
         expected = first_offset
@@ -77,10 +79,10 @@ def read_entries(folder: Path, shard: int, findings: Findings) -> Iterator[Entri
                     begins = at + _records_at(frame, descriptors)
                     yield Entries(frame.first_offset, records, path, begins, descriptors)
         except DamageError as damage:
-            findings.add(f"{path}:{damage.at}", damage.reason)
+            findings.add("segment", f"{path}:{damage.at}", damage.reason)
         else:
             if not sealed and not is_last:
-                findings.add(path, "is not sealed, and another segment follows it")
+                findings.add("segment", path, "is not sealed, and another segment follows it")
 
 
 def _check_header(
@@ -92,12 +94,14 @@ def _check_header(
         scan_header(head, shard=shard, first_offset=first_offset)
         header = decode_header(head)
     except DamageError as damage:
-        findings.add(f"{path}:{damage.at}", damage.reason)
+        findings.add("segment", f"{path}:{damage.at}", damage.reason)
     except FormatError as error:
-        findings.add(path, str(error))
+        findings.add("segment", path, str(error))
     else:
         if predecessor is not None and header.predecessor != predecessor:
-            findings.add(f"{path}:28", "the segment before it is not the one it was written after")
+            findings.add(
+                "segment", f"{path}:28", "the segment before it is not the one it was written after"
+            )
 
 
 def _records_at(frame: Frame, descriptors: list[bytes]) -> int:

@@ -25,12 +25,14 @@ from attrs import define, field
 
 from ledger.audit.findings import Findings
 from ledger.audit.history import HistoryError, read_history
+from ledger.audit.keys import KeyFileError, load_public
 from ledger.audit.level_files import HASHES_PER_FILE, LevelFileError, LevelFiles
 from ledger.audit.levels import TILE_HEIGHT, TILE_WIDTH, Edge
 from ledger.audit.log import CHECKPOINT, HISTORY, LEVELS
 from ledger.audit.merkle import HASH_BYTES
 from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
 from ledger.audit.segment_entries import Entries
+from ledger.audit.witness import WITNESS_STEM, WITNESSED
 
 BATCH: Final = 64 * TILE_WIDTH  # leaves stepped over at once
 
@@ -92,12 +94,12 @@ class _Trees:
         by_kept = self.kept is not None and self.kept.root() == checkpoint.root
         for record, kept in self.suspects:
             if not by_records:
-                self.findings.add(record, "this record is not the one that was signed")
+                self.findings.add("record", record, "this record is not the one that was signed")
             if not by_kept:
-                self.findings.add(kept, "this hash is not of the record that was signed")
+                self.findings.add("hash", kept, "this hash is not of the record that was signed")
         if not by_records and not self.suspects and not by_kept:
             reason = f"the stream does not lead to the root signed at {checkpoint.size}"
-            self.findings.add(place, reason)
+            self.findings.add("record", place, reason)
         if by_records:
             self.kept = None
         self.suspects.clear()
@@ -109,13 +111,13 @@ class _Trees:
         ):
             if own != other:
                 reason = "this hash does not follow from those below it"
-                self.findings.add(self._place(level, index), reason)
+                self.findings.add("hash", self._place(level, index), reason)
 
     def _kept(self, level: int, first: int, count: int) -> list[bytes]:
         try:
             return self.levels.read(level, first, count)
         except LevelFileError as error:
-            self.findings.add(self._place(level, first), str(error))
+            self.findings.add("hash", self._place(level, first), str(error))
             return [b""] * count
 
     def _place(self, level: int, index: int) -> str:
@@ -129,6 +131,7 @@ def verify_log(
     entries: Iterable[Entries],
     findings: Findings,
     *,
+    witness: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """Hold a log to its stream.
@@ -138,12 +141,16 @@ def verify_log(
         key: the log's.
         entries: the whole stream, as `read_entries` finds it.
         findings: what is wrong is added here.
+        witness: the folder of a witness, whose cosigned checkpoint is held to the stream too.
         progress: hears how many leaves of how many signed ones are done.
 
     Raises:
         OSError: a file cannot be read.
     """
     signed = signed_checkpoints(folder, key, findings)
+    if witness is not None:
+        signed += witnessed_checkpoint(witness, key, findings)
+        signed.sort(key=_size)
     last = signed[-1][1].size if signed else 0
     waiting = iter(signed)
     due = next(waiting, None)
@@ -166,7 +173,7 @@ def verify_log(
                 progress(min(leaves, last), last)
         if due is not None:
             reason = f"{due[1].size} records were signed, and the stream has {trees.records.size}"
-            findings.add(due[0], reason)
+            findings.add("record", due[0], reason)
     return Verified(leaves, last, judged)
 
 
@@ -180,16 +187,36 @@ def signed_checkpoints(
         for number, line in enumerate(read_history(path), 1):
             _add_checked(found, f"{path}:line {number}", line.note.encode(), key, findings)
     except HistoryError as error:
-        findings.add(path, str(error))
+        findings.add("checkpoint", path, str(error))
     path = folder / CHECKPOINT
     if path.exists():
         _add_checked(found, str(path), path.read_bytes(), key, findings)
     elif found:
-        findings.add(path, "is missing")
+        findings.add("checkpoint", path, "is missing")
     for (_, before), (place, after) in pairwise(found):
         if after.size < before.size or (after.size == before.size and after.root != before.root):
-            findings.add(place, "does not grow on the checkpoint before it")
-    return sorted(found, key=lambda item: item[1].size)
+            findings.add("checkpoint", place, "does not grow on the checkpoint before it")
+    return sorted(found, key=_size)
+
+
+def witnessed_checkpoint(
+    folder: Path, key: VerifierKey, findings: Findings
+) -> list[tuple[str, Checkpoint]]:
+    """What a witness cosigned last, with its place; nothing while it has seen nothing."""
+    path = folder / WITNESSED
+    if not path.exists():
+        return []
+    found: list[tuple[str, Checkpoint]] = []
+    try:
+        Note.parse(path.read_bytes()).check(load_public(folder / f"{WITNESS_STEM}.pub"))
+        _add_checked(found, str(path), path.read_bytes(), key, findings)
+    except (NoteError, KeyFileError) as error:
+        findings.add("witness", path, str(error))
+    return found
+
+
+def _size(signed: tuple[str, Checkpoint]) -> int:
+    return signed[1].size
 
 
 def _add_checked(
@@ -204,14 +231,16 @@ def _add_checked(
         note.check(key)
         found.append((place, Checkpoint.parse(note.text)))
     except NoteError as error:
-        findings.add(place, str(error))
+        findings.add("checkpoint", place, str(error))
 
 
 def _behind(batch: Entries, size: int, findings: Findings) -> Entries | None:
     """What of a batch is new; whatever was there before is named."""
     if batch.first_offset >= size:
         return batch
-    findings.add(batch.place(batch.first_offset), f"record {batch.first_offset} stands here again")
+    findings.add(
+        "record", batch.place(batch.first_offset), f"record {batch.first_offset} stands here again"
+    )
     return _split(batch, size)[1]
 
 

@@ -22,10 +22,9 @@ from ledger.audit.log import CHECKPOINT, LEVELS
 from ledger.audit.merkle import consistency_proof
 from ledger.audit.notes import COSIGNATURE
 from ledger.audit.service import FOLDER, KEY_STEM, log_folder
-from ledger.audit.witness import Witness, WitnessError
+from ledger.audit.witness import WITNESS_STEM, Witness, WitnessError
 
 WITNESS_FOLDER: Final = "witness"
-WITNESS_STEM: Final = "witness"
 
 _log = get_logger(__name__)
 

@@ -106,7 +106,7 @@ def test_a_forged_part_is_named(spoil: Callable[[Any], None], place: str, reason
     findings = Findings()
     bundle = read_bundle(json.dumps(document).encode())
     verify_bundle(bundle, LOG.public, None, findings)
-    assert any(one.place == place and reason in one.reason for one in findings.found)
+    assert any(one.where == place and reason in one.detail for one in findings.found)
 
 
 def test_a_checkpoint_that_the_keys_did_not_sign_proves_nothing() -> None:

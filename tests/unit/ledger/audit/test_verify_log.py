@@ -11,12 +11,12 @@ import pytest
 
 from ledger.audit.findings import FINDINGS_MAX, Findings
 from ledger.audit.history import HistoryError
-from ledger.audit.keys import make_pair
+from ledger.audit.keys import load_or_make, make_pair
 from ledger.audit.level_files import LevelFiles
 from ledger.audit.levels import Edge
 from ledger.audit.log import CHECKPOINT, HISTORY, LEVELS, AuditLog
 from ledger.audit.merkle import leaf_hash
-from ledger.audit.notes import ED25519, Checkpoint, sign_note
+from ledger.audit.notes import COSIGNATURE, ED25519, Checkpoint, cosign, sign_note
 from ledger.audit.segment_entries import read_entries
 from ledger.audit.verify_log import Verified, verify_log
 from ledger.stream.record import Mark, Position
@@ -83,10 +83,11 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _verify(place: Path) -> tuple[Verified, Findings]:
+def _verify(place: Path, witness: Path | None = None) -> tuple[Verified, Findings]:
     findings = Findings()
     entries = read_entries(place / "stream", 0, findings)
-    return verify_log(place / "log", PAIR.public, entries, findings), findings
+    verified = verify_log(place / "log", PAIR.public, entries, findings, witness=witness)
+    return verified, findings
 
 
 def _flip(path: Path, at: int) -> None:
@@ -128,10 +129,10 @@ def test_a_flip_that_its_frame_shows_names_the_frame(place: Path, offset: int) -
     _flip(path, at + 3)
     _, findings = _verify(place)
     frame = path.read_bytes().rindex(b"TBF1", 0, at)
-    assert findings.found[0].place in {f"{path}:{frame}", f"{path}"} | {
+    assert findings.found[0].where in {f"{path}:{frame}", f"{path}"} | {
         f"{segment_path(place / 'stream', first)}:28" for first in SEGMENTS
     }
-    assert any(finding.place == f"{path}:{frame}" for finding in findings.found)
+    assert any(finding.where == f"{path}:{frame}" for finding in findings.found)
 
 
 @pytest.mark.parametrize("offset", [0, 255, 256, 299, 300, 849])
@@ -181,7 +182,7 @@ def test_a_stream_cut_short_is_named(place: Path) -> None:
     """More was signed than there is."""
     _write_stream(place / "stream", RECORDS[:840])
     _, findings = _verify(place)
-    (finding,) = {str(finding) for finding in findings.found if "signed" in finding.reason}
+    (finding,) = {str(finding) for finding in findings.found if "signed" in finding.detail}
     assert "850 records were signed, and the stream has" in finding
 
 
@@ -189,7 +190,7 @@ def test_a_segment_that_is_gone_is_named(place: Path) -> None:
     """By the gap, and by the digest that the next one carries."""
     segment_path(place / "stream", 300).unlink()
     _, findings = _verify(place)
-    places = [finding.place for finding in findings.found]
+    places = [finding.where for finding in findings.found]
     assert places[:2] == [
         str(segment_path(place / "stream", 600)),
         f"{segment_path(place / 'stream', 600)}:28",
@@ -201,7 +202,7 @@ def test_a_header_changed_is_named(place: Path) -> None:
     path = segment_path(place / "stream", 600)
     _flip(path, 20)
     _, findings = _verify(place)
-    assert findings.found[0].place.startswith(str(path))
+    assert findings.found[0].where.startswith(str(path))
     assert path.stat().st_size > HEADER_BYTES
 
 
@@ -231,7 +232,7 @@ def test_levels_cut_short_are_named(place: Path) -> None:
     path = place / "log" / LEVELS / "0" / f"{0:020d}.hashes"
     path.write_bytes(path.read_bytes()[: 32 * 500])
     _, findings = _verify(place)
-    assert any("ends at byte 16000" in finding.reason for finding in findings.found)
+    assert any("ends at byte 16000" in finding.detail for finding in findings.found)
 
 
 def test_a_forged_record_and_its_forged_hash_are_both_named(place: Path) -> None:
@@ -245,10 +246,10 @@ def test_a_forged_record_and_its_forged_hash_are_both_named(place: Path) -> None
         levels.append(level, 0, hashes)
     levels.close()
     _, findings = _verify(place)
-    assert {finding.place for finding in findings.found} == {
+    assert {finding.where for finding in findings.found} == {
         f"{place / 'log' / HISTORY}:line {number}" for number in (3, 4, 5)
     } | {str(place / "log" / CHECKPOINT)}
-    assert "does not lead to the root signed at 510" in findings.found[0].reason
+    assert "does not lead to the root signed at 510" in findings.found[0].detail
 
 
 def test_a_checkpoint_changed_missing_or_another_s_is_named(place: Path) -> None:
@@ -256,7 +257,7 @@ def test_a_checkpoint_changed_missing_or_another_s_is_named(place: Path) -> None
     path = place / "log" / CHECKPOINT
     note = path.read_bytes()
     path.write_bytes(note.replace(b"850", b"851"))
-    assert [finding.place for finding in _verify(place)[1].found] == [str(path)]
+    assert [finding.where for finding in _verify(place)[1].found] == [str(path)]
     path.unlink()
     assert [str(finding) for finding in _verify(place)[1].found] == [f"{path}: is missing"]
 
@@ -266,9 +267,47 @@ def test_a_fork_that_the_log_itself_signed_is_named(place: Path) -> None:
     forked = Checkpoint("turnout.example/0", 170, bytes(32))
     line = sign_note(forked.text, PAIR.public, PAIR)
     (place / "log" / CHECKPOINT).write_bytes(bytes(line))
-    places = [finding.place for finding in _verify(place)[1].found]
+    places = [finding.where for finding in _verify(place)[1].found]
     assert places == [str(place / "log" / CHECKPOINT)] * len(places)
     assert places
+
+
+def _witness(place: Path, size: int, root: bytes | None = None) -> Path:
+    """A witness that cosigned a tree of the log."""
+    folder = place / "witness"
+    folder.mkdir()
+    pair = load_or_make(folder / "witness", "witness.turnout.example/0", COSIGNATURE)
+    edge = Edge()
+    edge.append(leaf_hash(record) for record in RECORDS[:size])
+    root = root or edge.root()
+    text = Checkpoint("turnout.example/0", size, root).text
+    note = cosign(sign_note(text, PAIR.public, PAIR), pair.public, pair, 1_900_000_000)
+    (folder / "checkpoint").write_bytes(bytes(note))
+    return folder
+
+
+def test_what_a_witness_saw_is_held_to_the_stream(place: Path) -> None:
+    """A size that the history does not name counts too; no cosignature yet is nothing wrong."""
+    assert _verify(place, place / "nobody")[0].checkpoints == 6
+    verified, findings = _verify(place, _witness(place, 500))
+    assert findings.found == []
+    assert verified.checkpoints == 7
+
+
+def test_a_past_that_a_witness_saw_and_the_log_denies_is_named(place: Path) -> None:
+    """Log and stream agree with each other, and not with what was cosigned."""
+    folder = _witness(place, 500, bytes(32))
+    _, findings = _verify(place, folder)
+    assert [finding.where for finding in findings.found] == [str(folder / "checkpoint")]
+
+
+def test_a_witness_s_note_changed_is_named(place: Path) -> None:
+    """It is not what the witness cosigned."""
+    folder = _witness(place, 500)
+    path = folder / "checkpoint"
+    path.write_bytes(path.read_bytes().replace(b"\n500\n", b"\n501\n"))
+    _, findings = _verify(place, folder)
+    assert [(one.kind, one.where) for one in findings.found] == [("witness", str(path))]
 
 
 def test_a_history_line_changed_is_named(place: Path) -> None:
@@ -276,7 +315,7 @@ def test_a_history_line_changed_is_named(place: Path) -> None:
     path = place / "log" / HISTORY
     text = path.read_text()
     path.write_text(text.replace("\\n340\\n", "\\n341\\n"))
-    assert [finding.place for finding in _verify(place)[1].found] == [f"{path}:line 2"]
+    assert [finding.where for finding in _verify(place)[1].found] == [f"{path}:line 2"]
     path.write_text("{" + text)
-    assert f"{path} has no signed note at byte 0" in _verify(place)[1].found[0].reason
+    assert f"{path} has no signed note at byte 0" in _verify(place)[1].found[0].detail
     assert issubclass(HistoryError, Exception)
