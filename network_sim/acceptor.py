@@ -175,7 +175,11 @@ class Acceptor:
         """Frame an 0800 of the network's own; `answered` hears of its 0810."""
         del now
         self.questions.ask(fields, answered)
-        return self._framer.wrap(self._codec.encode(fields))
+        return self._framer.wrap(self._pack(fields))
+
+    def _pack(self, fields: Mapping[int, str]) -> bytes:
+        """A message as its frame holds it."""
+        return self._codec.encode(fields)
 
     def _keep_alive(self, reaction: Reaction) -> None:
         self.counters.keep_alives_total += 1
@@ -187,7 +191,7 @@ class Acceptor:
         """Answer network management; refuse what is out of place. Financial traffic is neither."""
         mti = fields[0]
         if mti == NETWORK_MANAGEMENT_REQUEST:
-            return [self._framer.wrap(self._codec.encode(self.session.answer(fields)), frame)]
+            return [self._framer.wrap(self._pack(self.session.answer(fields)), frame)]
         if mti == NETWORK_MANAGEMENT_RESPONSE and self.questions.settle(fields):
             return []
         if mti not in self._answered:
@@ -202,7 +206,7 @@ class Acceptor:
         if decision.delay_ms < 0:
             self.counters.withheld_total += 1
             return
-        answer = self._framer.wrap(self._codec.encode(decision.answer), frame)
+        answer = self._framer.wrap(self._pack(decision.answer), frame)
         reaction.delayed.append((decision.delay_ms, answer))
 
 

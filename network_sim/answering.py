@@ -50,6 +50,11 @@ class Direction:
     keys_changed: Callable[[], None]
     time_factor: float
 
+    @property
+    def only_keys(self) -> bool:
+        """Whether nothing but MACs is asked of a new connection."""
+        return self.keys is not None and self.record is None and not len(self.script)
+
 
 @attrs.frozen
 class Question:

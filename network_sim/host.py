@@ -28,6 +28,7 @@ from chassis.tls_faults import explain
 from chassis.tls_stream import TLSStream
 from network_sim.acceptor import Acceptor, Codec, FrameCounters
 from network_sim.answering import Direction
+from network_sim.authentic import AuthenticAcceptor
 from network_sim.connection import Connection
 from network_sim.delays import DelayedAnswers
 from network_sim.initiative import Initiative
@@ -229,6 +230,9 @@ class Host:
         if self._direction is None:
             plain = Acceptor(dialect=self._dialect, framer=framer, **state)
             return Connection(stream, acceptor=plain, **shell)
+        if self._direction.only_keys:
+            authentic = AuthenticAcceptor(direction=self._direction, framer=framer, **state)
+            return Connection(stream, acceptor=authentic, **shell)
         return ScriptedConnection(
             stream,
             number=number,

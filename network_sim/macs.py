@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
 def mac_element(numbers: Iterable[int]) -> int:
     """Where the MAC of a message with these elements belongs."""
-    return DE.MAC_2 if any(number > _SECONDARY for number in numbers) else DE.MAC
+    return DE.MAC_2 if max(numbers) > _SECONDARY else DE.MAC
 
 
 def with_mac_elements(fields: Mapping[int, str], key: MacKey) -> dict[int, str]:
@@ -57,7 +57,13 @@ def judge(
     if key is None:
         return Verdict.UNKNOWN_KEY, None
     authenticated = message[:-MESSAGE_MAC_BYTES]
-    in_place = max(fields) == mac_element(fields.keys() - _MAC_ELEMENTS)
-    if in_place and key.cmac.verifies(authenticated, message[-MESSAGE_MAC_BYTES:]):
+    if _last_in_place(fields) and key.cmac.verifies(authenticated, message[-MESSAGE_MAC_BYTES:]):
         return Verdict.GOOD, key
     return Verdict.WRONG, None
+
+
+def _last_in_place(fields: Mapping[int, str]) -> bool:
+    """Whether the MAC is the last element, there is one only, and it is where it belongs."""
+    if max(fields) == DE.MAC:
+        return True
+    return max(fields) == mac_element(fields.keys() - _MAC_ELEMENTS)

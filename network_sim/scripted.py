@@ -8,16 +8,15 @@ Each stage asks the script's deeds whether something is to go wrong there. A mes
 says nothing of passes all stages unharmed and leaves as it would without them. The decision is made
 once, whatever becomes of its answer, so the network's books and record are always true.
 
-With MACs in play a financial message without a good one is answered 63 and not decided. Network
-management must have one too, once there is a key, but for a sign-on and a request for a key, which
-are how a peer that has none begins. An answer's MAC is made with the key of its question.
+Where there are MAC keys, `network_sim.guarding` says which messages are believed; the others are
+answered 63 and not decided. An answer's MAC is made with the key of its question.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
@@ -35,16 +34,13 @@ from network_sim.faults.actions import (
 )
 from network_sim.faults.deliveries import Note, Steps, Write
 from network_sim.faults.script import Deed
-from network_sim.keys import MacKey
-from network_sim.macs import Verdict, judge
+from network_sim.guarding import SECURITY_VIOLATION, Guard
+from network_sim.macs import Verdict
 from network_sim.messages import PARTIALLY_APPROVED, plain_answer
-from network_sim.session import NETWORK_FUNCTION, Answered
+from network_sim.session import Answered
 from switch.iso8583 import DE, DecodeError
 from switch.iso8583.explain import fault_words, hints
 from switch.iso8583.mti import NETWORK_MANAGEMENT_REQUEST, is_response
-
-SECURITY_VIOLATION: Final = "63"
-_MANAGEMENT: Final = "08"  # the first two digits of an MTI
 
 
 class ScriptedAcceptor(Acceptor):
@@ -64,7 +60,7 @@ class ScriptedAcceptor(Acceptor):
         self._answering = Answering(direction, framer)
         functions = direction.dialect.network_functions
         self._names = {value: name for name, value in functions.items()}
-        self._mac_free = {functions.get(name) for name in ("sign_on", "key_exchange")}
+        self._guard = Guard(direction.dialect, direction.keys, direction.keys_changed)
 
     def ask(self, fields: Mapping[int, str], answered: Answered, now: Moment) -> bytes:
         """Frame an 0800 of the network's own, with a MAC where there is a key, and record it."""
@@ -106,14 +102,14 @@ class ScriptedAcceptor(Acceptor):
                 told += [f"hint: {hint}" for hint in hints(self._direction.dialect, frame, error)]
                 self._note_received(frame, {}, now, f"undecodable: {'; '.join(told)}")
             return
-        verdict, key = self._judge(frame, fields, now)
+        verdict, key = self._guard.judge(frame, fields, now.at_us)
         deeds: list[Deed] = []
         if not is_response(fields[0]):
             deeds = self._direction.script.deeds(fields, self._number, self._names)
         question = Question(frame, deeds, key)
         refused = "" if verdict in (None, Verdict.GOOD) else verdict.value
         self._note_received(frame, fields, now, "; ".join(filter(None, (refused, question.rules))))
-        if refused and self._wants_mac(fields):
+        if refused and self._guard.wants_mac(fields):
             reaction.fault = reaction.fault or f"message {fields[0]}: {refused}"
             if not is_response(fields[0]):
                 answer = plain_answer(fields, SECURITY_VIOLATION)
@@ -143,26 +139,6 @@ class ScriptedAcceptor(Acceptor):
     ) -> None:
         if self._direction.record is not None:
             self._direction.record.add("in", self._number, frame, fields, now.at_us, text)
-
-    def _judge(
-        self, frame: bytes, fields: Mapping[int, str], now: Moment
-    ) -> tuple[Verdict | None, MacKey | None]:
-        keys = self._direction.keys
-        if keys is None:
-            return None, None
-        verdict, key = judge(frame, fields, keys, now.at_us)
-        if key is not None and keys.taken_over(key.key_id, now.at_us):
-            self._direction.keys_changed()
-        return verdict, key
-
-    def _wants_mac(self, fields: Mapping[int, str]) -> bool:
-        """Whether a message that has no good MAC is refused."""
-        if not fields[0].startswith(_MANAGEMENT) or DE.MAC_2 in fields:
-            return True
-        keys = self._direction.keys
-        if keys is None or keys.current is None:
-            return False
-        return fields.get(NETWORK_FUNCTION) not in self._mac_free
 
     def _react(
         self, fields: dict[int, str], question: Question, now: Moment, reaction: Reaction

@@ -209,3 +209,28 @@ async def test_a_flood_is_bounded(
     for number in range(9):
         ends.judge(number)
     assert (len(stage), stage.dropped_total) == (5, 4)
+
+
+async def test_under_load_messages_gather_before_they_are_asked_about(
+    autojump_clock: Clock, staged: Staged
+) -> None:
+    """A round trip costs as much as dozens of MACs: none is small behind a full one."""
+    hsm, _, ends = staged
+    for number in range(BATCH):
+        ends.make(number)
+    await trio.sleep(0.0015)  # the answer is here
+    ends.make(BATCH)
+    await trio.sleep(0.001)
+    ends.make(BATCH + 1)
+    await trio.sleep(0.1)
+    assert hsm.batches == [(BATCH, 0), (2, 0)]
+    assert ends.sealed == [b"message %d" % number for number in range(BATCH + 2)]
+
+
+async def test_a_lone_message_is_asked_about_at_once(autojump_clock: Clock, staged: Staged) -> None:
+    """Nobody waits for company where there is no load."""
+    hsm, _, ends = staged
+    for number in range(2):
+        ends.make(number)
+        await trio.sleep(0.0015)
+        assert hsm.batches == [(1, 0)] * (number + 1)
