@@ -111,6 +111,11 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
         ),
     ),
     (
+        "doubts",
+        "How long payments are in doubt when their network answers inquiries.",
+        (_number("count", "Charges to make."), _amount("rate", "Charges a second."), _KEEP),
+    ),
+    (
         "idle",
         "What `turnout up` burns with nothing to do.",
         (_SECONDS, _KEEP),

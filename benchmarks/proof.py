@@ -27,6 +27,7 @@ PROOFS: Final[Sequence[tuple[str, str, Mapping[str, Any], int]]] = (
     ("ledger", "ledger", {}, RUNS),
     ("api", "api", {}, RUNS),
     ("charges", "charges", {"seconds": 10.0, "connections": 256}, RUNS),
+    ("doubts", "doubts", {}, RUNS),
     ("idle", "idle", {}, RUNS),
     ("charges-memory", "charges", {"count": 200_000, "connections": 256}, 1),
 )

@@ -17,7 +17,7 @@ from benchmarks.report import WrongResultsError, bench_document
 from benchmarks.workplace import UnrealStorageError
 from stack.temporary import TemporaryStackError
 
-NAMES = ("codec", "link", "hsm", "ledger", "decisions", "api", "charges", "idle")
+NAMES = ("codec", "link", "hsm", "ledger", "decisions", "api", "charges", "doubts", "idle")
 
 
 def test_every_benchmark_has_a_command() -> None:
