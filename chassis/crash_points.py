@@ -92,9 +92,9 @@ def arm(path: Path, point: str) -> None:
         ValueError: there is no such point.
         OSError: the file cannot be written.
     """
-    if point not in POINTS + RELAY_POINTS:
-        known = ", ".join(POINTS + RELAY_POINTS)
-        raise ValueError(f"{point!r} is no crash point: {known}")
+    known = POINTS + STREAM_POINTS + RELAY_POINTS
+    if point not in known:
+        raise ValueError(f"{point!r} is no crash point: {', '.join(known)}")
     _write(path, _padded(point))
 
 

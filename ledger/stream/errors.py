@@ -52,6 +52,9 @@ class StreamFatalError(StreamError):
 class StreamCorruptError(StreamError):
     """What was acknowledged cannot be read back as it was written. Nothing mends this by itself.
 
+    The message names a segment by its number, its file's name without zeros: twenty digits would be
+    masked wherever they are shown, as a card number is.
+
     Attributes:
         file: which file.
         at: byte offset in it of what is wrong.
@@ -59,7 +62,8 @@ class StreamCorruptError(StreamError):
     """
 
     def __init__(self, file: Path, at: int, reason: str) -> None:
-        super().__init__(f"{file.name} at byte {at}: {reason}")
+        name = f"segment {int(file.stem)}" if file.stem.isdecimal() else file.name
+        super().__init__(f"{name} at byte {at}: {reason}")
         self.file = file
         self.at = at
         self.reason = reason

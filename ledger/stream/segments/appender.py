@@ -290,12 +290,11 @@ class Appender:
 
     def _keep_spare(self) -> None:
         """Make the next segment's space if it is missing; a full disk is told once a second."""
-        now = time.monotonic()
-        if now < self._next_spare_at:
+        if time.monotonic() < self._next_spare_at:
             return
-        self._next_spare_at = now + SPARE_RETRY_S
         try:
             self._make_spare()
         except StreamFullError:
+            self._next_spare_at = time.monotonic() + SPARE_RETRY_S
             left = self._segment_bytes - self._segment.end
             _log.error("disk full: the stream has no spare segment", bytes_left=left)

@@ -94,7 +94,9 @@ def recover(folder: Path, *, shard: int, high_water: HighWater | None, segment_b
         segment_path(folder, segments[-2])
     ):
         before = segment_path(folder, segments[-2])
-        raise StreamCorruptError(before, 0, f"its digest is not the one that {path.name} names")
+        raise StreamCorruptError(
+            before, 0, f"its digest is not the one that segment {newest} names"
+        )
     _mend(path, tail, segment_bytes)
     frame = tail.last_frame or predecessor
     return Found(
@@ -151,7 +153,9 @@ def _mend(path: Path, tail: Tail, segment_bytes: int) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if tail.torn:
-            _log.warning("stream tail cut", file=path.name, at=tail.end, reason="torn frame")
+            _log.warning(
+                "stream tail cut", segment=tail.header.first_offset, at=tail.end, why="torn frame"
+            )
             cut_tail(descriptor, tail.end, segment_bytes)
         else:
             put_away(descriptor, tail.end)
