@@ -191,12 +191,14 @@ class Orders:
                 cards = await self._cards.release(wanted)
             except LedgerError:
                 cards = ["unavailable"] * len(needing)
+        ready = [each for each in errands if each.slot is None]
         for errand, card in zip(needing, cards, strict=True):
             if isinstance(card, Card):
                 errand.card = card
+                ready.append(errand)
             else:
                 self._refuse(errand, *_UNRELEASED[card])
-        return [each for each in errands if each.slot is None or each.card is not None]
+        return ready
 
     # ------------------------------------------------------------------------------------ decide
 

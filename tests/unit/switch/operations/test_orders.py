@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from hsm_sim.wire import CardsReleased, ReleaseRefused
 from ledger.errors import ConnectionLostError
@@ -13,7 +14,7 @@ from ledger.records import Lost, Replay
 from switch.link.events import Answered
 from switch.wire import Done, Refused
 from tests.support.cold_path import Scene, answer_to
-from tests.support.operations import AMOUNT, SILENCE, Book
+from tests.support.operations import AMOUNT, SILENCE, Book, authorized
 from tests.support.pipeline import transaction_row
 
 
@@ -54,6 +55,8 @@ async def test_a_cancel_goes_the_whole_way(scene: Scene, held: Book) -> None:
     assert scene.vault.purposes == ["reversal"]
     sent = await scene.answer("00")
     assert (sent[0], scene.status(number), held.view.status) == ("0400", "succeeded", "canceled")
+    counts = scene.operations.counts
+    assert (counts.captures_total, counts.cancels_total, counts.refunds_total) == (0, 1, 0)
 
 
 async def test_a_refund_goes_the_whole_way(scene: Scene, paid: Book) -> None:
@@ -64,6 +67,8 @@ async def test_a_refund_goes_the_whole_way(scene: Scene, paid: Book) -> None:
     sent = await scene.answer("00")
     assert (sent[0], sent[3]) == ("0200", "200000")
     assert (scene.status(number), paid.view.refunded_minor) == ("succeeded", 300)
+    counts = scene.operations.counts
+    assert (counts.captures_total, counts.cancels_total, counts.refunds_total) == (0, 0, 1)
 
 
 async def test_concurrent_refunds_share_what_was_captured(scene: Scene, paid: Book) -> None:
@@ -199,6 +204,24 @@ async def test_what_cannot_be_sent_is_not_recorded(
     assert scene.peer.replies[number] == Refused(code, 1)
     assert (held.view, scene.messages()) == (before, [])
     assert (scene.admission.inside, scene.groups["msim"].window.in_flight) == (0, 0)
+    assert scene.operations.counts.orders_refused_total == 1
+
+
+async def test_an_order_that_got_no_card_is_not_decided_behind_its_refusal(
+    scene: Scene, held: Book
+) -> None:
+    """Not even where the intent has meanwhile come to a state that needs no message."""
+
+    def come_to_an_end(_request: Any) -> Any:
+        held.view = replace(held.view, status="failed", live_transaction_id=None)
+        return "nonsense"
+
+    scene.vault.reply = come_to_an_end
+    number = scene.order(held, "cancel")
+    await scene.settle_down()
+    assert scene.peer.replies == {number: Refused("hsm_unavailable", 1)}
+    assert (scene.ledger.batches, held.view.status) == ([], "failed")
+    assert scene.operations.counts.orders_refused_total == 1
 
 
 async def test_an_hsm_that_says_nothing_is_waited_for_so_long(scene: Scene, held: Book) -> None:
@@ -236,6 +259,31 @@ async def test_anothers_intent_is_not_found(
     numbers = [scene.order(held, "capture", **change), scene.order(absent, "capture", number=9)]
     await scene.settle_down()
     assert scene.peer.replies == dict.fromkeys(numbers, Refused("not_found"))
+    assert (scene.vault.purposes, scene.groups["msim"].window.in_flight) == ([], 0)
+
+
+def no_approval(book: Book) -> None:
+    """Nothing says over which network it was authorized."""
+    book.view = replace(book.view, attempts=[])
+
+
+def no_merchant(book: Book) -> None:
+    """The networks cannot be told whose it is."""
+    book.view = replace(book.view, merchant_id=b"x" * 16)
+
+
+@pytest.mark.parametrize("lose", [no_approval, no_merchant])
+async def test_what_no_message_can_be_made_of_is_not_recorded(
+    lose: Any, scene: Scene, held: Book
+) -> None:
+    """Refused before a slot or a card is taken for it."""
+    lose(held)
+    before = held.view
+    number = scene.order(held, "capture", merchant_id=before.merchant_id)
+    await scene.settle_down()
+    assert scene.peer.replies == {number: Refused("not_found")}
+    assert (held.view, scene.vault.purposes) == (before, [])
+    assert scene.groups["msim"].window.in_flight == 0
 
 
 async def test_a_decision_s_refusal_is_the_reply(scene: Scene, paid: Book) -> None:
@@ -243,7 +291,57 @@ async def test_a_decision_s_refusal_is_the_reply(scene: Scene, paid: Book) -> No
     number = scene.order(paid, "cancel")
     await scene.settle_down()
     assert scene.peer.replies[number] == Refused("use_refund")
-    assert scene.operations.counts.orders_refused_total == 1
+    counts = scene.operations.counts
+    assert (counts.orders_refused_total, counts.cancels_total, counts.errors_total) == (1, 0, 0)
+
+
+async def test_an_order_keeps_neither_card_nor_slot(scene: Scene, paid: Book) -> None:
+    """Not after its message has left, and not when its decision refuses it."""
+    scene.order(paid, "refund", AMOUNT)
+    scene.order(paid, "refund", AMOUNT, number=10)
+    errands = list(scene.operations.intake.in_flight.values())
+    await scene.settle_down()
+    assert scene.vault.purposes == ["refund"] * 2
+    assert [(errand.card, errand.slot) for errand in errands] == [(None, None)] * 2
+    assert scene.groups["msim"].window.in_flight == 1
+
+
+async def test_a_key_that_was_used_since_the_look_up_is_a_replay(scene: Scene, paid: Book) -> None:
+    """Another process was faster: its transaction is the answer, and what was held goes back."""
+    key = b"same" * 4
+    first = scene.order(paid, "refund", 300, key_digest=key)
+    await scene.settle_down()
+    await scene.answer("00")
+    again = scene.order(paid, "refund", 300, key_digest=key)
+    await scene.settle_down()
+    assert scene.vault.purposes == ["refund"] * 2
+    replies = scene.peer.replies
+    assert (replies[again].replayed, replies[first].replayed) == (True, False)
+    one, other = (replies[number].transaction.transaction_id for number in (first, again))
+    assert one == other
+    assert (scene.messages(), scene.groups["msim"].window.in_flight) == ([], 0)
+    counts = scene.operations.counts
+    assert (counts.refunds_total, counts.orders_replayed_total, counts.errors_total) == (1, 1, 0)
+
+
+async def test_a_decision_knows_who_asked_and_how_the_network_is_treated(
+    scene: Scene, held: Book
+) -> None:
+    """The outcome says it later; the rules are those of the network of the authorization."""
+    decide, steps = scene.ledger.run, []
+
+    async def run(batch: Any, *, lane: str) -> list[Any]:
+        steps.extend(batch)
+        return await decide(batch, lane=lane)
+
+    scene.ledger.run = run  # type: ignore[method-assign]
+    forgotten = scene.ledger.add(authorized(intent_id=b"f" * 16))
+    scene.order(held, "capture", 400)
+    await scene.operations.expire([forgotten.view.intent_id])
+    await scene.settle_down()
+    contexts = [step.context for step in steps]
+    assert [context.actor for context in contexts] == ["api", "expiry"]
+    assert all(context.rules is scene.operations.rules["msim"] for context in contexts)
 
 
 async def test_a_duplicate_in_flight_joins_and_hears_the_same(scene: Scene, paid: Book) -> None:
@@ -274,6 +372,8 @@ async def test_a_known_key_is_answered_with_hsm_and_network_down(scene: Scene, p
     await scene.settle_down()
     assert scene.peer.replies[replayed].replayed
     assert scene.peer.replies[refused] == Refused("idempotency_key_reused")
+    counts = scene.operations.counts
+    assert (counts.orders_replayed_total, counts.orders_refused_total) == (1, 1)
 
 
 async def test_an_order_that_the_switch_has_no_room_for_is_refused_at_the_door(
