@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Create merchants; list, roll, revoke keys.",
     ),
     "hsm": ("stack.commands.hsm:hsm", "List keys; load a network's key-exchange key."),
+    "doubts": (
+        "stack.commands.doubts:doubts",
+        "List, show messages whose outcome is unknown.",
+    ),
     "saf": (
         "stack.commands.saf:saf",
         "List, show, retry, resolve what networks have not acknowledged.",
@@ -35,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exceptions": (
         "stack.commands.exceptions:exceptions",
         "List, show, close what a person has to look into.",
+    ),
+    "audit": (
+        "stack.commands.audit:audit",
+        "Prove that nothing was changed since; bundle one payment's evidence.",
     ),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),

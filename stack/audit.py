@@ -1,0 +1,190 @@
+"""What `turnout audit` does: reads a data directory's audit log, and never writes to it.
+
+Each action returns the document that `--json` prints. Nothing here needs a running stack, a
+database or a private key: whoever has the files and the public keys may check them.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, Final
+
+from chassis.settings import Settings
+from ledger.audit.bundle import BundleError, read_bundle, verify_bundle
+from ledger.audit.evidence import Evidence, EvidenceError, Progress
+from ledger.audit.findings import Findings
+from ledger.audit.keys import KeyFileError, load_public
+from ledger.audit.level_files import LevelFileError
+from ledger.audit.merkle import ProofError
+from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
+from ledger.audit.segment_entries import read_entries
+from ledger.audit.service import FOLDER, KEY_STEM, log_folder
+from ledger.audit.tiles import EntryError
+from ledger.audit.verify_log import verify_log
+from ledger.audit.witness import WITNESS_STEM, WITNESSED
+from ledger.audit.witness_service import witness_folder
+from ledger.ids import public_id
+from ledger.stream.segments.files import shard_folder
+from stack.endings import EXIT_FAULT
+from stack.options import EXIT_CANNOT_START, Place
+
+Document = dict[str, Any]
+
+EXITS: Final[dict[type[Exception], int]] = {
+    KeyFileError: EXIT_CANNOT_START,
+    OSError: EXIT_CANNOT_START,
+    BundleError: EXIT_FAULT,
+    EvidenceError: EXIT_FAULT,
+    ProofError: EXIT_FAULT,
+    NoteError: EXIT_FAULT,
+    LevelFileError: EXIT_FAULT,
+    EntryError: EXIT_FAULT,
+}
+
+
+def evidence(place: Place) -> Evidence:
+    """The log of a data directory, with its public key.
+
+    Raises:
+        KeyFileError: there is no log.
+    """
+    data_dir = place.data_dir
+    return Evidence(
+        log_folder(data_dir),
+        shard_folder(data_dir, 0),
+        _witness(place.settings, data_dir),
+        load_public(data_dir / FOLDER / f"{KEY_STEM}.pub"),
+    )
+
+
+def keys(place: Place) -> Document:
+    """The public keys of log and witness, and where their private halves lie."""
+    log = evidence(place)
+    document: Document = {"log": str(log.key)}
+    path = log.witness / f"{WITNESS_STEM}.pub"
+    document["witness"] = str(load_public(path)) if path.exists() else None
+    return document
+
+
+def status(place: Place) -> Document:
+    """How far the log is, and how far its witness."""
+    log = evidence(place)
+    own = _checkpoint(log.log / "checkpoint", log.key)
+    seen = _checkpoint(log.witness / WITNESSED, log.key)
+    return {
+        "origin": log.key.name,
+        "signed": own.size if own else 0,
+        "root": base64.b64encode(own.root).decode() if own else None,
+        "witnessed": seen.size if seen else 0,
+    }
+
+
+def verify_all(place: Place, progress: Progress) -> Document:
+    """Hold stream, levels, history and witness to each other."""
+    log = evidence(place)
+    findings = Findings()
+    entries = read_entries(log.stream, log.shard, findings)
+    verified = verify_log(
+        log.log, log.key, entries, findings, witness=log.witness, progress=progress
+    )
+    if not verified.signed:
+        findings.add("checkpoint", log.log, "nothing has been signed yet")
+    checked = {"events": verified.leaves, "rows": 0, "checkpoints": verified.checkpoints}
+    return {**report(findings, checked), "unsigned": verified.leaves - verified.signed}
+
+
+def verify_inclusion(place: Place, index: int, progress: Progress) -> Document:
+    """Prove one record."""
+    found = evidence(place).inclusion(index, progress)
+    return {
+        **report(Findings(), {"events": 1, "rows": 0, "checkpoints": 1}),
+        "index": found.index,
+        "where": found.where,
+        "size": found.checkpoint.size,
+        "proof": [base64.b64encode(one).decode() for one in found.proof],
+    }
+
+
+def verify_consistency(place: Place, old_size: int, new_size: int | None) -> Document:
+    """Prove that one signed tree is a prefix of another, the newest unless told otherwise."""
+    log = evidence(place)
+    new_size = log.checkpoint().size if new_size is None else new_size
+    proof = log.consistency(old_size, new_size)
+    return {
+        **report(Findings(), {"events": 0, "rows": 0, "checkpoints": 2}),
+        "old_size": old_size,
+        "new_size": new_size,
+        "proof": [base64.b64encode(one).decode() for one in proof],
+    }
+
+
+def make(place: Place, intent_id: bytes, output: Path, progress: Progress) -> Document:
+    """Write the bundle of one payment."""
+    data = evidence(place).bundle(intent_id, progress)
+    output.write_bytes(data)
+    bundle = read_bundle(data)
+    return {
+        "payment": public_id("pi", intent_id),
+        "file": str(output),
+        "events": len(bundle.records),
+        "bytes": len(data),
+    }
+
+
+def verify_file(data: bytes, log_key: VerifierKey, witness_key: VerifierKey | None) -> Document:
+    """Check a bundle with public keys alone."""
+    findings = Findings()
+    bundle = read_bundle(data)
+    proven = verify_bundle(bundle, log_key, witness_key, findings)
+    return {
+        **report(findings, {"events": len(proven.records), "rows": 0, "checkpoints": 1}),
+        "payment": public_id("pi", bytes.fromhex(bundle.intent)),
+        "origin": proven.checkpoint.origin,
+        "size": proven.checkpoint.size,
+        "witnessed_at_s": proven.witnessed_at_s,
+    }
+
+
+def export(place: Place, folder: Path, progress: Progress) -> Document:
+    """Write the log as C2SP tlog-tiles."""
+    checkpoint = evidence(place).export(folder, progress)
+    return {"folder": str(folder), "origin": checkpoint.origin, "size": checkpoint.size}
+
+
+def report(findings: Findings, checked: dict[str, int]) -> Document:
+    """What every verification answers, as contract 1 has it."""
+    return {
+        "ok": not findings.count,
+        "checked": checked,
+        "findings": [
+            {"kind": one.kind, "where": one.where, "detail": one.detail} for one in findings.found
+        ],
+        "findings_total": findings.count,
+    }
+
+
+def read_key(text: str) -> VerifierKey:
+    """A public key as it was typed: the key itself, or the file that holds it.
+
+    Raises:
+        KeyFileError: it is neither.
+    """
+    if "+" in text:
+        try:
+            return VerifierKey.parse(text)
+        except NoteError as error:
+            raise KeyFileError(str(error)) from error
+    return load_public(Path(text))
+
+
+def _witness(settings: Settings, data_dir: Path) -> Path:
+    return witness_folder(data_dir, settings.audit.witness_dir)
+
+
+def _checkpoint(path: Path, key: VerifierKey) -> Checkpoint | None:
+    if not path.exists():
+        return None
+    note = Note.parse(path.read_bytes())
+    note.check(key)
+    return Checkpoint.parse(note.text)

@@ -1,0 +1,198 @@
+"""`turnout audit`: prove that nothing was changed, dropped or slipped in since it was captured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from stack.commands.operating import json_option
+from stack.commands.parameters import PublicId
+from stack.endings import EXIT_FAULT, told_in_one_line
+from stack.options import Place, settings_options
+
+SIZE_MAX: Final = 2**63 - 1
+
+Document = dict[str, Any]
+
+key_option = click.option(
+    "--key", required=True, help="The log's public key, or the file that holds it."
+)
+witness_key_option = click.option(
+    "--witness-key", help="Of a witness that must have cosigned; likewise."
+)
+
+
+@click.group()
+def audit() -> None:
+    """Show and verify the audit log; prove one payment with a bundle."""
+
+
+@audit.command("status")
+@json_option
+@settings_options
+def status(place: Place, *, as_json: bool) -> None:
+    """How much is signed, how much witnessed."""
+    from stack import audit as log  # noqa: PLC0415  when called: --help must not wait for it
+
+    with told_in_one_line("audit status", log.EXITS):
+        document = log.status(place)
+    _print(
+        document,
+        f"{document['origin']}: {document['signed']} records signed, "
+        f"{document['witnessed']} witnessed",
+        as_json=as_json,
+    )
+
+
+@audit.command("keys")
+@json_option
+@settings_options
+def keys(place: Place, *, as_json: bool) -> None:
+    """Print the public keys of log and witness: keep them where the files are not."""
+    from stack import audit as log  # noqa: PLC0415
+
+    with told_in_one_line("audit keys", log.EXITS):
+        document = log.keys(place)
+    lines = [f"{name:<8} {key}" for name, key in document.items() if key]
+    _print(document, "\n".join(lines), as_json=as_json)
+
+
+@audit.command("bundle")
+@click.argument("payment", type=PublicId("pi"))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it.  [default: PAYMENT.bundle.json]",
+)
+@json_option
+@settings_options
+def bundle(place: Place, *, payment: bytes, output: Path | None, as_json: bool) -> None:
+    """Write the evidence of one payment to a file that proves itself."""
+    from ledger.ids import public_id  # noqa: PLC0415
+    from stack import audit as log  # noqa: PLC0415
+
+    path = output or Path(f"{public_id('pi', payment)}.bundle.json")
+    with told_in_one_line("audit bundle", log.EXITS), _progress("reading the stream") as progress:
+        document = log.make(place, payment, path, progress)
+    _print(document, f"{document['file']}: {document['events']} records", as_json=as_json)
+
+
+@audit.command("export")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@json_option
+@settings_options
+def export(place: Place, *, folder: Path, as_json: bool) -> None:
+    """Write checkpoint, tiles and entries as C2SP tlog-tiles has them."""
+    from stack import audit as log  # noqa: PLC0415
+
+    with told_in_one_line("audit export", log.EXITS), _progress("writing tiles") as progress:
+        document = log.export(place, folder, progress)
+    _print(document, f"{document['folder']}: {document['size']} records", as_json=as_json)
+
+
+@audit.group()
+def verify() -> None:
+    """Verify all there is, one record, two checkpoints, or a bundle."""
+
+
+@verify.command("all")
+@json_option
+@settings_options
+def verify_all(place: Place, *, as_json: bool) -> None:
+    """Compute the tree anew from the stream; hold it to levels, history and witness."""
+    from stack import audit as log  # noqa: PLC0415
+
+    with told_in_one_line("audit verify all", log.EXITS), _progress("verifying") as progress:
+        document = log.verify_all(place, progress)
+    checked = document["checked"]
+    _conclude(
+        document,
+        f"{checked['events']} records, {checked['checkpoints']} checkpoints: as they were signed; "
+        f"{document['unsigned']} not signed yet",
+        as_json=as_json,
+    )
+
+
+@verify.command("inclusion")
+@click.argument("index", type=click.IntRange(0, SIZE_MAX))
+@json_option
+@settings_options
+def verify_inclusion(place: Place, *, index: int, as_json: bool) -> None:
+    """Prove that record INDEX stands under the newest checkpoint."""
+    from stack import audit as log  # noqa: PLC0415
+
+    with told_in_one_line("audit verify inclusion", log.EXITS), _progress("reading") as progress:
+        document = log.verify_inclusion(place, index, progress)
+    _conclude(
+        document, f"record {index}, at {document['where']}: as it was signed", as_json=as_json
+    )
+
+
+@verify.command("consistency")
+@click.argument("old", type=click.IntRange(1, SIZE_MAX))
+@click.argument("new", type=click.IntRange(1, SIZE_MAX), required=False)
+@json_option
+@settings_options
+def verify_consistency(place: Place, *, old: int, new: int | None, as_json: bool) -> None:
+    """Prove that the log signed at OLD records is a prefix of that at NEW, or the newest."""
+    from stack import audit as log  # noqa: PLC0415
+
+    with told_in_one_line("audit verify consistency", log.EXITS):
+        document = log.verify_consistency(place, old, new)
+    sizes = f"{document['old_size']} to {document['new_size']}"
+    _conclude(document, f"the log only grew, from {sizes} records", as_json=as_json)
+
+
+@verify.command("bundle")
+@click.argument("file", type=click.File("rb"))
+@key_option
+@witness_key_option
+@json_option
+def verify_bundle(file: Any, *, key: str, witness_key: str | None, as_json: bool) -> None:
+    """Verify a bundle with public keys alone, anywhere."""
+    from stack import audit as log  # noqa: PLC0415
+
+    with told_in_one_line("audit verify bundle", log.EXITS):
+        witness = None if witness_key is None else log.read_key(witness_key)
+        document = log.verify_file(file.read(), log.read_key(key), witness)
+    _conclude(
+        document,
+        f"{document['payment']}: {document['checked']['events']} records, as {document['origin']} "
+        "signed them",
+        as_json=as_json,
+    )
+
+
+def _conclude(document: Document, well: str, *, as_json: bool) -> None:
+    """Print what a verification found; end with 1 if that is anything."""
+    if document["ok"]:
+        _print(document, well, as_json=as_json)
+        return
+    lines = [f"{one['where']}: {one['detail']}" for one in document["findings"]]
+    if (more := document["findings_total"] - len(lines)) > 0:
+        lines.append(f"… and {more} more")
+    _print(document, "\n".join(lines), as_json=as_json)
+    sys.exit(EXIT_FAULT)
+
+
+def _print(document: Document, text: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(document, indent=2) if as_json else text)
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr, for people; silent where nobody looks."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
