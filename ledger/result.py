@@ -51,6 +51,13 @@ class Result:
             return []
         return list(zip(*map(self.column, range(self._result.nfields)), strict=True))
 
+    def packed_rows(self) -> list[list[bytes | None]]:
+        """Every row as it came, each column in Postgres' binary format."""
+        get_value, columns = self._result.get_value, range(self._result.nfields)
+        return [
+            [get_value(row, column) for column in columns] for row in range(self._result.ntuples)
+        ]
+
 
 def failure(answer: pq.abc.PGresult, query: str = "") -> DatabaseError:
     """Turn an error answer into the exception for it; `query` is the name of what failed."""

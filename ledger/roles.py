@@ -19,17 +19,19 @@ API: Final = "turnout_api"
 SWITCH: Final = "turnout_switch"
 READER: Final = "turnout_reader"
 ADMIN: Final = "turnout_admin"
+RELAY: Final = "turnout_relay"
 
 # Attributes in SQL, so that the table reads as the statement does.
 ROLES: Final[Mapping[str, str]] = {
     OWNER: "",  # owns the tables: migrations only
     API: "",
     SWITCH: "",
-    READER: "REPLICATION",  # reads the WAL for the event stream
+    READER: "",
     ADMIN: "",
+    RELAY: "REPLICATION",  # reads the WAL, with every column of every table: nobody else may
 }
 
-_KNOWN: Final = Query("known_roles", "SELECT rolname FROM pg_roles")
+_KNOWN: Final = Query("known_roles", "SELECT rolname, rolreplication FROM pg_roles")
 _DATABASE: Final = Query("database_name", "SELECT quote_ident(current_database())")
 
 
@@ -53,12 +55,17 @@ async def ensure_roles(
         raise LedgerError(f"not a role of the ledger: {', '.join(strangers)}")
     connection = await Connection.open(superuser_dsn, connect_timeout_s=connect_timeout_s)
     try:
-        known = (await connection.run(_KNOWN)).column(0)
+        known = dict((await connection.run(_KNOWN)).rows())
         database = (await connection.run(_DATABASE)).column(0)[0]
         statements = [
             f"CREATE ROLE {role} LOGIN {attributes}"
             for role, attributes in ROLES.items()
             if role not in known
+        ]
+        statements += [  # of an earlier release, which gave it to another role
+            f"ALTER ROLE {role} {attributes or 'NOREPLICATION'}"
+            for role, attributes in ROLES.items()
+            if role in known and known[role] != (attributes == "REPLICATION")
         ]
         statements += [
             f"ALTER ROLE {role} PASSWORD '{connection.scram_verifier(role, password)}'"

@@ -5,9 +5,11 @@
     hsm-0 … hsm-n ────────┤                           ├──▶ api
                           ├──▶ switch-0 … switch-n ───┘
     vsim, msim ───────────┘
+    schema ─────────────────▶ relay
 
 Independent units start together. Stopping goes the other way: the api closes the front door and
-hands on what it has accepted, the switch waits for the networks' answers, and Postgres goes last.
+hands on what it has accepted, the switch waits for the networks' answers, the relay takes the last
+commits into the stream, and Postgres goes last. No payment waits for the relay.
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ from chassis.supervisor import (
     Unit,
     UnitPlan,
 )
-from ledger.roles import API, SWITCH
+from ledger.roles import API, RELAY, SWITCH
 from stack.context import Provision, StackContext
 from stack.database import prepare_schema
 from stack.layout import simulated_networks
 from stack.sockets import hsm_keys, switch_keys
 
-STOP_RANKS: Final = {"api": 1, "switch": 2, "network": 3, "hsm": 4, "postgres": 9}
+STOP_RANKS: Final = {"api": 1, "switch": 2, "network": 3, "hsm": 4, "relay": 8, "postgres": 9}
 
 
 def compose(
@@ -57,6 +59,8 @@ def compose(
     processes += [_network(context, name) for name in simulated_networks(context.settings)]
     processes += [_switch(context, index) for index in range(context.settings.switch.processes)]
     processes.append(_api(context))
+    if context.settings.relay.enabled:
+        processes.append(_relay(context))
     return [
         *_ledger_units(context, resource),
         StepUnit(
@@ -145,6 +149,18 @@ def _api(context: StackContext) -> ProcessSpec:
         endpoints={"hsm": context.hsm_sockets, "switch": context.switch_sockets},
         secrets={"database_dsn": context.database.dsn(API)},
         identity=context.users.identity("api", connects_to=("hsm", "switch")),
+    )
+
+
+def _relay(context: StackContext) -> ProcessSpec:
+    return ProcessSpec(
+        plan=UnitPlan(key="relay", needs=("schema",), stop_rank=STOP_RANKS["relay"]),
+        name="relay",
+        settings=_without_secrets(context.settings),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, "relay"),
+        secrets={"database_dsn": context.database.dsn(RELAY)},
+        identity=context.users.identity("relay"),
     )
 
 

@@ -4,6 +4,7 @@
     run/                 endpoints.json, the lock, what only we may read
     postgres*            Postgres' own (ledger.embedded)
     hsm/                 the HSM's alone: keys and their audit log
+    stream/              the event stream: the relay's to write, for its consumers' groups to read
     pki/                 certificates for all, each key for its one process
     networks/            per simulated network its record and its key-exchange key, each its own;
                          and the HSM's copy of that key, the HSM's alone
@@ -35,7 +36,7 @@ from switch.credentials import ClientFiles
 
 PASS_THROUGH: Final = 0o711
 # The order counts the uids from `supervisor.uid_base`; networks follow in the settings' order.
-ROLES: Final = ("postgres", "hsm", "switch", "api")
+ROLES: Final = ("postgres", "hsm", "switch", "api", "relay")
 
 
 def stack_users(settings: Settings, *, euid: int) -> Users:
@@ -74,6 +75,7 @@ def make_data_folders(settings: Settings, data_dir: Path, users: Users) -> None:
             "or set supervisor.separate_uids = false"
         )
     make_folder(data_dir / "hsm", mode=0o700, owner=users.owner("hsm"))
+    make_folder(data_dir / "stream", mode=0o750, owner=users.owner("relay"))
     make_folder(data_dir / "networks", mode=PASS_THROUGH)
     for name in simulated_networks(settings):
         for suffix in ("log", "keys"):  # its record, and its MAC keys where it has any

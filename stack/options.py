@@ -27,6 +27,7 @@ PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "--metrics-api-port": "metrics.api",
         "--metrics-switch-port": "metrics.switch",
         "--metrics-hsm-port": "metrics.hsm",
+        "--metrics-relay-port": "metrics.relay",
         "--metrics-networks-port": "metrics.networks",
     }
 )

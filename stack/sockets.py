@@ -99,5 +99,7 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
         yield key, 0 if position else ports.switch, "metrics.switch"
     for position, key in enumerate(hsm_keys(settings)):
         yield key, 0 if position else ports.hsm, "metrics.hsm"
+    if settings.relay.enabled:
+        yield "relay", ports.relay, "metrics.relay"
     for position, name in enumerate(simulated_networks(settings)):
         yield name, 0 if position else ports.networks, "metrics.networks"

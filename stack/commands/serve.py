@@ -11,7 +11,12 @@ import click
 from chassis.service import LaunchError, run_service
 
 SERVICES = MappingProxyType(
-    {"api": "api.service", "hsm": "hsm_sim.service", "switch": "switch.service"}
+    {
+        "api": "api.service",
+        "hsm": "hsm_sim.service",
+        "relay": "ledger.relay.service",
+        "switch": "switch.service",
+    }
 )
 NETWORK_SERVICE = "network_sim.service"  # every other name is a simulated network's
 

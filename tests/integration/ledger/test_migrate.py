@@ -125,7 +125,7 @@ async def test_roles_hold_no_more_power_than_their_work_needs(empty_dsn: LedgerD
     )
     async with session(empty_dsn.superuser) as connection:
         found = dict((await connection.run(powers)).rows())
-    assert found == {role: role == "turnout_reader" for role in ROLES}
+    assert found == {role: role == "turnout_relay" for role in ROLES}
 
 
 async def test_strangers_may_not_connect(empty_dsn: LedgerDSN, postgres: PostgresServer) -> None:

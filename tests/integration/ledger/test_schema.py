@@ -46,7 +46,7 @@ INSERT_ONLY = [
     "operator_actions",
 ]
 INSUFFICIENT_PRIVILEGE = "42501"
-ROLES = ["turnout_api", "turnout_switch", "turnout_admin", "turnout_reader"]
+ROLES = ["turnout_api", "turnout_switch", "turnout_admin", "turnout_reader", "turnout_relay"]
 
 
 async def _constraint(ledger: LedgerHarness, name: str) -> str:
@@ -198,6 +198,15 @@ async def test_history_is_insert_only(ledger: LedgerHarness, role: str) -> None:
         ("turnout_admin", "SELECT expire_idempotency(1)"),
         ("turnout_api", "SELECT ensure_partitions(now(), 1)"),
         ("turnout_reader", "CREATE TABLE mine (a int)"),
+        ("turnout_relay", "SELECT sealed_card FROM transactions"),
+        ("turnout_relay", "SELECT 1 FROM payment_intent_details"),
+        ("turnout_relay", "SELECT 1 FROM idempotency"),
+        ("turnout_relay", "UPDATE payment_intents SET status = 'succeeded'"),
+        ("turnout_relay", "UPDATE exceptions SET note = ''"),
+        ("turnout_relay", "SELECT operator_relay_repair('a', gen_random_uuid(), 'a', '')"),
+        ("turnout_reader", "SELECT pg_create_logical_replication_slot('mine', 'test_decoding')"),
+        ("turnout_switch", "UPDATE relays SET approved_case = NULL"),
+        ("turnout_admin", "UPDATE relays SET approved_case = NULL"),
     ],
 )
 async def test_roles_stay_in_their_rooms(ledger: LedgerHarness, role: str, sql: str) -> None:
@@ -218,6 +227,8 @@ async def test_roles_stay_in_their_rooms(ledger: LedgerHarness, role: str, sql: 
         ("turnout_admin", "SELECT operator_saf_retry(gen_random_uuid(), 'a', '')"),
         ("turnout_admin", "SELECT operator_close_exception(0, 'a', '')"),
         ("turnout_reader", "SELECT 1 FROM verifications, exceptions, operator_actions"),
+        ("turnout_relay", "SELECT id, intent_version FROM transactions"),
+        ("turnout_admin", "SELECT operator_relay_repair('a', gen_random_uuid(), 'a', '')"),
     ],
 )
 async def test_roles_reach_what_is_theirs(ledger: LedgerHarness, role: str, sql: str) -> None:
@@ -226,7 +237,7 @@ async def test_roles_reach_what_is_theirs(ledger: LedgerHarness, role: str, sql:
 
 
 async def test_the_publication_leaves_cards_and_keys_out(ledger: LedgerHarness) -> None:
-    """Four tables through their roots, inserts and updates; never card data or idempotency."""
+    """Four tables through their roots, deletes too; never card data or idempotency."""
     tables = await ledger.rows(
         "SELECT tablename::text, attnames FROM pg_publication_tables"
         " WHERE pubname = 'turnout_events' ORDER BY tablename"
@@ -243,7 +254,7 @@ async def test_the_publication_leaves_cards_and_keys_out(ledger: LedgerHarness) 
     [options] = await ledger.rows(
         "SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot FROM pg_publication"
     )
-    assert options == (True, True, False, False, True)
+    assert options == (True, True, True, True, True)
 
 
 async def test_the_intent_row_is_small(ledger: LedgerHarness) -> None:

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from chassis.settings import HSM, Network, Settings, Switch
+from chassis.settings.tree import Metrics, Relay
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.roles import ROLES as DATABASE_ROLES
-from stack.compose import compose
+from stack.compose import STOP_RANKS, compose
 from stack.context import StackContext
 from stack.database import ExternalDatabase, load_passwords
 from stack.layout import (
@@ -72,8 +73,9 @@ def _specs(context: StackContext) -> dict[str, ProcessSpec]:
 def test_there_is_a_process_for_every_service_worker_and_network(context: StackContext) -> None:
     """HSM workers and switches have one socket each; every process shows metrics."""
     specs = _specs(context)
-    assert list(specs) == ["hsm-0", "hsm-1", "vsim", "msim", "switch-0", "switch-1", "api"]
-    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0]
+    processes = ["hsm-0", "hsm-1", "vsim", "msim", "switch-0", "switch-1", "api", "relay"]
+    assert list(specs) == processes
+    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0]
     assert all("metrics" in spec.listeners for spec in specs.values())
 
 
@@ -83,6 +85,16 @@ def test_the_machine_accepts_the_plans(context: StackContext) -> None:
     Lifecycle(plans, SETTINGS.supervisor)
     ranks = {plan.key: plan.stop_rank for plan in plans}
     assert ranks["api"] < ranks["switch-0"] == ranks["switch-1"] < ranks["vsim"] < ranks["hsm-0"]
+    assert ranks["hsm-0"] < ranks["relay"] < STOP_RANKS["postgres"]
+
+
+def test_no_payment_waits_for_the_relay(context: StackContext) -> None:
+    """Nothing needs the relay to be ready, and without it the stack is what it was."""
+    units = {unit.plan.key: unit.plan for unit in compose(context, resource=None)}
+    assert not any("relay" in plan.needs for plan in units.values())
+    off = msgspec.structs.replace(SETTINGS, relay=Relay(enabled=False))
+    without = _specs(attrs.evolve(context, settings=off))
+    assert without.keys() == _specs(context).keys() - {"relay"}
 
 
 def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) -> None:
@@ -100,6 +112,10 @@ def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) 
         },
         "api": {
             "database_dsn": "user=turnout_api password=password-of-turnout_api "
+            "dbname=turnout host=db.example"
+        },
+        "relay": {
+            "database_dsn": "user=turnout_relay password=password-of-turnout_relay "
             "dbname=turnout host=db.example"
         },
     }
@@ -131,8 +147,9 @@ def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContex
     assert {key: (who.uid, who.groups) for key, who in identities.items() if who} == {
         "hsm-0": (hsm, ()),
         "hsm-1": (hsm, ()),
-        "vsim": (52_004, ()),
-        "msim": (52_005, ()),
+        "relay": (52_004, ()),
+        "vsim": (52_005, ()),
+        "msim": (52_006, ()),
         "switch-0": (switch, (hsm,)),
         "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),
@@ -165,7 +182,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
         Settings(),
         api=msgspec.structs.replace(Settings().api, port=0),
         networks={},
-        metrics=msgspec.structs.replace(Settings().metrics, api=0, switch=0, hsm=0, networks=0),
+        metrics=Metrics(api=0, switch=0, hsm=0, relay=0, networks=0),
     )
     users = stack_users(settings, euid=1000)
     sockets = bind_sockets(settings, tmp_path, users)
@@ -183,7 +200,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
 def test_only_the_first_of_several_takes_a_shared_port() -> None:
     """More switches, workers and networks get any free port for their metrics."""
     ports = [port for _, port, _ in metrics_ports(SETTINGS)]
-    assert ports == [9464, 9465, 0, 9466, 0, 9468, 0]
+    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0]
     assert hsm_keys(SETTINGS) == ["hsm-0", "hsm-1"]
 
 
@@ -224,6 +241,7 @@ def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
     ours, uid = os.geteuid(), users.uid
     assert modes == {
         "hsm": (0o700, uid("hsm")),
+        "stream": (0o750, uid("relay")),
         "networks": (0o711, ours),
         "networks/vsim.log": (0o600, uid("vsim")),
         "networks/msim.log": (0o600, uid("msim")),

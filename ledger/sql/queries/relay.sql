@@ -1,0 +1,94 @@
+-- name: relay_slot
+-- A replication slot as the server shows it; no row where there is none. $1 its name.
+SELECT
+    coalesce(s.confirmed_flush_lsn, '0/0'),
+    coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint,
+    s.slot_type = 'logical' AND s.plugin = 'pgoutput' AND NOT s.temporary
+        AND s.database = current_database(),
+    CASE WHEN s.wal_status = 'lost'
+        THEN coalesce(to_jsonb(s) ->> 'invalidation_reason', 'wal_removed') ELSE '' END,
+    coalesce(s.wal_status, ''),
+    s.active
+FROM pg_replication_slots AS s
+WHERE s.slot_name = $1::text
+
+-- name: relay_flushed
+-- How far the server's WAL is on disk.
+SELECT pg_current_wal_flush_lsn()
+
+-- name: relay_heartbeat
+-- Write a word into the WAL and have it on disk: an idle slot moves, and a dead one shows.
+SELECT pg_logical_emit_message(false, 'turnout.heartbeat', '', true)
+
+-- name: relay_heartbeat_16
+-- The same for servers before 17, which flush at the end of a transaction only.
+SELECT pg_logical_emit_message(true, 'turnout.heartbeat', '')
+
+-- name: relay_server_version
+-- The server's version as a number, such as 180006.
+SELECT current_setting('server_version_num')::integer
+
+-- name: relay_pinned_share
+-- How much WAL a relay's slot pins at most, and how much it may. $1 the slots' names.
+SELECT
+    coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)), 0)::bigint,
+    pg_size_bytes(current_setting('max_slot_wal_keep_size'))
+FROM pg_replication_slots AS s
+WHERE s.slot_name = ANY ($1::text[])
+
+-- name: relay_state
+-- How the relay says that it stands; no row where it has never started. $1 its slot.
+SELECT
+    r.state, r.since, r.finding, r.case_id, r.approved_case, r.system_identifier, r.timeline,
+    r.mark_lsn, r.next_offset
+FROM relays AS r
+WHERE r.slot = $1::text
+
+-- name: set_relay_state
+-- Note how the relay stands. $1 slot, $2 state, $3 finding, $4 case or NULL, $5 system identifier,
+-- $6 timeline, $7 mark, $8 next offset. An operator's word about the same case stays.
+INSERT INTO relays AS r (
+    slot, state, finding, case_id, system_identifier, timeline, mark_lsn, next_offset
+)
+VALUES ($1::text, $2::text, $3::text, $4::uuid, $5::text, $6::integer, $7::pg_lsn, $8::bigint)
+ON CONFLICT (slot) DO UPDATE SET
+    state = excluded.state,
+    since = clock_timestamp(),
+    finding = excluded.finding,
+    case_id = excluded.case_id,
+    approved_case = CASE WHEN excluded.state = 'streaming' THEN NULL ELSE r.approved_case END,
+    system_identifier = excluded.system_identifier,
+    timeline = excluded.timeline,
+    mark_lsn = excluded.mark_lsn,
+    next_offset = excluded.next_offset
+
+-- name: open_relay_exception
+-- Open an exception about the stream unless one with the same detail is open. $1 kind, $2 detail.
+INSERT INTO exceptions (kind, detail)
+SELECT $1::text, $2::jsonb
+WHERE NOT EXISTS (
+    SELECT FROM exceptions AS e
+    WHERE e.kind = $1::text AND e.detail = $2::jsonb AND e.closed_at IS NULL
+)
+
+-- name: approve_relay_repair
+-- An operator's word that the relay may repair. $1 slot, $2 case, $3 operator, $4 note. Empty, or
+-- why not.
+SELECT operator_relay_repair($1::text, $2::uuid, $3::text, $4::text)
+
+-- name: published_tables
+-- The tables of a publication with what the WAL's description of each holds. $1 the publication.
+SELECT
+    c.oid, c.relname, c.relreplident::text, a.attname, a.atttypid, a.atttypmod,
+    coalesce(a.attnum = ANY (i.indkey), false)
+FROM pg_publication_tables AS t
+JOIN pg_class AS c ON c.relname = t.tablename AND c.relnamespace = t.schemaname::regnamespace
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = ANY (t.attnames)
+LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
+WHERE t.pubname = $1::text AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.relname, a.attnum
+
+-- name: repair_window_end
+-- The id of the last of the next so many payment intents, or NULL when no more than that follow.
+-- $1 after this id, $2 how many.
+SELECT i.id FROM payment_intents AS i WHERE i.id > $1::uuid ORDER BY i.id OFFSET $2::bigint LIMIT 1
