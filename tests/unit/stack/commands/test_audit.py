@@ -127,7 +127,7 @@ def test_a_record_and_two_checkpoints_are_proved(data_dir: Path) -> None:
     assert _json(data_dir, "verify", "consistency", "100")["new_size"] == 250
     result = _audit(data_dir, "verify", "consistency", "101")
     assert result.exit_code == 1
-    assert "no checkpoint of 101 was signed; the one before it has 100" in result.stderr
+    assert "no checkpoint of 101 records was signed; 100 comes before it" in result.stderr
 
 
 def test_a_bundle_is_checked_without_the_log(data_dir: Path, tmp_path: Path) -> None:
