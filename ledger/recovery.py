@@ -26,7 +26,7 @@ _FIND: Final = QUERIES["find_attempts"]
 
 
 class OpenAttempt(Struct, gc=False, frozen=True):
-    """One attempt, with what an inquiry or a late answer needs."""
+    """One attempt, with what recovery or a late answer needs."""
 
     intent_id: bytes
     attempt_id: bytes
@@ -44,6 +44,13 @@ class OpenAttempt(Struct, gc=False, frozen=True):
     deadline_at_us: int
     kind: str = "request"  # lifecycle.ATTEMPT_KINDS
     type: str = "charge"  # of the transaction
+    # Only `find_attempts` reads the rest.
+    terminal_id: str = ""  # of the merchant, DE 41
+    card_acceptor_id: str = ""  # DE 42
+    original_mti: str = ""  # of the request that began the life under this RRN
+    original_stan: str = ""
+    original_de7: str = ""
+    original_acquirer_id: str = ""
 
 
 class AnswerNumbers(Struct, gc=False, frozen=True):

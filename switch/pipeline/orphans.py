@@ -38,7 +38,12 @@ from switch.core.findings import (
     unknown,
 )
 from switch.core.messages import PROCESSING_CODE_SALE, PROCESSING_CODE_VERIFICATION
-from switch.core.messages_following import PROCESSING_CODE_REFUND
+from switch.core.messages_following import (
+    PROCESSING_CODE_REFUND,
+    Numbers,
+    Original,
+    original_data,
+)
 from switch.core.numbers import is_rrn, rrn_time_us
 from switch.core.operations.records import Conclusion
 from switch.core.operations.settling import NO_RESULT_YET
@@ -234,7 +239,7 @@ class Orphans:
             judge = judge_advice
         try:
             return judge(
-                sent_fields(attempt, fields),
+                sent_fields(attempt),
                 fields,
                 codes=self._codes,
                 echoes=self._carriers[attempt.network].echoes,
@@ -271,12 +276,8 @@ def _numbers(orphan: Orphan) -> AnswerNumbers:
     )
 
 
-def sent_fields(attempt: OpenAttempt, answer: Fields) -> Fields:
-    """What the attempt sent, as far as the ledger knows it, for the echo check.
-
-    The merchant's elements (DE 41, 42), and of an inquiry its original's identity (DE 90), are
-    taken from the answer, where they must be: the attempt does not hold them.
-    """
+def sent_fields(attempt: OpenAttempt) -> Fields:
+    """What the attempt sent, as far as it comes back, for the echo check."""
     fields = {
         3: PROCESSING_CODES.get(attempt.type, PROCESSING_CODE_SALE),
         4: f"{attempt.amount_minor:012d}",
@@ -284,6 +285,16 @@ def sent_fields(attempt: OpenAttempt, answer: Fields) -> Fields:
         11: attempt.stan,
         32: attempt.acquirer_id,
         37: attempt.rrn,
+        41: f"{attempt.terminal_id:8}",
+        42: f"{attempt.card_acceptor_id:15}",
         49: numeric_currency(attempt.currency),
     }
-    return fields | {de: answer.get(de, "") for de in (41, 42, 90)}
+    if attempt.kind == "inquiry":
+        numbers = Numbers(
+            attempt.original_stan,
+            attempt.original_de7,
+            attempt.rrn,
+            attempt.original_acquirer_id,
+        )
+        fields[90] = original_data(Original(attempt.original_mti, numbers))
+    return fields

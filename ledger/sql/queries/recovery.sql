@@ -70,10 +70,14 @@ FROM (
 -- Attempts by the numbers of an answer: found ones only, with their place. $1 owner of the first
 -- attempt under the RRN, $2 networks, $3 RRNs, $4 STANs, $5 DE 7s, $6 lowest and $7 highest id that
 -- the first can have: its id and the RRN are drawn together, so no index on RRNs is needed. What
--- follows under the same RRN, such as a reversal, comes later but belongs to the same intent.
+-- follows under the same RRN, such as a reversal, comes later but belongs to the same intent. Last
+-- come the merchant's elements and the request that began the life under the RRN: an answer echoes
+-- them, or names it.
 SELECT
     r.place, a.intent_id, a.id, a.transaction_id, t.request_id, a.amount_minor, a.currency,
-    a.network, a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at, a.kind, t.type
+    a.network, a.acquirer_id, a.mti, a.stan, a.rrn, a.de7, a.epoch, a.deadline_at, a.kind, t.type,
+    coalesce(m.terminal_id, ''), coalesce(m.card_acceptor_id, ''), coalesce(o.mti, ''),
+    coalesce(o.stan, ''), coalesce(o.de7, ''), coalesce(o.acquirer_id, '')
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[])
     WITH ORDINALITY AS r (network, rrn, stan, de7, lowest, highest, place)
 CROSS JOIN LATERAL (
@@ -93,3 +97,16 @@ CROSS JOIN LATERAL (
     WHERE x.intent_id = a.intent_id AND x.id = a.transaction_id
     LIMIT 1
 ) AS t
+LEFT JOIN LATERAL (
+    SELECT n.terminal_id, n.card_acceptor_id
+    FROM payment_intents AS p
+    JOIN merchants AS n ON n.id = p.merchant_id
+    WHERE p.id = a.intent_id
+    LIMIT 1
+) AS m ON true
+LEFT JOIN LATERAL (
+    SELECT d.mti, d.stan, d.de7, d.acquirer_id FROM attempts AS d
+    WHERE d.intent_id = a.intent_id AND d.rrn = a.rrn AND d.kind = 'request'
+    ORDER BY d.id
+    LIMIT 1
+) AS o ON true

@@ -14,6 +14,7 @@ from ledger.deciding.records import Plan
 from ledger.errors import RetryableError, RowError
 from ledger.ids import lowest_id_at, uuid7_time_us
 from ledger.leases import LeaseLostError, begin_epoch, note_recovered
+from ledger.merchants import NewMerchant, create_merchant
 from ledger.numbers import NoStanBlockError, prepare_stans, take_stans
 from ledger.partitions import PARTITIONED, ensure_partitions
 from ledger.records import Settled
@@ -41,7 +42,9 @@ WINDOW_US = 30_000_000
 
 def unknown(attempt: OpenAttempt) -> OutcomeToRecord:
     """What recovery records."""
-    return unknown_outcome(attempt, at_us=NOW_US, until_us=NOW_US + WINDOW_US)
+    return unknown_outcome(
+        attempt, at_us=NOW_US, verify_at_us=NOW_US, verify_until_us=NOW_US + WINDOW_US
+    )
 
 
 async def test_each_start_begins_a_higher_epoch(ledger: LedgerHarness) -> None:
@@ -185,6 +188,19 @@ async def test_an_answer_finds_its_attempt_by_all_its_numbers(ledger: LedgerHarn
 
 async def test_an_answer_names_what_follows_a_charge_too(ledger: LedgerHarness) -> None:
     """A reversal keeps the RRN of its charge, and is found by it however much later it was sent."""
+    await create_merchant(
+        await ledger.session("turnout_admin"),
+        NewMerchant(
+            merchant_id=ledger.merchant_id,
+            name="Demo shop",
+            country="840",
+            settlement_currency="usd",
+            mcc="5999",
+            terminal_id="TERM0001",
+            card_acceptor_id="DEMOSHOP0000001",
+            name_location="Demo shop Springfield US",
+        ),
+    )
     [row] = await ledger.charged(result="unknown", rrn="0REVERSED000")
     message, closing = reverse(row)
     await ledger.decisions.run([Decide(row.intent_id, closing)])
@@ -198,6 +214,11 @@ async def test_an_answer_names_what_follows_a_charge_too(ledger: LedgerHarness) 
         (message.attempt_id, "reversal", "charge", "0420"),
         (row.attempt_id, "request", "charge", "0200"),
     ]
+    for a in found:  # what an answer repeats of either: the merchant, and how the life began
+        assert a is not None
+        assert (a.terminal_id, a.card_acceptor_id) == ("TERM0001", "DEMOSHOP0000001")
+        assert (a.original_mti, a.original_stan) == (row.mti, row.stan)
+        assert (a.original_de7, a.original_acquirer_id) == (row.de7, row.acquirer_id)
 
 
 async def test_a_recovered_charge_is_looked_into(ledger: LedgerHarness) -> None:

@@ -52,7 +52,14 @@ ATTEMPT = OpenAttempt(
     de7="0115080000",
     epoch=3,
     deadline_at_us=NOW_US,
+    terminal_id="TERM0001",
+    card_acceptor_id="DEMOSHOP0000001",
+    original_mti="0200",
+    original_stan="000011",
+    original_de7="0115075959",
+    original_acquirer_id="400001",
 )
+ORIGINAL = "020000001101150759590000040000100000000000"
 
 
 @attrs.define
@@ -172,12 +179,12 @@ async def test_a_decline_is_handed_over_too(scene: Scene) -> None:
         ),
         (
             {"mti": "0600", "kind": "inquiry"},
-            {"de_0": "0610", "de_62": f"00A1B2C3{2499:012d}0", "de_90": "0" * 42},
+            {"de_0": "0610", "de_62": f"00A1B2C3{2499:012d}0", "de_90": ORIGINAL},
             "approved",
         ),
         (
             {"mti": "0600", "kind": "inquiry"},
-            {"de_0": "0610", "de_62": f"51      {0:012d}0", "de_90": "0" * 42},
+            {"de_0": "0610", "de_62": f"51      {0:012d}0", "de_90": ORIGINAL},
             "declined",
         ),
     ],
@@ -307,7 +314,9 @@ async def test_a_decline_of_nothing_is_no_alarm(scene: Scene, counts: PipelineCo
         {"de_49": "978"},
         {"de_3": "200000"},
         {"de_41": ""},
+        {"de_41": "TERM0002"},
         {"de_42": ""},
+        {"de_42": "DEMOSHOP0000002"},
         {"de_39": "09"},
         {"de_39": "10"},
         {"de_39": "85"},
@@ -320,6 +329,15 @@ async def test_an_answer_that_decides_nothing_is_told_of(
     assert await scene.receive(answer(**changes)) == ["answer_in_doubt"]
     assert scene.aftermath.told == []
     assert counts.late_undecided_total == 1
+
+
+async def test_an_inquiry_s_answer_about_another_original_decides_nothing(scene: Scene) -> None:
+    """DE 90 must name the request that the inquiry was about."""
+    scene.attempts.known = [replace(ATTEMPT, mti="0600", kind="inquiry")]
+    other = ORIGINAL.replace("000011", "000012")
+    told = answer(de_0="0610", de_62=f"00A1B2C3{2499:012d}0", de_90=other)
+    assert await scene.receive(told) == ["answer_in_doubt"]
+    assert scene.aftermath.told == []
 
 
 async def test_only_what_has_an_rrn_of_ours_is_looked_up_and_all_at_once(scene: Scene) -> None:
