@@ -87,6 +87,7 @@ class Group:
         self.window = Window(0, slots)
         self.sent: list[tuple[CorrelationKey, bytes, Any]] = []
         self.repeats: list[bool] = []  # of what was sent, whether it was a repeat
+        self.accepted_at: list[float] = []  # and since when it has been under way
         self.doubted: list[tuple[dict[int, str], Any]] = []
         self.kept_waiting: list[tuple[dict[int, str], Any]] = []
         self.up_count = 1
@@ -125,6 +126,7 @@ class Group:
         slot.key, slot.token = key, token
         self.sent.append((key, frame, token))
         self.repeats.append(repeat)
+        self.accepted_at.append(accepted_at)
         self._slots.append(slot)
 
     def settle(self, payment: Any) -> None:
