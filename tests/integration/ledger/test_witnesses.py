@@ -1,4 +1,4 @@
-"""What the benchmarks' reader says of attempts, on rows as the switch writes them."""
+"""What benchmarks and chaos runs read in the ledger, on rows as the switch writes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from benchmarks.witnesses import attempts_held
+from chaos.ledger_rows import read_rows
 from ledger.deciding.records import Plan
 from ledger.ids import public_id
 from tests.support.deciding import Decide, attempt, remark
@@ -26,6 +27,16 @@ async def _held(ledger: LedgerHarness, of: ChargeToRecord) -> list[tuple[str, st
     return [(row.kind, row.result, row.status) for row in found]
 
 
+async def _status(ledger: LedgerHarness, of: ChargeToRecord) -> tuple[str, int]:
+    """What a chaos run takes the charge for: status and amount."""
+    found = await trio.to_thread.run_sync(read_rows, ledger.dsn("turnout_reader"))
+    name = public_id("txn", of.transaction_id)
+    [(status, amount)] = [
+        (row.status, row.amount) for row in found.transactions if row.transaction == name
+    ]
+    return status, amount
+
+
 async def _asked(ledger: LedgerHarness, of: ChargeToRecord) -> None:
     """An inquiry about a charge in doubt, unanswered."""
     inquiry = attempt(of.transaction_id, "inquiry", rrn=of.rrn, stan="900002")
@@ -42,7 +53,9 @@ async def test_an_inquiry_has_the_status_of_its_transaction(ledger: LedgerHarnes
         ("request", "unknown", "pending_verification"),
         ("inquiry", "unknown", "pending_verification"),
     ]
+    assert await _status(ledger, row) == ("pending_verification", 2499)
     await ledger.outcomes.settle([outcome(row, "approved", phase=2)])
+    assert await _status(ledger, row) == ("succeeded", 2499)
     assert await _held(ledger, row) == [
         ("request", "approved", "succeeded"),
         ("inquiry", "unknown", "succeeded"),
@@ -55,4 +68,6 @@ async def test_a_charge_without_outcome_is_pending(ledger: LedgerHarness) -> Non
     [other] = await ledger.charged(result="declined", stan="900001")
     await ledger.rows("DELETE FROM outcomes WHERE intent_id = $1::uuid", row.intent_id)
     assert await _held(ledger, row) == [("request", "", "pending")]
+    assert await _status(ledger, row) == ("pending", 2499)
+    assert await _status(ledger, other) == ("failed", 2499)
     assert await _held(ledger, other) == [("request", "declined", "failed")]
