@@ -106,14 +106,14 @@ DECLINE_CLASSES: Final = ("hard", "soft", "data", "generic")
 
 ADVICE_CODES: Final = ("retry_later", "use_other_card", "do_not_retry", "authenticate")
 
-# The intent statuses that admit each operation; `live_transaction_id` must be null as well.
+# The intent statuses that admit each operation; `live_transaction_id` is null in them, or must be.
 ADMITS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "charge": frozenset({"created", "failed"}),
         "verification": frozenset({"created"}),
         "capture": frozenset({"authorized"}),
         "cancel": frozenset({"authorized"}),
-        "refund": frozenset({"succeeded"}),
+        "refund": frozenset({"succeeded", "authorized"}),  # of what has been captured
     }
 )
 # Intents in these statuses become canceled when their time is over.

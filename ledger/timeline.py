@@ -192,7 +192,9 @@ class _Story:
             return EVENT_TYPES[fact.status]
         if fact.transaction_type == "refund" and moved and fact.transaction_status == "succeeded":
             self._refunded_minor += fact.amount_minor
-            whole = self._refunded_minor >= fact.captured_minor
+            # While more may be captured, what is whole today would be a part tomorrow.
+            paid = self._status == "succeeded"
+            whole = paid and self._refunded_minor >= fact.captured_minor
             return "payment_intent.refunded" if whole else "payment_intent.partially_refunded"
         if moved:
             return f"transaction.{'created' if fact.fact == 'transaction' else self._of(fact)}"

@@ -25,7 +25,7 @@ from ledger.deciding.records import (
     Plan,
     TransactionView,
 )
-from ledger.lifecycle import EXPIRES
+from ledger.lifecycle import ADMITS, EXPIRES
 from ledger.records import Lost, Replay, TransactionRow
 from ledger.verdicts import key_verdict
 from switch.core.operations.letters import letter_of
@@ -53,7 +53,6 @@ _CAPTURE_REFUSALS: Final = {
 _REFUND_REFUSALS: Final = {
     "created": "amount_exceeds_refundable",  # nothing has been captured
     "failed": "amount_exceeds_refundable",
-    "authorized": "amount_exceeds_refundable",
     "processing": "operation_in_progress",
     "pending_verification": "operation_in_doubt",
     "canceled": "intent_canceled",
@@ -112,7 +111,7 @@ def _capture(view: IntentView, order: Order, context: Context) -> Plan | Lost:
 
 
 def _refund(view: IntentView, order: Order, context: Context) -> Plan | Lost:
-    if view.status != "succeeded":
+    if view.status not in ADMITS["refund"]:
         return Lost(_REFUND_REFUSALS[view.status])
     left_minor = refundable_minor(view)
     amount_minor = order.amount_minor or left_minor

@@ -178,6 +178,23 @@ async def test_what_was_paid_is_given_back_in_parts(shop: TrioTurnout) -> None:
     ]
 
 
+async def test_what_was_captured_is_given_back_before_the_rest_is_captured(
+    shop: TrioTurnout,
+) -> None:
+    """Never more than was captured so far; then the rest of the authorization is canceled."""
+    intent = await held(shop)
+    await shop.capture(intent, 500, final=False)
+    with pytest.raises(InvalidRequestError) as refused:
+        await shop.refund(intent, 501)
+    assert refused.value.code == "amount_exceeds_refundable"
+    assert (await shop.refund(intent, 200)).status == "succeeded"
+    left = await shop.retrieve(intent)
+    assert (left.status, left.amount_capturable, left.amount_refunded) == ("authorized", 1999, 200)
+    assert (await shop.cancel(intent)).status == "succeeded"
+    paid = await shop.retrieve(intent)
+    assert (paid.status, paid.amount_captured, paid.amount_refunded) == ("succeeded", 500, 200)
+
+
 async def test_refunds_at_once_never_give_back_more_than_was_paid(shop: TrioTurnout) -> None:
     """Ten refunds of a fifth each: five succeed, five are refused."""
     intent = await charged(shop, APPROVED)

@@ -178,6 +178,19 @@ def refunded() -> History:
     return history
 
 
+def refunded_early() -> History:
+    """All that was captured was given back while the rest was held, which was captured then."""
+    history = History()
+    history.begin(b"t", "charge", "processing")
+    history.outcome(b"a", b"t", ("pending", "succeeded"), "authorized", result="approved")
+    history.begin(b"c", "capture", "processing")
+    history.outcome(b"ca", b"c", ("pending", "succeeded"), "authorized", result="approved")
+    history.begin(b"r", "refund", "", amount_minor=2499)
+    done = ("pending", "succeeded")
+    history.outcome(b"ra", b"r", done, "authorized", result="approved", amount_minor=2499)
+    return history
+
+
 def canceled_in_doubt() -> History:
     """A cancel that waited until the charge turned out declined."""
     history = in_doubt()
@@ -255,6 +268,15 @@ STORIES = {
         "payment_intent.succeeded",
         "attempt.started",
         "attempt.ended",
+    ],
+    refunded_early: [
+        "payment_intent.created",
+        "payment_intent.processing",
+        "payment_intent.authorized",
+        "payment_intent.processing",
+        "payment_intent.authorized",
+        "transaction.created",
+        "payment_intent.partially_refunded",
     ],
     refunded: [
         "payment_intent.created",

@@ -260,6 +260,20 @@ def test_a_refund_reserves_its_amount_under_an_rrn_of_its_own() -> None:
     assert letter.charge_id == charge.transaction_id
 
 
+def test_what_has_been_captured_may_be_refunded_before_the_rest_is() -> None:
+    """money.md 2 asks for the amounts alone; the intent stays authorized and takes its captures."""
+    book = authorized()
+    capture = book.admit("capture", 400, final_capture=False)
+    book.settle(capture.letter.attempt_id, APPROVED)
+    assert book.admit("refund", 401) == Lost("amount_exceeds_refundable")
+    refund = book.admit("refund", 300)
+    second = book.admit("capture", 600)
+    book.settle(refund.letter.attempt_id, APPROVED)
+    assert (book.view.status, book.view.refunded_minor) == ("processing", 300)
+    book.settle(second.letter.attempt_id, APPROVED)
+    assert (book.view.status, book.view.captured_minor) == ("succeeded", AMOUNT)
+
+
 def test_refunds_that_together_exceed_what_was_captured_are_refused() -> None:
     """Pending ones count: concurrent refunds cannot pass each other."""
     book = charged()
