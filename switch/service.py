@@ -38,7 +38,7 @@ from ledger.pool import Pool
 from ledger.replays import find_replays
 from ledger.saf import count_saf_sends, due_saf
 from ledger.storage import watched_storage
-from ledger.stranded import free_stranded
+from ledger.taking_up import free_advices, reopen_doubts
 from ledger.verifications import due_verifications
 from switch import supplies
 from switch.carriers import Carrier
@@ -268,7 +268,8 @@ def _look_ups(pool: Pool) -> LookUps:
         due_saf=partial(due_saf, pool),
         count_saf_sends=partial(count_saf_sends, pool),
         due_verifications=partial(due_verifications, pool),
-        free_stranded=partial(free_stranded, pool),
+        reopen_doubts=partial(reopen_doubts, pool),
+        free_advices=partial(free_advices, pool),
     )
 
 

@@ -168,19 +168,22 @@ class Operations:
             forwarder=forwarder,
             doubts=doubts,
             telling=self.telling,
-            free_stranded=partial(self._free_stranded, owner),
+            take_up=partial(self._take_up, owner),
             poll_s=limits.queue_poll_s,
         )
 
-    async def _free_stranded(self, owner: str) -> None:
-        """Free what lies too far ahead in the queues of a switch, as an earlier clock put it."""
-        now_us = self._around.steady_us()
-        freed = 0
+    async def _take_up(self, owner: str) -> None:
+        """Mend what another clock than this process's has written into the queues of a switch."""
+        now_us, ledger = self._around.steady_us(), self._around.ledger
+        doubts = advices = 0
         for name, rules in self.rules.items():
             reach = reach_of(name, rules, self._terms[name], now_us)
-            freed += await self._around.ledger.free_stranded(owner, reach)
-        if freed:
-            log.warning("queues_lay_ahead", switch=owner, freed=freed)
+            doubts += await ledger.reopen_doubts(owner, reach)
+            advices += await ledger.free_advices(owner, reach)
+        if doubts:
+            log.info("doubts_taken_up", switch=owner, doubts=doubts)
+        if advices:
+            log.warning("advices_lay_ahead", switch=owner, advices=advices)
 
     # ------------------------------------------------------------------------------- whoever asks
 

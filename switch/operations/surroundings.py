@@ -10,7 +10,7 @@ import attrs
 from chassis.mux import MuxClient
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.deciding.records import SafRow, VerificationRow
-from ledger.stranded import Reach
+from ledger.taking_up import Reach
 from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.doubt import DoubtPolicy
@@ -45,7 +45,7 @@ class DueVerifications(Protocol):
         """What is due."""
 
 
-FreeStranded = Callable[[str, Reach], Awaitable[int]]  # owner, reach: `ledger.stranded`
+TakeUp = Callable[[str, Reach], Awaitable[int]]  # owner, reach: as in `ledger.taking_up`
 CountSafSends = Callable[
     [str, int, Sequence[tuple[bytes, int]]], Awaitable[dict[bytes, int]]
 ]  # owner, epoch, sends
@@ -62,7 +62,8 @@ class LookUps:
     due_saf: DueSaf
     count_saf_sends: CountSafSends
     due_verifications: DueVerifications
-    free_stranded: FreeStranded
+    reopen_doubts: TakeUp
+    free_advices: TakeUp
 
 
 @attrs.frozen(kw_only=True)

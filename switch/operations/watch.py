@@ -38,7 +38,7 @@ class Watch:
         forwarder: its advices.
         doubts: its doubts.
         telling: what it keeps for want of numbers is told again each round.
-        free_stranded: frees what an earlier clock has put too far ahead; called once, before the
+        take_up: mends due times that somebody else's clock has written; called once, before the
             first round.
         poll_s: how late something due may be noticed.
         scope: canceled when somebody else has become responsible.
@@ -49,7 +49,7 @@ class Watch:
     forwarder: Forwarder
     doubts: Doubts
     telling: Telling
-    free_stranded: Callable[[], Awaitable[None]]
+    take_up: Callable[[], Awaitable[None]]
     poll_s: float
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _bell: Bell = attrs.field(factory=Bell, init=False)
@@ -86,7 +86,7 @@ class Watch:
             more = False
             try:
                 if not self._taken_up:
-                    await self.free_stranded()
+                    await self.take_up()
                     self._taken_up = True
                 more = await self.forwarder.round()
                 await self.doubts.round()

@@ -63,14 +63,14 @@ async def _resolved(whole: WholeStack, load: Load) -> None:
 
 
 async def test_doubts_end_in_their_time_whatever_the_clock_says(open_tmp_path: Path) -> None:
-    """Stepped while they are open: forward, back, and back before a switch takes them up anew."""
+    """Stepped while they are open, forward and back, and before a new switch takes them up."""
     offset_file = open_tmp_path / "clock"
     write_offset(offset_file, 0)
     settings = {**QUIET, "testing.clock_offset_file": str(offset_file)}
     async with stack_in(open_tmp_path, settings) as stack, merchant_of(stack) as whole:
         step = _clocks(whole.shop, offset_file)
         await whole.pay_well(within_s=20)
-        for offset_s, restarts in ((HOUR_S, False), (0, False), (HOUR_S, False), (0, True)):
+        for offset_s, restarts in ((HOUR_S, False), (0, False), (HOUR_S, True), (0, True)):
             load = Load()
             async with trio.open_nursery() as payments:
                 for _ in range(DOUBTS):

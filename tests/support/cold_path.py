@@ -28,7 +28,7 @@ from ledger.deciding.records import (
 from ledger.ids import UUID7Source
 from ledger.leases import LeaseLostError
 from ledger.records import Lost, Replay
-from ledger.stranded import Reach
+from ledger.taking_up import Reach
 from switch.carriers import Carrier
 from switch.core.admission import Admission
 from switch.core.messages import Acceptor
@@ -203,11 +203,16 @@ class Ledger:
             and (row.network in networks or row.window_ends_at_us <= now_us)
         ][:limit]
 
-    async def free_stranded(self, owner: str, reach: Reach) -> int:
-        """Nothing; what was asked for is kept."""
+    async def reopen_doubts(self, owner: str, reach: Reach) -> int:
+        """None; what was asked for is kept."""
         await self._look()
         if owner == self.owner:
             self.reaches.append(reach)
+        return 0
+
+    async def free_advices(self, _owner: str, _reach: Reach) -> int:
+        """None."""
+        await self._look()
         return 0
 
 
@@ -363,7 +368,8 @@ def make_scene(now_us: Callable[[], int], **network: Any) -> Scene:
                 due_saf=ledger.due_saf,
                 count_saf_sends=ledger.count_saf_sends,
                 due_verifications=ledger.due_verifications,
-                free_stranded=ledger.free_stranded,
+                reopen_doubts=ledger.reopen_doubts,
+                free_advices=ledger.free_advices,
             ),
             now_us=wall,
             steady_us=now_us,

@@ -30,7 +30,7 @@ from ledger.saf import (
     saf_retry,
     saf_show,
 )
-from ledger.stranded import Reach, free_stranded
+from ledger.taking_up import Reach, free_advices, reopen_doubts
 from ledger.verifications import VerificationCount, count_verifications, due_verifications
 from tests.support.deciding import Decide, attempt, reverse, saf_row
 from tests.support.ledger import IDS, NOW_US, charge, outcome
@@ -289,7 +289,7 @@ async def test_operators_cannot_do_what_would_lose_money(
 
 
 async def test_doubts_are_due_in_time(ledger: LedgerHarness, switch: Connection) -> None:
-    """Soonest first; what waits for an operator never; another switch's are not shown."""
+    """Soonest first; asked about and due later not; another switch's are not shown."""
     rows = [charge(of) for of in await ledger.created(3)]
     await ledger.charges.record(rows, lane="fast")
     told = [
@@ -310,8 +310,8 @@ async def test_doubts_are_due_in_time(ledger: LedgerHarness, switch: Connection)
         await due_verifications(switch, "another", now_us=NOW_US + 100, limit=9, networks=NETWORKS)
         == []
     )
-    parked = Plan(verify_update=[replace(due[0], manual=True)])
-    await ledger.decisions.run([Decide(rows[1].intent_id, lambda _: parked)])
+    asked = Plan(verify_update=[replace(due[0], due_at_us=NOW_US + 500, inquiries=1)])
+    await ledger.decisions.run([Decide(rows[1].intent_id, lambda _: asked)])
     due = await due_verifications(
         switch, ledger.switch, now_us=NOW_US + 100, limit=9, networks=NETWORKS
     )
@@ -340,7 +340,7 @@ async def test_doubts_are_counted(ledger: LedgerHarness) -> None:
     await ledger.charges.record([row], lane="fast")
     await ledger.outcomes.settle([outcome(row, "unknown", verify_at_us=NOW_US)])
     [count] = await count_verifications(await ledger.session("turnout_reader"))
-    assert replace(count, oldest_at_us=0) == VerificationCount("vsim", 1, 0, 0)
+    assert replace(count, oldest_at_us=0) == VerificationCount("vsim", 1, 0)
 
 
 async def test_declines_are_read_in_pages_and_forgotten(
@@ -446,28 +446,45 @@ async def _doubted(
     await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
 
 
-async def test_doubts_that_lie_too_far_ahead_begin_anew(
+async def test_doubts_that_are_taken_up_begin_anew(
     ledger: LedgerHarness, switch: Connection
 ) -> None:
-    """Due at once where a question is left, else when the new window ends; what can be so stays."""
+    """Those with a question left, over or not; the others are brought near if they lie ahead."""
     hour_us = 3_600_000_000
     cases = {
         (0, hour_us + 1_000_000, hour_us + WINDOW_US): (0, WINDOW_US),
-        (2, 5_000_000, WINDOW_US + 1): (0, WINDOW_US),
+        (1, 3_000_000, 8_000_000): (0, WINDOW_US),
+        (2, -hour_us, 1 - hour_us): (0, WINDOW_US),
         (3, hour_us + WINDOW_US, hour_us + WINDOW_US): (WINDOW_US, WINDOW_US),
-        (1, 3_000_000, WINDOW_US): (3_000_000, WINDOW_US),
-        (1, -2, -1): (-2, -1),
+        (3, 5_000_000, 5_000_000): (5_000_000, 5_000_000),
+        (3, -1, -1): (-1, -1),
     }
     rows = await ledger.charged(len(cases))
     for row, case in zip(rows, cases, strict=True):
         await _doubted(ledger, row, *case)
-    assert await free_stranded(switch, ledger.switch, REACH, limit=2) == 3
+    assert await reopen_doubts(switch, "switch-of-others", REACH) == 0
+    assert await reopen_doubts(switch, ledger.switch, replace(REACH, network="msim")) == 0
+    assert await reopen_doubts(switch, ledger.switch, REACH, limit=2) == 4
     views = await read_views(ledger.superuser, [row.intent_id for row in rows])
     for row, expected in zip(rows, cases.values(), strict=True):
         [doubt] = views[row.intent_id].verification
         found = (doubt.due_at_us - NOW_US, doubt.window_ends_at_us - NOW_US)
         assert found == expected
-    assert await free_stranded(switch, ledger.switch, REACH) == 0
+    assert await reopen_doubts(switch, ledger.switch, REACH) == 0
+
+
+async def test_nothing_is_reopened_where_nothing_is_asked(
+    ledger: LedgerHarness, switch: Connection
+) -> None:
+    """Under a policy that reverses, a doubt is due and stays so; one that lies ahead is due now."""
+    over, ahead = await ledger.charged(2)
+    await _doubted(ledger, over, 0, -5, -5)
+    await _doubted(ledger, ahead, 0, 5, 5)
+    reach = replace(REACH, doubts_us=NOW_US, questions=0)
+    assert await reopen_doubts(switch, ledger.switch, reach) == 1
+    views = await read_views(ledger.superuser, [over.intent_id, ahead.intent_id])
+    due = [views[row.intent_id].verification[0].due_at_us - NOW_US for row in (over, ahead)]
+    assert due == [-5, 0]
 
 
 async def test_advices_that_lie_too_far_ahead_are_due_at_once(
@@ -485,7 +502,7 @@ async def test_advices_that_lie_too_far_ahead_are_due_at_once(
     rows = await ledger.charged(len(cases))
     for row, (repeats, due_us) in zip(rows, cases, strict=True):
         await _queued(ledger, row, repeats=repeats, due_at_us=NOW_US + due_us)
-    assert await free_stranded(switch, "switch-of-others", REACH) == 0
-    assert await free_stranded(switch, ledger.switch, replace(REACH, network="msim")) == 0
-    assert await free_stranded(switch, ledger.switch, REACH, limit=1) == 3
+    assert await free_advices(switch, "switch-of-others", REACH) == 0
+    assert await free_advices(switch, ledger.switch, replace(REACH, network="msim")) == 0
+    assert await free_advices(switch, ledger.switch, REACH, limit=1) == 3
     assert [(await _row(ledger, row)).due_at_us - NOW_US for row in rows] == list(cases.values())

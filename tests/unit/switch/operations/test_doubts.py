@@ -258,7 +258,7 @@ async def test_a_doubt_that_begins_after_a_step_is_asked_about_in_time(
     assert [message[0] for message in scene.messages()] == ["0600"]
 
 
-async def test_what_an_earlier_clock_put_too_far_ahead_is_freed_once(scene: Scene) -> None:
+async def test_what_an_earlier_clock_has_written_is_mended_once(scene: Scene) -> None:
     """As soon as the queues are taken up, by the clock that they come due by, per network."""
     assert {reach.network for reach in scene.ledger.reaches} == set(scene.carriers)
     for reach in scene.ledger.reaches:
@@ -268,8 +268,8 @@ async def test_what_an_earlier_clock_put_too_far_ahead_is_freed_once(scene: Scen
     assert len(scene.ledger.reaches) == len(scene.carriers)
 
 
-async def test_a_ledger_that_is_away_at_first_does_not_keep_them_there() -> None:
-    """They are freed when it can be asked again."""
+async def test_queues_are_taken_up_when_the_ledger_is_back() -> None:
+    """They are mended when it can be asked again."""
     async with running(ledger_error=RetryableError("busy", sqlstate="57014")) as scene:
         assert scene.ledger.reaches == []
         scene.ledger.error = None

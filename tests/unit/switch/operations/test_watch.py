@@ -46,7 +46,7 @@ class Queues:
 
     rounds: list[tuple[str, float]] = attrs.field(factory=list)
     more: int = 0  # rounds that end with more due
-    freeing: Any = None  # raised when queues are freed
+    taking_up: Any = None  # raised when queues are taken up
     forwarding: Any = None  # raised or awaited in a round over the advices
     doubting: Any = None  # likewise, over the doubts
     began: float = attrs.field(factory=trio.current_time)
@@ -69,9 +69,9 @@ class Queues:
         """Look at doubts."""
         await self._round("doubts", self.doubting)
 
-    async def free_stranded(self) -> None:
-        """Free what lies too far ahead."""
-        await self._round("freed", self.freeing)
+    async def take_up(self) -> None:
+        """Mend due times."""
+        await self._round("taken up", self.taking_up)
 
     def tell_postponed(self) -> None:
         """Tell what waited for numbers."""
@@ -104,7 +104,7 @@ async def watch(queues: Queues) -> Watch:
         "forwarder": Part(queues.advices),
         "doubts": Part(queues.doubts),
         "telling": queues,
-        "free_stranded": queues.free_stranded,
+        "take_up": queues.take_up,
     }
     return Watch(**parts, poll_s=POLL_S)
 
@@ -123,20 +123,20 @@ async def test_each_round_looks_at_all_three_queues(going: Watch, queues: Queues
     """At the start, and whenever the poll is over."""
     await trio.sleep(2 * POLL_S + 0.01)
     names = ["advices", "doubts", "postponed"]
-    assert [name for name, _ in queues.rounds] == ["freed", *names * 3]
+    assert [name for name, _ in queues.rounds] == ["taken up", *names * 3]
     assert queues.times("advices") == [0.0, POLL_S, 2 * POLL_S]
 
 
-async def test_queues_are_freed_once_before_they_are_worked_off(
+async def test_queues_are_taken_up_once_before_they_are_worked_off(
     watch: Watch, queues: Queues, nursery: trio.Nursery
 ) -> None:
     """Tried again while the ledger is away; nothing is looked at before."""
-    queues.freeing = ConnectionLostError("gone")
+    queues.taking_up = ConnectionLostError("gone")
     nursery.start_soon(watch.run)
     await trio.sleep(1.5 * POLL_S)
-    queues.freeing = None
+    queues.taking_up = None
     await trio.sleep(2 * POLL_S)
-    assert queues.times("freed") == [0.0, POLL_S, 2 * POLL_S]
+    assert queues.times("taken up") == [0.0, POLL_S, 2 * POLL_S]
     assert queues.times("advices") == [2 * POLL_S, 3 * POLL_S]
     nursery.cancel_scope.cancel()
 
