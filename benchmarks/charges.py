@@ -9,7 +9,7 @@ is a wrong result, whatever the speed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,13 @@ import trio
 from benchmarks.agreement import Agreement, agree
 from benchmarks.driving import LoadResult, drive
 from benchmarks.latency import percentiles
-from benchmarks.prepared import DECLINED_SHARE, Signer, charge_requests, create_requests
+from benchmarks.prepared import (
+    DECLINED_SHARE,
+    Signer,
+    card_numbers,
+    charge_requests,
+    create_requests,
+)
 from benchmarks.report import Document, WrongResultsError, bench_document, progress
 from benchmarks.sweep import charges_needed, draw, sweep
 from benchmarks.witnesses import attempts_held, network_decisions, told, wait_for_rest
@@ -85,6 +91,7 @@ class Prepared:
 
     warm_up: list[bytes]
     charges: list[bytes]
+    intents: list[str]  # of both, in their order
     created_per_s: float
 
 
@@ -179,8 +186,19 @@ async def _run(plan: Plan, overrides: Mapping[str, str], *, keep: bool) -> Docum
     return _document(parameters, prepared, driven, agreement)
 
 
-def prepare(stack: TemporaryStack, total: int) -> Prepared:
-    """Create the intents through the API, then seal and sign one charge for each."""
+def prepare(
+    stack: TemporaryStack, total: int, numbers: Callable[[int, int], list[str]] = card_numbers
+) -> Prepared:
+    """Create the intents through the API, then seal and sign one charge for each.
+
+    Args:
+        stack: where.
+        total: charges, beside those of the warm-up, which come first.
+        numbers: makes PANs, given how many and a seed.
+
+    Raises:
+        WrongResultsError: an intent was not created.
+    """
     credentials = stack.credentials()
     host, port = address(stack)
     signer = Signer(f"{host}:{port}", credentials.publishable_key, credentials.secret_key)
@@ -206,10 +224,11 @@ def prepare(stack: TemporaryStack, total: int) -> Prepared:
         host, port, [signer.request("GET", "/keys")], connections=1, seconds=60.0
     ).outcome.body
     keys = msgspec.json.decode(answer, type=dict[str, Any])["keys"]
-    requests = charge_requests(signer, keys, intents, SEED)
+    requests = charge_requests(signer, keys, intents, numbers(wanted, SEED))
     return Prepared(
         warm_up=requests[:WARM_UP_CHARGES],
         charges=requests[WARM_UP_CHARGES:],
+        intents=intents,
         created_per_s=creating.per_s,
     )
 

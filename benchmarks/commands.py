@@ -116,6 +116,30 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
         (_number("count", "Charges to make."), _amount("rate", "Charges a second."), _KEEP),
     ),
     (
+        "macs",
+        "What authenticating every message costs a charge, in interleaved pairs.",
+        (_ROUNDS, _SECONDS, _CONNECTIONS),
+    ),
+    (
+        "sessions",
+        "Echoes and new MAC keys while charges go through one network.",
+        (
+            _SECONDS,
+            _amount("rate", "Charges a second, open loop; without it a closed loop."),
+            _CONNECTIONS,
+            _KEEP,
+        ),
+    ),
+    (
+        "drain",
+        "Reversals that waited for a network drain beside live charges.",
+        (
+            _number("reversals", "Reversals that wait."),
+            _amount("rate", "Live charges a second."),
+            _KEEP,
+        ),
+    ),
+    (
         "idle",
         "What `turnout up` burns with nothing to do.",
         (_SECONDS, _KEEP),

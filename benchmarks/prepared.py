@@ -94,11 +94,17 @@ def card_numbers(count: int, seed: int) -> list[str]:
     return numbers
 
 
+def numbers_behind(prefix: str, count: int, seed: int) -> list[str]:
+    """Distinct PANs of sixteen digits that begin alike."""
+    left = 16 - len(prefix)
+    suffixes = random.Random(seed).sample(range(10**left), count)
+    return [f"{prefix}{suffix:0{left}d}" for suffix in suffixes]
+
+
 def charge_requests(
-    signer: Signer, keys: list[dict[str, Any]], intents: list[str], seed: int
+    signer: Signer, keys: list[dict[str, Any]], intents: list[str], numbers: list[str]
 ) -> list[bytes]:
-    """One sealed, signed charge per intent, each with a random idempotency key."""
-    numbers = card_numbers(len(intents), seed)
+    """One sealed, signed charge per intent and PAN, each with a random idempotency key."""
     pieces = [
         (signer, keys, intents[at : at + CHUNK], numbers[at : at + CHUNK])
         for at in range(0, len(intents), CHUNK)

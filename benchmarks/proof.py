@@ -28,6 +28,10 @@ PROOFS: Final[Sequence[tuple[str, str, Mapping[str, Any], int]]] = (
     ("api", "api", {}, RUNS),
     ("charges", "charges", {"seconds": 10.0, "connections": 256}, RUNS),
     ("doubts", "doubts", {}, RUNS),
+    ("macs", "macs", {"rounds": RUNS}, 1),
+    ("rotation", "sessions", {"rate": 500.0, "seconds": 90.0}, 1),
+    ("echo", "sessions", {"seconds": 20.0}, RUNS),
+    ("drain", "drain", {}, RUNS),
     ("idle", "idle", {}, RUNS),
     ("charges-memory", "charges", {"count": 200_000, "connections": 256}, 1),
 )

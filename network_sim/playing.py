@@ -68,7 +68,7 @@ class Playing:
 
     @property
     def record(self) -> Record:
-        """Every message."""
+        """Every message; of a network that is recorded."""
         assert self.direction.record is not None
         return self.direction.record
 
@@ -100,6 +100,8 @@ class Options:
         now_us: the wall clock, microseconds since 1970.
         keep_clear: whether the record keeps clear fields.
         explained: whether the record explains messages element by element.
+        recorded: whether there is a record; without one a network with MACs and no rules is as fast
+            as one left to itself, and follows no rules that are added while it is connected.
     """
 
     script: FaultScript | None = None
@@ -111,6 +113,7 @@ class Options:
     now_us: Callable[[], int] = now_us
     keep_clear: bool = False
     explained: bool = False
+    recorded: bool = True
 
 
 @asynccontextmanager
@@ -183,16 +186,17 @@ def _direction(network: Network, dialect: Dialect, options: Options) -> Directio
         if options.kek is None:
             raise ValueError("MACs need a key-exchange key")
         keys = KeyServer(options.kek, random=os.urandom)
+    record = Record(
+        dialect,
+        count_max=RECORDED_MAX,
+        keep_clear=options.keep_clear,
+        explained=options.explained,
+    )
     return Direction(
         dialect=dialect,
         packer=Packer(choose_codec(network, dialect), dialect, keys),
         script=FaultScript() if options.script is None else options.script,
-        record=Record(
-            dialect,
-            count_max=RECORDED_MAX,
-            keep_clear=options.keep_clear,
-            explained=options.explained,
-        ),
+        record=record if options.recorded else None,
         keys=keys,
         keys_changed=lambda: None,
         time_factor=options.time_factor,

@@ -17,7 +17,20 @@ from benchmarks.report import WrongResultsError, bench_document
 from benchmarks.workplace import UnrealStorageError
 from stack.temporary import TemporaryStackError
 
-NAMES = ("codec", "link", "hsm", "ledger", "decisions", "api", "charges", "doubts", "idle")
+NAMES = (
+    "codec",
+    "link",
+    "hsm",
+    "ledger",
+    "decisions",
+    "api",
+    "charges",
+    "doubts",
+    "macs",
+    "sessions",
+    "drain",
+    "idle",
+)
 
 
 def test_every_benchmark_has_a_command() -> None:

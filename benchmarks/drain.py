@@ -1,0 +1,256 @@
+"""`turnout bench drain`: thousands of reversals wait for a network, and drain beside live payments.
+
+    before      live charges at a constant rate: what they take with nothing else to do
+    outage      charges whose approvals are lost on their way; the network hears no reversal either,
+                then it is gone, and the reversals wait for it
+    drain       the network is back: reversals leave as fast as they may, beside live charges at the
+                same rate
+
+Live charges of the drain are those that the network decided before the last reversal. In the end
+merchant, ledger and network must say the same of every payment, each reversal must have been
+decided exactly once, and reversals must have left no faster than `saf_drain_per_s` allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import psycopg
+import trio
+
+from benchmarks.charges import WARM_UP_CHARGES, Prepared, prepare
+from benchmarks.driving import LoadResult, drive
+from benchmarks.latency import percentiles
+from benchmarks.merchant import intents_seen, merchant_of
+from benchmarks.played import PLAYED, Scene, stack_with_played_network
+from benchmarks.prepared import numbers_behind
+from benchmarks.report import Document, WrongResultsError, bench_document, progress
+from benchmarks.workplace import address, durability, reader_dsn
+from chaos.agreement import Verdict, agree
+from chaos.books import read_books
+from chaos.ledger_rows import read_ledger
+from chaos.records import Line
+from chaos.rest import come_to_rest
+from chassis.settings import Settings
+from network_sim.faults import Ignore, Match, Rule, Withhold
+
+DOOMED: Final = "424242001"  # of the simulator's load ranges; their answers get lost
+LIVE: Final = "424242002"
+BEFORE_S: Final = 15.0
+DRAIN_S: Final = 60.0  # of live charges at most: three times what the rate wants for 10,000
+OUTAGE_PER_S: Final = 500.0
+LIVE_EVERY: Final = 20  # of the outage's charges one is answered, so the network counts as alive
+QUEUED_WITHIN_S: Final = 120.0
+REST_S: Final = 600.0
+READERS: Final = 64
+CONNECTIONS: Final = 256
+OUTAGE_CONNECTIONS: Final = 2_048  # a charge without an answer takes two seconds
+POLL_S: Final = 0.1
+REVERSAL: Final = "0420"
+ENDS: Final = frozenset({"00", "21", "25"})  # that took something back, or found nothing to
+BURST: Final = 1.1  # of what the rate allows in a second: the network's clock is not the switch's
+QUEUED_SQL: Final = "SELECT count(*) FROM store_and_forward WHERE kind = 'reversal' AND NOT manual"
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """How much."""
+
+    reversals: int
+    rate: float
+
+    @property
+    def before(self) -> int:
+        """Live charges of the first part."""
+        return int(BEFORE_S * self.rate)
+
+    @property
+    def outage(self) -> int:
+        """Charges of the second part, live ones between the doomed."""
+        return self.reversals + -(-self.reversals // (LIVE_EVERY - 1))
+
+    @property
+    def drain(self) -> int:
+        """Live charges of the third part at most."""
+        return int(DRAIN_S * self.rate)
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.before + self.outage + self.drain
+
+    def numbers(self, count: int, seed: int) -> list[str]:
+        """The PANs, in the order of the charges."""
+        doomed = numbers_behind(DOOMED, self.reversals, seed)
+        live = numbers_behind(LIVE, count - self.reversals, seed)
+        first = WARM_UP_CHARGES + self.before
+        outage = [
+            live.pop() if place % LIVE_EVERY == LIVE_EVERY - 1 or not doomed else doomed.pop()
+            for place in range(self.outage)
+        ]
+        return [*live[:first], *outage, *live[first:]]
+
+
+@attrs.frozen(kw_only=True)
+class Drives:
+    """What the merchants heard, part by part, and how many reversals waited."""
+
+    warm_up: LoadResult
+    before: LoadResult
+    outage: LoadResult
+    drain: LoadResult
+    queued: int
+
+    @property
+    def all(self) -> list[LoadResult]:
+        """In the order of the charges."""
+        return [self.warm_up, self.before, self.outage, self.drain]
+
+
+def run(*, reversals: int = 10_000, rate: float = 300.0, keep: bool = False) -> Document:
+    """Measure the drain.
+
+    Args:
+        reversals: that wait.
+        rate: live charges a second.
+        keep: leave the data directory behind.
+
+    Raises:
+        WrongResultsError: a payment's witnesses disagree, a reversal was decided twice or never, or
+            they left faster than they may.
+        UnrealStorageError: commits would not be durable where the data lies.
+    """
+    return trio.run(partial(_run, Order(reversals=reversals, rate=rate), keep=keep))
+
+
+async def _run(order: Order, *, keep: bool) -> Document:
+    overrides = {
+        f"networks.{PLAYED}.unknown_policy": "reverse",  # else an inquiry would find them out
+        f"networks.{PLAYED}.reconnect_max_s": "1.0",
+    }
+    async with stack_with_played_network(overrides, keep=keep) as scene:
+        stack, dsn = scene.stack, reader_dsn(scene.stack)
+        facts = await trio.to_thread.run_sync(durability, dsn, stack.data_dir)
+        prepared = await trio.to_thread.run_sync(prepare, stack, order.total, order.numbers)
+        drives = await _drives(scene, prepared, order)
+        progress("waiting until nothing is under way, then comparing ...")
+        left = await come_to_rest(dsn, REST_S)
+        seen = await trio.to_thread.run_sync(intents_seen, stack, prepared.intents)
+        ledger = await trio.to_thread.run_sync(read_ledger, dsn)
+        books = await trio.to_thread.run_sync(read_books, stack.data_dir, [PLAYED])
+    verdict = agree(merchant_of(drives.all, seen), ledger, books)
+    parameters = {"reversals": order.reversals, "live_per_s": order.rate, **facts}
+    return _document(parameters, drives, books, verdict, left)
+
+
+async def _drives(scene: Scene, prepared: Prepared, order: Order) -> Drives:
+    host, port = address(scene.stack)
+    charges = prepared.charges
+    outage_at, drain_at = order.before, order.before + order.outage
+
+    async def send(requests: list[bytes], rate: float, connections: int) -> LoadResult:
+        seconds = len(requests) / rate + 1.0 if rate else 60.0
+        sending = partial(drive, seconds=seconds, rate=rate, connections=connections)
+        return await trio.to_thread.run_sync(sending, host, port, requests)
+
+    warm_up = await send(prepared.warm_up, 0.0, CONNECTIONS)
+    progress(f"{order.rate:g} charges a second with nothing else to do ...")
+    before = await send(charges[:outage_at], order.rate, CONNECTIONS)
+    progress(f"losing the answers of {order.reversals:,} charges ...")
+    scene.playing.script.add(Rule(match=Match(pan=f"{DOOMED}*", mti="0200"), action=Withhold()))
+    scene.playing.script.add(Rule(match=Match(mti=(REVERSAL, "0421")), action=Ignore()))
+    outage = await send(charges[outage_at:drain_at], OUTAGE_PER_S, OUTAGE_CONNECTIONS)
+    queued = await _queued(reader_dsn(scene.stack), order.reversals)
+    scene.go_away()
+    progress(f"{queued:,} reversals wait for a network that is gone; it comes back ...")
+    scene.playing.script.clear()
+    await scene.come_back()
+    drain = await send(charges[drain_at:], order.rate, CONNECTIONS)
+    return Drives(warm_up=warm_up, before=before, outage=outage, drain=drain, queued=queued)
+
+
+async def _queued(dsn: str, wanted: int) -> int:
+    """Wait until so many reversals wait for their acknowledgment.
+
+    Raises:
+        WrongResultsError: they do not.
+    """
+    queued = 0
+    with trio.move_on_after(QUEUED_WITHIN_S):
+        while True:
+            queued = await trio.to_thread.run_sync(_count, dsn)
+            if queued >= wanted:
+                return queued
+            await trio.sleep(POLL_S)
+    raise WrongResultsError(f"{queued} reversals were queued, not {wanted}")
+
+
+def _count(dsn: str) -> int:
+    with psycopg.connect(dsn) as session:
+        row = session.execute(QUEUED_SQL).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _document(
+    parameters: dict[str, Any],
+    drives: Drives,
+    books: Sequence[Line],
+    verdict: Verdict,
+    left: dict[str, int],
+) -> Document:
+    taken_back = [line.entry for line in books if line.entry.mti == REVERSAL]
+    last_us = max((entry.decided_at_us for entry in taken_back), default=0)
+    first_us = min((entry.decided_at_us for entry in taken_back), default=0)
+    beside = sum(
+        first_us <= line.entry.decided_at_us <= last_us
+        for line in books
+        if line.entry.mti != REVERSAL
+    )
+    before_ms = percentiles(drives.before.outcome.latency_s)
+    during_ms = percentiles(
+        latency
+        for index, latency in zip(
+            drives.drain.outcome.index, drives.drain.outcome.latency_s, strict=True
+        )
+        if index < beside
+    )
+    peak = busiest_second([entry.decided_at_us for entry in taken_back])
+    per_s = Settings().networks[PLAYED].saf_drain_per_s
+    results = {
+        "queued": drives.queued,
+        "acknowledged": sum(entry.response_code in ENDS for entry in taken_back),
+        "acknowledged_twice": len(taken_back) - len({entry.rrn for entry in taken_back}),
+        "drain_seconds": (last_us - first_us) / 1e6,
+        "drain_busiest_second": peak,
+        "drain_per_s_max": per_s,
+        "live_charges_beside": beside,
+        **{f"live_before_{name}": value for name, value in before_ms.items()},
+        **{f"live_during_{name}": value for name, value in during_ms.items()},
+        "live_p99_ratio": during_ms["p99_ms"] / before_ms["p99_ms"],
+        "payments_compared": verdict.payments,
+        "unresolved": len(verdict.unresolved),
+        "lost": len(verdict.lost),
+        "duplicated": len(verdict.duplicated),
+        "disagree": len(verdict.disagree),
+    }
+    # The rate saves up for one second, so the busiest one may see two seconds' worth.
+    too_fast = peak > BURST * 2 * per_s
+    wrong = results["acknowledged"] != parameters["reversals"] or results["acknowledged_twice"]
+    if left or wrong or too_fast or not verdict.holds:
+        raise WrongResultsError(f"{results}; left {left}; {list(verdict.reasons.items())[:5]}")
+    return bench_document("drain", parameters, results, {})
+
+
+def busiest_second(instants_us: Sequence[int]) -> int:
+    """The most instants that lie within one second."""
+    ordered = sorted(instants_us)
+    most = first = 0
+    for last, instant in enumerate(ordered):
+        while instant - ordered[first] >= 1_000_000:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
