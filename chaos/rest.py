@@ -17,7 +17,7 @@ SELECT
     ) AND NOT EXISTS (
         SELECT FROM store_and_forward AS s WHERE s.attempt_id = a.id
     )),
-    (SELECT count(*) FROM verifications WHERE NOT manual),
+    (SELECT count(*) FROM verifications),
     (SELECT count(*) FROM store_and_forward WHERE NOT manual),
     (SELECT count(*) FROM payment_intents AS i
      WHERE (status IN ('processing', 'pending_verification') OR refund_pending_minor > 0)

@@ -13,11 +13,13 @@ from typing import Final
 from msgspec import Struct
 
 from ledger.deciding.records import VerificationRow
-from ledger.pgtypes import int8_, text_, text_array, timestamptz_
+from ledger.pgtypes import int8_, text_, text_array, timestamptz_, uuid_
 from ledger.statements import QUERIES, Runner
 
 _DUE: Final = QUERIES["due_verifications"]
 _COUNT: Final = QUERIES["count_verifications"]
+_LIST: Final = QUERIES["list_doubts"]
+_SHOW: Final = QUERIES["show_doubt"]
 
 
 class VerificationCount(Struct, frozen=True):
@@ -25,8 +27,28 @@ class VerificationCount(Struct, frozen=True):
 
     network: str
     waiting: int
-    manual: int
     oldest_at_us: int
+
+
+class Doubt(Struct, frozen=True):
+    """One doubt with the numbers of the message whose outcome is unknown."""
+
+    attempt_id: bytes
+    transaction_id: bytes
+    network: str
+    due_at_us: int  # looked at again then; as the window's end by the clock of queues
+    window_ends_at_us: int
+    inquiries: int  # sent so far
+    intent_id: bytes
+    owner: str
+    created_at_us: int
+    mti: str
+    acquirer_id: str
+    stan: str
+    rrn: str
+    de7: str
+    amount_minor: int
+    currency: str
 
 
 async def due_verifications(
@@ -44,3 +66,15 @@ async def due_verifications(
 async def count_verifications(runner: Runner) -> list[VerificationCount]:
     """How much is in doubt, for metrics."""
     return [VerificationCount(*row) for row in (await runner.run(_COUNT)).rows()]
+
+
+async def list_doubts(runner: Runner, *, above: bytes = bytes(16), limit: int = 100) -> list[Doubt]:
+    """A page of what is in doubt, oldest first; a short page is the last. Role: turnout_admin."""
+    result = await runner.run(_LIST, [uuid_(above), int8_(limit)])
+    return [Doubt(*row) for row in result.rows()]
+
+
+async def show_doubt(runner: Runner, attempt_id: bytes) -> Doubt | None:
+    """One doubt, None if this attempt is in none, or no more. Role: turnout_admin."""
+    result = await runner.run(_SHOW, [uuid_(attempt_id)])
+    return next((Doubt(*row) for row in result.rows()), None)

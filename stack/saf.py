@@ -239,7 +239,7 @@ def entry_document(entry: SafEntry) -> Document:
         "currency": entry.currency,
         "state": advice_state(manual=row.manual, resolution=row.resolution),
         "sends": row.repeats,
-        "due_at": rfc3339(row.due_at_us),
+        "due_at": rfc3339(row.due_at_us) if row.due_at_us else None,  # none: at once
         "created_at": rfc3339(row.created_at_us),
         "switch": row.owner,
     }

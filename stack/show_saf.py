@@ -75,7 +75,8 @@ def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
         case "resolved":
             yield "state", f"resolved; {document['switch']} acts on it when it next looks"
         case _:
-            yield "state", f"repeated until it is acknowledged; next at {document['due_at']}"
+            due = f"next at {document['due_at']}" if document["due_at"] else "next at once"
+            yield "state", f"repeated until it is acknowledged; {due}"
 
 
 def _history(document: dict[str, Any]) -> Iterator[str]:

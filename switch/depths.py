@@ -94,7 +94,7 @@ class Depths:
 
     def _doubting(self, network: str) -> int:
         count = self._doubts.get(network)
-        return 0 if count is None else count.waiting + count.manual
+        return 0 if count is None else count.waiting
 
     def _waiting(self, network: str, kind: str) -> int:
         count = self._advices.get((network, kind))

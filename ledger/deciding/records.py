@@ -102,7 +102,6 @@ class VerificationRow(Struct, frozen=True):
     due_at_us: int
     window_ends_at_us: int
     inquiries: int = 0
-    manual: bool = False  # waits for an operator; never due
     intent_id: bytes = b""
     owner: str = ""
     epoch: int = 0
@@ -237,7 +236,7 @@ class Plan(Struct):
     saf_update: list[SafRow] = field(default_factory=list)  # due_at, repeats, manual
     verify_add: list[VerificationRow] = field(default_factory=list)
     verify_drop: list[bytes] = field(default_factory=list)  # attempt ids
-    verify_update: list[VerificationRow] = field(default_factory=list)  # due_at, inquiries, manual
+    verify_update: list[VerificationRow] = field(default_factory=list)  # due_at, inquiries
     key: NewKey | None = None
     free_reference: bool = False  # the merchant reference may be claimed again
     expire_at_us: int | None = None  # look at the intent again then

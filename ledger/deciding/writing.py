@@ -182,7 +182,6 @@ _TABLES: Final = {
         attempt_id=uuid_array,
         due_at_us=timestamptz_array,
         inquiries=int4_array,
-        manual=bool_array,
     ),
     "verify_add": _Table(
         "add_verification_rows",
@@ -193,7 +192,6 @@ _TABLES: Final = {
         due_at_us=timestamptz_array,
         window_ends_at_us=timestamptz_array,
         inquiries=int4_array,
-        manual=bool_array,
         network=text_array,
     ),
     "exceptions": _Table(

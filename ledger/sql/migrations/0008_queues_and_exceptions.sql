@@ -35,7 +35,6 @@ CREATE TABLE verifications (
     window_ends_at  timestamptz NOT NULL,
     inquiries       integer     NOT NULL DEFAULT 0 CHECK (inquiries >= 0),
     epoch           integer     NOT NULL,
-    manual          boolean     NOT NULL DEFAULT false,
     owner           text        NOT NULL,
     network         text        NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);

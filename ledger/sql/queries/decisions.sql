@@ -100,7 +100,7 @@ FOR UPDATE
 -- The open windows of inquiries of some intents, oldest first. $1 intent ids.
 SELECT
     v.intent_id, v.attempt_id, v.transaction_id, v.network, v.due_at, v.window_ends_at,
-    v.inquiries, v.manual, v.intent_id, v.owner, v.epoch
+    v.inquiries, v.intent_id, v.owner, v.epoch
 FROM verifications AS v
 WHERE v.intent_id = ANY ($1::uuid[])
 ORDER BY v.attempt_id

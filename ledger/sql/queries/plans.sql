@@ -102,13 +102,12 @@ WHERE s.attempt_id = r.attempt_id AND s.resolution = ''
 -- name: add_verification_rows
 -- $1 switch, $2 epoch, then one array per column.
 INSERT INTO verifications (
-    owner, epoch, attempt_id, intent_id, transaction_id, due_at, window_ends_at, inquiries, manual,
-    network
+    owner, epoch, attempt_id, intent_id, transaction_id, due_at, window_ends_at, inquiries, network
 )
 SELECT $1::text, $2::integer, r.*
 FROM unnest(
     $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[], $8::integer[],
-    $9::boolean[], $10::text[]
+    $9::text[]
 ) AS r
 
 -- name: drop_verification_rows
@@ -116,12 +115,11 @@ FROM unnest(
 DELETE FROM verifications WHERE attempt_id = ANY ($1::uuid[])
 
 -- name: change_verification_rows
--- When to inquire again, how many inquiries were made, whether an operator must look. One array
--- per column; $1 attempt ids.
+-- When to inquire again, how many inquiries were made. One array per column; $1 attempt ids.
 UPDATE verifications AS v
-SET due_at = r.due_at, inquiries = r.inquiries, manual = r.manual
-FROM unnest($1::uuid[], $2::timestamptz[], $3::integer[], $4::boolean[])
-    AS r (attempt_id, due_at, inquiries, manual)
+SET due_at = r.due_at, inquiries = r.inquiries
+FROM unnest($1::uuid[], $2::timestamptz[], $3::integer[])
+    AS r (attempt_id, due_at, inquiries)
 WHERE v.attempt_id = r.attempt_id
 
 -- name: expire_intents_at

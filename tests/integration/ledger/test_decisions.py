@@ -203,18 +203,15 @@ async def test_queues_are_changed_and_emptied(ledger: LedgerHarness) -> None:
         row,
         Plan(intent=reversing, attempts=[message], saf_add=[saf_row(message)], verify_add=[doubt]),
     )
-    changes = {"due_at_us": NOW_US + 5, "manual": True}
     changed = Plan(
-        saf_update=[saf_row(message, repeats=3, **changes)],
-        verify_update=[replace(doubt, inquiries=2, **changes)],
+        saf_update=[saf_row(message, repeats=3, due_at_us=NOW_US + 5, manual=True)],
+        verify_update=[replace(doubt, inquiries=2, due_at_us=NOW_US + 5)],
     )
     await _run(ledger, row, changed)
     view = await _view(ledger, row)
     assert view.version == 4, "queues change nothing that a reader of the intent sees"
     assert [(s.due_at_us, s.repeats, s.manual) for s in view.saf] == [(NOW_US + 5, 3, True)]
-    assert [(v.due_at_us, v.inquiries, v.manual) for v in view.verification] == [
-        (NOW_US + 5, 2, True)
-    ]
+    assert [(v.due_at_us, v.inquiries) for v in view.verification] == [(NOW_US + 5, 2)]
     dropped = Plan(saf_drop=[message.attempt_id], verify_drop=[row.attempt_id])
     await _run(ledger, row, dropped)
     view = await _view(ledger, row)

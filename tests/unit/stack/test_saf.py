@@ -122,6 +122,12 @@ def test_an_advice_is_a_document(changes: dict[str, Any], state: str) -> None:
     assert (document["sends"], document["amount_in_cents"]) == (3, 2499)
 
 
+def test_what_an_operator_made_due_is_due_at_once() -> None:
+    """The ledger keeps the epoch for it, which would be read as an instant."""
+    assert entry_document(entry("reversal", "0420", due_at_us=0))["due_at"] is None
+    assert entry_document(ENTRY)["due_at"] == "2026-01-02T03:04:10.123456+00:00"
+
+
 def test_a_detail_has_the_history_and_the_words_it_takes() -> None:
     """Exceptions and deeds in their order."""
     opened = ExceptionRow(

@@ -53,6 +53,8 @@ def test_an_advice_that_is_repeated_can_be_sent_at_once(capsys: pytest.CaptureFi
     assert "RRN 00253HVJ6Z4C, STAN 000123, DE 7 0102030405" in said
     assert f"turnout saf retry {document['advice']}" in said
     assert "turnout saf resolve" not in said
+    assert "next at 2026-01-02T03:04:10" in said
+    assert "next at once" in _said(capsys, document | {"due_at": None})
 
 
 def test_an_advice_that_waits_for_an_operator_says_what_each_word_does(

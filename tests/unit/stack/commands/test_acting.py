@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chassis.mac import check_value_text
+from stack.commands.doubts import doubts
 from stack.commands.exceptions import exceptions
 from stack.commands.hsm import hsm
 from stack.commands.merchants import merchants
@@ -39,6 +40,8 @@ def _invoke(command: click.Command, tmp_path: Path, *words: str, typed: str = ""
         (saf, ("show", ADVICE)),
         (saf, ("retry", ADVICE)),
         (saf, ("resolve", ADVICE, "reversed", "--note", "J. says so")),
+        (doubts, ("list",)),
+        (doubts, ("show", ADVICE)),
         (exceptions, ("list",)),
         (exceptions, ("show", "7")),
         (exceptions, ("close", "7", "--note", "J. says so")),
@@ -88,6 +91,8 @@ def test_without_a_stack_it_says_how_to_start_one(
         (saf, ("resolve", ADVICE, "forgotten", "--note", "x"), "forgotten"),
         (saf, ("retry", ADVICE, "--operator", "two\nlines"), "--operator"),
         (saf, ("retry", ADVICE, "--operator", "x" * 49), "at most 48"),
+        (doubts, ("list", "--limit", "0"), "--limit"),
+        (doubts, ("show", "pi_0000000000000000000001"), "att_"),
         (exceptions, ("list", "--limit", "0"), "--limit"),
         (exceptions, ("list", "--above", "-1"), "--above"),
         (exceptions, ("list", "--kind", "Late approval"), "--kind"),
