@@ -13,6 +13,7 @@ from tests.support.whole_stack import QUIET, merchant_of
 pytestmark = pytest.mark.chaos
 RATE_PER_S = 150.0
 BEFORE_S = 1.2  # longer than the slow card takes, so that the load is level
+SERVED_WITHIN_S = 10.0  # by the other one, on a machine so busy that the load is more than it takes
 # What recovery reads follows the payments as closely as it can.
 CLOSE = {"switch.lease_heartbeat_s": "0.1", "switch.lease_mark_lag_s": "0"}
 
@@ -29,7 +30,7 @@ async def test_switches_killed_in_turn(open_tmp_path: Path) -> None:
                 await trio.sleep(BEFORE_S)
                 assert load.charging > 0
                 killed = whole.kill(name)
-                await whole.pay_well(within_s=5)
+                await whole.pay_well(within_s=SERVED_WITHIN_S)
                 await whole.back(name, instead_of=killed)
         assert len(load.told) == load.started
         await whole.prove()
