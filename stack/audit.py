@@ -10,20 +10,23 @@ import base64
 from pathlib import Path
 from typing import Any, Final
 
-from chassis.settings import Settings
 from ledger.audit.bundle import BundleError, read_bundle, verify_bundle
 from ledger.audit.evidence import Evidence, EvidenceError, Progress
 from ledger.audit.findings import Findings
+from ledger.audit.folders import (
+    WITNESS_KEY_STEM,
+    log_folder,
+    log_public_key,
+    witness_folder,
+)
 from ledger.audit.keys import KeyFileError, load_public
 from ledger.audit.level_files import LevelFileError
 from ledger.audit.merkle import ProofError
 from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
 from ledger.audit.segment_entries import read_entries
-from ledger.audit.service import FOLDER, KEY_STEM, log_folder
 from ledger.audit.tiles import EntryError
 from ledger.audit.verify_log import verify_log
-from ledger.audit.witness import WITNESS_STEM, WITNESSED
-from ledger.audit.witness_service import witness_folder
+from ledger.audit.witness import WITNESSED
 from ledger.ids import public_id
 from ledger.stream.segments.files import shard_folder
 from stack.endings import EXIT_FAULT
@@ -53,8 +56,8 @@ def evidence(place: Place) -> Evidence:
     return Evidence(
         log_folder(data_dir),
         shard_folder(data_dir, 0),
-        _witness(place.settings, data_dir),
-        load_public(data_dir / FOLDER / f"{KEY_STEM}.pub"),
+        witness_folder(data_dir, place.settings.audit.witness_dir),
+        load_public(log_public_key(data_dir)),
     )
 
 
@@ -62,7 +65,7 @@ def keys(place: Place) -> Document:
     """The public keys of log and witness, and where their private halves lie."""
     log = evidence(place)
     document: Document = {"log": str(log.key)}
-    path = log.witness / f"{WITNESS_STEM}.pub"
+    path = log.witness / f"{WITNESS_KEY_STEM}.pub"
     document["witness"] = str(load_public(path)) if path.exists() else None
     return document
 
@@ -176,10 +179,6 @@ def read_key(text: str) -> VerifierKey:
         except NoteError as error:
             raise KeyFileError(str(error)) from error
     return load_public(Path(text))
-
-
-def _witness(settings: Settings, data_dir: Path) -> Path:
-    return witness_folder(data_dir, settings.audit.witness_dir)
 
 
 def _checkpoint(path: Path, key: VerifierKey) -> Checkpoint | None:

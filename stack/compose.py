@@ -6,10 +6,12 @@
                           ├──▶ switch-0 … switch-n ───┘
     vsim, msim ───────────┘
     schema ─────────────────▶ relay
+    audit · witness           read files, need nobody
 
 Independent units start together. Stopping goes the other way: the api closes the front door and
-hands on what it has accepted, the switch waits for the networks' answers, the relay takes the last
-commits into the stream, and Postgres goes last. No payment waits for the relay.
+hands on what it has accepted, the switch waits for the networks' answers, the stream's consumers
+go, the relay takes the last commits into the stream, and Postgres goes last. No payment waits for
+the relay or for a consumer.
 """
 
 from __future__ import annotations
@@ -34,10 +36,18 @@ from chassis.supervisor import (
 from ledger.roles import API, RELAY, SWITCH
 from stack.context import Provision, StackContext
 from stack.database import prepare_schema
-from stack.layout import simulated_networks
+from stack.layout import consumers_run, simulated_networks
 from stack.sockets import hsm_keys, switch_keys
 
-STOP_RANKS: Final = {"api": 1, "switch": 2, "network": 3, "hsm": 4, "relay": 8, "postgres": 9}
+STOP_RANKS: Final = {
+    "api": 1,
+    "switch": 2,
+    "network": 3,
+    "hsm": 4,
+    "consumer": 7,
+    "relay": 8,
+    "postgres": 9,
+}
 
 
 def compose(
@@ -61,6 +71,9 @@ def compose(
     processes.append(_api(context))
     if context.settings.relay.enabled:
         processes.append(_relay(context))
+    if consumers_run(context.settings):
+        processes += [_reader_of_files(context, "audit", "relay")]
+        processes += [_reader_of_files(context, "witness")]
     return [
         *_ledger_units(context, resource),
         StepUnit(
@@ -161,6 +174,18 @@ def _relay(context: StackContext) -> ProcessSpec:
         listeners=_listeners(context, "relay"),
         secrets={"database_dsn": context.database.dsn(RELAY)},
         identity=context.users.identity("relay"),
+    )
+
+
+def _reader_of_files(context: StackContext, name: str, *groups: str) -> ProcessSpec:
+    """A process that works on files alone, as a member of the groups of those who write them."""
+    return ProcessSpec(
+        plan=UnitPlan(key=name, stop_rank=STOP_RANKS["consumer"]),
+        name=name,
+        settings=_without_secrets(context.settings),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, name),
+        identity=context.users.identity(name, connects_to=groups),
     )
 
 

@@ -5,6 +5,8 @@
     postgres*            Postgres' own (ledger.embedded)
     hsm/                 the HSM's alone: keys and their audit log
     stream/              the event stream: the relay's to write, for its consumers' groups to read
+    audit/               the audit log and its key: hashes, for everyone to read
+    witness/             what the witness saw, and its key; may lie elsewhere (audit.witness_dir)
     pki/                 certificates for all, each key for its one process
     networks/            per simulated network its record and its key-exchange key, each its own;
                          and the HSM's copy of that key, the HSM's alone
@@ -32,11 +34,12 @@ from chassis.supervisor import (
     make_folder,
 )
 from chassis.tls import Role
+from ledger.audit.folders import AUDIT_FOLDER, witness_folder
 from switch.credentials import ClientFiles
 
 PASS_THROUGH: Final = 0o711
 # The order counts the uids from `supervisor.uid_base`; networks follow in the settings' order.
-ROLES: Final = ("postgres", "hsm", "switch", "api", "relay")
+ROLES: Final = ("postgres", "hsm", "switch", "api", "relay", "audit", "witness")
 
 
 def stack_users(settings: Settings, *, euid: int) -> Users:
@@ -47,6 +50,11 @@ def stack_users(settings: Settings, *, euid: int) -> Users:
 def simulated_networks(settings: Settings) -> dict[str, Network]:
     """The networks that the stack plays itself."""
     return {name: network for name, network in settings.networks.items() if network.simulate}
+
+
+def consumers_run(settings: Settings) -> bool:
+    """Whether anything follows the stream: without a relay there is none."""
+    return settings.relay.enabled and settings.audit.enabled
 
 
 def make_run_folder(data_dir: Path) -> Path:
@@ -76,6 +84,10 @@ def make_data_folders(settings: Settings, data_dir: Path, users: Users) -> None:
         )
     make_folder(data_dir / "hsm", mode=0o700, owner=users.owner("hsm"))
     make_folder(data_dir / "stream", mode=0o750, owner=users.owner("relay"))
+    if consumers_run(settings):
+        make_folder(data_dir / AUDIT_FOLDER, mode=0o755, owner=users.owner("audit"))
+        witness = witness_folder(data_dir, settings.audit.witness_dir)
+        make_folder(witness, mode=0o755, owner=users.owner("witness"))
     make_folder(data_dir / "networks", mode=PASS_THROUGH)
     for name in simulated_networks(settings):
         for suffix in ("log", "keys"):  # its record, and its MAC keys where it has any

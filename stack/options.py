@@ -29,6 +29,8 @@ PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "--metrics-hsm-port": "metrics.hsm",
         "--metrics-relay-port": "metrics.relay",
         "--metrics-networks-port": "metrics.networks",
+        "--metrics-audit-port": "metrics.audit",
+        "--metrics-witness-port": "metrics.witness",
     }
 )
 

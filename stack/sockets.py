@@ -10,7 +10,7 @@ from attrs import frozen
 
 from chassis.settings import Settings
 from chassis.supervisor import Listener, Users, bind_tcp, bind_unix
-from stack.layout import simulated_networks
+from stack.layout import consumers_run, simulated_networks
 
 
 @frozen(kw_only=True)
@@ -103,3 +103,6 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
         yield "relay", ports.relay, "metrics.relay"
     for position, name in enumerate(simulated_networks(settings)):
         yield name, 0 if position else ports.networks, "metrics.networks"
+    if consumers_run(settings):
+        yield "audit", ports.audit, "metrics.audit"
+        yield "witness", ports.witness, "metrics.witness"

@@ -50,6 +50,7 @@ def remember(path: Path, signed: Signed) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(path, flags, _READABLE)
     try:
+        os.fchmod(descriptor, _READABLE)  # whatever the umask says
         while line:
             line = line[os.write(descriptor, line) :]
         os.fdatasync(descriptor)

@@ -25,6 +25,7 @@ from ledger.audit.merkle import HASH_BYTES
 HASHES_PER_FILE: Final = 1 << 20  # 32 MiB: two files stay open a level, thirty leaves fill one
 _SEALED: Final = 0o444
 _GROWING: Final = 0o644
+_FOLDER: Final = 0o755
 
 
 class LevelFileError(Exception):
@@ -148,12 +149,20 @@ class LevelFiles:
                 self._new_folders.add(path.parent)
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
             self._writing[path] = os.open(path, flags, _GROWING)
+            os.fchmod(self._writing[path], _GROWING)  # whatever the umask says
         return self._writing[path]
 
     def _make_folder(self, folder: Path) -> None:
         if not folder.exists():
-            folder.mkdir(parents=True)
+            make_readable(folder.parent)
+            make_readable(folder)
             self._new_folders |= {folder.parent, folder.parent.parent}
+
+
+def make_readable(folder: Path) -> None:
+    """Make a folder that everyone may read, whatever the umask says."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(_FOLDER)
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:

@@ -30,7 +30,7 @@ from attrs import define, field
 
 from chassis.durable import write_durably
 from ledger.audit.history import HistoryError, Signed, cut_torn_line, last_line, remember
-from ledger.audit.level_files import LevelFileError, LevelFiles
+from ledger.audit.level_files import LevelFileError, LevelFiles, make_readable
 from ledger.audit.levels import TILE_HEIGHT, Edge
 from ledger.audit.notes import Checkpoint, Note, NoteError, Signer, VerifierKey, sign_note
 
@@ -69,7 +69,7 @@ class AuditLog:
             AuditLogError: its files do not lead to the root that was signed.
             OSError: they cannot be read or written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        make_readable(folder)
         cut_torn_line(folder / HISTORY)
         last = last_signed(folder, key)
         if last is not None and last.origin != origin:

@@ -16,14 +16,13 @@ from chassis.clock import now_us
 from chassis.log import get_logger
 from chassis.metrics import Metrics
 from chassis.service import Service
+from ledger.audit.folders import AUDIT_FOLDER, LOG_KEY_STEM, log_folder
 from ledger.audit.following import Following
 from ledger.audit.keys import KeyPair, load_or_make, load_pair
 from ledger.audit.log import AuditLog
 from ledger.audit.notes import ED25519
 from ledger.stream.open import stream_reader
 
-FOLDER: Final = "audit"
-KEY_STEM: Final = "log"
 _NAME_BYTES: Final = 4
 
 _log = get_logger(__name__)
@@ -38,7 +37,7 @@ async def serve(service: Service) -> None:
         OSError: it cannot write; the next start goes on behind the last checkpoint.
     """
     settings = service.settings.audit
-    folder = service.data_dir / FOLDER
+    folder = service.data_dir / AUDIT_FOLDER
     pair = log_key(folder, settings.origin)
     log = AuditLog.open(log_folder(service.data_dir), pair.public.name, pair.public, pair)
     async with stream_reader(service.settings, service.data_dir) as reader:
@@ -55,11 +54,6 @@ async def serve(service: Service) -> None:
     log.close()
 
 
-def log_folder(data_dir: Path, shard: int = 0) -> Path:
-    """Where the log of a shard is kept."""
-    return data_dir / FOLDER / str(shard)
-
-
 def log_key(folder: Path, origin: str) -> KeyPair:
     """The log's key; at the first start it is made, and with it the log's name.
 
@@ -67,7 +61,7 @@ def log_key(folder: Path, origin: str) -> KeyPair:
         folder: of the key.
         origin: the name to give; empty makes one that is like no other.
     """
-    stem = folder / KEY_STEM
+    stem = folder / LOG_KEY_STEM
     path = stem.with_suffix(".key")
     if path.exists() and not origin:
         origin = load_pair(path).public.name

@@ -24,6 +24,7 @@ import msgspec
 from attrs import define, field
 
 from ledger.audit.findings import Findings
+from ledger.audit.folders import WITNESS_KEY_STEM
 from ledger.audit.history import HistoryError, read_history
 from ledger.audit.keys import KeyFileError, load_public
 from ledger.audit.level_files import HASHES_PER_FILE, LevelFileError, LevelFiles
@@ -32,7 +33,7 @@ from ledger.audit.log import CHECKPOINT, HISTORY, LEVELS
 from ledger.audit.merkle import HASH_BYTES
 from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
 from ledger.audit.segment_entries import Entries
-from ledger.audit.witness import WITNESS_STEM, WITNESSED
+from ledger.audit.witness import WITNESSED
 
 BATCH: Final = 64 * TILE_WIDTH  # leaves stepped over at once
 
@@ -208,7 +209,7 @@ def witnessed_checkpoint(
         return []
     found: list[tuple[str, Checkpoint]] = []
     try:
-        Note.parse(path.read_bytes()).check(load_public(folder / f"{WITNESS_STEM}.pub"))
+        Note.parse(path.read_bytes()).check(load_public(folder / f"{WITNESS_KEY_STEM}.pub"))
         _add_checked(found, str(path), path.read_bytes(), key, findings)
     except (NoteError, KeyFileError) as error:
         findings.add("witness", path, str(error))

@@ -25,7 +25,6 @@ from ledger.audit.merkle import ProofError, check_consistency
 from ledger.audit.notes import Checkpoint, Note, NoteError, Signer, VerifierKey, cosign
 
 WITNESSED: Final = "checkpoint"
-WITNESS_STEM: Final = "witness"  # of its key files
 _READABLE: Final = 0o644
 
 Prove = Callable[[int, int], Sequence[bytes]]

@@ -7,7 +7,7 @@ machine (`audit.witness_dir`). It reads the log's published files and nothing el
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Never
+from typing import Never
 
 import trio
 from attrs import define
@@ -15,23 +15,22 @@ from attrs import define
 from chassis.clock import now_s
 from chassis.log import get_logger
 from chassis.service import Service
+from ledger.audit.folders import (
+    AUDIT_FOLDER,
+    LOG_KEY_STEM,
+    WITNESS_KEY_STEM,
+    log_folder,
+    witness_folder,
+)
 from ledger.audit.keys import KeyFileError, load_or_make, load_public
 from ledger.audit.level_files import LevelFileError, LevelFiles
 from ledger.audit.levels import nodes_from
 from ledger.audit.log import CHECKPOINT, LEVELS
 from ledger.audit.merkle import consistency_proof
 from ledger.audit.notes import COSIGNATURE
-from ledger.audit.service import FOLDER, KEY_STEM, log_folder
-from ledger.audit.witness import WITNESS_STEM, Witness, WitnessError
-
-WITNESS_FOLDER: Final = "witness"
+from ledger.audit.witness import Witness, WitnessError
 
 _log = get_logger(__name__)
-
-
-def witness_folder(data_dir: Path, configured: str) -> Path:
-    """Where the witness remembers and publishes."""
-    return Path(configured) if configured else data_dir / WITNESS_FOLDER
 
 
 @define
@@ -92,13 +91,13 @@ class Watching:
         """Begin, or go on: the key that the log had first is the one that is believed."""
         pinned = self._folder / "log.pub"
         if not pinned.exists():
-            offered = load_public(self._audit_folder / f"{KEY_STEM}.pub")
+            offered = load_public(self._audit_folder / f"{LOG_KEY_STEM}.pub")
             pinned.write_text(f"{offered}\n")
         try:
             log_key = load_public(pinned)
         except KeyFileError as error:
             raise WitnessError(str(error)) from error
-        pair = load_or_make(self._folder / WITNESS_STEM, _name_of(log_key.name), COSIGNATURE)
+        pair = load_or_make(self._folder / WITNESS_KEY_STEM, _name_of(log_key.name), COSIGNATURE)
         return Witness(self._folder, log_key, pair.public, pair)
 
 
@@ -111,7 +110,7 @@ async def serve(service: Service) -> None:
     """
     settings = service.settings.audit
     watching = Watching(
-        service.data_dir / FOLDER,
+        service.data_dir / AUDIT_FOLDER,
         log_folder(service.data_dir),
         witness_folder(service.data_dir, settings.witness_dir),
     )

@@ -13,9 +13,11 @@ from chassis.service import LaunchError, run_service
 SERVICES = MappingProxyType(
     {
         "api": "api.service",
+        "audit": "ledger.audit.service",
         "hsm": "hsm_sim.service",
         "relay": "ledger.relay.service",
         "switch": "switch.service",
+        "witness": "ledger.audit.witness_service",
     }
 )
 NETWORK_SERVICE = "network_sim.service"  # every other name is a simulated network's

@@ -92,7 +92,8 @@ class SegmentWriter:
         return self._appender
 
     def _open(self) -> None:
-        self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(FOLDER_MODE)  # whatever the umask says
         self._lock = WriterLock.take(self._folder)
         try:
             self._high_water = HighWaterFile.to_publish(self._folder)

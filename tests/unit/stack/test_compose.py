@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from chassis.settings import HSM, Network, Settings, Switch
-from chassis.settings.tree import Metrics, Relay
+from chassis.settings.tree import Audit, Metrics, Relay
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.roles import ROLES as DATABASE_ROLES
@@ -74,8 +74,9 @@ def test_there_is_a_process_for_every_service_worker_and_network(context: StackC
     """HSM workers and switches have one socket each; every process shows metrics."""
     specs = _specs(context)
     processes = ["hsm-0", "hsm-1", "vsim", "msim", "switch-0", "switch-1", "api", "relay"]
+    processes += ["audit", "witness"]
     assert list(specs) == processes
-    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0]
+    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0]
     assert all("metrics" in spec.listeners for spec in specs.values())
 
 
@@ -94,7 +95,19 @@ def test_no_payment_waits_for_the_relay(context: StackContext) -> None:
     assert not any("relay" in plan.needs for plan in units.values())
     off = msgspec.structs.replace(SETTINGS, relay=Relay(enabled=False))
     without = _specs(attrs.evolve(context, settings=off))
-    assert without.keys() == _specs(context).keys() - {"relay"}
+    assert without.keys() == _specs(context).keys() - {"relay", "audit", "witness"}
+
+
+def test_nothing_needs_a_consumer_of_the_stream(context: StackContext) -> None:
+    """The audit log and its witness read files and need nobody; they can be left out."""
+    units = {unit.plan.key: unit.plan for unit in compose(context, resource=None)}
+    for name in ("audit", "witness"):
+        assert not units[name].needs
+        assert not any(name in plan.needs for plan in units.values())
+        assert STOP_RANKS["hsm"] < units[name].stop_rank < STOP_RANKS["relay"]
+    off = msgspec.structs.replace(SETTINGS, audit=Audit(enabled=False))
+    without = _specs(attrs.evolve(context, settings=off))
+    assert without.keys() == _specs(context).keys() - {"audit", "witness"}
 
 
 def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) -> None:
@@ -142,14 +155,16 @@ def test_processes_know_their_peers(context: StackContext) -> None:
 def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContext) -> None:
     """Groups open the sockets' files, and servers know whose uid each role has."""
     specs = _specs(context)
-    hsm, switch, api = 52_001, 52_002, 52_003
+    hsm, switch, api, relay = 52_001, 52_002, 52_003, 52_004
     identities = {key: spec.identity for key, spec in specs.items()}
     assert {key: (who.uid, who.groups) for key, who in identities.items() if who} == {
         "hsm-0": (hsm, ()),
         "hsm-1": (hsm, ()),
-        "relay": (52_004, ()),
-        "vsim": (52_005, ()),
-        "msim": (52_006, ()),
+        "relay": (relay, ()),
+        "audit": (52_005, (relay,)),
+        "witness": (52_006, ()),
+        "vsim": (52_007, ()),
+        "msim": (52_008, ()),
         "switch-0": (switch, (hsm,)),
         "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),
@@ -200,7 +215,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
 def test_only_the_first_of_several_takes_a_shared_port() -> None:
     """More switches, workers and networks get any free port for their metrics."""
     ports = [port for _, port, _ in metrics_ports(SETTINGS)]
-    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0]
+    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0, 9476, 9477]
     assert hsm_keys(SETTINGS) == ["hsm-0", "hsm-1"]
 
 
@@ -242,6 +257,8 @@ def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
     assert modes == {
         "hsm": (0o700, uid("hsm")),
         "stream": (0o750, uid("relay")),
+        "audit": (0o755, uid("audit")),
+        "witness": (0o755, uid("witness")),
         "networks": (0o711, ours),
         "networks/vsim.log": (0o600, uid("vsim")),
         "networks/msim.log": (0o600, uid("msim")),

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from chassis.settings import Settings
+from chassis.settings.tree import Metrics
 from stack import doctor
 from stack.commands.doctor import doctor as command
 from stack.commands.doctor import document, render
@@ -21,7 +22,7 @@ FREE = msgspec.structs.replace(
     Settings(),
     api=msgspec.structs.replace(Settings().api, port=0),
     networks={},
-    metrics=msgspec.structs.replace(Settings().metrics, api=0, switch=0, hsm=0, networks=0),
+    metrics=Metrics(**{name: 0 for name in Metrics.__struct_fields__ if name != "host"}),
 )
 
 

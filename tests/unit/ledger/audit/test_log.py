@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +105,21 @@ def _flip(path: Path, at: int) -> None:
 
 def _shorten(path: Path, at: int) -> None:
     path.write_bytes(path.read_bytes()[:at])
+
+
+def test_what_a_log_publishes_everyone_may_read(tmp_path: Path) -> None:
+    """Whatever the umask of its process: the witness is another user."""
+    before = os.umask(0o077)
+    try:
+        log = _open(tmp_path / "log")
+        log.append(LEAVES[:300])
+        log.checkpoint(NOW)
+        log.close()
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "log").rglob("*")}
+    assert modes == {0o755, 0o644}
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize(

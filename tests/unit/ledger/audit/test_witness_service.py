@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ledger.audit.folders import witness_folder
 from ledger.audit.keys import KeyPair, load_or_make, load_public
 from ledger.audit.log import CHECKPOINT, LEVELS, AuditLog
 from ledger.audit.notes import ED25519, Note
 from ledger.audit.service import log_key
 from ledger.audit.witness import WITNESSED
-from ledger.audit.witness_service import Watching, witness_folder
+from ledger.audit.witness_service import Watching
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -13,8 +13,9 @@ import trio
 from click.testing import CliRunner, Result
 
 from chassis.settings.tree import Stream
+from ledger.audit.folders import AUDIT_FOLDER, log_folder
 from ledger.audit.log import AuditLog
-from ledger.audit.service import FOLDER, log_folder, log_key
+from ledger.audit.service import log_key
 from ledger.audit.witness_service import Watching
 from ledger.ids import public_id
 from ledger.stream.backend import Batch
@@ -48,15 +49,15 @@ def data_dir(tmp_path: Path) -> Path:
         await writer.aclose()
 
     trio.run(fill)
-    (tmp_path / FOLDER).mkdir()
+    (tmp_path / AUDIT_FOLDER).mkdir()
     (tmp_path / "witness").mkdir()
-    pair = log_key(tmp_path / FOLDER, "turnout.example/0")
+    pair = log_key(tmp_path / AUDIT_FOLDER, "turnout.example/0")
     log = AuditLog.open(log_folder(tmp_path), pair.public.name, pair.public, pair)
     for size in (100, 250):
         log.append(RECORDS[log.size : size])
         log.checkpoint(NOW)
     log.close()
-    Watching(tmp_path / FOLDER, log_folder(tmp_path), tmp_path / "witness").look()
+    Watching(tmp_path / AUDIT_FOLDER, log_folder(tmp_path), tmp_path / "witness").look()
     return tmp_path
 
 
@@ -109,9 +110,9 @@ def test_what_was_changed_is_named(data_dir: Path) -> None:
 
 def test_an_empty_log_is_not_well(tmp_path: Path) -> None:
     """Nothing signed proves nothing."""
-    (tmp_path / FOLDER).mkdir()
+    (tmp_path / AUDIT_FOLDER).mkdir()
     shard_folder(tmp_path, 0).mkdir(parents=True)
-    log_key(tmp_path / FOLDER, "")
+    log_key(tmp_path / AUDIT_FOLDER, "")
     result = _audit(tmp_path, "verify", "all", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["findings"][0]["detail"] == "nothing has been signed yet"
