@@ -293,6 +293,9 @@ class Operations:
             await watch.run()
         except* LeaseLostError:
             self._around.let_go(watch.responsibility)
+        finally:
+            if watch is not self._own:  # with our own this process ends, and nobody hears
+                watch.desk.abandon()
 
     # -------------------------------------------------------------------------------------- run
 

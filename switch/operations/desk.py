@@ -25,6 +25,7 @@ from switch.operations.errands import OperationCounts
 from switch.pipeline.anomalies import Anomalies
 
 log = get_logger(__name__)
+HANDED_BACK = "handed_back"  # what steps are answered that somebody else decides now
 SLOW_BATCH_MAX = 16  # steps that wait for locks together: few, so that one lock delays few
 
 AnyStep = Admit | About
@@ -78,6 +79,7 @@ class Desk:
         self._slow: Inbox[_Decision] = Inbox(waiting_max, name="decisions_slow")
         self._pending: dict[int, _Decision] = {}
         self._quiet = trio.lowlevel.ParkingLot()
+        self._abandoned = False
 
     @property
     def inboxes(self) -> tuple[Inbox[_Decision], Inbox[_Decision]]:
@@ -99,8 +101,11 @@ class Desk:
             InboxClosedError: the desk is closed.
         """
         decision = _Decision(step, deliver)
-        self._fast.put(decision)
+        if not self._abandoned:
+            self._fast.put(decision)
         self._pending[id(decision)] = decision
+        if self._abandoned:
+            self._deliver(decision, Lost(HANDED_BACK))
 
     def lowest_attempt(self) -> bytes | None:
         """The lowest attempt id that a decision may be about to write, if there is any."""
@@ -128,6 +133,16 @@ class Desk:
     def close(self) -> None:
         """Take no more steps; what waits is decided. Idempotent."""
         self._fast.close()
+
+    def abandon(self) -> None:
+        """Answer every step `Lost`, those that come later too: somebody else decides them now.
+
+        Whoever submitted one holds a window slot or a card for it. What was just being committed
+        may stand; whoever is responsible now finds it.
+        """
+        self._abandoned = True
+        for decision in list(self._pending.values()):
+            self._deliver(decision, Lost(HANDED_BACK))
 
     async def _run_slow(self) -> None:
         while batch := await self._slow.take(SLOW_BATCH_MAX):

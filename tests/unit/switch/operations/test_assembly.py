@@ -75,6 +75,22 @@ async def test_a_commit_that_finds_a_responsibility_lost_gives_it_up(scene: Scen
     assert len(book.view.saf) == 1
 
 
+async def test_queues_that_are_handed_back_leave_no_slot_taken(scene: Scene) -> None:
+    """One inquiry waits for a lock when the owner is back; its slot is for others again."""
+    scene.ledger.owner = "switch-1"
+    book = scene.ledger.add(Book())
+    book.now_us = scene.now_us()
+    book.settle(book.charge().attempt_id, SILENCE, rules=scene.operations.rules["msim"])
+    scene.ledger.held.add(book.view.intent_id)
+    scene.operations.on_gained(responsibility())
+    await trio.sleep(2)
+    window = scene.groups["msim"].window
+    assert window.in_flight == 1
+    scene.operations.on_lost(responsibility())
+    await scene.settle_down()
+    assert window.in_flight == 0
+
+
 async def test_a_ledger_that_is_away_is_asked_again(scene: Scene) -> None:
     """Queues wait; nothing ends."""
     scene.ledger.error = ConnectionLostError("gone")

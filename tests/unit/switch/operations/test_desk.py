@@ -14,7 +14,7 @@ from ledger.deciding.committer import BLOCKED
 from ledger.leases import LeaseLostError
 from ledger.records import Lost
 from switch.core.operations.steps import Admit
-from switch.operations.desk import SLOW_BATCH_MAX, Desk
+from switch.operations.desk import HANDED_BACK, SLOW_BATCH_MAX, Desk
 from switch.operations.errands import OperationCounts
 from switch.pipeline.anomalies import Anomalies
 from tests.support.operations import Book
@@ -216,3 +216,21 @@ async def test_a_lost_lease_ends_the_desk(committer: Committer, counts: Operatio
         await desk.run()
     assert raised.group_contains(LeaseLostError)
     assert answers == []
+
+
+async def test_an_abandoned_desk_answers_what_waits_and_what_comes(
+    committer: Committer, counts: OperationCounts
+) -> None:
+    """Each once: whoever submitted a step may hold something for it."""
+    desk = make_desk(committer, counts)
+    committer.may["fast"] = trio.Event()
+    answers = submit(desk, b"a", b"b")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert answers == []
+    desk.abandon()
+    assert answers == [Lost(HANDED_BACK)] * 2
+    assert submit(desk, b"c") == [Lost(HANDED_BACK)]
+    assert desk.undecided == 0
