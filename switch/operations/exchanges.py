@@ -11,7 +11,7 @@ again. Silence about a request does, for somebody may wait, and a doubt begins w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -19,21 +19,14 @@ import trio
 from chassis.log import get_logger
 from ledger.records import Lost
 from switch.carriers import Carrier
-from switch.core.findings import (
-    Finding,
-    judge_advice,
-    judge_inquiry,
-    judge_request,
-    not_sent,
-    unknown,
-)
+from switch.core.findings import Finding, not_sent, unknown
 from switch.core.messages import Acceptor
 from switch.core.messages_following import Card
+from switch.core.operations.answers import is_in_progress, judge_of, needs_decision, spoiled
 from switch.core.operations.letters import compose
 from switch.core.operations.records import Conclusion, Letter
 from switch.core.response_codes import ResponseCodes
 from switch.iso8583.errors import CodecError
-from switch.iso8583.mti import FINANCIAL_REQUEST
 from switch.link.correlation import Slot, correlation_key
 from switch.link.events import Answered, CorrelationKey, Fields, Late, LinkEvent, NotSent, Unknown
 from switch.operations.desk import Desk
@@ -44,7 +37,6 @@ from switch.pipeline.anomalies import Anomalies
 
 log = get_logger(__name__)
 
-IN_PROGRESS: Final = "09"  # DE 39: the time starts over, once
 CARD_ELEMENTS: Final = (2, 14)
 
 
@@ -154,9 +146,7 @@ class Exchanges:
         except Exception as error:  # noqa: BLE001  one message's fault is its own (design 3)
             carrier.group.release(slot)
             self._fault("message_not_encodable", exchange, error)
-            spoiled = isinstance(error, CodecError) and exchange.forwarded
-            finding = Finding("poison", "encode_failed") if spoiled else not_sent("encode_failed")
-            self._found(exchange, finding, "switch")
+            self._found(exchange, spoiled(error, forwarded=exchange.forwarded), "switch")
             return
         for de in CARD_ELEMENTS:
             fields.pop(de, None)
@@ -210,12 +200,9 @@ class Exchanges:
 
     def _answered(self, exchange: Exchange, answer: Fields) -> None:
         finding = self._judge(exchange, answer)
-        group = self._carriers[exchange.letter.network].group
-        asked = exchange.letter.mti == FINANCIAL_REQUEST
-        in_progress = asked and finding.response_code == IN_PROGRESS
-        if in_progress and finding.reason == "undecided" and not exchange.waited:
+        if is_in_progress(exchange.letter, finding) and not exchange.waited:
             exchange.waited = True
-            group.keep_waiting(answer, exchange)
+            self._carriers[exchange.letter.network].group.keep_waiting(answer, exchange)
             return
         if finding.result == "unknown":
             self._doubt(exchange, answer, finding)
@@ -235,25 +222,17 @@ class Exchanges:
         self._carriers[exchange.letter.network].group.doubt(answer, exchange)
 
     def _judge(self, exchange: Exchange, answer: Fields) -> Finding:
-        letter = exchange.letter
-        if letter.kind == "inquiry":
-            judge: Any = judge_inquiry
-        elif letter.mti == FINANCIAL_REQUEST:
-            judge = judge_request
-        else:
-            judge = judge_advice
         try:
-            finding: Finding = judge(
+            return judge_of(exchange.letter)(
                 exchange.fields,
                 answer,
                 codes=self._codes,
-                echoes=self._carriers[letter.network].echoes,
+                echoes=self._carriers[exchange.letter.network].echoes,
                 now_us=self._now_us(),
             )
         except Exception as error:  # noqa: BLE001  one answer's fault is its own (design 3)
             self._fault("answer_not_judged", exchange, error)
             return unknown("internal_error")
-        return finding
 
     def _found(self, exchange: Exchange, finding: Finding, actor: str) -> None:
         """The first thing that is known of a message: it is in flight no more."""
@@ -261,8 +240,7 @@ class Exchanges:
         self._in_flight[exchange.letter.network] -= 1
         if not any(self._in_flight.values()):
             self._quiet.unpark_all()
-        silent = finding.result in ("unknown", "not_sent", "retry")
-        if not (silent and exchange.forwarded and exchange.letter.kind != "request"):
+        if needs_decision(exchange.letter, finding, forwarded=exchange.forwarded):
             self._settle(exchange, finding, actor)
 
     def _settle(

@@ -21,6 +21,7 @@ as it did before.
 - `advices`    completions and releases; what poison and operators do to the queue
 - `settling`   which of these takes a finding, inquiries included
 - `retrying`   another attempt of the same charge
+- `answers`    what an answer says, and whether it needs a decision
 - `letters`    the message of an attempt, as far as the ledger knows it
 - `steps`      all of these as steps of `ledger.deciding`
 """

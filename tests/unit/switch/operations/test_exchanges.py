@@ -189,7 +189,7 @@ async def test_an_answer_that_nobody_can_judge_is_in_doubt(
     """A fault of ours is never a decline."""
     number = scene.order(paid, "refund", 300)
     await scene.settle_down()
-    monkeypatch.setattr("switch.operations.exchanges.judge_request", fail)
+    monkeypatch.setattr("switch.core.operations.answers.judge_request", fail)
     await scene.answer("00")
     assert scene.status(number) == "pending_verification"
     assert len(scene.groups["msim"].doubted) == 1
