@@ -63,10 +63,11 @@ class CuttingProxy:
             mode = self._take("request", "hang_up")
             if mode == "request":
                 break
-            await server.send_all(chunk)
             if mode == "hang_up":
-                await client.aclose()
+                await client.aclose()  # before the server can answer
+                await server.send_all(chunk)
                 return  # the server side stays open, so its backend goes on
+            await server.send_all(chunk)
         scope.cancel()
 
     async def _answers(

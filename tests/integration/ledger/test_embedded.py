@@ -219,6 +219,8 @@ async def test_an_orphan_that_does_not_listen_is_killed(cluster: Path) -> None:
     """Stopped processes take no signal but one."""
     data = cluster / "data" / "postgres" / "data"
     async with running(embedded(cluster)) as server:
+        assert server.process_id is not None
+        os.kill(server.process_id, signal.SIGSTOP)  # first: it neither starts nor reaps any now
         for process_id in server_processes(data, identity()):
             os.kill(process_id, signal.SIGSTOP)
         with trio.fail_after(5):
