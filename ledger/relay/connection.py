@@ -12,6 +12,7 @@ whatever the server's own setting is.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Final, Self
 
@@ -168,7 +169,8 @@ class ReplicationSession:
         """End the session at once; the slot stays where it was."""
         if not self._closed:
             self._closed = True
-            trio.lowlevel.notify_closing(self._pgconn.socket)
+            with contextlib.suppress(OperationalError):  # libpq has closed its socket already
+                trio.lowlevel.notify_closing(self._pgconn.socket)
             self._pgconn.finish()
         await trio.lowlevel.checkpoint()
 

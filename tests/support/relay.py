@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -22,8 +22,9 @@ from ledger.pgtypes import text_
 from ledger.pool import Pool
 from ledger.queries import Query
 from ledger.relay.monitor import Monitor
-from ledger.relay.pgoutput import RowShape, read_relation
+from ledger.relay.pgoutput import RowShape, read_relation, read_tuple
 from ledger.relay.relay import Relay
+from ledger.stream.backend import Writer
 from ledger.stream.open import stream_reader, stream_writer
 from ledger.stream.record import Record, parse_record
 from tests.support.postgres import LedgerDSN
@@ -42,6 +43,13 @@ LIMITS = Limits(
 SEGMENTS = Stream(segment_bytes=4_194_304, batch_bytes_max=2_097_152, read_wait_s=0.05)
 LEDGER = Ledger(reconnect_min_s=0.01, reconnect_max_s=0.05)
 WITHIN_S = 15.0
+# What names an event, by table.
+KEYS = {
+    "payment_intents": "id, version",
+    "transactions": "intent_id, id",
+    "attempts": "intent_id, id",
+    "outcomes": "intent_id, attempt_id, phase",
+}
 _NUMBERS = count()
 
 INTENTS_SQL = """
@@ -85,8 +93,8 @@ class RelayHarness:
     slot: str
     limits: Limits
     superuser: Connection
-    relay: Relay | None = None
-    trouble: list[BaseException] = field(factory=list)
+    shapes: dict[bytes, RowShape] = field(factory=dict)
+    wrap: Callable[[Writer], Writer] = lambda writer: writer
 
     def settings(self) -> Settings:
         """As a process would get them."""
@@ -112,7 +120,7 @@ class RelayHarness:
         settings = msgspec.structs.replace(self.settings(), relay=limits)
         dsn = self.dsn("turnout_relay")
         pool = Pool(dsn, 2, settings=LEDGER, role_settings={})
-        writer = stream_writer(settings, self.folder)
+        writer = self.wrap(stream_writer(settings, self.folder))
         relay = Relay(
             dsn=dsn,
             runner=pool,
@@ -122,7 +130,6 @@ class RelayHarness:
             ledger=LEDGER,
             now_us=lambda: time.time_ns() // 1_000,
         )
-        self.relay = relay
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(pool.serve)
@@ -151,7 +158,7 @@ class RelayHarness:
     async def stream(self) -> list[tuple[str, Record]]:
         """The whole stream: table and record."""
         found: list[tuple[str, Record]] = []
-        shapes: dict[bytes, RowShape] = {}
+        shapes = self.shapes
         async with stream_reader(self.settings(), self.folder) as reader:
             cursor = await reader.high_water()
             end = cursor.get(0, 0)
@@ -167,6 +174,32 @@ class RelayHarness:
                 cursor = page.cursor
         return found
 
+    async def prove(self) -> None:
+        """See that the stream holds each event of the tables once, and nothing else.
+
+        Every version of every intent is expected: use it where no repair lost one.
+        """
+        held: list[tuple[Any, ...]] = []
+        for table, key in KEYS.items():
+            found = await self.rows(f"SELECT {key} FROM {table}")
+            held += [(table, *row) for row in found]
+        told: list[tuple[Any, ...]] = []
+        for table, record in await self.stream():
+            shape = self.shapes[record.descriptor]
+            cells, _ = read_tuple(record.change, 6, shape, table)
+            names = [column.name for column in shape.columns]
+            told.append((table, *(_value(cells[names.index(name)]) for name in _names(table))))
+        versions = [event for event in told if event[0] == "payment_intents"]
+        latest = {event[1]: event for event in sorted(versions)}
+        wanted = [
+            ("payment_intents", event[1], v)
+            for event in latest.values()
+            for v in range(1, event[2] + 1)
+        ]
+        assert sorted(versions) == sorted(wanted)
+        others = [event for event in told if event[0] != "payment_intents"]
+        assert sorted([*others, *latest.values()]) == sorted(held)
+
     async def drop_slot(self) -> None:
         """Remove the slot as an operator would, once nobody uses it."""
         active = "SELECT active FROM pg_replication_slots WHERE slot_name = $1::text"
@@ -178,3 +211,13 @@ class RelayHarness:
             " WHERE slot_name = $1::text",
             text_(self.slot),
         )
+
+
+def _names(table: str) -> list[str]:
+    return KEYS[table].split(", ")
+
+
+def _value(cell: bytes | None) -> bytes | int:
+    """A uuid as its bytes, a number as a number."""
+    assert cell is not None
+    return cell if len(cell) == 16 else int.from_bytes(cell, signed=True)
