@@ -259,6 +259,12 @@ class Stream(Section, frozen=True):
     batch_records_max: int = 65_536  # of one append
     batch_bytes_max: int = 8_388_608  # likewise; whoever reads holds one in memory
     read_wait_s: float = 1.0  # for new records; then a reader's caller may see to other things
+    consumer_records_max: int = 1_000  # of one transaction; what is halved when one breaks it
+    consumer_bytes_max: int = 1_048_576  # likewise
+    consumer_retry_min_s: float = 0.05  # while the database is away or busy
+    consumer_retry_max_s: float = 5.0
+    parked_max: int = 1_000  # events put aside by one group; the next one stops it
+    parked_check_s: float = 1.0  # how soon an operator's word about a parked event is heard
 
 
 class Relay(Section, frozen=True):
