@@ -17,8 +17,10 @@ import trio
 
 from chassis.log import get_logger
 from ledger.deciding.records import SafRow
+from ledger.records import Lost
 from switch.core.findings import Finding
 from switch.core.forwarding import DrainRate, RepeatSchedule
+from switch.core.operations.records import Conclusion
 from switch.operations.desk import Desk
 from switch.operations.equipping import Equipment, Equipping, Unequipped, Want
 from switch.operations.errands import OperationCounts
@@ -151,12 +153,12 @@ class Forwarder:
             About(row.intent_id, row.attempt_id, row.network, self._desk),
             WORDS[row.resolution],
             f"operator:{row.resolved_by}",
-            lambda _answer: self._resolved(row),
+            lambda answer: self._resolved(row, answer),
         )
 
-    def _resolved(self, row: SafRow) -> None:
+    def _resolved(self, row: SafRow, answer: Conclusion | Lost) -> None:
         self._resolving.discard(row.attempt_id)
-        self._counts.advices_ended_total += 1
+        self._counts.advices_ended_total += isinstance(answer, Conclusion)
 
     async def _send(self, rows: Sequence[SafRow]) -> None:
         """Count and send what can be sent; what is at fault is counted only, and so gets rarer."""

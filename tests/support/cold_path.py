@@ -80,6 +80,7 @@ class Ledger:
     def __init__(self, now_us: Callable[[], int]) -> None:
         self.books: dict[bytes, Book] = {}
         self.held: set[bytes] = set()  # intents that somebody sits on
+        self.at_fault: set[bytes] = set()  # intents that nothing can be decided about
         self.batches: list[tuple[str, int]] = []
         self.error: Exception | None = None  # of look-ups
         self.owner = "switch-0"  # of what is in the queues
@@ -108,6 +109,9 @@ class Ledger:
                 continue
             while step.intent_id in self.held:
                 await trio.sleep(0.05)
+            if step.intent_id in self.at_fault:
+                answers.append(Lost("internal_error"))
+                continue
             book = self.books[step.intent_id]
             book.now_us = self._now_us()
             answers.append(book.decide(step))

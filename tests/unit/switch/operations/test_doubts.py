@@ -174,6 +174,72 @@ async def test_a_doubt_that_ends_while_it_is_equipped_is_not_asked_about(
     scene.ledger.held = set()
     await pass_seconds(scene, 0.2)
     assert (scene.messages(), scene.groups["msim"].window.in_flight) == ([], 0)
+    counts = scene.operations.counts
+    assert (counts.inquiries_total, counts.errors_total) == (0, 0)
+
+
+async def test_a_doubt_that_ends_while_it_is_reversed_is_left_alone(
+    scene: Scene, doubted: Book
+) -> None:
+    """The decision finds it gone: no reversal has begun, and none is counted."""
+    scene.groups["msim"].up_count = 0
+    await pass_seconds(scene, 29.0)
+    scene.ledger.held = {doubted.view.intent_id}
+    await pass_seconds(scene, 2.0)
+    doubted.settle(doubted.view.attempts[0].attempt_id, APPROVED)
+    scene.ledger.held = set()
+    await pass_seconds(scene, 0.2)
+    assert (doubted.view.status, doubted.view.saf) == ("succeeded", [])
+    counts = scene.operations.counts
+    assert (counts.reversals_begun_total, counts.errors_total) == (0, 0)
+
+
+async def test_what_could_not_be_decided_about_a_doubt_is_tried_again(
+    scene: Scene, doubted: Book
+) -> None:
+    """Its inquiry and its reversal alike: it is still due."""
+    scene.ledger.at_fault = {doubted.view.intent_id}
+    await pass_seconds(scene, 1.3)
+    assert (scene.messages(), scene.groups["msim"].window.in_flight) == ([], 0)
+    scene.ledger.at_fault = set()
+    await pass_seconds(scene, 0.3)
+    assert [message[0] for message in scene.messages()] == ["0600"]
+    await scene.silence()
+    scene.ledger.at_fault = {doubted.view.intent_id}
+    await pass_seconds(scene, 30.0)
+    assert doubted.view.status == "pending_verification"
+    scene.ledger.at_fault = set()
+    await pass_seconds(scene, 0.3)
+    assert [message[0] for message in scene.messages()] == ["0420"]
+    counts = scene.operations.counts
+    assert (counts.reversals_begun_total, counts.errors_total) == (1, 0)
+
+
+async def test_no_more_questions_are_asked_than_the_settings_say(
+    scene: Scene, doubted: Book
+) -> None:
+    """Fewer, perhaps, than when the doubt began: what is due then waits for its window to close."""
+    [row] = doubted.view.verification
+    doubted.view = replace(doubted.view, verification=[replace(row, inquiries=3)])
+    await pass_seconds(scene, 29.0)
+    assert scene.messages() == []
+    await pass_seconds(scene, 1.3)
+    assert [message[0] for message in scene.messages()] == ["0420"]
+
+
+async def test_doubts_of_a_network_that_is_down_hide_none_of_another() -> None:
+    """However many are due there: what a round takes is looked for among the others."""
+    async with running() as scene:
+        limit = scene.operations._settings.switch.queue_batch_max
+        scene.groups["vsim"].up_count = 0
+        for number in range(limit):
+            lonely = in_doubt(scene, Book(intent_id=number.to_bytes(16)))
+            rows = [replace(row, network="vsim") for row in lonely.view.verification]
+            lonely.view = replace(lonely.view, verification=rows)
+        await trio.sleep(0.01)
+        in_doubt(scene, Book(intent_id=b"l" * 16))
+        await pass_seconds(scene, 1.3)
+        assert [message[0] for message in scene.messages()] == ["0600"]
 
 
 async def test_without_numbers_a_doubt_stays_due(scene: Scene, doubted: Book) -> None:

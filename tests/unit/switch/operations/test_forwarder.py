@@ -170,6 +170,21 @@ async def test_an_operators_word_is_heard_while_the_network_is_down(scene: Scene
     assert (book.view.saf, scene.messages()) == ([], [])
 
 
+async def test_an_operators_word_that_could_not_be_decided_on_is_told_again(scene: Scene) -> None:
+    """At each round; nothing has ended until the decision stands."""
+    book = queue(scene)
+    await scene.settle_down()
+    await scene.answer("30")
+    resolve(book, "acknowledged")
+    scene.ledger.at_fault = {book.view.intent_id}
+    await trio.sleep(1)
+    counts = scene.operations.counts
+    assert (len(book.view.saf), counts.advices_ended_total) == (1, 0)
+    scene.ledger.at_fault = set()
+    await trio.sleep(0.3)
+    assert (book.view.saf, counts.advices_ended_total) == ([], 1)
+
+
 async def test_an_operators_word_that_is_being_decided_on_is_told_once(scene: Scene) -> None:
     """Somebody sits on the intent; its row stays due for that long."""
     book = queue(scene)
