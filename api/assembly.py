@@ -102,6 +102,10 @@ class Application:
         """Create nothing while the disks are full; reading goes on."""
         self.payment_intents.storage_is_full = is_full
 
+    def heed_stream(self, is_behind: bool) -> None:  # noqa: FBT001  told by whoever watches
+        """Create nothing while the event stream is too far behind; reading goes on."""
+        self.payment_intents.stream_is_behind = is_behind
+
     def close(self) -> None:
         """Ask nothing more; call when the last connection is gone."""
         for coalescer in self.coalescers:

@@ -55,6 +55,7 @@ class PaymentIntents:
         now_us: microseconds since 1970.
         expiry_us: after which an intent that was not paid is canceled.
         storage_is_full: whether nothing new may be recorded.
+        stream_is_behind: the same, because what was recorded has not reached the event stream.
     """
 
     intents: IntentLookup
@@ -65,12 +66,15 @@ class PaymentIntents:
     now_us: Callable[[], int]
     expiry_us: int
     storage_is_full: bool = False
+    stream_is_behind: bool = False
 
     def create_intent(self, call: Call) -> None:
         """`POST /payment-intents`."""
         refuse_parameters(call.query)
         if self.storage_is_full:
             raise ProblemError(Problem("insufficient_storage", retry_after_s=STORAGE_RETRY_AFTER_S))
+        if self.stream_is_behind:
+            raise ProblemError(Problem("overloaded", retry_after_s=STORAGE_RETRY_AFTER_S))
         request, merchant = call.exchange.request, merchant_of(call)
         key = posting_key(request)
         body = read_create_intent(read_object(request.body))

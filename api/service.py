@@ -20,6 +20,7 @@ from chassis.mux import MuxClient, dial_unix
 from chassis.service import Service
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.pool import Pool
+from ledger.relay.shedding import PinnedWAL
 from ledger.storage import watched_storage
 from switch.wire import SwitchReply, SwitchRequest
 
@@ -51,6 +52,9 @@ async def serve(service: Service) -> None:
         storage = watched_storage(service.data_dir, settings.ledger)
         service.checks["storage"] = lambda: not storage.scarce
         background.start_soon(storage.watch, application.heed_storage)
+        pinned = PinnedWAL(pool, settings.relay)
+        service.checks["stream"] = lambda: not pinned.over
+        background.start_soon(pinned.watch, application.heed_stream)
         application.start(background)
         # At most a second, also if the clock was set back meanwhile.
         await trio.sleep(min(1.0, max(0.0, math.floor(started_s) + 1 - now_s())))

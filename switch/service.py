@@ -35,6 +35,7 @@ from ledger.merchants import get_merchants
 from ledger.numbers import prepare_stans, take_stans
 from ledger.partitions import ensure_partitions, stray_rows
 from ledger.pool import Pool
+from ledger.relay.shedding import PinnedWAL
 from ledger.replays import find_replays
 from ledger.saf import count_saf_sends, due_saf
 from ledger.storage import watched_storage
@@ -116,6 +117,9 @@ async def _serve(service: Service) -> None:
         storage = watched_storage(service.data_dir, settings.ledger)
         service.checks["storage"] = lambda: not storage.scarce
         background.start_soon(storage.watch, pipeline.admission.heed_storage)
+        pinned = PinnedWAL(pool, settings.relay)
+        service.checks["stream"] = lambda: not pinned.over
+        background.start_soon(pinned.watch, pipeline.admission.heed_stream)
         await background.start(
             partial(
                 server.serve,

@@ -18,6 +18,7 @@ class Admission:
         "_merchant_max",
         "_network_max",
         "_storage_is_full",
+        "_stream_is_behind",
         "closed",
         "credits_max",
         "inside",
@@ -34,14 +35,19 @@ class Admission:
         self.peak = 0
         self.closed = False
         self._storage_is_full = False
+        self._stream_is_behind = False
 
     def heed_storage(self, is_full: bool) -> None:  # noqa: FBT001  told by whoever watches
         """Admit nothing while the disks are full; what is inside has its room (`FreeSpace`)."""
         self._storage_is_full = is_full
 
+    def heed_stream(self, is_behind: bool) -> None:  # noqa: FBT001  told by whoever watches
+        """Admit nothing while the event stream is too far behind (`ledger.relay.shedding`)."""
+        self._stream_is_behind = is_behind
+
     def enter(self, merchant_id: bytes) -> str:
         """Take a credit: "" when admitted, otherwise the error code of the refusal."""
-        if self.closed or self.inside >= self.credits_max:
+        if self.closed or self.inside >= self.credits_max or self._stream_is_behind:
             return "overloaded"
         if self._storage_is_full:
             return "insufficient_storage"

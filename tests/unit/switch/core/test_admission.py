@@ -56,6 +56,18 @@ def test_full_disks_admit_nothing_and_let_the_rest_leave() -> None:
     assert admission.inside == 1
 
 
+def test_a_stream_far_behind_admits_nothing() -> None:
+    """As in any overload; what is inside is finished, and then it goes on."""
+    admission = Admission(SMALL)
+    assert admission.enter(ALICE) == ""
+    admission.heed_stream(is_behind=True)
+    assert admission.enter(ALICE) == "overloaded"
+    admission.leave(ALICE)
+    admission.heed_stream(is_behind=False)
+    assert admission.enter(ALICE) == ""
+    assert admission.inside == 1
+
+
 def test_a_silent_network_leaves_its_merchants_room_for_the_others() -> None:
     """By default: a merchant that waits for one network's whole share is still admitted."""
     admission = Admission(Switch())
