@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.exceptions:exceptions",
         "List, show, close what a person has to look into.",
     ),
+    "stream": (
+        "stack.commands.stream:stream",
+        "Look at the event stream; retry what its consumers put aside.",
+    ),
     "audit": (
         "stack.commands.audit:audit",
         "Prove that nothing was changed since; bundle one payment's evidence.",
