@@ -7,9 +7,13 @@ it is called.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
+
+EXIT_INTERRUPTED = 130
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, help)
@@ -39,6 +43,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exceptions": (
         "stack.commands.exceptions:exceptions",
         "List, show, close what a person has to look into.",
+    ),
+    "relay": (
+        "stack.commands.relay:relay",
+        "See how the event stream is fed; agree to a repair.",
     ),
     "stream": (
         "stack.commands.stream:stream",
@@ -78,6 +86,21 @@ class LazyGroup(click.Group):
         module, _, attribute = where[0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C is told from a fault by its exit status.
+
+        `up` and `demo` take the signal themselves, finish what they accepted, and never get here.
+        """
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            pass
+        except BaseExceptionGroup as group:  # it met tasks
+            if group.split(KeyboardInterrupt)[1] is not None:
+                raise
+        click.echo("\nturnout: interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, importing none."""

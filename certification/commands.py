@@ -106,10 +106,10 @@ def certify(
             summary, page = running.certify_peer(order, place)
         else:
             summary, page = running.certify_switch(order)
-    except running.CannotStartError as error:
-        click.echo(f"turnout certify: {error}", err=True)
+    except* running.CannotStartError as group:
+        click.echo(f"turnout certify: {group.exceptions[0]}", err=True)
         sys.exit(EXIT_CANNOT_START)
-    except KeyboardInterrupt:  # the stacks have been stopped and removed on the way here
+    except* KeyboardInterrupt:  # the stacks have been stopped and removed on the way here
         click.echo("turnout certify: interrupted; nothing is certified", err=True)
         sys.exit(EXIT_INTERRUPTED)
     written = html is None or _wrote(html, page)

@@ -88,12 +88,14 @@ def load_settings(
 
 def _from_file(config: Path | None, environ: Mapping[str, str]) -> Iterator[Assignment]:
     path = config or default_config_path(environ)
-    if path is None or (config is None and not path.is_file()):
+    if path is None:
         return
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
+        if config is None and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return
         raise SettingsError("settings file", str(path), error.strerror or "unreadable") from error
     if len(data) > FILE_BYTES_MAX:
         raise SettingsError("settings file", str(path), f"is larger than {FILE_BYTES_MAX} bytes")

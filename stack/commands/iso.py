@@ -50,10 +50,10 @@ class Fields(click.ParamType[dict[int, str]]):
         if isinstance(value, dict):
             return value
         try:
-            pairs = json.loads(_text(value), object_pairs_hook=list)
+            pairs = json.loads(_text(value), object_pairs_hook=tuple)
         except ValueError:
             pairs = None
-        if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
+        if not isinstance(pairs, tuple):  # a list is none
             self.fail("must be one JSON object", param, ctx)
         fields: dict[int, str] = {}
         for key, text in pairs:

@@ -58,6 +58,38 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), click.Abort(), BaseExceptionGroup("tasks", [KeyboardInterrupt()])],
+    ids=repr,
+)
+def test_ctrl_c_is_no_fault(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """It has an exit status of its own, also at a prompt, and no traceback."""
+
+    @click.command()
+    def waiting() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "get_command", lambda _context, _name: waiting)
+    result = CliRunner().invoke(main, ["waiting"])
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.strip() == "turnout: interrupted"
+
+
+def test_a_fault_beside_ctrl_c_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What went wrong in another task is raised with it."""
+    group = BaseExceptionGroup("tasks", [KeyboardInterrupt(), ZeroDivisionError()])
+
+    @click.command()
+    def waiting() -> None:
+        raise group
+
+    monkeypatch.setattr(main, "get_command", lambda _context, _name: waiting)
+    with pytest.raises(BaseExceptionGroup) as raised:
+        CliRunner().invoke(main, ["waiting"])
+    assert raised.value is group
+
+
+@pytest.mark.parametrize(
     "words",
     [(), *((name,) for name in COMMANDS), ("merchants", "create"), ("bench", "charges")],
     ids=lambda words: " ".join(words) or "turnout",

@@ -240,6 +240,16 @@ def test_the_default_file_is_read_where_it_exists(tmp_path: Path) -> None:
     """Without `--config` the file in the XDG folder counts, and may be absent."""
     environ = {"XDG_CONFIG_HOME": str(tmp_path)}
     assert load_settings(config=None, environ=environ).api.port == 8080
+    (tmp_path / "turnout").write_text("no folder")
+    assert load_settings(config=None, environ=environ).api.port == 8080
+    (tmp_path / "turnout").unlink()
     (tmp_path / "turnout").mkdir()
     (tmp_path / "turnout" / "turnout.toml").write_text("[api]\nport = 81\n")
     assert load_settings(config=None, environ=environ).api.port == 81
+
+
+def test_a_default_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """Whoever wrote one means it; it is not passed over, and names its place and the reason."""
+    (tmp_path / "turnout" / "turnout.toml").mkdir(parents=True)
+    with pytest.raises(SettingsError, match=r"turnout\.toml.*directory"):
+        load_settings(config=None, environ={"XDG_CONFIG_HOME": str(tmp_path)})

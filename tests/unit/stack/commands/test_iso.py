@@ -86,6 +86,7 @@ def test_framed_and_unframed_are_believed() -> None:
         (("decode", "0800", "--yaml"), "No such option"),
         (("encode", "{"), "must be one JSON object"),
         (("encode", "[1]"), "must be one JSON object"),
+        (("encode", "[]"), "must be one JSON object"),
         (("encode", '"0"'), "must be one JSON object"),
         (("encode", '[["0", "0800"]]'), "must be one JSON object"),
         (("encode", '{"x":"1"}'), "no element number"),
