@@ -119,11 +119,20 @@ async def stack_with_played_network(
                 scene = Scene(stack, playing)
                 await scene.signed_on()
                 yield scene
+    except BaseExceptionGroup as group:  # of the network's nursery
+        raise _lone(group) from None
     finally:
         listener.close()
         if not keep:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _lone(error: BaseException) -> BaseException:
+    """The one error in a group, or the group where there are several."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _make_folder() -> Path:

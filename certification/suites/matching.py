@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
-from itertools import count
+import sys
 from typing import Final
 
 import trio
@@ -15,17 +15,12 @@ from certification.network import Exchange
 from certification.registry import case
 from certification.suites.reversals import in_doubt
 from certification.vocabulary import INQUIRIES, REQUESTS, REVERSALS
+from certification.wrapping import CORE_COUNT, LINK_COUNT
 from network_sim.decisions import Ruling
-from switch.core.numbers import StanAllocator, StanBlock
-from switch.link.correlation import Correlation, Slot, Window, correlation_key
-from switch.link.events import Answered
 from turnout_client import Card
 
 PERMUTED: Final = 300
-WRAP_COUNT: Final = 1_200_000
-WRAP_PENDING_S: Final = 1_800.0
-WRAP_PER_S: Final = 1_000.0
-BLOCK: Final = 10_000
+SALES_BESIDE: Final = 100  # through the whole of the switch
 
 
 @case("MT01", connections=2)
@@ -156,65 +151,20 @@ async def class_confusion(desk: Desk) -> None:
     desk.equal("response code", answer.response_code, "51")
 
 
-def wrap_on_the_core(total: int, pending_s: float, per_s: float) -> tuple[int, int]:
-    """Drive allocator and correlation with injected time; (keys that clashed, wrong answers).
-
-    Every message stays in flight for the whole window and is then answered; the STAN wraps many
-    times meanwhile.
-    """
-    allocator = StanAllocator()
-    correlation = Correlation(pending_s + 1.0, answered_max=65_536)
-    window = Window(0, total + 1)
-    blocks = count()
-    in_flight: list[tuple[dict[int, str], Slot]] = []
-    clashes = wrong = 0
-    answered = 0
-    began_s = 1_800_000_000
-    for number in range(total):
-        now = number / per_s
-        second = began_s + int(now)
-        if allocator.usable(second) == 0:
-            first = next(blocks) * BLOCK % 990_000 + 1
-            allocator.add(
-                StanBlock(first=first, count=BLOCK, floor_s=second, ceiling_s=second + 3_600)
-            )
-        stan, de7 = allocator.next(second)
-        fields = {0: "0200", 11: stan, 7: de7, 32: "400001", 37: f"{number:012d}"}
-        window.in_flight += 1
-        slot = Slot(window, correlation_key(fields), number)
-        try:
-            correlation.sent(slot, now)
-        except Exception:  # noqa: BLE001  any refusal is what this counts
-            clashes += 1
-            continue
-        in_flight.append((fields, slot))
-        while answered < len(in_flight) and answered / per_s <= now - pending_s:
-            wrong += not _answers(correlation, in_flight[answered][0], answered, now)
-            in_flight[answered] = ({}, slot)
-            answered += 1
-    last = total / per_s
-    for index in range(answered, len(in_flight)):
-        wrong += not _answers(correlation, in_flight[index][0], index, last)
-    return clashes, wrong
-
-
-def _answers(correlation: Correlation, fields: dict[int, str], token: int, now: float) -> bool:
-    event = correlation.answer({**fields, 0: "0210", 39: "00"}, now, 0)
-    return isinstance(event, Answered) and event.token == token
-
-
 @case("MT07")
 async def stan_wrap(desk: Desk) -> None:
-    """More messages than there are STANs, all of a window in flight; injected time."""
-    began = time.monotonic()
-    clashes, wrong = await trio.to_thread.run_sync(
-        wrap_on_the_core, WRAP_COUNT, WRAP_PENDING_S, WRAP_PER_S
-    )
-    desk.equal(f"clashes among {WRAP_COUNT} messages", clashes, 0)
-    desk.equal("answers taken for another's", wrong, 0)
-    desk.saw(f"core: {time.monotonic() - began:.0f} s")
-    answers = await desk.many(100)
-    desk.equal("over the link", {answer.status for answer in answers}, {"succeeded"})
+    """More messages than there are STANs: a window of half an hour on the core; then on a link."""
+    answers = await desk.many(SALES_BESIDE)
+    desk.equal("sales", {answer.status for answer in answers}, {"succeeded"})
+    sale = desk.network.dialect.encode(dict(desk.network.heard(REQUESTS)[-1].fields))
+    command = [sys.executable, "-m", "certification.wrapping", sale.hex()]
+    command.append(str(desk.random.randrange(1 << 31)))
+    found = json.loads((await trio.run_process(command, capture_stdout=True)).stdout)
+    desk.equal(f"clashes among {CORE_COUNT} messages on the core", found["core_clashes"], 0)
+    desk.equal("answers taken for another's", found["core_wrong"], 0)
+    desk.equal("messages in flight at once over the link", found["link_in_flight_max"], LINK_COUNT)
+    desk.equal("that ended otherwise than by their own answer", found["link_wrong"], 0)
+    desk.saw(f"core: {found['core_s']:.0f} s, link: {found['link_s']:.0f} s")
 
 
 @case("MT08", connections=2)
