@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from ledger.ids import event_id, public_id
 from ledger.relay.pgoutput import read_begin
 from ledger.stream.events import Event, EventDecoder, PreviousVersions
 from ledger.stream.record import NO_INTENT, VERSION, descriptor_id, pack_head
+from tests.support.json_schema import violations
 from tests.support.ledger import LedgerHarness
 
+SCHEMA = json.loads((files("ledger.stream.schema") / "event-1.json").read_text())
 SLOT = "events"
 CHANGES = (
     f"SELECT data FROM pg_logical_slot_get_binary_changes('{SLOT}', NULL, NULL,"
@@ -168,3 +171,33 @@ async def test_deletes_and_truncates_are_events_too(slot: LedgerHarness) -> None
     assert deleted.before.values().keys() == {"intent_id", "attempt_id", "phase"}
     assert (truncated.operation, truncated.table) == ("truncate", "attempts")
     assert (truncated.key, truncated.intent_id, truncated.after) == ({}, None, None)
+
+
+async def test_the_schema_names_every_published_column(ledger: LedgerHarness) -> None:
+    """A migration that publishes a column, or lets one be null, has to say so in the schema."""
+    published = await ledger.rows(
+        "SELECT t.tablename::text, a.attname::text, a.attnotnull"
+        " FROM pg_publication_tables AS t"
+        " JOIN pg_attribute AS a ON a.attrelid = t.tablename::regclass"
+        " AND a.attname = ANY (t.attnames)"
+        " WHERE t.pubname = 'turnout_events'"
+    )
+    documented = {
+        (table, column, "$ref" in form)
+        for table in SCHEMA["properties"]["table"]["enum"]
+        for column, form in SCHEMA["$defs"][table]["properties"].items()
+    }
+    assert set(published) == documented
+
+
+async def test_events_keep_to_their_schema(slot: LedgerHarness) -> None:
+    """Every event of a payment passes the schema, and a spoilt one does not."""
+    await slot.charged()
+    await slot.charged(result="unknown")
+    documents = [event.document() for event in _decoded(await _captured(slot))]
+    assert [list(violations(document, SCHEMA, SCHEMA)) for document in documents] == [
+        [] for _ in documents
+    ]
+    outcome = next(document for document in documents if document["table"] == "outcomes")
+    spoilt = outcome | {"after": outcome["after"] | {"intent_id": "4711"}}
+    assert list(violations(spoilt, SCHEMA, SCHEMA)) == ["$.after.intent_id: pattern"]

@@ -1,0 +1,1 @@
+"""The JSON Schemas of events, one file a version."""
