@@ -67,6 +67,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "the network had nothing to capture; the capture failed",
             "ask the network what became of the authorization",
         ),
+        "capture_contradicted": Kind(
+            "a capture was answered twice, and the second answer says the opposite; the first "
+            "stands, and nothing is reversed",
+            "ask the network which holds; what it captured and we did not count, have it undo",
+        ),
         "completion_not_posted": Kind(
             "the network posted nothing of a charge that succeeded",
             "have the network post it, or refund the merchant's customer",

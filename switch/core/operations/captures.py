@@ -26,6 +26,8 @@ def settle_capture(
     """The answer to a capture, or the lack of one."""
     plan = Plan()
     if transaction.status not in ("pending", "pending_verification"):
+        if _contradicts(transaction, finding):
+            plan.exceptions = [exception("capture_contradicted", attempt, finding)]
         return concluded(view, transaction, plan)
     if finding.result == "approved":
         _captured(plan, view, transaction, attempt, finding, context)
@@ -49,6 +51,16 @@ def settle_capture(
         return concluded(view, transaction, plan)
     plan.saf_drop = [row.attempt_id for row in view.saf if row.attempt_id == attempt.attempt_id]
     return concluded(view, transaction, plan)
+
+
+def _contradicts(transaction: TransactionView, finding: Finding) -> bool:
+    """Whether an answer to a capture that is over says the opposite of the one that stands.
+
+    A capture is never reversed by itself, so a person has to find out which of them holds.
+    """
+    if transaction.status == "failed":
+        return finding.result == "approved"
+    return finding.result == "nothing_found"
 
 
 def _captured(

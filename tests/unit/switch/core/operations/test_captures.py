@@ -134,3 +134,31 @@ def test_an_answer_to_a_capture_that_is_over_changes_nothing() -> None:
     book.settle(attempt_id, APPROVED)
     book.settle(attempt_id, NOTHING_FOUND)
     assert book.view == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(APPROVED, NOTHING_FOUND), (NOTHING_FOUND, APPROVED)]
+)
+def test_a_second_answer_that_contradicts_the_first_goes_to_a_person(
+    first: Finding, second: Finding
+) -> None:
+    """The first stands and nothing is reversed: one of them is the network's mistake."""
+    book, attempt_id = capturing()
+    book.settle(attempt_id, first)
+    before = book.view
+    for finding in (first, second, SILENCE, POISON, second):
+        book.settle(attempt_id, finding)
+    assert book.view == before
+    assert book.exception_kinds[-1] == "capture_contradicted"
+    assert book.exception_kinds.count("capture_contradicted") == 1
+
+
+def test_what_an_operator_gave_up_may_turn_out_captured() -> None:
+    """The network's own word comes later, and is not lost."""
+    book, attempt_id = capturing()
+    book.settle(attempt_id, POISON)
+    book.settle(attempt_id, DECLINED, actor="operator:ada")
+    assert book.view.status == "authorized"
+    book.settle(attempt_id, APPROVED)
+    assert (book.view.status, book.view.captured_minor) == ("authorized", 0)
+    assert book.exception_kinds == ["advice_rejected", "capture_contradicted"]
