@@ -13,8 +13,9 @@ decided exactly once, and reversals must have left no faster than `saf_drain_per
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -29,7 +30,7 @@ from benchmarks.played import PLAYED, Scene, stack_with_played_network
 from benchmarks.prepared import numbers_behind
 from benchmarks.report import Document, WrongResultsError, bench_document, progress
 from benchmarks.witnesses import told
-from benchmarks.workplace import address, durability, reader_dsn
+from benchmarks.workplace import address, cpu_by_group, durability, reader_dsn
 from chaos.agreement import Verdict, agree
 from chaos.books import read_books
 from chaos.ledger_rows import read_ledger
@@ -111,6 +112,16 @@ class Drives:
     outage: LoadResult
     drain: LoadResult
     queued: int
+    before_cpu_s: Mapping[str, float]
+    drain_cpu_s: Mapping[str, float]
+
+    def reversal_us(self) -> dict[str, float]:
+        """CPU of one reversal by process: of the drain, less what its live charges cost before."""
+        live = self.drain.outcome.sent / self.before.outcome.sent
+        return {
+            group: (seconds - live * self.before_cpu_s[group]) * 1e6 / self.queued
+            for group, seconds in self.drain_cpu_s.items()
+        }
 
     @property
     def all(self) -> list[LoadResult]:
@@ -159,6 +170,10 @@ async def _drives(scene: Scene, prepared: Prepared, order: Order) -> Drives:
     charges = prepared.charges
     outage_at, drain_at = order.before, order.before + order.outage
 
+    def burned(since: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
+        used = cpu_by_group(scene.stack.endpoints.processes)
+        return {group: seconds - since.get(group, 0.0) for group, seconds in used.items()}
+
     async def send(requests: list[bytes], rate: float, connections: int) -> LoadResult:
         seconds = len(requests) / rate + 1.0 if rate else 60.0
         sending = partial(drive, seconds=seconds, rate=rate, connections=connections)
@@ -166,7 +181,9 @@ async def _drives(scene: Scene, prepared: Prepared, order: Order) -> Drives:
 
     warm_up = await send(prepared.warm_up, 0.0, CONNECTIONS)
     progress(f"{order.rate:g} charges a second with nothing else to do ...")
+    began = burned()
     before = await send(charges[:outage_at], order.rate, CONNECTIONS)
+    before_cpu_s = burned(began)
     progress(f"losing the answers of {order.reversals:,} charges ...")
     scene.playing.script.add(Rule(match=Match(pan=f"{DOOMED}*", mti="0200"), action=Withhold()))
     scene.playing.script.add(Rule(match=Match(mti=(REVERSAL, "0421")), action=Ignore()))
@@ -177,8 +194,17 @@ async def _drives(scene: Scene, prepared: Prepared, order: Order) -> Drives:
     progress(f"{queued:,} reversals wait for a network that is gone; it comes back ...")
     scene.playing.script.clear()
     await scene.come_back()
+    began = burned()
     drain = await send(charges[drain_at:], order.rate, CONNECTIONS)
-    return Drives(warm_up=warm_up, before=before, outage=outage, drain=drain, queued=queued)
+    return Drives(
+        warm_up=warm_up,
+        before=before,
+        outage=outage,
+        drain=drain,
+        queued=queued,
+        before_cpu_s=before_cpu_s,
+        drain_cpu_s=burned(began),
+    )
 
 
 async def _queued(dsn: str, wanted: int) -> int:
@@ -251,7 +277,7 @@ def _document(
     wrong = results["acknowledged"] != drives.queued or results["acknowledged_twice"]
     if left or wrong or too_fast or not verdict.holds:
         raise WrongResultsError(f"{results}; left {left}; {list(verdict.reasons.items())[:5]}")
-    return bench_document("drain", parameters, results, {})
+    return bench_document("drain", parameters, results, drives.reversal_us())
 
 
 def busiest_second(instants_us: Sequence[int]) -> int:
