@@ -1,4 +1,4 @@
-"""Instants as the CLI's JSON has them, and spans of time for people."""
+"""Instants as the CLI's JSON has them; spans of time, and how often, for people."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def age(seconds: float) -> str:
     while len(units) > 1 and not units[0][0]:
         del units[0]
     return " ".join(f"{number} {unit}" for number, unit in units[:2] if number or len(units) == 1)
+
+
+def times(count: int) -> str:
+    """How often, in words that people use."""
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")

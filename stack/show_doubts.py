@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ledger.money import format_amount
 from stack.doubts import INQUIRY
-from stack.instants import age
+from stack.instants import age, times
 from stack.show import list_table, make_console, print_whole, summary_box
 
 COLUMNS: Final = ("attempt", "network", "amount", "RRN", "asked", "age", "next")
@@ -59,8 +59,7 @@ def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "ask by", f"RRN {document['rrn']}, STAN {document['stan']}, DE 7 {document['de7']}"
     yield "acquirer", document["acquirer_id"]
     yield "since", document["created_at"]
-    times = "once" if document["inquiries"] == 1 else f"{document['inquiries']} times"
-    yield "asked", f"{times}, by {document['switch']}"
+    yield "asked", f"{times(document['inquiries'])}, by {document['switch']}"
     if document["next"] is None:
         yield "next", f"{STUCK}; put it back until nothing waits for it"
         return

@@ -7,9 +7,20 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledger.money import format_amount
-from stack.instants import age
+from stack.instants import age, times
 from stack.show import list_table, make_console, print_whole, summary_box
 
+LABELS: Final = {  # of what an exception may hold, in the order of a message's elements
+    "mti": "message",
+    "amount": "DE 4",
+    "de7": "DE 7",
+    "stan": "STAN",
+    "acquirer_id": "acquirer",
+    "rrn": "RRN",
+    "approval_code": "DE 38",
+    "response_code": "DE 39",
+    "currency": "DE 49",
+}
 COLUMNS: Final = ("number", "kind", "network", "payment", "RRN", "age", "state")
 
 
@@ -44,7 +55,7 @@ def shown(document: dict[str, Any]) -> None:
     title = f"exception {document['exception']}: {document['kind']}"
     console.print(summary_box(title, list(_facts(document))))
     for line in (*_history(document), *_ways_on(document)):
-        console.print(line)
+        console.print(line, soft_wrap=True)
 
 
 def _cells(each: dict[str, Any], now: datetime) -> Iterator[str]:
@@ -69,11 +80,11 @@ def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "message", f"{message['mti']} ({message['kind']}), {amount}"
         yield "ask by", f"RRN {message['rrn']}, STAN {message['stan']}, DE 7 {message['de7']}"
         yield "acquirer", message["acquirer_id"]
-    told = {name: value for name, value in document["detail"].items() if value != ""}
-    if message:
-        told.pop("rrn", None)  # shown above
-    for name, value in told.items():
-        yield name.replace("_", " "), str(value)
+    told = document["detail"]
+    shown_above = message or {}
+    for name in (*LABELS, *sorted(told.keys() - LABELS.keys())):
+        if told.get(name, "") not in ("", shown_above.get(name)):
+            yield LABELS.get(name, name.replace("_", " ")), str(told[name])
     yield "opened", document["opened_at"]
     if document["closed_at"]:
         yield "closed", f"{document['closed_at']} by {document['closed_by']}: {document['note']}"
@@ -90,9 +101,9 @@ def _ways_on(document: dict[str, Any]) -> Iterator[str]:
         return
     yield ""
     for each in document["advices"]:
-        sent = f"sent {each['sends']} times" if each["sends"] != 1 else "sent once"
         waits = "waits for an operator" if each["state"] == "manual" else each["state"]
         yield f"turnout saf show {each['advice']}"
-        yield f"    the {each['kind']} of this payment that is not acknowledged: {sent}, {waits}"
+        sent = f"sent {times(each['sends'])}, {waits}"
+        yield f"    the {each['kind']} of this payment that is not acknowledged: {sent}"
     yield f"turnout exceptions close {document['exception']} --note …"
     yield "    when it has been looked into; moves no money"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledger.money import format_amount
-from stack.instants import age
+from stack.instants import age, times
 from stack.saf import PURPOSES
 from stack.show import list_table, make_console, print_whole, summary_box
 
@@ -39,14 +39,14 @@ def advice(document: dict[str, Any]) -> None:
     console = make_console()
     console.print(summary_box(document["advice"], list(_facts(document))))
     for line in (*_history(document), *_ways_on(document)):
-        console.print(line)
+        console.print(line, soft_wrap=True)
 
 
 def _depth(count: dict[str, Any]) -> str:
-    waits = f"{count['network']}: {count['waiting']} {count['kind']} repeated"
-    if count["manual"]:
-        waits += f", {count['manual']} waiting for an operator"
-    return f"{waits}; the oldest since {count['oldest_at']}"
+    waits = [f"{count['waiting']} repeated"] if count["waiting"] else []
+    waits += [f"{count['manual']} waiting for an operator"] if count["manual"] else []
+    of = f"{count['network']}, {count['kind']}"
+    return f"{of}: {', '.join(waits)}; the oldest since {count['oldest_at']}"
 
 
 def _cells(each: dict[str, Any], now: datetime) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "ask by", f"RRN {document['rrn']}, STAN {document['stan']}, DE 7 {document['de7']}"
     yield "acquirer", document["acquirer_id"]
     yield "since", document["created_at"]
-    yield "sent", f"{document['sends']} times, by {document['switch']}"
+    yield "sent", f"{times(document['sends'])}, by {document['switch']}"
     match document["state"]:
         case "manual":
             yield "state", "waits for an operator; not sent any more"
@@ -86,7 +86,8 @@ def _history(document: dict[str, Any]) -> Iterator[str]:
         yield f"{each['opened_at']}  exception {each['exception']}: {each['kind']}{said}{closed}"
     for each in document["actions"]:
         resolution = f" {each['resolution']}" if each["resolution"] else ""
-        yield f"{each['at']}  {each['operator']}: {each['action']}{resolution}  {each['note']}"
+        line = f"{each['at']}  {each['operator']}: {each['action']}{resolution}  {each['note']}"
+        yield line.rstrip()
 
 
 def _ways_on(document: dict[str, Any]) -> Iterator[str]:

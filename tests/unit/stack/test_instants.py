@@ -1,10 +1,10 @@
-"""Spans of time for people."""
+"""Spans of time, and how often, for people."""
 
 from __future__ import annotations
 
 import pytest
 
-from stack.instants import age
+from stack.instants import age, times
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,11 @@ from stack.instants import age
 def test_ages_are_short(seconds: float, words: str) -> None:
     """The two largest units, none of them zero; a clock that is behind shows none."""
     assert age(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "never"), (1, "once"), (2, "twice"), (3, "3 times"), (20, "20 times")]
+)
+def test_counts_are_words(count: int, words: str) -> None:
+    """Nobody says 1 times."""
+    assert times(count) == words

@@ -39,7 +39,9 @@ def test_the_queue_is_a_table(capsys: pytest.CaptureFixture[str], *, more: bool)
     advices = [entry_document(ENTRY), entry_document(entry("request", "0220", manual=True))]
     show_saf.queue({"counts": [COUNT], "advices": advices, "more": more})
     said = capsys.readouterr().out
-    assert said.startswith("vsim: 2 reversal repeated, 1 waiting for an operator; the oldest since")
+    assert said.startswith(
+        "vsim, reversal: 2 repeated, 1 waiting for an operator; the oldest since"
+    )
     assert said.count(advices[0]["advice"]) == 2
     assert all(word in said for word in ("24.99 USD", "00253HVJ6Z4C", "capture", "operator"))
     assert ("--limit N" in said) is more
