@@ -20,6 +20,7 @@ _REFUSALS: Final = {
     "not_manual": "the advice is still being repeated; only one in the manual queue is resolved",
     "not_refusable": "a reversal is never given up: it can be acknowledged only",
     "not_open": "no such exception is open",
+    "not_refused": "the relay has found something else since; see turnout relay status",
     "not_parked": "no such event is parked: it was taken in, or never put aside",
 }
 

@@ -84,6 +84,22 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "a settlement day's figures of the network differ from ours",
             "compare the day's payments with the network's list",
         ),
+        "relay_refused": Kind(
+            "the event stream was fed from another database than this one, or from a newer state "
+            "of it; nothing is streamed",
+            "see turnout relay status; if this database is the right one, turnout relay repair",
+        ),
+        "relay_repaired": Kind(
+            "the event stream had a gap, which was closed from the tables; of payment intents "
+            "only the present version could be read",
+            "find out what became of the replication slot; where `not_in_tables` is above zero, "
+            "the database has lost rows that the stream holds",
+        ),
+        "history_changed": Kind(
+            "a row that is never changed was changed or deleted in the database; the event stream "
+            "has the change",
+            "find out who was logged in to the database, by the time of that commit",
+        ),
     }
 )
 UNKNOWN_KIND: Final = Kind(

@@ -305,7 +305,8 @@ def _series(demo: Demo) -> dict[str, set[str]]:
 def test_metrics_are_named_as_promised_and_do_not_grow(demo: Demo) -> None:
     """Names end in their unit, labels hold no ids, and payments add no series."""
     before = _series(demo)
-    assert before.keys() == {"api", "switch-0", "hsm-0", "vsim", "msim"}
+    processes = {"api", "switch-0", "hsm-0", "vsim", "msim", "relay", "audit", "witness"}
+    assert before.keys() == processes
     for key, series in before.items():
         name = f"turnout_{key.partition('-')[0]}_[a-z0-9_]+_(seconds|bytes|total|ratio)"
         suffix = r"(_bucket|_sum|_count)?"
@@ -387,6 +388,18 @@ def test_the_hsm_shows_its_keys_and_takes_one_in(demo: Demo) -> None:
     done = demo.run("hsm", "keys")
     assert f"msim      kek        current   {loaded['check_value']}  components" in done.stdout
     assert not any(key.hex()[:16] in done.output for key in (*parts, whole))
+
+
+def test_the_relay_streams_and_waits_for_nobody(demo: Demo) -> None:
+    """Its state and its slot can be seen; a repair that nobody asked for is refused."""
+    shown = demo.json("relay", "status")
+    assert (shown["state"], shown["running"]) == ("streaming", True)
+    assert shown["server"]["wal_status"] == "reserved"
+    assert shown["server"]["pinned_ratio"] < 0.5
+    assert "relay turnout_relay_0" in demo.run("relay", "status").output
+    refused = demo.run("relay", "repair", "--note", "just in case")
+    assert refused.exit_code == 1
+    assert "does not wait for an operator" in refused.output
 
 
 def test_ctrl_c_ends_it_well(demo: Demo) -> None:
