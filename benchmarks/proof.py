@@ -18,6 +18,7 @@ from typing import Any, Final
 from benchmarks.report import Document, progress
 
 EVIDENCE: Final = Path(__file__).parents[1] / "docs" / "evidence"
+EXIT_USAGE: Final = 2
 RUNS: Final = 5
 # Name of the evidence, the benchmark, its options, how many runs.
 PROOFS: Final[Sequence[tuple[str, str, Mapping[str, Any], int]]] = (
@@ -70,6 +71,9 @@ def _load(path: Path) -> list[Document]:
 
 def main(wanted: Sequence[str]) -> int:
     """Measure what is missing; the names given, or everything."""
+    if unknown := set(wanted) - {name for name, *_ in PROOFS}:
+        progress(f"there is no such part: {', '.join(sorted(unknown))}")
+        return EXIT_USAGE
     EVIDENCE.mkdir(parents=True, exist_ok=True)
     grown: list[str] = []
     for name, benchmark, options, runs in PROOFS:

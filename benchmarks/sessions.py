@@ -9,6 +9,7 @@ in a closed loop, that an echo is answered in time by a switch that has no time.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 from urllib.request import urlopen
@@ -164,19 +165,31 @@ async def _push_keys(scene: Scene, managed: Managed) -> None:
 
 def _failures(scene: Scene) -> dict[str, int]:
     """Failed authentications that either side has counted."""
-    counted: Counter[str] = Counter()
+    pages = []
     for name, url in scene.stack.refresh().metrics.items():
-        if not name.startswith("switch"):
-            continue
-        with urlopen(url, timeout=METRICS_TIMEOUT_S) as answer:  # noqa: S310  our own address
-            for line in answer.read().decode().splitlines():
-                metric = line.partition("{")[0]
-                if metric in FAILURES:
-                    counted[metric] += round(float(line.rpartition(" ")[2]))
+        if name.startswith("switch"):
+            with urlopen(url, timeout=METRICS_TIMEOUT_S) as answer:  # noqa: S310  our own address
+                pages.append(answer.read().decode())
     with psycopg.connect(reader_dsn(scene.stack)) as session:
         row = session.execute(REFUSED_SQL).fetchone()
     assert row is not None
-    return {**{metric: counted[metric] for metric in FAILURES}, "refused_by_the_network": row[0]}
+    return {**failures_counted(pages), "refused_by_the_network": row[0]}
+
+
+def failures_counted(pages: Sequence[str]) -> dict[str, int]:
+    """What the switches' metrics say of failed authentications, summed over networks.
+
+    Raises:
+        WrongResultsError: a metric is not there: nothing would be known.
+    """
+    counted: Counter[str] = Counter()
+    for line in (line for page in pages for line in page.splitlines()):
+        metric = line.partition("{")[0]
+        if metric in FAILURES:
+            counted[metric] += round(float(line.rpartition(" ")[2]))
+    if missing := [metric for metric in FAILURES if metric not in counted]:
+        raise WrongResultsError(f"the switch has no metrics {missing}")
+    return dict(counted)
 
 
 def _document(parameters: dict[str, Any], found: Seen) -> Document:
