@@ -197,7 +197,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
         Settings(),
         api=msgspec.structs.replace(Settings().api, port=0),
         networks={},
-        metrics=Metrics(api=0, switch=0, hsm=0, relay=0, networks=0),
+        metrics=Metrics(api=0, switch=0, hsm=0, relay=0, networks=0, audit=0, witness=0),
     )
     users = stack_users(settings, euid=1000)
     sockets = bind_sockets(settings, tmp_path, users)
