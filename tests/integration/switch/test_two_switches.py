@@ -147,7 +147,11 @@ async def test_the_orders_of_a_killed_switch(
         fresh_ledger_dsn,
         switches=2,
         switch=QUICK,
-        network={"inquiry_times_s": (0.2, 0.5, 1.0), "response_deadline_s": 0.6},
+        network={
+            "inquiry_times_s": (0.2, 0.5, 1.0),
+            "response_deadline_s": 1.2,
+            "saf_repeat_min_s": 0.3,
+        },
     ) as acquirer:
         stack = acquirer.stack
         held = await acquirer.create(2, capture_method="manual")
@@ -164,7 +168,7 @@ async def test_the_orders_of_a_killed_switch(
                 with trio.fail_after(5):
                     while (await acquirer.view(of)).transactions[-1].type != type_:
                         await trio.sleep(0.01)
-            await trio.sleep(0.1)  # committed, and now sent
+            await trio.sleep(0.4)  # committed, and sent by now
             await trio.to_thread.run_sync(stack.kill, "switch")
         stack.signal("msim", signal.SIGCONT)
         for (of, type_), status in zip(orders, ("succeeded", "canceled", "succeeded"), strict=True):
