@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Files of tests at a time: most of them wait for processes and clocks. 0 runs all in one process.
+TEST_WORKERS ?= 2
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
 .PHONY: install demo test test-chaos test-privileged test-node check format bench proof clean help
@@ -26,11 +28,12 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml requirements/build.lock r
 demo: install  ## start everything, run the stories, keep serving until Ctrl-C (DEMO_ARGS=--exit ends after them)
 	@$(BIN)/turnout demo $(DEMO_ARGS)
 
-test: install  ## every test that needs Python and make only
-	@$(BIN)/python -m pytest tests -m "not privileged and not chaos and not node" $(TEST_ARGS)
+test: install  ## every test that needs Python and make only, but for whole stacks under faults
+	@$(BIN)/python -m pytest tests --ignore=tests/chaos -m "not privileged and not node" \
+	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
-test-chaos: install  ## the longer runs of a whole stack with processes killed under load
-	@$(BIN)/python -m pytest tests/chaos -m "chaos and not privileged" $(TEST_ARGS)
+test-chaos: install  ## whole stacks under load while processes are killed, clocks stepped, lines cut
+	@$(BIN)/python -m pytest tests/chaos -m "not privileged" $(TEST_ARGS)
 
 test-privileged: install  ## tests that need root and namespaces of their own
 	@test "$$(id -u)" = 0 || { echo "make test-privileged must run as root" >&2; exit 1; }

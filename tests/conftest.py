@@ -1,13 +1,18 @@
-"""Fixtures for every level: one Postgres a session, a migrated database for whoever asks."""
+"""Fixtures for every level: one Postgres a process, a migrated database for whoever asks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.postgres import LedgerDSN, PostgresServer, open_folder, session_server
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("turnout", deadline=None)
+hypothesis.settings.load_profile("turnout")
 
 
 @pytest.fixture(scope="session")
