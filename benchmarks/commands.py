@@ -87,6 +87,15 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
         ),
     ),
     (
+        "relay",
+        "The event stream at full rate: CPU a change, lag, what it takes from charges.",
+        (
+            _number("charges", "Charges a round."),
+            _ROUNDS,
+            _number("batch", "Charges a commit."),
+        ),
+    ),
+    (
         "decisions",
         "Refunds decided under their intents' locks, by batch size.",
         (_number("steps", "Refunds a figure."), _ROUNDS),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from chassis.metrics import Metrics
 from ledger.relay.health import STATES, Health
+from ledger.stream.attempt_monitor import Figures
 
 
 def register(metrics: Metrics, health: Health, *, buffer_records_max: int) -> None:
@@ -40,6 +41,23 @@ def register(metrics: Metrics, health: Health, *, buffer_records_max: int) -> No
     ):
         name = f"{noun}_total"
         metrics.counter(name, f"relay: {noun.replace('_', ' ')}", _of(health, name))
+
+
+def register_attempts(metrics: Metrics, figures: Figures) -> None:
+    """Register what the monitor of attempts finds."""
+    metrics.gauge(
+        "attempts_open_total", "attempts in the stream without an outcome", lambda: figures.open
+    )
+    metrics.counter(
+        "attempts_unfinished_total",
+        "attempts that nobody finished within deadline and grace",
+        lambda: figures.unfinished,
+    )
+    metrics.counter(
+        "attempts_let_go_total",
+        "attempts that were not followed for want of room",
+        lambda: figures.let_go,
+    )
 
 
 def _of(health: Health, name: str) -> Callable[[], float]:

@@ -20,12 +20,13 @@ from chassis.service import Service
 from ledger.errors import DatabaseError, PoolOverloadError
 from ledger.pool import Pool
 from ledger.relay.ledger_side import allowed_pinned_bytes, read_positions
-from ledger.relay.metrics import register
+from ledger.relay.metrics import register, register_attempts
 from ledger.relay.monitor import Monitor
 from ledger.relay.relay import Relay
+from ledger.stream.attempt_monitor import Figures, watch_attempts
 from ledger.stream.open import stream_reader, stream_writer
 
-POOL_SIZE: Final = 2  # the monitor, and the relay's own questions
+POOL_SIZE: Final = 3  # the monitors, and the relay's own questions
 DRAIN_S: Final = 5.0  # for what was committed to reach the stream; the next start does the rest
 _POLL_S: Final = 0.02
 
@@ -50,6 +51,8 @@ async def serve(service: Service) -> None:
     )
     health = relay.health
     register(service.metrics, health, buffer_records_max=settings.relay.buffer_records_max)
+    attempts = Figures()
+    register_attempts(service.metrics, attempts)
     service.checks["streaming"] = lambda: health.state == "streaming"
     service.checks["lag"] = lambda: not health.alarmed
     try:
@@ -60,6 +63,16 @@ async def serve(service: Service) -> None:
             allowed_bytes = await allowed_pinned_bytes(pool)
             monitor = Monitor(pool, health, settings.relay, pinned_bytes_max=allowed_bytes)
             background.start_soon(monitor.run)
+            background.start_soon(
+                partial(
+                    watch_attempts,
+                    partial(stream_reader, settings, service.data_dir),
+                    pool,
+                    limits=settings.stream,
+                    now_us=now_us,
+                    figures=attempts,
+                )
+            )
             await service.draining.wait()
             await _drain(pool, relay)
             background.cancel_scope.cancel(reason="the relay has drained")

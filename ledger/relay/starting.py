@@ -138,6 +138,8 @@ def _examine_database(mark: Mark, identity: Identity, history: dict[int, int]) -
 
 def _examine_slot(mark: Mark, slot: Slot | None) -> Finding | None:
     """Whether the server still has everything after the mark."""
+    if not mark.end_lsn:  # a first start that did not come to its end
+        return Finding.FIRST_START
     if slot is None:
         return Finding.SLOT_MISSING
     if slot.lost:

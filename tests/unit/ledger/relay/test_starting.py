@@ -50,6 +50,8 @@ def test_in_order_it_streams_and_drops_what_the_stream_has(
     ("mark", "history", "slot", "finding"),
     [
         (None, {}, None, Finding.FIRST_START),
+        (Mark(1, 3, 0), {}, None, Finding.FIRST_START),
+        (Mark(1, 3, 0), {}, SLOT, Finding.FIRST_START),
         (MARK, {}, None, Finding.SLOT_MISSING),
         (MARK, {}, LOST, Finding.SLOT_LOST),
         (MARK, {}, AHEAD, Finding.SLOT_AHEAD),

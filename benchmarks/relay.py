@@ -1,0 +1,230 @@
+"""`turnout bench relay`: what the event stream costs, and how far it is behind, at full rate.
+
+An op is one change. Charges go through both commits as in `turnout bench ledger`, on a Postgres of
+its own, in pairs of rounds: one while no relay runs, one beside a relay process as the supervisor
+starts it. Between the two the relay starts and catches up with what the first round left behind.
+
+`cpu_us_per_op` has the `relay`, reading WAL and writing segments, syncs included, and the
+`walsender`, the server's process that decodes for it. The latency is that of a consumer: from a
+transaction's commit, by the database's clock, until a reader of the stream has the record.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import msgspec
+import trio
+
+from benchmarks.child import service_process
+from benchmarks.latency import percentiles
+from benchmarks.ledger import Workplace, prepared, through_both, workplace
+from benchmarks.report import (
+    Document,
+    WrongResultsError,
+    bench_document,
+    process_cpu_s,
+    progress,
+)
+from benchmarks.workplace import durability
+from chassis.settings import Settings
+from ledger.pgtypes import text_
+from ledger.queries import Query
+from ledger.stream.backend import Cursor, Reader
+from ledger.stream.open import stream_reader
+from ledger.stream.record import parse_record
+
+CHANGES_A_CHARGE: Final = 5  # transaction, attempt, outcome; the intent twice
+CAUGHT_UP_WITHIN_S: Final = 120.0
+PAGE_RECORDS: Final = 4_096
+PAGE_BYTES: Final = 4_194_304
+BUDGET_US: Final = {"relay": 4.0}  # with the Merkle log, which is measured apart
+
+_WALSENDER: Final = Query(
+    "walsender",
+    "SELECT s.active_pid FROM pg_replication_slots AS s JOIN relays AS r ON r.slot = s.slot_name"
+    " WHERE s.slot_name = $1::text AND s.active AND r.state = 'streaming'",
+)
+_SETTINGS: Final = Settings(log=msgspec.structs.replace(Settings().log, level="warning"))
+
+
+@attrs.frozen
+class Pair:
+    """A round without a relay, its catching up, and a round with it."""
+
+    charges_per_s_without: float
+    charges_per_s: float
+    catch_up_changes_per_s: float
+    catch_up_relay_us: float
+    relay_us: float
+    walsender_us: float
+    latencies_s: list[float]
+
+
+@attrs.define
+class Watch:
+    """A consumer that only looks: how many records there are, and how old they were when seen."""
+
+    reader: Reader
+    cursor: Cursor = attrs.field(factory=dict)
+    seen: int = 0
+    latencies_s: list[float] = attrs.field(factory=list)
+
+    async def until(self, count: int) -> None:
+        """Read until so many records were seen in all."""
+        with trio.move_on_after(CAUGHT_UP_WITHIN_S):
+            while self.seen < count:
+                page = await self.reader.read(self.cursor, PAGE_RECORDS, PAGE_BYTES)
+                now_us = time.time_ns() // 1_000
+                self.seen += len(page.records)
+                self.cursor = page.cursor
+                # One of a page is enough: its records became visible together.
+                for _, _, data in page.records[:1]:
+                    age_us = now_us - parse_record(data).committed_at_us
+                    self.latencies_s.append(age_us / 1e6)
+            return
+        raise WrongResultsError(f"{self.seen} changes reached the stream, {count} were committed")
+
+
+def run(*, charges: int = 20_000, rounds: int = 3, batch: int = 128) -> Document:
+    """Measure and return the benchmark's document; figures are medians of the rounds.
+
+    Args:
+        charges: a round.
+        rounds: pairs of them.
+        batch: charges a commit.
+
+    Raises:
+        WrongResultsError: a change did not reach the stream, or more than were made.
+        UnrealStorageError: fsync is off, or the data lies in memory.
+    """
+    with tempfile.TemporaryDirectory(prefix="turnout-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        facts, pairs = trio.run(partial(_measure, folder, charges, rounds, batch))
+
+    def median(figure: str) -> float:
+        return float(statistics.median(getattr(pair, figure) for pair in pairs))
+
+    with_relay, without = median("charges_per_s"), median("charges_per_s_without")
+    return bench_document(
+        "relay",
+        parameters={
+            **facts,
+            "charges": charges,
+            "rounds": rounds,
+            "batch": batch,
+            "changes_per_charge": CHANGES_A_CHARGE,
+            "stream": _SETTINGS.stream.backend,
+            "batch_interval_ms": _SETTINGS.relay.batch_interval_ms,
+        },
+        results={
+            "changes_per_s": with_relay * CHANGES_A_CHARGE,
+            "charges_per_s": with_relay,
+            "charges_per_s_without": without,
+            "throughput_taken_ratio": statistics.median(
+                1.0 - pair.charges_per_s / pair.charges_per_s_without for pair in pairs
+            ),
+            "commit_to_visible": percentiles(
+                latency for pair in pairs for latency in pair.latencies_s
+            ),
+            "catch_up_changes_per_s": median("catch_up_changes_per_s"),
+            "catch_up_relay_us": median("catch_up_relay_us"),
+            "load_cpu_us": 0.0,
+            "budget_us": BUDGET_US,
+        },
+        cpu_us_per_op={"relay": median("relay_us"), "walsender": median("walsender_us")},
+    )
+
+
+async def _measure(
+    folder: Path, charges: int, rounds: int, batch: int
+) -> tuple[dict[str, str], list[Pair]]:
+    async with workplace(folder) as place:
+        facts = durability(place.postgres.superuser_dsn(), folder)
+        with _relay(place, folder):  # makes slot and stream
+            await _walsender(place)
+        async with stream_reader(_SETTINGS, folder) as reader:
+            watch = Watch(reader)
+            await through_both(place, await prepared(place, batch), batch)
+            expected = batch * (CHANGES_A_CHARGE + 1)
+            pairs = []
+            for number in range(1, rounds + 1):
+                pairs.append(await _pair(place, folder, watch, charges, batch, expected))
+                expected += 2 * charges * (CHANGES_A_CHARGE + 1)  # its creation, too
+                progress(
+                    f"bench relay: pair {number} of {rounds}: {pairs[-1].relay_us:.2f} us a change"
+                )
+            if await reader.high_water() != watch.cursor:
+                raise WrongResultsError("the stream holds more changes than were made")
+    return facts, pairs
+
+
+async def _pair(
+    place: Workplace, folder: Path, watch: Watch, charges: int, batch: int, expected: int
+) -> Pair:
+    first, second = await prepared(place, charges), await prepared(place, charges)
+    started = time.perf_counter()
+    await through_both(place, first, batch)
+    without_s = time.perf_counter() - started
+    backlog = expected + charges * (CHANGES_A_CHARGE + 2) - watch.seen  # both rounds' intents
+    with _relay(place, folder) as relay_pid:
+        started = time.perf_counter()
+        before_s = process_cpu_s(relay_pid)
+        await watch.until(watch.seen + backlog)
+        catch_up_s = time.perf_counter() - started
+        catch_up_cpu_s = process_cpu_s(relay_pid) - before_s
+        walsender_pid = await _walsender(place)
+        watch.latencies_s = []
+        before = process_cpu_s(relay_pid), process_cpu_s(walsender_pid)
+        started = time.perf_counter()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.until, watch.seen + charges * CHANGES_A_CHARGE)
+            await through_both(place, second, batch)
+            with_s = time.perf_counter() - started
+        after = process_cpu_s(relay_pid), process_cpu_s(walsender_pid)
+    changes = charges * CHANGES_A_CHARGE
+    relay_s, walsender_s = (late - early for early, late in zip(before, after, strict=True))
+    return Pair(
+        charges_per_s_without=charges / without_s,
+        charges_per_s=charges / with_s,
+        catch_up_changes_per_s=backlog / catch_up_s,
+        catch_up_relay_us=catch_up_cpu_s / backlog * 1e6,
+        relay_us=relay_s / changes * 1e6,
+        walsender_us=walsender_s / changes * 1e6,
+        latencies_s=watch.latencies_s,
+    )
+
+
+@contextmanager
+def _relay(place: Workplace, folder: Path) -> Iterator[int]:
+    """Run the relay's process; yields its process id. The end drains it."""
+    with service_process(
+        "relay",
+        settings=_SETTINGS,
+        data_dir=folder,
+        listeners={},
+        allowed_uids={},
+        secrets={"database_dsn": place.postgres.superuser_dsn()},
+    ) as process:
+        yield process.pid
+
+
+async def _walsender(place: Workplace) -> int:
+    """The process id of the walsender, once the relay streams."""
+    with trio.move_on_after(CAUGHT_UP_WITHIN_S):
+        while True:
+            rows = (await place.superuser.run(_WALSENDER, [text_(_SETTINGS.relay.slot)])).rows()
+            if rows:
+                process_id: int = rows[0][0]
+                return process_id
+            await trio.sleep(0.02)
+    raise WrongResultsError("the relay does not stream")
