@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "audit": (
         "stack.commands.audit:audit",
-        "Prove that nothing was changed since; bundle one payment's evidence.",
+        "Show and verify the audit log; prove one payment with a bundle.",
     ),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
