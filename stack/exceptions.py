@@ -95,6 +95,12 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "find out what became of the replication slot; where `not_in_tables` is above zero, "
             "the database has lost rows that the stream holds",
         ),
+        "attempt_unfinished": Kind(
+            "an attempt was recorded and nobody has finished it: past its deadline and a grace "
+            "there is no outcome, not even an unknown one",
+            "see that its switch runs, or that another takes its payments over; ask the network by "
+            "the numbers below",
+        ),
         "history_changed": Kind(
             "a row that is never changed was changed or deleted in the database; the event stream "
             "has the change",

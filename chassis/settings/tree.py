@@ -265,6 +265,9 @@ class Stream(Section, frozen=True):
     consumer_retry_max_s: float = 5.0
     parked_max: int = 1_000  # events put aside by one group; the next one stops it
     parked_check_s: float = 1.0  # how soon an operator's word about a parked event is heard
+    unfinished_grace_s: float = 30.0  # past an attempt's deadline: restarts, takeovers of leases
+    unfinished_open_max: int = 100_000  # attempts followed at once: 500 bytes each
+    unfinished_look_s: float = 1.0  # between looks for late ones
 
 
 class Relay(Section, frozen=True):

@@ -77,3 +77,16 @@ ORDER BY c.consumer_group, c.shard, c.partition
 SELECT operator_stream_retry(
     $1::text, $2::integer, $3::integer, $4::bigint, $5::text, $6::text
 )
+
+-- name: finished_attempts
+-- Which of some attempts have an outcome. $1 intents, $2 attempts.
+SELECT DISTINCT o.attempt_id
+FROM outcomes AS o
+WHERE o.intent_id = ANY ($1::uuid[]) AND o.attempt_id = ANY ($2::uuid[])
+
+-- name: open_unfinished_exception
+-- Tell people of an attempt that nobody finished, once. $1 kind, $2 network, $3 intent,
+-- $4 transaction, $5 attempt.
+INSERT INTO exceptions (kind, network, intent_id, transaction_id, attempt_id)
+VALUES ($1::text, $2::text, $3::uuid, $4::uuid, $5::uuid)
+ON CONFLICT DO NOTHING

@@ -3,65 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
 
 import pytest
 
 from ledger.ids import event_id, public_id
-from ledger.relay.pgoutput import read_begin
 from ledger.stream.events import Event, EventDecoder, PreviousVersions
-from ledger.stream.record import NO_INTENT, VERSION, descriptor_id, pack_head
+from tests.support.capturing import Captured, begin_capture, captured, end_capture
 from tests.support.json_schema import violations
 from tests.support.ledger import LedgerHarness
 
 SCHEMA = json.loads((files("ledger.stream.schema") / "event-1.json").read_text())
-SLOT = "events"
-CHANGES = (
-    f"SELECT data FROM pg_logical_slot_get_binary_changes('{SLOT}', NULL, NULL,"
-    " 'proto_version', '1', 'publication_names', 'turnout_events', 'binary', 'true')"
-)
 # Every column that holds a card, or leads to one.
 NEVER = {"sealed_card", "card_digest", "fingerprint"}
 
 
 @pytest.fixture
 async def slot(ledger: LedgerHarness) -> AsyncIterator[LedgerHarness]:
-    """A ledger whose changes are kept for `_captured`."""
-    await ledger.rows(f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')::text")
+    """A ledger whose changes are kept for `captured`."""
+    await begin_capture(ledger)
     try:
         yield ledger
     finally:
-        await ledger.rows(f"SELECT pg_drop_replication_slot('{SLOT}')")
+        await end_capture(ledger)
 
 
-async def _captured(ledger: LedgerHarness) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
-    """Records of everything committed since, as the relay would make them, with descriptors."""
-    descriptors: dict[bytes, bytes] = {}
-    by_relation: dict[bytes, bytes] = {}
-    found: list[tuple[bytes, Mapping[bytes, bytes]]] = []
-    for (message,) in await ledger.rows(CHANGES):
-        match message[:1]:
-            case b"B":
-                begin, ordinal = read_begin(message), 0
-            case b"R":
-                descriptors[descriptor_id(message)] = message
-                by_relation[message[1:5]] = descriptor_id(message)
-            case b"I" | b"U" | b"D" | b"T":
-                at = 6 if message[:1] == b"T" else 1
-                intent_id = NO_INTENT if message[:1] == b"T" else message[13:29]
-                head = pack_head(
-                    *(VERSION, message[0], 0, ordinal, begin.commit_lsn, begin.committed_at_us),
-                    by_relation[message[at : at + 4]],
-                    intent_id,
-                )
-                found.append((head + message, descriptors))
-                ordinal += 1
-    return found
-
-
-def _decoded(found: list[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Event]:
+def _decoded(found: Captured) -> list[Event]:
     versions = PreviousVersions()
     decoder = EventDecoder(before=versions.find)
     events = []
@@ -74,7 +43,7 @@ def _decoded(found: list[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Event]:
 async def test_a_charge_is_four_tables_of_events(slot: LedgerHarness) -> None:
     """Create, charge and settle show as inserts and updates with their keys and positions."""
     [charge] = await slot.charged()
-    events = _decoded(await _captured(slot))
+    events = _decoded(await captured(slot))
     assert sorted((event.table, event.operation) for event in events) == [
         ("attempts", "insert"),
         ("outcomes", "insert"),
@@ -95,7 +64,7 @@ async def test_a_charge_is_four_tables_of_events(slot: LedgerHarness) -> None:
 async def test_before_is_the_previous_version(slot: LedgerHarness) -> None:
     """An intent's events lead from one version to the next."""
     await slot.charged()
-    intents = [e for e in _decoded(await _captured(slot)) if e.table == "payment_intents"]
+    intents = [e for e in _decoded(await captured(slot)) if e.table == "payment_intents"]
     assert [event.version for event in intents] == [1, 2, 3]
     assert intents[0].before is None
     assert [event.before for event in intents[1:]] == [event.after for event in intents[:-1]]
@@ -106,7 +75,7 @@ async def test_before_is_the_previous_version(slot: LedgerHarness) -> None:
 async def test_events_say_what_the_tables_say(slot: LedgerHarness) -> None:
     """Column by column, JSON holds what Postgres' own JSON of the row holds."""
     await slot.charged(result="declined")
-    events = _decoded(await _captured(slot))
+    events = _decoded(await captured(slot))
     for table in ("transactions", "attempts", "outcomes", "payment_intents"):
         event = [event for event in events if event.table == table][-1]
         assert event.after is not None
@@ -133,12 +102,12 @@ def _comparable(value: Any) -> Any:
 async def test_no_event_leads_to_a_card(slot: LedgerHarness) -> None:
     """What the publication leaves out is in no record, in no form."""
     [charge] = await slot.charged()
-    captured = await _captured(slot)
-    stream = b"".join(data for data, _ in captured)
+    found = await captured(slot)
+    stream = b"".join(data for data, _ in found)
     for secret in (charge.sealed_card, charge.card_digest, charge.fingerprint):
         assert secret is not None
         assert secret not in stream
-    for event in _decoded(captured):
+    for event in _decoded(found):
         assert event.after is not None
         assert not NEVER & event.after.document().keys()
 
@@ -146,7 +115,7 @@ async def test_no_event_leads_to_a_card(slot: LedgerHarness) -> None:
 async def test_an_event_is_a_json_document(slot: LedgerHarness) -> None:
     """The document's outer form is the one that docs/events.md shows."""
     [charge] = await slot.charged()
-    event = next(e for e in _decoded(await _captured(slot)) if e.table == "outcomes")
+    event = next(e for e in _decoded(await captured(slot)) if e.table == "outcomes")
     document = json.loads(json.dumps(event.document()))
     assert document["schema_version"] == 1
     assert document["id"] == public_id("evt", event.id)
@@ -161,10 +130,10 @@ async def test_an_event_is_a_json_document(slot: LedgerHarness) -> None:
 async def test_deletes_and_truncates_are_events_too(slot: LedgerHarness) -> None:
     """Nothing of ours deletes; whoever does leaves an event with the key, or the table's name."""
     [charge] = await slot.charged()
-    await _captured(slot)
+    await captured(slot)
     await slot.rows("DELETE FROM outcomes WHERE intent_id = $1::uuid", charge.intent_id)
     await slot.rows("TRUNCATE attempts")
-    deleted, truncated = _decoded(await _captured(slot))
+    deleted, truncated = _decoded(await captured(slot))
     assert (deleted.operation, deleted.table, deleted.after) == ("delete", "outcomes", None)
     assert deleted.id == event_id("outcomes", charge.attempt_id, 1)
     assert deleted.before is not None
@@ -194,7 +163,7 @@ async def test_events_keep_to_their_schema(slot: LedgerHarness) -> None:
     """Every event of a payment passes the schema, and a spoilt one does not."""
     await slot.charged()
     await slot.charged(result="unknown")
-    documents = [event.document() for event in _decoded(await _captured(slot))]
+    documents = [event.document() for event in _decoded(await captured(slot))]
     assert [list(violations(document, SCHEMA, SCHEMA)) for document in documents] == [
         [] for _ in documents
     ]
