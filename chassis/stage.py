@@ -3,8 +3,7 @@
 Theory of operation. A process is a row of stages; each stage is one task that takes everything
 waiting in its inbox (up to a limit), decides for the whole batch and hands on. While a stage is
 busy with slow work, such as a commit, the next batch gathers by itself: nothing waits when the
-process is idle, and batches grow exactly when growing them pays. Where a batch costs much however
-small it is, its stage also rests for a moment between batches, once there is load.
+process is idle, and batches grow exactly when growing them pays.
 
 An inbox never blocks the one who puts: its bound is kept by admission at the front door, which
 gives every payment a credit, so a full inbox is a broken promise and raises. Putting is an
@@ -16,11 +15,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import trio
-
-GATHER_FROM: Final = 16  # items in a batch: where fewer come together, nobody waits for company
 
 T = TypeVar("T")
 
@@ -128,20 +125,9 @@ class Inbox(Generic[T]):
 
 
 async def run_stage(
-    inbox: Inbox[T],
-    handle_batch: Callable[[list[T]], Awaitable[None]],
-    *,
-    batch_max: int,
-    gather_s: float = 0.0,
+    inbox: Inbox[T], handle_batch: Callable[[list[T]], Awaitable[None]], *, batch_max: int
 ) -> None:
     """Hand batch after batch to `handle_batch` until the inbox is closed and empty.
-
-    Args:
-        inbox: what to take from.
-        handle_batch: the stage's work.
-        batch_max: items in a batch.
-        gather_s: under load, how long to let a batch gather after the last one is done: not after
-            one of fewer than `GATHER_FROM`, and not while a full one waits.
 
     `handle_batch` must be total for each item: an exception out of it is a failure of I/O that
     ends the stage, and with it the process. To drain a row of stages, close the first inbox and
@@ -149,5 +135,3 @@ async def run_stage(
     """
     while batch := await inbox.take(batch_max):
         await handle_batch(batch)
-        if gather_s and len(batch) >= GATHER_FROM and len(inbox) < batch_max:
-            await trio.sleep(gather_s)

@@ -46,9 +46,6 @@ from switch.pipeline.retrying import Retrying
 from switch.pipeline.settling import Settlement, Settling
 
 SLOW_BATCH_MAX = 16  # rows that wait for locks together: few, so that one lock delays few
-GATHER_S = (
-    0.005  # under load, before a statement that costs as much as a dozen of its rows (ADR 0020)
-)
 Waiting = (
     Inbox[Payment] | Inbox[Settlement] | Inbox[Orphan] | Inbox[Acknowledgment] | Held[Settlement]
 )
@@ -281,10 +278,7 @@ class Pipeline:
 
     async def _run_lookup(self) -> None:
         await run_stage(
-            self._inboxes.lookup,
-            self.lookup.handle,
-            batch_max=self._limits.lookup_batch_max,
-            gather_s=GATHER_S,
+            self._inboxes.lookup, self.lookup.handle, batch_max=self._limits.lookup_batch_max
         )
         self._inboxes.opening.close()
 
@@ -295,10 +289,7 @@ class Pipeline:
 
     async def _run_recording(self) -> None:
         await run_stage(
-            self._inboxes.recording,
-            self.recording.handle,
-            batch_max=self._limits.commit_batch_max,
-            gather_s=GATHER_S,
+            self._inboxes.recording, self.recording.handle, batch_max=self._limits.commit_batch_max
         )
         self._inboxes.slow.close()
 
@@ -311,10 +302,7 @@ class Pipeline:
 
     async def _run_settling(self) -> None:
         await run_stage(
-            self._inboxes.settling,
-            self.settling.handle,
-            batch_max=self._limits.settle_batch_max,
-            gather_s=GATHER_S,
+            self._inboxes.settling, self.settling.handle, batch_max=self._limits.settle_batch_max
         )
         self.settling.held.close()
 

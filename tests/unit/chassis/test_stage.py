@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from chassis.stage import GATHER_FROM, Inbox, InboxClosedError, InboxFullError, run_stage
+from chassis.stage import Inbox, InboxClosedError, InboxFullError, run_stage
 
 
 async def test_take_returns_everything_that_waits_in_order() -> None:
@@ -131,55 +131,6 @@ async def test_canceling_a_take_loses_nothing() -> None:
         await inbox.take(5)
     assert scope.cancelled_caught
     assert await inbox.take(5) == [1]
-
-
-async def test_under_load_a_stage_lets_the_next_batch_gather(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """After a batch of some size, what comes within the given time is taken together."""
-    assert await _batches_of(GATHER_FROM) == [GATHER_FROM, 2]
-
-
-async def test_without_load_nothing_waits_for_company(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """After a small batch the next item is taken as soon as it comes."""
-    assert await _batches_of(GATHER_FROM - 1) == [GATHER_FROM - 1, 1, 1]
-
-
-async def test_a_full_batch_does_not_wait_for_more(autojump_clock: trio.testing.MockClock) -> None:
-    """Where a whole batch waits already, there is nothing to gather."""
-    inbox: Inbox[int] = Inbox(3 * GATHER_FROM, name="test")
-    inbox.put_many(range(2 * GATHER_FROM))
-    inbox.close()
-
-    async def handle(_batch: list[int]) -> None:
-        """Take no time at all."""
-
-    started = autojump_clock.current_time()
-    await run_stage(inbox, handle, batch_max=GATHER_FROM, gather_s=1.0)
-    assert autojump_clock.current_time() - started == pytest.approx(1.0)  # behind the second
-
-
-async def _batches_of(burst: int) -> list[int]:
-    """The sizes of the batches where one item each comes 0.1 and 0.2 s after a burst of them."""
-    inbox: Inbox[int] = Inbox(2 * GATHER_FROM, name="test")
-    sizes: list[int] = []
-
-    async def handle(batch: list[int]) -> None:
-        sizes.append(len(batch))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            lambda: run_stage(inbox, handle, batch_max=2 * GATHER_FROM, gather_s=0.3)
-        )
-        inbox.put_many(range(burst))
-        for _ in range(2):
-            await trio.sleep(0.1)
-            inbox.put(0)
-        await trio.sleep(1.0)
-        inbox.close()
-    return sizes
 
 
 async def test_an_error_of_the_stage_ends_it() -> None:
