@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -59,6 +60,7 @@ _REVERSED: Final = {
 }
 
 
+@lru_cache(maxsize=256)  # what one commit wrote shares its instant: some dozens of rows under load
 def instant(at_us: int) -> datetime:
     """An instant of the ledger, microseconds since 1970.
 
