@@ -123,16 +123,16 @@ def parked() -> None:
 
 
 @parked.command("list")
-@click.option("--group", type=group_type, default="", help="Only of this consumer group.")
+@click.option("--group", type=group_type, help="Only of this consumer group.")
 @limit_option
 @json_option
 @settings_options
-def parked_list(place: Place, *, group: str, limit: int, as_json: bool) -> None:
+def parked_list(place: Place, *, group: str | None, limit: int, as_json: bool) -> None:
     """List what was put aside, and why."""
     from stack import stream as events  # noqa: PLC0415
     from stack.acting import act  # noqa: PLC0415
 
-    action = partial(events.parked, group=group, limit=limit)
+    action = partial(events.parked, group=group or "", limit=limit)
     document = act("stream parked list", place, action)
     if as_json:
         click.echo(json.dumps(document, indent=2))

@@ -14,10 +14,10 @@ from typing import Final, Self
 
 from chassis.durable import sync_folder
 from ledger.stream.errors import StreamBusyError, StreamCorruptError, StreamFatalError
-from ledger.stream.segments.files import FILE_MODE
 
 NAME: Final = "lock"
 _EPOCH_BYTES: Final = 12
+_MODE: Final = 0o600  # readers have no business with it
 
 
 class WriterLock:
@@ -43,7 +43,7 @@ class WriterLock:
             StreamCorruptError: the epoch is not readable.
         """
         path = folder / NAME
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             epoch = 1 + _read_epoch(path, descriptor)

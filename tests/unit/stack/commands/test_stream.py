@@ -123,3 +123,11 @@ def test_no_stream_is_an_empty_one(tmp_path: Path) -> None:
     """Before the first start there is nothing to show, which is no fault."""
     assert _offsets(_run(tmp_path, "tail", "--json")) == []
     assert json.loads(_run(tmp_path, "status", "--json").stdout)["records"] == 0
+
+
+@pytest.mark.parametrize("words", [("parked", "list"), ("parked", "retry", "postings", "7")])
+def test_what_is_parked_is_in_the_ledger(data_dir: Path, words: tuple[str, ...]) -> None:
+    """Without a running stack there is nobody to ask, and the line says so."""
+    result = _run(data_dir, *words)
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"turnout stream {' '.join(words[:2])}: ")
