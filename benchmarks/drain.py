@@ -13,30 +13,28 @@ decided exactly once, and reversals must have left no faster than `saf_drain_per
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import psycopg
 import trio
 
 from benchmarks.charges import WARM_UP_CHARGES, Prepared, prepare
+from benchmarks.drained import Drives, drain_document
 from benchmarks.driving import LoadResult, drive
-from benchmarks.latency import percentiles
 from benchmarks.merchant import intents_seen, merchant_of
 from benchmarks.played import PLAYED, Scene, stack_with_played_network
 from benchmarks.prepared import numbers_behind
-from benchmarks.report import Document, WrongResultsError, bench_document, progress
+from benchmarks.report import Document, WrongResultsError, progress
 from benchmarks.witnesses import told
 from benchmarks.workplace import address, cpu_by_group, durability, reader_dsn
-from chaos.agreement import Verdict, agree
+from chaos.agreement import agree
 from chaos.books import read_books
 from chaos.ledger_rows import read_ledger
-from chaos.records import Line
 from chaos.rest import come_to_rest
-from chassis.settings import Settings
 from network_sim.faults import Ignore, Match, Rule, Withhold
 
 DOOMED: Final = "424242001"  # of the simulator's load ranges; their answers get lost
@@ -48,13 +46,10 @@ SPARE: Final = 1.03
 LIVE_EVERY: Final = 20  # of the outage's charges one is answered, so the network counts as alive
 QUEUED_WITHIN_S: Final = 120.0
 REST_S: Final = 600.0
-READERS: Final = 64
 CONNECTIONS: Final = 256
 OUTAGE_CONNECTIONS: Final = 2_048  # a charge without an answer takes two seconds
 POLL_S: Final = 0.1
-REVERSAL: Final = "0420"
-ENDS: Final = frozenset({"00", "21", "25"})  # that took something back, or found nothing to
-BURST: Final = 1.1  # of what the rate allows in a second: the network's clock is not the switch's
+REFUSALS: Final = frozenset({503})  # in the moment in which the network comes back
 DECIDED: Final = frozenset({"succeeded", "failed"})
 QUEUED_SQL: Final = "SELECT count(*) FROM store_and_forward WHERE kind = 'reversal' AND NOT manual"
 
@@ -103,32 +98,6 @@ class Order:
         return [*live[:first], *outage, *live[first:]]
 
 
-@attrs.frozen(kw_only=True)
-class Drives:
-    """What the merchants heard, part by part, and how many reversals waited."""
-
-    warm_up: LoadResult
-    before: LoadResult
-    outage: LoadResult
-    drain: LoadResult
-    queued: int
-    before_cpu_s: Mapping[str, float]
-    drain_cpu_s: Mapping[str, float]
-
-    def reversal_us(self) -> dict[str, float]:
-        """CPU of one reversal by process: of the drain, less what its live charges cost before."""
-        live = self.drain.outcome.sent / self.before.outcome.sent
-        return {
-            group: (seconds - live * self.before_cpu_s[group]) * 1e6 / self.queued
-            for group, seconds in self.drain_cpu_s.items()
-        }
-
-    @property
-    def all(self) -> list[LoadResult]:
-        """In the order of the charges."""
-        return [self.warm_up, self.before, self.outage, self.drain]
-
-
 def run(*, reversals: int = 10_000, rate: float = 300.0, keep: bool = False) -> Document:
     """Measure the drain.
 
@@ -160,9 +129,9 @@ async def _run(order: Order, *, keep: bool) -> Document:
         seen = await trio.to_thread.run_sync(intents_seen, stack, prepared.intents)
         ledger = await trio.to_thread.run_sync(read_ledger, dsn)
         books = await trio.to_thread.run_sync(read_books, stack.data_dir, [PLAYED])
-    verdict = agree(merchant_of(drives.all, seen), ledger, books)
+    verdict = agree(merchant_of(drives.all, seen, refusals=REFUSALS), ledger, books)
     parameters = {"reversals": order.reversals, "live_per_s": order.rate, **facts}
-    return _document(parameters, drives, books, verdict, left)
+    return drain_document(parameters, drives, books, verdict, left)
 
 
 async def _drives(scene: Scene, prepared: Prepared, order: Order) -> Drives:
@@ -186,7 +155,7 @@ async def _drives(scene: Scene, prepared: Prepared, order: Order) -> Drives:
     before_cpu_s = burned(began)
     progress(f"losing the answers of {order.reversals:,} charges ...")
     scene.playing.script.add(Rule(match=Match(pan=f"{DOOMED}*", mti="0200"), action=Withhold()))
-    scene.playing.script.add(Rule(match=Match(mti=(REVERSAL, "0421")), action=Ignore()))
+    scene.playing.script.add(Rule(match=Match(mti=("0420", "0421")), action=Ignore()))
     outage = await send(charges[outage_at:drain_at], OUTAGE_PER_S, OUTAGE_CONNECTIONS)
     in_doubt = sum(answer.status not in DECIDED for answer in told(outage.outcome))
     queued = await _queued(reader_dsn(scene.stack), max(in_doubt, order.reversals))
@@ -228,64 +197,3 @@ def _count(dsn: str) -> int:
         row = session.execute(QUEUED_SQL).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _document(
-    parameters: dict[str, Any],
-    drives: Drives,
-    books: Sequence[Line],
-    verdict: Verdict,
-    left: dict[str, int],
-) -> Document:
-    taken_back = [line.entry for line in books if line.entry.mti == REVERSAL]
-    last_us = max((entry.decided_at_us for entry in taken_back), default=0)
-    first_us = min((entry.decided_at_us for entry in taken_back), default=0)
-    beside = sum(
-        first_us <= line.entry.decided_at_us <= last_us
-        for line in books
-        if line.entry.mti != REVERSAL
-    )
-    before_ms = percentiles(drives.before.outcome.latency_s)
-    during_ms = percentiles(
-        latency
-        for index, latency in zip(
-            drives.drain.outcome.index, drives.drain.outcome.latency_s, strict=True
-        )
-        if index < beside
-    )
-    peak = busiest_second([entry.decided_at_us for entry in taken_back])
-    per_s = Settings().networks[PLAYED].saf_drain_per_s
-    results = {
-        "queued": drives.queued,
-        "acknowledged": sum(entry.response_code in ENDS for entry in taken_back),
-        "acknowledged_twice": len(taken_back) - len({entry.rrn for entry in taken_back}),
-        "drain_seconds": (last_us - first_us) / 1e6,
-        "drain_busiest_second": peak,
-        "drain_per_s_max": per_s,
-        "live_charges_beside": beside,
-        **{f"live_before_{name}": value for name, value in before_ms.items()},
-        **{f"live_during_{name}": value for name, value in during_ms.items()},
-        "live_p99_ratio": during_ms["p99_ms"] / before_ms["p99_ms"],
-        "payments_compared": verdict.payments,
-        "unresolved": len(verdict.unresolved),
-        "lost": len(verdict.lost),
-        "duplicated": len(verdict.duplicated),
-        "disagree": len(verdict.disagree),
-    }
-    # The rate saves up for one second, so the busiest one may see two seconds' worth.
-    too_fast = peak > BURST * 2 * per_s
-    wrong = results["acknowledged"] != drives.queued or results["acknowledged_twice"]
-    if left or wrong or too_fast or not verdict.holds:
-        raise WrongResultsError(f"{results}; left {left}; {list(verdict.reasons.items())[:5]}")
-    return bench_document("drain", parameters, results, drives.reversal_us())
-
-
-def busiest_second(instants_us: Sequence[int]) -> int:
-    """The most instants that lie within one second."""
-    ordered = sorted(instants_us)
-    most = first = 0
-    for last, instant in enumerate(ordered):
-        while instant - ordered[first] >= 1_000_000:
-            first += 1
-        most = max(most, last - first + 1)
-    return most

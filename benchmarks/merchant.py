@@ -48,14 +48,21 @@ def intents_seen(stack: TemporaryStack, intents: Sequence[str]) -> list[Seen]:
     ]
 
 
-def merchant_of(parts: Sequence[LoadResult], seen: list[Seen]) -> Merchant:
+def merchant_of(
+    parts: Sequence[LoadResult], seen: list[Seen], *, refusals: frozenset[int] = frozenset()
+) -> Merchant:
     """What the merchant says: one request, and so one idempotency key, an intent.
+
+    Args:
+        parts: everything that was driven.
+        seen: the intents in the end.
+        refusals: statuses besides 200 and 202 that are no fault, such as of a network that is gone.
 
     Raises:
         WrongResultsError: a charge was refused, or not answered.
     """
     statuses = Counter(status for part in parts for status in part.outcome.status)
-    if set(statuses) - ACCEPTED:
+    if set(statuses) - ACCEPTED - refusals:
         raise WrongResultsError(f"charges were answered {dict(statuses)}")
     captured = {row.intent: row.captured for row in seen}
     return Merchant(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.charges import WARM_UP_CHARGES
-from benchmarks.drain import DOOMED, LIVE, LIVE_EVERY, Order, busiest_second
+from benchmarks.drain import DOOMED, LIVE, LIVE_EVERY, Order
+from benchmarks.drained import busiest_second
 
 
 def test_the_busiest_second_is_any_second() -> None:
