@@ -123,33 +123,45 @@ class ReplicationSession:
     # -------------------------------------------------------------------------------- the changes
 
     async def receive(self, count_max: int) -> list[bytes]:
-        """Wait for envelopes; returns what is there, at least one.
+        """Wait for envelopes; returns what is there, at least one and not many over `count_max`.
 
         Raises:
             ReplicationEndedError: the server has ended the flow.
             ConnectionLostError: the session is gone.
         """
-        envelopes: list[bytes] = []
-        get, append = self._pgconn.get_copy_data, envelopes.append
+        has_waited = False
         try:
-            while True:
-                while len(envelopes) < count_max:
-                    size, data = get(1)
-                    if size <= 0:
-                        break
-                    append(bytes(data))
-                else:
-                    await trio.lowlevel.checkpoint()
-                    return envelopes
-                if size < 0:
-                    raise self._ended()
-                if envelopes:
-                    await trio.lowlevel.checkpoint()
-                    return envelopes
+            while not (envelopes := self._drain(count_max)):
                 await trio.lowlevel.wait_readable(self._pgconn.socket)
-                self._pgconn.consume_input()
+                has_waited = True
         except (OperationalError, OSError, trio.ClosedResourceError) as error:
             raise _lost(error) from None
+        if not has_waited:
+            await trio.lowlevel.checkpoint()
+        return envelopes
+
+    def _drain(self, count_max: int) -> list[bytes]:
+        """Take what libpq holds and the socket has: a wait costs as much as thirty envelopes."""
+        get, consume = self._pgconn.get_copy_data, self._pgconn.consume_input
+        envelopes: list[bytes] = []
+        count_before = -1
+        while count_before < len(envelopes) < count_max:
+            count_before = len(envelopes)
+            size, data = get(1)
+            while size > 0:
+                envelopes.append(bytes(data))
+                size, data = get(1)
+            if size < 0 and envelopes:
+                break  # it will be found again once these are taken care of
+            if size < 0:
+                raise self._ended()
+            try:
+                consume()
+            except OperationalError:
+                if not envelopes:
+                    raise
+                break
+        return envelopes
 
     async def send(self, message: bytes) -> None:
         """Send one of our messages; waits only while the server takes nothing.

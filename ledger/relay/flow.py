@@ -39,7 +39,8 @@ from ledger.stream.backend import Batch, Writer
 from ledger.stream.errors import StreamError, StreamFullError
 from ledger.stream.record import Mark
 
-ENVELOPES_MAX: Final = 512  # taken in one go: half a millisecond of work
+ENVELOPES_MAX: Final = 2_048  # taken in one go: two milliseconds of work
+GATHER_S: Final = 0.002  # between two looks at a busy socket: fewer looks, larger batches
 FULL_RETRY_S: Final = 1.0  # between tries to append to a stream without room
 
 _log = get_logger(__name__)
@@ -125,6 +126,8 @@ class Flow:
             health.buffered_records = self._waiting_records
             health.buffered_records_peak = max(health.buffered_records_peak, self._waiting_records)
             self._arrived.ring()
+            if self._waiting_records:
+                await trio.sleep(GATHER_S)
             while self._waiting_records >= self._limits.buffer_records_max:
                 await self._room.wait()
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import trio
 
 from ledger.stream.record import Record
-from tests.support.relay import ATTEMPTS_SQL, BUMP_SQL, INTENTS_SQL, OUTCOMES_SQL, RelayHarness
+from tests.support.relay import (
+    ATTEMPTS_SQL,
+    BUMP_SQL,
+    INTENTS_SQL,
+    OUTCOMES_SQL,
+    WITHIN_S,
+    RelayHarness,
+)
 
 
 async def test_commits_become_records_once_and_in_order(relaying: RelayHarness) -> None:
@@ -88,9 +95,11 @@ async def test_a_change_of_history_is_recorded_and_told(relaying: RelayHarness) 
         await relaying.sql("DELETE FROM attempts")
         await relaying.sql("TRUNCATE attempts, outcomes")
         await relaying.caught_up(relay)
-        with trio.fail_after(5):
-            while relay.health.tampering_total < 6:
+        opened = "SELECT count(*) FROM exceptions WHERE kind = 'history_changed'"
+        with trio.fail_after(WITHIN_S):
+            while await relaying.value(opened) < 6:
                 await trio.sleep(0.01)
+        assert relay.health.tampering_total == 6
     kinds = [
         (table, record.kind) for table, record in await relaying.stream() if not record.is_repair
     ]
