@@ -56,7 +56,7 @@ format: install  ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: install  ## every benchmark, one after the other
-	@for name in codec link hsm ledger decisions api charges idle; do $(BIN)/turnout bench $$name; done
+	@for name in codec link hsm ledger decisions api charges doubts macs sessions drain idle; do $(BIN)/turnout bench $$name; done
 
 proof: install  ## the figures that the documents quote, five runs each, kept in docs/evidence/
 	@$(BIN)/python -m benchmarks.proof $(PROOF_ARGS)

@@ -29,6 +29,7 @@ NAMES = (
     "macs",
     "sessions",
     "drain",
+    "relay",
     "idle",
 )
 
