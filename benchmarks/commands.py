@@ -54,6 +54,12 @@ _MAC: Final = click.option(
     help="Whether messages between switch and networks carry MACs.",
 )
 
+_RELAY: Final = click.option(
+    "--relay",
+    type=click.Choice(["on", "off"]),
+    help="Whether the event stream is fed meanwhile.",
+)
+
 # Name, what it measures, and the options that its `run` takes.
 BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]], ...]] = (
     (
@@ -96,6 +102,15 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
         ),
     ),
     (
+        "stream",
+        "A record into segment files and out again, by itself.",
+        (
+            _number("records", "Records a round."),
+            _number("batch", "Records an append."),
+            _ROUNDS,
+        ),
+    ),
+    (
         "decisions",
         "Refunds decided under their intents' locks, by batch size.",
         (_number("steps", "Refunds a figure."), _ROUNDS),
@@ -115,6 +130,7 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
             _number("count", "Charges to send, instead of --seconds."),
             _DUAL,
             _MAC,
+            _RELAY,
             _KEEP,
             _PNG,
         ),

@@ -21,13 +21,13 @@ import trio
 from chassis.backoff import Backoff
 from chassis.log import get_logger
 from chassis.settings.tree import Stream
-from ledger.errors import LedgerError
 from ledger.ids import public_id
 from ledger.pgtypes import text_, uuid_, uuid_array
 from ledger.statements import QUERIES, Runner
 from ledger.stream.backend import Cursor, Reader
 from ledger.stream.consumer import TRANSIENT
 from ledger.stream.cursors import read_cursor, reset_cursor
+from ledger.stream.parking import reason_of
 from ledger.stream.unfinished import OpenAttempts, Unfinished
 
 GROUP: Final = "attempt_monitor"
@@ -79,8 +79,8 @@ async def watch_attempts(
                 await AttemptMonitor(
                     reader, database, limits=limits, now_us=now_us, figures=figures
                 ).run()
-        except LedgerError as error:
-            _log.error("attempt monitor stopped", why=str(error), again_in_s=RESTART_S)
+        except Exception as error:  # noqa: BLE001  whatever it is: the relay goes on
+            _log.error("attempt monitor stopped", why=reason_of(error), again_in_s=RESTART_S)
         await trio.sleep(RESTART_S)
 
 
@@ -147,8 +147,7 @@ class AttemptMonitor:
         page = await self._reader.read(
             cursor, self._limits.consumer_records_max, self._limits.consumer_bytes_max
         )
-        for _, offset, record in page.records:
-            self._attempts.take(offset, record, page.descriptors)
+        self._attempts.take(page.records, page.descriptors)
         next_offset = page.cursor.get(0, 0)
         figures, attempts = self.figures, self._attempts
         figures.open, figures.let_go, figures.next_offset = (

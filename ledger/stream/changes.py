@@ -8,9 +8,9 @@ error and not a guess.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from struct import Struct as Layout
 from struct import error as LayoutError  # noqa: N812  an exception by its module's name
 from typing import Any, Final
@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from ledger.pgdecode import column_decoder
-from ledger.pgtypes import BYTEA, DATE, JSON, JSONB, TIMESTAMPTZ, UUID
+from ledger.pgtypes import BYTEA, DATE, JSON, JSONB, TIMESTAMPTZ, UUID, UUID_BYTES
 from ledger.relay.errors import PgoutputError
 from ledger.relay.pgoutput import Column, read_relation
 from ledger.stream.errors import RecordError
@@ -161,14 +161,22 @@ def read_change(change: bytes, table: Table) -> Change:
 
 
 def rfc3339(unix_us: int) -> str:
-    """An instant as RFC 3339 writes it, with microseconds and Z."""
-    instant = _EPOCH + timedelta(microseconds=unix_us)
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """An instant as RFC 3339 writes it, with microseconds and Z; raises OverflowError."""
+    seconds, fraction_us = divmod(unix_us, 1_000_000)
+    return f"{_second(seconds)}.{fraction_us:06}Z"
+
+
+@lru_cache(maxsize=1_024)  # events come in the order of time: a second is written once
+def _second(unix_s: int) -> str:
+    return (_EPOCH + timedelta(seconds=unix_s)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def uuid_text(value: bytes) -> str:
-    """Sixteen bytes as RFC 9562 writes a UUID."""
-    return str(uuid.UUID(bytes=value))
+    """Sixteen bytes as RFC 9562 writes a UUID; raises ValueError for any other length."""
+    if len(value) != UUID_BYTES:
+        raise ValueError(f"a uuid has {UUID_BYTES} bytes, not {len(value)}")
+    digits = value.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _to_the_end(change: bytes, at: int, row: Row) -> Row:

@@ -84,6 +84,10 @@ class Event(msgspec.Struct, frozen=True):
             RecordError: a value is not what its type should be.
         """
         place = self.place
+        try:
+            committed_at = rfc3339(self.committed_at_us)
+        except OverflowError:
+            raise RecordError("commit time", "no such instant") from None
         lsn = f"{place.commit_lsn >> 32:X}/{place.commit_lsn & _LSN_HALF:X}"
         return {
             "schema_version": SCHEMA_VERSION,
@@ -95,7 +99,7 @@ class Event(msgspec.Struct, frozen=True):
             "payment_intent": public_id("pi", self.intent_id) if self.intent_id else None,
             "before": self.before.document() if self.before else None,
             "after": self.after.document() if self.after else None,
-            "committed_at": rfc3339(self.committed_at_us),
+            "committed_at": committed_at,
             "position": {
                 "shard": place.shard,
                 "partition": place.partition,

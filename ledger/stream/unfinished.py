@@ -14,12 +14,13 @@ What is looked at of each change stands at a fixed place in it: nothing is decod
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from struct import Struct as Layout
 from typing import Any, Final
 
 from msgspec import Struct
 
-from ledger.pgtypes import BOOL, INT2, INT4, INT8, POSTGRES_EPOCH_US, TIMESTAMPTZ, UUID
+from ledger.pgtypes import BOOL, INT2, INT4, INT8, POSTGRES_EPOCH_US, TIMESTAMPTZ, UUID, UUID_BYTES
 from ledger.stream.changes import Row, Table, read_change, read_table
 from ledger.stream.errors import RecordError
 from ledger.stream.record import HEAD_BYTES
@@ -30,9 +31,10 @@ _INSERT: Final = ord("I")
 _BINARY: Final = ord("b")
 _KIND_AT: Final = 1  # in a record
 _DESCRIPTOR: Final = slice(24, 32)
-_COMMITTED_AT: Final = slice(16, 24)
+_COMMITTED_AT: Final = 16
 _CELLS_AT: Final = HEAD_BYTES + 8  # behind letter, relation, tuple kind and number of columns
 _CELL_HEAD: Final = 5  # format and length
+INSTANT_BYTES: Final = 8
 _WIDTHS: Final = {UUID: 16, INT8: 8, TIMESTAMPTZ: 8, INT4: 4, INT2: 2, BOOL: 1}
 _REPEATED_KINDS: Final = frozenset({"completion", "reversal", "release"})
 _REQUEST_FUNCTION: Final = "0"  # the third digit of an MTI that wants an answer
@@ -56,11 +58,18 @@ class Unfinished(Struct, frozen=True):
     due_us: int
 
 
-class _Places(Struct, frozen=True):
-    """What a table's records are looked at for, and where it stands."""
+class _Look(Struct, frozen=True, gc=False):
+    """How a table's records are looked at.
+
+    Attributes:
+        table: as their descriptor tells it.
+        begins: whether they are attempts; outcomes otherwise.
+        layout: of the commit time and then, a column each, the cell's format, length and value.
+    """
 
     table: Table
-    columns: Mapping[str, tuple[int, int]]  # where the cell begins, how wide its value is
+    begins: bool
+    layout: Layout
 
 
 class _Open(Struct, frozen=True, gc=False):
@@ -79,39 +88,48 @@ class OpenAttempts:
 
     Attributes:
         let_go: attempts that were no longer followed for want of room.
-        newest_us: commit time of the newest record seen.
+        newest_us: commit time of the newest attempt seen.
     """
 
     def __init__(self, *, grace_us: int, open_max: int) -> None:
         self._grace_us = grace_us
         self._open_max = open_max
         self._open: OrderedDict[bytes, _Open] = OrderedDict()
-        self._places: dict[bytes, _Places | None] = {}
+        self._looks: dict[bytes, _Look | None] = {}
         self.let_go = 0
         self.newest_us = 0
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def take(self, offset: int, record: bytes, descriptors: Mapping[bytes, bytes]) -> None:
-        """Look at one record.
+    def take(
+        self, records: Iterable[tuple[int, int, bytes]], descriptors: Mapping[bytes, bytes]
+    ) -> None:
+        """Look at the records of a page.
 
         Raises:
-            RecordError: its descriptor is missing or broken.
+            RecordError: a descriptor is missing or broken, or a row is not as it should be.
         """
-        places = self._places_of(record[_DESCRIPTOR], descriptors)
-        if places is None or record[_KIND_AT] != _INSERT:
-            return
-        if places.table.name == OUTCOMES:
-            self._open.pop(_cell(record, places, "attempt_id"), None)
-            return
-        committed_us = int.from_bytes(record[_COMMITTED_AT], signed=True)
-        self.newest_us = max(self.newest_us, committed_us)
-        deadline = int.from_bytes(_cell(record, places, "deadline_at"), signed=True)
-        due_us = max(deadline + POSTGRES_EPOCH_US, committed_us) + self._grace_us
-        self._open[_cell(record, places, "id")] = _Open(offset, due_us, record, places.table)
-        if len(self._open) > self._open_max:
-            self._open.popitem(last=False)
+        looks, open_ = self._looks, self._open
+        for _, offset, record in records:
+            id_ = record[_DESCRIPTOR]
+            look = looks[id_] if id_ in looks else self._look_at(id_, descriptors)
+            if look is None or record[_KIND_AT] != _INSERT:
+                continue
+            committed_us, binary, width, attempt_id, *rest = look.layout.unpack_from(record)
+            if binary != _BINARY or width != UUID_BYTES:
+                raise RecordError(f"{look.table.name} id", "it is not at its place")
+            if not look.begins:
+                open_.pop(attempt_id, None)
+                continue
+            binary, width, deadline = rest
+            if binary != _BINARY or width != INSTANT_BYTES:
+                raise RecordError("attempts.deadline_at", "it is not at its place")
+            due_us = max(deadline + POSTGRES_EPOCH_US, committed_us) + self._grace_us
+            open_[attempt_id] = _Open(offset, due_us, record, look.table)
+            self.newest_us = committed_us
+        while len(open_) > self._open_max:
+            open_.popitem(last=False)
             self.let_go += 1
 
     def overdue(self, now_us: int) -> list[Unfinished]:
@@ -140,52 +158,44 @@ class OpenAttempts:
             return one.offset
         return next_offset
 
-    def _places_of(self, descriptor: bytes, descriptors: Mapping[bytes, bytes]) -> _Places | None:
-        try:
-            return self._places[descriptor]
-        except KeyError:
-            pass
-        if descriptor not in descriptors:
-            raise RecordError("descriptor", f"{descriptor.hex()} is nowhere before it")
-        table = read_table(descriptors[descriptor])
-        names = {ATTEMPTS: ("id", "deadline_at"), OUTCOMES: ("attempt_id",)}.get(table.name)
-        places = None if names is None else _Places(table, _fixed_places(table, names))
-        self._places[descriptor] = places
-        return places
+    def _look_at(self, id_: bytes, descriptors: Mapping[bytes, bytes]) -> _Look | None:
+        if id_ not in descriptors:
+            raise RecordError("descriptor", f"{id_.hex()} is nowhere before it")
+        table = read_table(descriptors[id_])
+        look = None
+        if table.name == ATTEMPTS:
+            layout = _layout(table, ("id", "16s"), ("deadline_at", "q"))
+            look = _Look(table, begins=True, layout=layout)
+        elif table.name == OUTCOMES:
+            look = _Look(table, begins=False, layout=_layout(table, ("attempt_id", "16s")))
+        self._looks[id_] = look
+        return look
 
 
-def _fixed_places(table: Table, names: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """Where columns stand in a record whose earlier columns all have a fixed width.
+def _layout(table: Table, *columns: tuple[str, str]) -> Layout:
+    """Where columns stand in a record, as one layout: all before them have a fixed width.
+
+    Args:
+        table: whose records.
+        columns: name and code of each, in the table's order.
 
     Raises:
-        RecordError: one stands behind a column of varying width.
+        RecordError: one stands behind a column of varying width, or is not published.
     """
-    places: dict[str, tuple[int, int]] = {}
+    places: dict[str, int] = {}
     at = _CELLS_AT
     for column in table.columns:
-        width = _WIDTHS.get(column.type_oid)
-        if width is None:
+        if (width := _WIDTHS.get(column.type_oid)) is None:
             break
-        if column.name in names:
-            places[column.name] = (at, width)
+        places[column.name] = at
         at += _CELL_HEAD + width
-    for name in names:
+    text, end = f">{_COMMITTED_AT}xq", _COMMITTED_AT + 8
+    for name, code in columns:
         if name not in places:
             raise RecordError(f"{table.name}.{name}", "it has no fixed place")
-    return places
-
-
-def _cell(record: bytes, places: _Places, name: str) -> bytes:
-    """A column's bytes, at their fixed place.
-
-    Raises:
-        RecordError: something else stands there: a column before it is NULL.
-    """
-    at, width = places.columns[name]
-    start = at + _CELL_HEAD
-    if record[at] != _BINARY or int.from_bytes(record[at + 1 : start]) != width:
-        raise RecordError(f"{places.table.name}.{name}", "it is not at its place")
-    return record[start : start + width]
+        text += f"{places[name] - end}xBI{code}"
+        end = places[name] + _CELL_HEAD + Layout(">" + code).size
+    return Layout(text)
 
 
 def _unfinished(one: _Open, row: Row) -> Unfinished:

@@ -30,6 +30,7 @@ NAMES = (
     "sessions",
     "drain",
     "relay",
+    "stream",
     "idle",
 )
 
