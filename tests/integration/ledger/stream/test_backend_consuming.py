@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import trio
 
+from chassis.settings.tree import Ledger
 from ledger.connection import Connection
 from ledger.errors import DatabaseError
 from ledger.operators import OperatorError
+from ledger.pool import Pool
 from ledger.queries import Query
 from ledger.stream.backend import Batch
 from ledger.stream.consumer import ConsumerRunner, ConsumerStoppedError
@@ -25,6 +27,11 @@ from tests.support.consuming import GRANT, GROUP, LIMITS, TABLE, EffectsConsumer
 from tests.support.postgres import LedgerDSN
 from tests.support.stream import SYSTEM, SegmentsBackend, batch, record
 
+END_SESSIONS = Query(
+    "end_sessions",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE usename = 'turnout_reader' AND datname = current_database()",
+)
 NUMBERS = Query("numbers", "SELECT n FROM effects ORDER BY ctid")
 
 
@@ -219,3 +226,44 @@ async def test_a_fault_of_ours_parks_nothing(
             await _drain(runner)
     assert await list_parked(database) == []
     assert await read_cursor(database, GROUP, 0) == {}
+
+
+async def test_a_record_that_cannot_be_read_is_parked(
+    backend: SegmentsBackend, database: Connection
+) -> None:
+    """What does not fit its descriptor is put aside like any event that breaks its consumer."""
+    await _fill(backend, 3)
+    writer = backend.writer()
+    await writer.open()
+    odd = [record(3, row=(bytes(16),)), record(4)]
+    await writer.append(Batch(odd, [], Mark(SYSTEM, 1, 1_000)))
+    await writer.aclose()
+    async with _runner(backend, database) as runner:
+        await _drain(runner)
+    assert await _numbers(database) == [0, 1, 2, 4]
+    [parked] = await list_parked(database)
+    assert (parked.offset, parked.reason) == (
+        3,
+        "RecordError: outcomes: 1 columns; its descriptor has 2",
+    )
+
+
+@pytest.mark.slow
+async def test_lost_connections_neither_lose_nor_double_an_effect(
+    backend: SegmentsBackend, database: Connection, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """Sessions ended by the server at any moment, also in a commit, are no more than a pause."""
+    await _fill(backend, 500)
+    pool = Pool(fresh_ledger_dsn("turnout_reader"), 1, settings=Ledger(reconnect_min_s=0.001))
+    ended = 0
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery, backend.reader(read_wait_s=0.02) as reader:
+            await nursery.start(pool.serve)
+            runner = ConsumerRunner(EffectsConsumer(pool), reader, pool, limits=LIMITS)
+            nursery.start_soon(runner.run)
+            while len(await _numbers(database)) < 500:
+                ended += len((await database.run(END_SESSIONS)).rows())
+                await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+    assert ended >= 1
+    assert await _numbers(database) == list(range(500))
