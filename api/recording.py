@@ -1,20 +1,15 @@
-"""What is counted of requests, in plain numbers, and how Prometheus reads it."""
+"""What is counted of requests, in plain numbers."""
 
 from __future__ import annotations
 
-from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from api.http.exchange import Exchange
 from api.routes import ROUTES
-from chassis.metrics import Histogram, Metrics
-
-if TYPE_CHECKING:
-    from api.assembly import Application
+from chassis.metrics import Histogram
 
 NO_ROUTE: Final = "none"  # what was no request, or matched no route
-_CLASSES: Final = (2, 4, 5)
 _TIMED: Final = ("getPaymentIntent", "createPaymentIntent", "createTransaction")
 
 
@@ -39,31 +34,3 @@ class RequestMetrics:
         seconds = self.seconds.get(route)
         if seconds is not None:
             seconds.observe(monotonic() - exchange.arrived_at)
-
-
-def register(metrics: Metrics, application: Application) -> None:
-    """Show the api's numbers at `/metrics`."""
-    requests = application.metrics
-    for route, counts in requests.answers.items():
-        for status_class in _CLASSES:
-            metrics.counter(
-                "requests_total",
-                "answered requests",
-                partial(_read_item, counts, status_class),
-                route=route,
-                status=f"{status_class}xx",
-            )
-    for route, histogram in requests.seconds.items():
-        metrics.histogram("request_seconds", "from request to answer", histogram, route=route)
-    server, nonces = application.server, application.nonces
-    metrics.gauge("connections_open_total", "open connections", lambda: server.open_connections)
-    metrics.watch("connections", server.counts)
-    metrics.watch("refusals", application.gate.refusals)
-    metrics.gauge("nonces_used_ratio", "nonce table in use", lambda: nonces.used_ratio)
-    for coalescer in application.coalescers:
-        metrics.watch("queries", coalescer, kind=coalescer.name)
-    metrics.watch("secrets", application.key_service)
-
-
-def _read_item(counts: list[int], index: int) -> float:
-    return counts[index]

@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from api.assembly import Outside, assemble
-from api.recording import register
+from api.metrics import register
 from chassis.clock import now_s
 from chassis.mux import MuxClient, dial_unix
 from chassis.service import Service
