@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
 from certification import page, profile, report
-from certification.registry import Row
-from certification.runner import Result, run_cases
+from certification.catalog import Row
+from certification.peer import PeerPlace, run_peer
+from certification.progress import say, tell
+from certification.results import Result
+from certification.runner import run_cases
 from chassis.log import configure_logging
 from chassis.settings import Log
 
@@ -31,16 +32,6 @@ class Order:
     seed: int
     factor: float | None = None  # None = the profile's
     keep: bool = False
-
-
-@attrs.frozen(kw_only=True)
-class PeerPlace:
-    """Where somebody else's acquirer calls."""
-
-    port: int
-    dialect: str
-    certificates: Path | None
-    wait_s: float
 
 
 def certify_switch(order: Order) -> tuple[dict[str, Any], str]:
@@ -78,8 +69,6 @@ def certify_peer(order: Order, place: PeerPlace) -> tuple[dict[str, Any], str]:
     Raises:
         CannotStartError: the port is taken, or the files cannot be used.
     """
-    from certification.peer import run_peer  # noqa: PLC0415  half of the package is not needed here
-
     configure_logging(Log(level="error"), process="certify")
     began = time.monotonic()
     try:
@@ -90,17 +79,3 @@ def certify_peer(order: Order, place: PeerPlace) -> tuple[dict[str, Any], str]:
         results, profile="peer", seed=order.seed, factor=1.0, seconds=time.monotonic() - began
     )
     return summary, page.render(results, summary, at=datetime.now(tz=UTC))
-
-
-def tell(result: Result) -> None:
-    """One line of progress, and why a case failed."""
-    row = result.row
-    say(f"{result.result:14} {row.id:6} {row.purpose} ({result.seconds:.1f} s)")
-    for line in result.evidence:
-        if line.startswith("✗"):
-            say(f"{'':21} {line}")
-
-
-def say(text: str) -> None:
-    """Progress goes to standard error."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201

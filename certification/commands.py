@@ -77,8 +77,11 @@ def certify(
 
     Exit status 1 when a case fails, 2 when --only names none, 3 when the stack does not start.
     """
-    from certification import certify as running  # noqa: PLC0415  --help must not wait
-    from certification.registry import UnknownCaseError, load_table, select  # noqa: PLC0415
+    from certification.catalog import (  # noqa: PLC0415  --help must not wait
+        UnknownCaseError,
+        load_table,
+        select,
+    )
 
     try:
         rows = select(load_table(), _patterns(only))
@@ -89,6 +92,9 @@ def certify(
         for row in rows:
             click.echo(f"{row.id:6} {row.purpose}")
         return
+    from certification import certify as running  # noqa: PLC0415  neither must --list
+    from certification.peer import PeerPlace  # noqa: PLC0415
+
     if peer and listen is None:
         click.echo("turnout certify: --peer needs --listen PORT", err=True)
         sys.exit(EXIT_USAGE)
@@ -100,9 +106,7 @@ def certify(
     )
     try:
         if peer:
-            place = running.PeerPlace(
-                port=listen or 0, dialect=dialect, certificates=certs, wait_s=wait_s
-            )
+            place = PeerPlace(port=listen or 0, dialect=dialect, certificates=certs, wait_s=wait_s)
             summary, page = running.certify_peer(order, place)
         else:
             summary, page = running.certify_switch(order)

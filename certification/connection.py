@@ -6,20 +6,44 @@ import contextlib
 import socket
 import struct
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import trio
 
 from chassis.framing import FrameError
+from chassis.settings import Network
+from chassis.tls_stream import TLSStream
+from network_sim.session import Session
+from switch.iso8583 import Dialect
 from switch.iso8583.framing import framer_for
-
-if TYPE_CHECKING:
-    from certification.network import PlayedNetwork
-    from chassis.tls_stream import TLSStream
 
 CLOSE_TIMEOUT_S: Final = 1.0
 OUTBOX_MAX: Final = 65_536  # chunks; a case sends far fewer
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+class Owner(Protocol):
+    """What a connection needs of the network whose it is: `certification.network` has it."""
+
+    settings: Network
+    dialect: Dialect
+
+    def new_session(self) -> Session:
+        """The state of a new connection."""
+
+    def pack(self, fields: Mapping[int, str], /) -> bytes:
+        """A message as its frame holds it."""
+
+    def received(self, connection: Connection, frame: bytes, /) -> None:
+        """React to one frame."""
+
+    def note(self, connection: int, text: str, /) -> None:
+        """Note an event."""
+
+    def noted(
+        self, connection: int, fields: Mapping[int, str], /, *, sent: bool, note: str = ""
+    ) -> None:
+        """Note a message."""
 
 
 class Connection:
@@ -37,7 +61,7 @@ class Connection:
     """
 
     def __init__(
-        self, number: int, stream: TLSStream, handle: socket.socket, network: PlayedNetwork
+        self, number: int, stream: TLSStream, handle: socket.socket, network: Owner
     ) -> None:
         self.number = number
         self.stream = stream

@@ -15,7 +15,7 @@ from itertools import groupby
 from string import Template
 from typing import Any, Final
 
-from certification.runner import Result
+from certification.results import Result
 
 MARKS: Final = {"passed": "passed", "failed": "failed", "not_applicable": "not applicable"}
 WRONG: Final = "✗ "  # begins the lines of evidence that say why a case failed

@@ -4,29 +4,27 @@ The network waits for it on one port, with any dialect. Each case prints what th
 made to do (its owner does that, or a program of theirs that reads the line), waits for what comes,
 answers well or badly, and judges what follows. What would need the acquirer's ledger is not
 applicable. Cases run one after the other: an acquirer has one operator.
-
-A line that asks for something looks like `do RV01: send one sale of 10.00`; all else is progress.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import msgspec
 import trio
 
 from certification import profile
-from certification.certify import PeerPlace, say
+from certification.catalog import Row
 from certification.desk import CaseFailedError
-from certification.network import Certificates, Exchange, PlayedNetwork
-from certification.registry import PeerPlay, Row, peer_plays
-from certification.runner import Result, Tell
-from certification.trace import Line, shown
-from certification.vocabulary import REQUESTS
+from certification.network import Certificates, PlayedNetwork
+from certification.peer_desk import PeerDesk
+from certification.progress import say
+from certification.registry import PeerPlay, peer_plays
+from certification.results import Result, Tell
+from certification.trace import shown
 from chassis.pki import development_pki
 from chassis.settings import Network, Simulator
 from switch.iso8583 import load_dialect
@@ -37,82 +35,14 @@ CONNECTS_WITHIN_S: Final = 600.0  # somebody has to set up and start the other s
 NOT_APPLICABLE: Final = "it cannot be judged from the wire"
 
 
-@attrs.define(kw_only=True)
-class PeerDesk:
-    """One case against an acquirer that we see only the messages of.
+@attrs.frozen(kw_only=True)
+class PeerPlace:
+    """Where somebody else's acquirer calls."""
 
-    Attributes:
-        case_id: which.
-        network: whom the acquirer talks to.
-        wait_s: for what it was asked for, and for what it must do by itself.
-        evidence: what was seen, in words.
-        began: length of the trace when the case began.
-    """
-
-    case_id: str
-    network: PlayedNetwork
+    port: int
+    dialect: str
+    certificates: Path | None
     wait_s: float
-    evidence: list[str] = attrs.field(factory=list)
-    began: int = 0
-
-    def ask(self, text: str) -> None:
-        """Print what the acquirer must be made to do."""
-        say(f"do {self.case_id}: {text}")
-        self.evidence.append(f"asked: {text}")
-
-    def saw(self, text: str) -> None:
-        """Note something for the report."""
-        self.evidence.append(text)
-
-    def check(self, *, that: bool, what: str) -> None:
-        """Fail unless it is so."""
-        if not that:
-            raise CaseFailedError(what)
-        self.saw(what)
-
-    def equal(self, what: str, seen: object, expected: object) -> None:
-        """Fail unless what was seen is what was expected."""
-        if seen != expected:
-            raise CaseFailedError(f"{what}: expected {expected!r}, seen {seen!r}")
-        self.saw(f"{what}: {seen!r}")
-
-    def heard(self, mtis: str) -> list[Line]:
-        """What came since the case began."""
-        return self.network.heard(mtis, after=self.began)
-
-    async def hear(
-        self,
-        mtis: str,
-        count: int = 1,
-        *,
-        fits: Callable[[Mapping[int, str]], bool] = lambda _fields: True,
-    ) -> list[Line]:
-        """Wait for messages; fail where they do not come."""
-        with trio.move_on_after(self.wait_s):
-            while True:
-                found = [line for line in self.heard(mtis) if fits(line.fields)]
-                if len(found) >= count:
-                    return found
-                await trio.sleep(0.01)  # the trace has no event of its own
-        raise CaseFailedError(
-            f"{len(self.heard(mtis))} of {count} messages {mtis} came within {self.wait_s:g} s"
-        )
-
-    async def request(self, amount_minor: int = 1000) -> Line:
-        """Ask for one sale and wait for its request."""
-        self.ask(f"send one sale of {amount_minor / 100:.2f}")
-        (line, *_) = await self.hear(REQUESTS)
-        self.equal("DE 4", line.fields.get(4), f"{amount_minor:012d}")
-        return line
-
-    async def quiet(self, mtis: str, *, seconds: float | None = None) -> None:
-        """Fail if one of these comes within a time."""
-        await trio.sleep(self.wait_s if seconds is None else seconds)
-        self.equal(f"messages {mtis}", len(self.heard(mtis)), 0)
-
-    def on(self, mtis: str, handler: Callable[[Exchange], Any], times: int | None = 1) -> None:
-        """Have messages answered otherwise."""
-        self.network.on(mtis, handler, times=times)
 
 
 async def run_peer(rows: Sequence[Row], place: PeerPlace, tell: Tell) -> list[Result]:
@@ -198,13 +128,11 @@ def prepare_certificates(folder: Path | None) -> Path:
     """The folder of the certificates; a development PKI is made where there is none."""
     folder = folder or Path.cwd() / "certify-certs"
     if not (folder / f"{STEM}.pem").exists():
-        make = partial(
-            development_pki,
+        development_pki(
             folder,
             {
                 STEM: (profile.SERVER_NAME, "server"),
                 CLIENT_STEM: (profile.CLIENT_NAME, "client"),
             },
         )
-        make()
     return folder

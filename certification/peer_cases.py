@@ -9,7 +9,7 @@ import trio
 
 from certification.handlers import altered, code, drop, withhold
 from certification.network import Exchange
-from certification.peer import PeerDesk
+from certification.peer_desk import PeerDesk
 from certification.registry import peer_case
 from certification.suites.reversals import original_data
 from certification.trace import Line

@@ -1,23 +1,19 @@
-"""The table of cases, and which function plays each id.
+"""Which function plays each id of the catalog.
 
-The table is `catalog.toml`, so that what is certified can be read without reading code. A suite
-module registers one function an id by `@case("AU01")`; an id without a function is listed all the
-same, and fails: a case that does not run proves nothing.
+A suite module registers one function an id by `@case("AU01")`; an id without a function is listed
+all the same, and fails: a case that does not run proves nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
-from importlib import import_module, resources
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Final, Literal, TypeVar
 
 import attrs
-import msgspec
 
-if TYPE_CHECKING:
-    from certification.desk import Desk
-    from certification.peer import PeerDesk
+from certification.desk import Desk
+from certification.peer_desk import PeerDesk
 
 SUITES: Final = (
     "tls",
@@ -35,28 +31,11 @@ SUITES: Final = (
 )
 CASE_TIMEOUT_S: Final = 120.0  # on a busy machine; the longest case waits for backed-off repeats
 
-Play = Callable[["Desk"], Awaitable[None]]
-PeerPlay = Callable[["PeerDesk"], Awaitable[None]]
+Play = Callable[[Desk], Awaitable[None]]
+PeerPlay = Callable[[PeerDesk], Awaitable[None]]
 Messages = Literal["single", "dual"]
 PlayT = TypeVar("PlayT", bound=Play)
 PeerPlayT = TypeVar("PeerPlayT", bound=PeerPlay)
-
-
-class UnknownCaseError(ValueError):
-    """A pattern names no case."""
-
-
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of the table."""
-
-    id: str
-    purpose: str
-    stimulus: str
-    expected: str
-
-
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    cases: tuple[Row, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -155,12 +134,6 @@ def peer_case(case_id: str) -> Callable[[PeerPlayT], PeerPlayT]:
     return register
 
 
-def load_table() -> tuple[Row, ...]:
-    """Every case there is, in the order of the catalog."""
-    text = resources.files(__package__).joinpath("catalog.toml").read_text("utf-8")
-    return msgspec.toml.decode(text, type=_Table).cases
-
-
 def scripts() -> dict[str, Script]:
     """The cases that are played against the switch."""
     for name in SUITES:
@@ -172,18 +145,3 @@ def peer_plays() -> dict[str, PeerPlay]:
     """The cases that can be judged from the wire."""
     import_module("certification.peer_cases")
     return _peer_plays
-
-
-def select(rows: Iterable[Row], patterns: Sequence[str]) -> list[Row]:
-    """The rows whose id fits one of the patterns, such as `TL*`; all of them without patterns.
-
-    Raises:
-        UnknownCaseError: a pattern fits nothing.
-    """
-    listed = list(rows)
-    if not patterns:
-        return listed
-    for pattern in patterns:
-        if not any(fnmatchcase(row.id, pattern) for row in listed):
-            raise UnknownCaseError(f"no case is called {pattern}")
-    return [row for row in listed if any(fnmatchcase(row.id, pattern) for pattern in patterns)]

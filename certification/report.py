@@ -7,7 +7,7 @@ from typing import Any
 
 from certification.invariants import ABSENT
 from certification.page import MARKS
-from certification.runner import Result
+from certification.results import Result
 
 
 def document(

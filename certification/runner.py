@@ -7,52 +7,24 @@ invariant holds at its end; one that did not run is failed.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import attrs
 import trio
 
 from certification.bench import Bench, in_groups, open_bench
+from certification.catalog import Row
 from certification.desk import CaseFailedError, Desk
 from certification.invariants import check_all
-from certification.registry import CASE_TIMEOUT_S, Row, Script, plays_of, scripts
+from certification.registry import CASE_TIMEOUT_S, Script, plays_of, scripts
+from certification.results import Result, Tell, failed, merged
 from certification.trace import shown
 
 AT_ONCE_MAX: Final = 16  # cases side by side on one stack: more would only wait for the CPU
 STACKS_AT_ONCE_MAX: Final = 2  # a stack is six processes
 STACK_REASON_MAX: Final = 1_000  # characters of why a stack did not start
 EVIDENCE_MAX: Final = 40  # lines of a case's evidence
-
-Outcome = Literal["passed", "failed", "not_applicable"]
-Tell = Callable[["Result"], None]
-
-
-@attrs.frozen(kw_only=True)
-class Result:
-    """What became of one case."""
-
-    row: Row
-    result: Outcome
-    seconds: float
-    evidence: Sequence[str]
-    wire: Sequence[str] = ()
-    never_ran: bool = False
-
-    def document(self) -> dict[str, Any]:
-        """As `turnout certify --json` has it."""
-        return {
-            "id": self.row.id,
-            "result": self.result,
-            "seconds": round(self.seconds, 3),
-            "evidence": list(self.evidence),
-        }
-
-
-def failed(row: Row, reason: str) -> Result:
-    """The result of a case that was not played to its end."""
-    return Result(row=row, result="failed", seconds=0.0, evidence=[f"✗ {reason}"], never_ran=True)
 
 
 async def run_cases(
@@ -108,23 +80,6 @@ async def run_cases(
         for group in groups:
             nursery.start_soon(play_group, group)
     return [results.get(row.id) or failed(row, "it did not run") for row in rows]
-
-
-def merged(parts: Sequence[Result]) -> Result:
-    """The result of a case of all its plays."""
-    if len(parts) == 1:
-        return parts[0]
-    bad = [part for part in parts if part.result == "failed"]
-    return Result(
-        row=parts[0].row,
-        result="failed" if bad else "passed",
-        seconds=max(part.seconds for part in parts),
-        evidence=[
-            line for part in [*bad, *(p for p in parts if p not in bad)] for line in part.evidence
-        ],
-        wire=[line for part in parts for line in part.wire],
-        never_ran=all(part.never_ran for part in parts),
-    )
 
 
 async def _play_group(

@@ -1,12 +1,9 @@
-"""How cases are dealt out to stacks, and how results are put together."""
+"""How cases are dealt out to stacks."""
 
 from __future__ import annotations
 
 from certification.bench import CASES_PER_STACK_MAX, in_groups
-from certification.registry import Row, Script, plays_of
-from certification.runner import Result, merged
-
-ROW = Row("RV01", "p", "s", "e")
+from certification.registry import Script, plays_of
 
 
 async def play(_desk: object) -> None:
@@ -29,13 +26,3 @@ def test_a_case_of_both_policies_is_played_twice() -> None:
     policies = {name: script.settings["unknown_policy"] for name, script in plays.items()}
     assert policies == {"RV01": "inquire_then_reverse", "RV01_reverse": "reverse"}
     assert list(plays_of("AU01", Script(play=play))) == ["AU01"]
-
-
-def test_one_failed_play_fails_the_case() -> None:
-    """A case passes only if every play of it does; the reasons come first."""
-    good = Result(row=ROW, result="passed", seconds=1.0, evidence=["fine"])
-    bad = Result(row=ROW, result="failed", seconds=2.0, evidence=["✗ broken"])
-    both = merged([good, bad])
-    assert (both.result, both.seconds, both.evidence) == ("failed", 2.0, ["✗ broken", "fine"])
-    assert merged([good, good]).result == "passed"
-    assert merged([good]) is good

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from certification.catalog import load_table
 from certification.mutants import ROOT, Mutant, MutantError, load_mutants
-from certification.registry import load_table, scripts
+from certification.registry import scripts
 
 MUTANTS = load_mutants()
 

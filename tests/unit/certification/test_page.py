@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 
 from certification import page, report
-from certification.registry import Row, load_table
-from certification.runner import Result, failed
+from certification.catalog import Row, load_table
+from certification.results import Result, failed
 
 AT: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ROW: Final = Row("RV01", "Reversal <after> silence", "No 0110", "0420")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from certification import report
+from certification.catalog import Row
 from certification.invariants import ABSENT
-from certification.registry import Row
-from certification.runner import Result, failed
+from certification.results import Result, failed
 
 ROW = Row("RV01", "Reversal <after> silence", "No 0110", "0420")
 RESULTS = [
