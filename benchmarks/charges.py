@@ -43,6 +43,7 @@ BUDGET_US = {  # design 3: each process's share at 10,000 charges/s on two cores
     "switch": 30.0,
     "postgres": 52.0,
     "networks": 7.0,
+    "relay": 18.0,  # and the audit log, which is a process of its own
 }
 WARM_UP_CHARGES = 2_000  # plans compiled, statements prepared, pages touched; not counted
 ASSUMED_PER_S = 9_000  # how many charges to prepare for each second of a closed loop
@@ -68,6 +69,7 @@ class Plan:
     png: str
     dual: bool
     mac: Literal["none", "cmac"]
+    relay: Literal["on", "off"]
 
     @property
     def messages(self) -> dict[str, str]:
@@ -115,6 +117,7 @@ def run(
     png: str = "",
     dual: bool = False,
     mac: Literal["none", "cmac"] = "none",
+    relay: Literal["on", "off"] = "on",
     keep: bool = False,
 ) -> Document:
     """Measure charges through the whole stack.
@@ -129,6 +132,7 @@ def run(
         dual: have msim take each charge in two messages, 0100 and 0220, as it does otherwise;
             without it both networks take one, 0200.
         mac: `cmac` = every message between switch and networks is authenticated.
+        relay: `off` = no event stream: nothing reads the WAL.
         keep: leave the data directory behind.
 
     Raises:
@@ -143,9 +147,14 @@ def run(
         png=png,
         dual=dual,
         mac=mac,
+        relay=relay,
     )
     with networks_with(mac) as dialect:
-        overrides = {"networks.msim.messages": plan.messages["msim"], **dialect}
+        overrides = {
+            "networks.msim.messages": plan.messages["msim"],
+            "relay.enabled": "true" if relay == "on" else "false",
+            **dialect,
+        }
         return trio.run(partial(_run, plan, overrides, keep=keep))
 
 
@@ -173,7 +182,7 @@ async def _run(plan: Plan, overrides: Mapping[str, str], *, keep: bool) -> Docum
         "declined_share": DECLINED_SHARE,
         "networks": sorted(stack.endpoints.networks),
         "messages": plan.messages,
-        "relay": "absent",
+        "relay": plan.relay,
         "mac": plan.mac,
         "codec": "compiled",
         "batch_sizes": {

@@ -27,7 +27,9 @@ __all__ = [
     "resident_bytes",
 ]
 
-OURS: Final = frozenset({"hsm", "api", "switch", "postgres", "supervisor"})
+OURS: Final = frozenset(
+    {"hsm", "api", "switch", "postgres", "supervisor", "relay", "audit", "witness"}
+)
 UNREAL_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 
 

@@ -276,7 +276,7 @@ class Relay(Section, frozen=True):
     enabled: bool = True  # without it no change reaches the stream, and no WAL is pinned
     slot: str = "turnout_relay_0"  # one a database; another relay needs a name of its own
     batch_records_max: int = 4_096  # appended in one step: 1.5 MB
-    batch_interval_ms: float = 10.0  # between steps: bounds the syncs to disk; none when idle
+    batch_interval_ms: float = 20.0  # between steps under load: bounds wake-ups and syncs to disk
     buffer_records_max: int = 65_536  # read and not yet appended: 25 MB
     feedback_interval_s: float = 1.0  # a tenth of the next, so that a slow disk loses no session
     sender_timeout_s: float = 20.0  # the server gives a silent relay up, and we a silent server
@@ -309,6 +309,21 @@ class Audit(Section, frozen=True):
     batch_bytes_max: int = 8_388_608  # likewise; held in memory
 
 
+class Postings(Section, frozen=True):
+    """Double entry: the process that books what the stream tells, and checks what was booked."""
+
+    enabled: bool = True  # without it there are no balances
+    batch_interval_ms: float = 200.0  # between reads that found little: bounds transactions
+    fee_basis_points: int = 0  # of each capture, hundredths of a percent: what the platform keeps
+    fee_fixed_minor: int = 0  # besides, in minor units of whatever currency
+    check_intents_per_s: int = 100  # held to their history again; 0.2 ms each; 0 checks nothing
+    check_batch_intents: int = 50  # read in one snapshot
+    check_interval_s: float = 1.0  # between looks for changed payments
+    check_patience_s: float = 30.0  # for what is not booked yet; then it is told
+    check_waiting_max: int = 10_000  # payments not booked yet that are looked at again
+    trial_interval_s: float = 60.0  # between sums over all accounts
+
+
 class Log(Section, frozen=True):
     """Structured logs on stderr."""
 
@@ -327,6 +342,7 @@ class Metrics(Section, frozen=True):
     networks: int = 9468
     audit: int = 9476  # behind the ports of eight networks
     witness: int = 9477
+    postings: int = 9478
 
 
 class Supervisor(Section, frozen=True):
@@ -363,6 +379,7 @@ class Settings(Section, frozen=True):
     relay: Relay = field(default_factory=Relay)
     stream: Stream = field(default_factory=Stream)
     audit: Audit = field(default_factory=Audit)
+    postings: Postings = field(default_factory=Postings)
     mux: MuxLimits = field(default_factory=MuxLimits)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)

@@ -4,8 +4,10 @@ Theory of operation
 -------------------
 The *reader* takes what the server sends, makes whole transactions of it and puts them into the
 buffer. The *sink* takes all that waits, appends it as one batch, and moves the mark. While one
-append is under way, the next batch gathers. The *messenger* tells the server how far the stream is:
-on its own timer, and at once where the server asks.
+append is under way, the next batch gathers. What costs is not a change but every look at the socket
+and every sync to disk; so while there is traffic the reader looks every `batch_interval_ms`, and
+what it finds is one batch. The first change after silence waits for nothing. The *messenger* tells
+the server how far the stream is: on its own timer, and at once where the server asks.
 
 A slow disk therefore stops nobody but itself: the buffer fills up to its bound, the reader stops
 reading, the server's own buffers fill and its walsender waits; meanwhile the messenger goes on, so
@@ -40,7 +42,7 @@ from ledger.stream.errors import StreamError, StreamFullError
 from ledger.stream.record import Mark
 
 ENVELOPES_MAX: Final = 2_048  # taken in one go: two milliseconds of work
-GATHER_S: Final = 0.002  # between two looks at a busy socket: fewer looks, larger batches
+ENVELOPES_MANY: Final = 1_024  # more are on their way: no pause before the next look
 FULL_RETRY_S: Final = 1.0  # between tries to append to a stream without room
 
 _log = get_logger(__name__)
@@ -113,7 +115,8 @@ class Flow:
     async def _read(self) -> None:
         assembler, health = self._assembler, self._health
         while True:
-            for item in assembler.feed(await self._session.receive(ENVELOPES_MAX)):
+            envelopes = await self._session.receive(ENVELOPES_MAX)
+            for item in assembler.feed(envelopes):
                 if isinstance(item, Portion):
                     self._waiting.append(item)
                     self._waiting_records += len(item.records)
@@ -126,8 +129,8 @@ class Flow:
             health.buffered_records = self._waiting_records
             health.buffered_records_peak = max(health.buffered_records_peak, self._waiting_records)
             self._arrived.ring()
-            if self._waiting_records:
-                await trio.sleep(GATHER_S)
+            if self._waiting_records and len(envelopes) < ENVELOPES_MANY:
+                await trio.sleep(self._limits.batch_interval_ms / 1_000)
             while self._waiting_records >= self._limits.buffer_records_max:
                 await self._room.wait()
 
@@ -144,13 +147,10 @@ class Flow:
 
     async def _sink(self) -> None:
         limits = self._limits
-        next_append_at = next_idle_mark_at = trio.current_time()
+        next_idle_mark_at = trio.current_time()
         while True:
             now = trio.current_time()
             if self._waiting:
-                if now < next_append_at and self._waiting_records < limits.batch_records_max:
-                    await trio.sleep_until(next_append_at)
-                next_append_at = trio.current_time() + limits.batch_interval_ms / 1_000
                 await self._append(self._gather())
             elif self._idle_lsn > self.mark.end_lsn and now >= next_idle_mark_at:
                 next_idle_mark_at = now + limits.idle_mark_interval_s
