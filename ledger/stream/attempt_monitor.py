@@ -119,6 +119,7 @@ class AttemptMonitor:
             open_max=limits.unfinished_open_max,
         )
         self._saved = -1
+        self._caught_up = False
         self._look_due_at = 0.0
         self.figures = figures or Figures()
 
@@ -138,6 +139,8 @@ class AttemptMonitor:
                     cursor = await read_cursor(self._database, GROUP, self._shard)
                 cursor = await self.step(cursor)
                 backoff.reset()
+                if self._caught_up:  # following each append would cost several times as much
+                    await trio.sleep(self._limits.unfinished_look_s)
             except TRANSIENT as error:
                 _log.warning("attempt monitor waits", why=type(error).__name__)
                 await trio.sleep(backoff.next_delay_s())
@@ -148,6 +151,7 @@ class AttemptMonitor:
             cursor, self._limits.consumer_records_max, self._limits.consumer_bytes_max
         )
         self._attempts.take(page.records, page.descriptors)
+        self._caught_up = len(page.records) < self._limits.consumer_records_max
         next_offset = page.cursor.get(0, 0)
         figures, attempts = self.figures, self._attempts
         figures.open, figures.let_go, figures.next_offset = (
