@@ -174,9 +174,6 @@ class Saboteur:
         process_id = self._process(fault.target)
         if process_id is None or process_id in self._stopped:
             return False
-        if (fault.kind, fault.target) == ("restart", "postgres") and not _sessions(process_id):
-            # Postgres 18 never ends if it is asked to while it recovers from a crash of a session.
-            return False
         try:
             os.kill(process_id, self._signal(fault))
         except ProcessLookupError:

@@ -41,6 +41,7 @@ CRASH_POINT_FILE: Final = "crash-point"
 # and restarts are short, so that a run sees many of each.
 HASTE: Final[Mapping[str, str]] = {
     "supervisor.restart_max_s": "1",
+    "ledger.stop_timeout_s": "5",  # of a Postgres that was asked to stop while it recovers
     "log.level": "warning",
     **{
         f"networks.{name}.{key}": value

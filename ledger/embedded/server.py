@@ -8,9 +8,12 @@ child in a session of its own, so that a Ctrl-C at the terminal does not stop it
 clients. It listens on one Unix socket, asks every role for its SCRAM password there too, and
 counts as started when the superuser has logged in.
 
-`stop` asks for a fast shutdown (SIGINT), then an immediate one (SIGQUIT), then kills. A crash of
-ours leaves the server running: the next `start` finds and stops it (`ledger.embedded.orphans`).
-Parent-death signals would not do: they follow the spawning thread, not the process.
+`stop` asks for a fast shutdown (SIGINT), then an immediate one (SIGQUIT), then kills. While the
+server runs, `died` knocks at its door and ends one that serves nobody any more
+(`ledger.embedded.answering`): what was committed is in the WAL, and the next start recovers it. A
+crash of ours leaves the server running: the next `start` finds and stops it
+(`ledger.embedded.orphans`). Parent-death signals would not do: they follow the spawning thread,
+not the process.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Never
 
 import trio
 
@@ -27,6 +31,7 @@ from chassis.log import get_logger
 from chassis.settings.tree import Ledger
 from ledger.connection import Connection
 from ledger.dsn import with_role
+from ledger.embedded.answering import Answer, until_unusable
 from ledger.embedded.binaries import Binaries, find_binaries
 from ledger.embedded.cluster import (
     MINIMAL_ENVIRONMENT,
@@ -47,6 +52,8 @@ SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path less its terminating zero
 LOG_CHECK_S: Final = 60.0
 _READY_POLL_S: Final = 0.01
 _IMMEDIATE_WAIT_S: Final = 5.0
+_IMMEDIATE_SHUTDOWN: Final = ((signal.SIGQUIT, _IMMEDIATE_WAIT_S),)
+_KILL: Final = ((signal.SIGKILL, _IMMEDIATE_WAIT_S),)
 
 _DATABASES: Final = Query("databases", "SELECT datname FROM pg_database")
 
@@ -92,6 +99,11 @@ class EmbeddedPostgres:
         if self._process is None or self._process.returncode is not None:
             return None
         return self._process.pid
+
+    @property
+    def socket_path(self) -> Path:
+        """Where the server listens."""
+        return self._socket_dir / SOCKET_NAME
 
     def dsn(self, role: str, password: str, database: str = DATABASE) -> str:
         """Address the server as `role`."""
@@ -147,19 +159,21 @@ class EmbeddedPostgres:
     async def died(self) -> int:
         """Wait for the server to end, whoever ended it; returns its exit status.
 
-        Keeps the log file within its bound meanwhile.
+        Meanwhile it bounds the log file, and ends a server that has become unusable.
         """
         if self._process is None:
             raise EmbeddedPostgresError("the server was not started")
-        while True:
-            with trio.move_on_after(LOG_CHECK_S):
-                return await self._process.wait()
-            self._server_log.bound()
+        async with trio.open_nursery() as beside:
+            beside.start_soon(self._bound_log)
+            beside.start_soon(self._end_if_unusable, self._process)
+            status = await self._process.wait()
+            beside.cancel_scope.cancel(reason="Postgres has ended")
+        return status
 
     # -------------------------------------------------------------------------------- inside
 
     def _check_socket_path(self) -> None:
-        path = os.fsencode(self._socket_dir / SOCKET_NAME)
+        path = os.fsencode(self.socket_path)
         if len(path) > SOCKET_PATH_BYTES_MAX or b"," in path or b"'" in path or b"\\" in path:
             raise EmbeddedPostgresError(
                 f"{self._socket_dir} cannot hold a Unix socket: a path of at most "
@@ -247,6 +261,21 @@ class EmbeddedPostgres:
         finally:
             await connection.aclose()
 
+    async def _bound_log(self) -> Never:
+        while True:
+            await trio.sleep(LOG_CHECK_S)
+            self._server_log.bound()
+
+    async def _end_if_unusable(self, process: trio.Process) -> None:
+        answer = await until_unusable(self.socket_path, self._settings)
+        _log.error("Postgres is unusable", process_id=process.pid, because=f"it {answer.value}")
+        # Who does not answer does not hear SIGQUIT either: stopped, or in a wait without end.
+        steps = _KILL if answer is Answer.SILENT else (*_IMMEDIATE_SHUTDOWN, *_KILL)
+        try:
+            await self._signal_until_gone(process, steps)
+        except EmbeddedPostgresError as error:
+            _log.critical("Postgres cannot be ended", reason=str(error))
+
     async def _end(self) -> None:
         with trio.CancelScope(shield=True):
             if self._process is not None:
@@ -254,11 +283,14 @@ class EmbeddedPostgres:
         self._lock.release()
 
     async def _stop_process(self, process: trio.Process) -> None:
-        for number, wait_s in (
-            (signal.SIGINT, self._settings.stop_timeout_s),
-            (signal.SIGQUIT, _IMMEDIATE_WAIT_S),
-            (signal.SIGKILL, _IMMEDIATE_WAIT_S),
-        ):
+        fast = (signal.SIGINT, self._settings.stop_timeout_s)
+        await self._signal_until_gone(process, (fast, *_IMMEDIATE_SHUTDOWN, *_KILL))
+
+    async def _signal_until_gone(
+        self, process: trio.Process, steps: Sequence[tuple[signal.Signals, float]]
+    ) -> None:
+        """Send each signal in turn, until the process ends within the time that it is given."""
+        for number, wait_s in steps:
             if process.poll() is not None:
                 return
             process.send_signal(number)

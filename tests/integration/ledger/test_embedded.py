@@ -16,6 +16,7 @@ import trio.testing
 
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
+from ledger.embedded.answering import Answer, knock
 from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity, choose_identity
 from ledger.embedded.orphans import clear_orphans, recorded_process, server_processes
@@ -227,6 +228,44 @@ async def test_an_orphan_that_does_not_listen_is_killed(cluster: Path) -> None:
             await clear_orphans(data, identity(), stop_timeout_s=0.02, kill_wait_s=0.5)
         assert server_processes(data, identity()) == []
         assert await server.died() == -signal.SIGKILL
+
+
+async def test_a_stopped_postmaster_is_ended_so_that_another_can_start(cluster: Path) -> None:
+    """It lives and lets nobody in; after the time-out it is killed, and the next one serves."""
+    async with running(embedded(cluster, answer_timeout_s=0.3)) as server:
+        process_id = server.process_id
+        assert process_id is not None
+        os.kill(process_id, signal.SIGSTOP)
+        with trio.fail_after(10):
+            assert await server.died() == -signal.SIGKILL
+        await server.start()
+        assert server.process_id != process_id
+        assert await ask(server.superuser_dsn()) == [(1,)]
+
+
+async def test_a_shutdown_that_never_ends_is_ended(cluster: Path) -> None:
+    """Asked to stop while it recovers, Postgres 18 refuses everyone for ever; ours starts again."""
+    async with running(embedded(cluster, stop_timeout_s=1.0)) as server:
+        process_id = server.process_id
+        assert process_id is not None
+        session = await Connection.open(server.superuser_dsn(), connect_timeout_s=10)
+        await session.script("CREATE TABLE wide AS SELECT generate_series(1, 50000) AS n")
+        os.kill(session.backend_process_id, signal.SIGKILL)
+        await knocked(server, Answer.RECOVERING)
+        os.kill(process_id, signal.SIGINT)
+        await knocked(server, Answer.STOPPING)
+        with trio.fail_after(15):
+            assert await server.died() != 0  # by itself it ends with 0, and in good order
+        await server.start()
+        counted = Query("counted", "SELECT count(*) FROM wide")
+        assert await ask(server.superuser_dsn(), counted) == [(50_000,)]
+
+
+async def knocked(server: EmbeddedPostgres, wanted: Answer) -> None:
+    """Knock until the server says what is wanted."""
+    with trio.fail_after(10):
+        while await knock(server.socket_path, wait_s=1.0) is not wanted:
+            await trio.sleep(0.001)
 
 
 async def test_a_process_id_file_that_names_a_stranger_is_removed(cluster: Path) -> None:
