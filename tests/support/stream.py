@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from chassis.settings.tree import Stream
-from ledger.stream.backend import Batch
+from ledger.stream.backend import Batch, Reader, Writer
 from ledger.stream.record import NO_INTENT, VERSION, Mark, descriptor_id, pack_head
 from ledger.stream.segments.reader import SegmentReader
 from ledger.stream.segments.writer import SegmentWriter
@@ -76,6 +76,18 @@ def batch(first: int, count: int = 1, *, known: bool = True) -> Batch:
     records = [record(number) for number in range(first, first + count)]
     end = (first + count) * 64 + 32
     return Batch(records, [] if known else [DESCRIPTOR], Mark(SYSTEM, 1, end))
+
+
+class Backend(Protocol):
+    """What the tests of every back end need of one."""
+
+    data_dir: Path
+
+    def writer(self, **changes: Any) -> Writer:
+        """A writer, not yet open; `changes` are to its settings."""
+
+    def reader(self, **changes: Any) -> Reader:
+        """A reader, to be entered; likewise."""
 
 
 class SegmentsBackend:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
 import pytest
+import trio
 
 from ledger.connection import Connection
 from ledger.ids import public_id
@@ -17,7 +22,7 @@ from ledger.stream.parking import park_step, parked_to_retry
 from stack.running import RunningStack
 from stack.stream import consumers, parked, retry
 from tests.support.postgres import LedgerDSN
-from tests.support.stream import record
+from tests.support.stream import SegmentsBackend, batch, record
 
 NO_STACK = cast("RunningStack", Path("/nowhere"))  # what the stack is makes no difference here
 GROUP = "postings"
@@ -64,3 +69,33 @@ async def test_a_retry_is_asked_for_and_audited(admin: Connection) -> None:
     assert (await admin.run(AUDITED)).rows() == [("anna", "stream_retry", "postings 7", "mended")]
     with pytest.raises(OperatorError, match="no such event is parked"):
         await retry(NO_STACK, admin, group=GROUP, offset=8, operator="anna", note="")
+
+
+async def test_following_shows_events_as_they_come(tmp_path: Path) -> None:
+    """One line each, at once, until Ctrl-C, which is no fault."""
+    writer = SegmentsBackend(tmp_path).writer()
+    await writer.open()
+    await writer.append(batch(0, 2, known=False))
+    command = [sys.executable, "-m", "turnout", "stream", "tail", "--follow", "--json"]
+    with trio.fail_after(20):
+        process = await trio.lowlevel.open_process(
+            [*command, "--data-dir", str(tmp_path)], stdout=subprocess.PIPE
+        )
+        try:
+            assert process.stdout is not None
+            seen = await _lines(process.stdout, 2)
+            await writer.append(batch(2, 3))
+            seen += await _lines(process.stdout, 3)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+        finally:
+            process.kill()
+    assert [json.loads(line)["position"]["offset"] for line in seen] == list(range(5))
+    await writer.aclose()
+
+
+async def _lines(stream: trio.abc.ReceiveStream, count: int) -> list[bytes]:
+    data = b""
+    while data.count(b"\n") < count:
+        data += await stream.receive_some()
+    return data.splitlines()

@@ -7,10 +7,10 @@ import pytest
 from ledger.stream.backend import START, Batch
 from ledger.stream.errors import BatchError, StreamBusyError
 from ledger.stream.record import Mark, Position
-from tests.support.stream import DESCRIPTOR, SYSTEM, SegmentsBackend, batch, record
+from tests.support.stream import DESCRIPTOR, SYSTEM, Backend, batch, record
 
 
-async def test_a_new_stream_has_no_mark(backend: SegmentsBackend) -> None:
+async def test_a_new_stream_has_no_mark(backend: Backend) -> None:
     """A stream that was never written to says so, and begins at offset 0."""
     writer = backend.writer()
     assert await writer.open() is None
@@ -18,7 +18,7 @@ async def test_a_new_stream_has_no_mark(backend: SegmentsBackend) -> None:
     await writer.aclose()
 
 
-async def test_append_tells_the_next_offset(backend: SegmentsBackend) -> None:
+async def test_append_tells_the_next_offset(backend: Backend) -> None:
     """Offsets count records, from 0."""
     writer = backend.writer()
     await writer.open()
@@ -27,7 +27,7 @@ async def test_append_tells_the_next_offset(backend: SegmentsBackend) -> None:
     await writer.aclose()
 
 
-async def test_a_new_writer_finds_mark_offset_and_last_position(backend: SegmentsBackend) -> None:
+async def test_a_new_writer_finds_mark_offset_and_last_position(backend: Backend) -> None:
     """What was appended is there for the next process, with its mark."""
     writer = backend.writer()
     await writer.open()
@@ -39,7 +39,7 @@ async def test_a_new_writer_finds_mark_offset_and_last_position(backend: Segment
     await writer.aclose()
 
 
-async def test_a_mark_alone_is_kept(backend: SegmentsBackend) -> None:
+async def test_a_mark_alone_is_kept(backend: Backend) -> None:
     """A batch without records moves the mark and nothing else."""
     writer = backend.writer()
     await writer.open()
@@ -52,7 +52,7 @@ async def test_a_mark_alone_is_kept(backend: SegmentsBackend) -> None:
     await writer.aclose()
 
 
-async def test_a_mark_that_does_not_move_is_refused(backend: SegmentsBackend) -> None:
+async def test_a_mark_that_does_not_move_is_refused(backend: Backend) -> None:
     """An empty batch must say something new."""
     writer = backend.writer()
     await writer.open()
@@ -62,7 +62,7 @@ async def test_a_mark_that_does_not_move_is_refused(backend: SegmentsBackend) ->
     await writer.aclose()
 
 
-async def test_a_record_nobody_could_read_is_refused(backend: SegmentsBackend) -> None:
+async def test_a_record_nobody_could_read_is_refused(backend: Backend) -> None:
     """A descriptor must have come before or with the first record that needs it."""
     writer = backend.writer()
     await writer.open()
@@ -72,7 +72,7 @@ async def test_a_record_nobody_could_read_is_refused(backend: SegmentsBackend) -
     await writer.aclose()
 
 
-async def test_descriptors_outlive_their_writer(backend: SegmentsBackend) -> None:
+async def test_descriptors_outlive_their_writer(backend: Backend) -> None:
     """A new writer need not be given what the stream holds already."""
     writer = backend.writer()
     await writer.open()
@@ -85,7 +85,7 @@ async def test_descriptors_outlive_their_writer(backend: SegmentsBackend) -> Non
 
 
 @pytest.mark.parametrize("count", [257, 1])
-async def test_a_batch_beyond_its_bounds_is_refused(backend: SegmentsBackend, count: int) -> None:
+async def test_a_batch_beyond_its_bounds_is_refused(backend: Backend, count: int) -> None:
     """Too many records, or too many bytes, are refused before anything is stored."""
     writer = backend.writer()
     await writer.open()
@@ -97,7 +97,7 @@ async def test_a_batch_beyond_its_bounds_is_refused(backend: SegmentsBackend, co
     await writer.aclose()
 
 
-async def test_a_second_writer_is_refused(backend: SegmentsBackend) -> None:
+async def test_a_second_writer_is_refused(backend: Backend) -> None:
     """A stream has one writer; when it goes, another may come."""
     first, second = backend.writer(), backend.writer()
     await first.open()
@@ -108,7 +108,7 @@ async def test_a_second_writer_is_refused(backend: SegmentsBackend) -> None:
     await second.aclose()
 
 
-async def test_what_was_appended_is_read(backend: SegmentsBackend) -> None:
+async def test_what_was_appended_is_read(backend: Backend) -> None:
     """Records come back byte for byte, numbered, with their descriptors."""
     writer = backend.writer()
     await writer.open()

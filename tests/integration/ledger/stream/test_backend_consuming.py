@@ -25,7 +25,7 @@ from ledger.stream.parking import ask_for_retry, list_parked
 from ledger.stream.record import REPAIR, Mark
 from tests.support.consuming import GRANT, GROUP, LIMITS, TABLE, EffectsConsumer
 from tests.support.postgres import LedgerDSN
-from tests.support.stream import SYSTEM, SegmentsBackend, batch, record
+from tests.support.stream import SYSTEM, Backend, batch, record
 
 END_SESSIONS = Query(
     "end_sessions",
@@ -44,7 +44,7 @@ async def database(fresh_ledger_dsn: LedgerDSN) -> AsyncIterator[Connection]:
     await connection.aclose()
 
 
-async def _fill(backend: SegmentsBackend, count: int, *, first: int = 0) -> None:
+async def _fill(backend: Backend, count: int, *, first: int = 0) -> None:
     writer = backend.writer()
     await writer.open()
     for number in range(first, first + count, 10):
@@ -58,7 +58,7 @@ async def _numbers(database: Connection) -> list[int]:
 
 @asynccontextmanager
 async def _runner(
-    backend: SegmentsBackend, database: Connection, **changes: Any
+    backend: Backend, database: Connection, **changes: Any
 ) -> AsyncIterator[ConsumerRunner]:
     consumer = EffectsConsumer(database, **changes)
     async with backend.reader(read_wait_s=0.02) as reader:
@@ -73,9 +73,7 @@ async def _drain(runner: ConsumerRunner) -> None:
             pass
 
 
-async def test_every_event_has_its_effect_once(
-    backend: SegmentsBackend, database: Connection
-) -> None:
+async def test_every_event_has_its_effect_once(backend: Backend, database: Connection) -> None:
     """Effect and cursor move together, in transactions of bounded size."""
     await _fill(backend, 100)
     async with _runner(backend, database) as runner:
@@ -86,7 +84,7 @@ async def test_every_event_has_its_effect_once(
 
 
 async def test_a_new_runner_goes_on_where_the_cursor_stands(
-    backend: SegmentsBackend, database: Connection
+    backend: Backend, database: Connection
 ) -> None:
     """What was taken in before a restart is not taken in again."""
     await _fill(backend, 20)
@@ -101,7 +99,7 @@ async def test_a_new_runner_goes_on_where_the_cursor_stands(
 
 @pytest.mark.slow
 async def test_kill_nine_neither_loses_nor_doubles_an_effect(
-    backend: SegmentsBackend, database: Connection, fresh_ledger_dsn: LedgerDSN
+    backend: Backend, database: Connection, fresh_ledger_dsn: LedgerDSN
 ) -> None:
     """A process killed again and again in the middle of its work has every effect once."""
     await _fill(backend, 1_500)
@@ -125,7 +123,7 @@ async def test_kill_nine_neither_loses_nor_doubles_an_effect(
 
 @pytest.mark.parametrize("how", ["refused", "broken"])
 async def test_an_event_that_breaks_its_consumer_is_parked(
-    backend: SegmentsBackend, database: Connection, how: str
+    backend: Backend, database: Connection, how: str
 ) -> None:
     """Whether the consumer refuses it or Postgres does: it alone is put aside, with the reason."""
     await _fill(backend, 50)
@@ -143,7 +141,7 @@ async def test_an_event_that_breaks_its_consumer_is_parked(
 
 
 async def test_a_parked_event_is_tried_again_on_demand(
-    backend: SegmentsBackend, database: Connection
+    backend: Backend, database: Connection
 ) -> None:
     """Once its cause is mended it takes effect and leaves the list; a failed try is counted."""
     await _fill(backend, 10)
@@ -165,7 +163,7 @@ async def test_a_parked_event_is_tried_again_on_demand(
 
 
 async def test_a_runner_stops_when_too_much_is_parked(
-    backend: SegmentsBackend, database: Connection
+    backend: Backend, database: Connection
 ) -> None:
     """Many events that break are a fault of the consumer, not of the events."""
     await _fill(backend, 20)
@@ -176,9 +174,7 @@ async def test_a_runner_stops_when_too_much_is_parked(
     assert await read_cursor(database, GROUP, 0) == {0: 8}
 
 
-async def test_what_a_repair_repeats_is_dropped(
-    backend: SegmentsBackend, database: Connection
-) -> None:
+async def test_what_a_repair_repeats_is_dropped(backend: Backend, database: Connection) -> None:
     """An event that came before, or twice in one page, has no second effect."""
     await _fill(backend, 10)
     writer = backend.writer()
@@ -193,7 +189,7 @@ async def test_what_a_repair_repeats_is_dropped(
 
 
 async def test_two_runners_of_a_group_do_not_share_it(
-    backend: SegmentsBackend, database: Connection
+    backend: Backend, database: Connection
 ) -> None:
     """The one whose cursor was moved by the other stops, without effect."""
     await _fill(backend, 10)
@@ -204,7 +200,7 @@ async def test_two_runners_of_a_group_do_not_share_it(
     assert await _numbers(database) == list(range(10))
 
 
-async def test_replay_from_anywhere(backend: SegmentsBackend, database: Connection) -> None:
+async def test_replay_from_anywhere(backend: Backend, database: Connection) -> None:
     """A cursor set back has everything from there on taken in again."""
     await _fill(backend, 10)
     async with _runner(backend, database) as runner:
@@ -215,9 +211,7 @@ async def test_replay_from_anywhere(backend: SegmentsBackend, database: Connecti
     assert await _numbers(database) == [*range(10), *range(6, 10)]
 
 
-async def test_a_fault_of_ours_parks_nothing(
-    backend: SegmentsBackend, database: Connection
-) -> None:
+async def test_a_fault_of_ours_parks_nothing(backend: Backend, database: Connection) -> None:
     """A table that is missing is no event's fault: the runner ends and nothing is passed over."""
     await _fill(backend, 10)
     await database.script("ALTER TABLE effects RENAME TO elsewhere")
@@ -229,7 +223,7 @@ async def test_a_fault_of_ours_parks_nothing(
 
 
 async def test_a_record_that_cannot_be_read_is_parked(
-    backend: SegmentsBackend, database: Connection
+    backend: Backend, database: Connection
 ) -> None:
     """What does not fit its descriptor is put aside like any event that breaks its consumer."""
     await _fill(backend, 3)
@@ -250,7 +244,7 @@ async def test_a_record_that_cannot_be_read_is_parked(
 
 @pytest.mark.slow
 async def test_lost_connections_neither_lose_nor_double_an_effect(
-    backend: SegmentsBackend, database: Connection, fresh_ledger_dsn: LedgerDSN
+    backend: Backend, database: Connection, fresh_ledger_dsn: LedgerDSN
 ) -> None:
     """Sessions ended by the server at any moment, also in a commit, are no more than a pause."""
     await _fill(backend, 500)

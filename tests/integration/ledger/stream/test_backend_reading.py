@@ -9,10 +9,10 @@ import trio
 
 from ledger.stream.backend import START, Cursor
 from ledger.stream.record import descriptor_id
-from tests.support.stream import DESCRIPTOR, SegmentsBackend, batch, record
+from tests.support.stream import DESCRIPTOR, Backend, batch, record
 
 
-async def _filled(backend: SegmentsBackend, batches: int, size: int) -> None:
+async def _filled(backend: Backend, batches: int, size: int) -> None:
     writer = backend.writer()
     await writer.open()
     for number in range(batches):
@@ -20,7 +20,7 @@ async def _filled(backend: SegmentsBackend, batches: int, size: int) -> None:
     await writer.aclose()
 
 
-async def _read_all(backend: SegmentsBackend, records_max: int, bytes_max: int) -> list[bytes]:
+async def _read_all(backend: Backend, records_max: int, bytes_max: int) -> list[bytes]:
     found: list[bytes] = []
     cursor: Cursor = START
     async with backend.reader(read_wait_s=0.01) as reader:
@@ -38,14 +38,14 @@ async def _read_all(backend: SegmentsBackend, records_max: int, bytes_max: int) 
     ("records_max", "bytes_max"), [(1, 10_000), (7, 10_000), (1_000, 300), (1_000, 10**6), (50, 1)]
 )
 async def test_pages_of_any_size_hold_the_whole_stream(
-    backend: SegmentsBackend, records_max: int, bytes_max: int
+    backend: Backend, records_max: int, bytes_max: int
 ) -> None:
     """Whatever bounds a reader sets, it gets every record once, in order, over many segments."""
     await _filled(backend, 12, 100)
     assert await _read_all(backend, records_max, bytes_max) == [record(n) for n in range(1_200)]
 
 
-async def test_reading_begins_anywhere(backend: SegmentsBackend) -> None:
+async def test_reading_begins_anywhere(backend: Backend) -> None:
     """A cursor finds its record wherever in the stream it is, with a descriptor to read it by."""
     await _filled(backend, 12, 100)
     async with backend.reader() as reader:
@@ -56,7 +56,7 @@ async def test_reading_begins_anywhere(backend: SegmentsBackend) -> None:
             assert page.cursor == {0: wanted + 1}
 
 
-async def test_an_idle_read_ends_with_an_empty_page(backend: SegmentsBackend) -> None:
+async def test_an_idle_read_ends_with_an_empty_page(backend: Backend) -> None:
     """When nothing comes within the wait, the page is empty and its cursor the same."""
     await _filled(backend, 1, 5)
     async with backend.reader(read_wait_s=0.05) as reader:
@@ -65,7 +65,7 @@ async def test_an_idle_read_ends_with_an_empty_page(backend: SegmentsBackend) ->
         assert await reader.high_water() == {0: 5}
 
 
-async def test_a_stream_that_has_not_begun_is_empty(backend: SegmentsBackend) -> None:
+async def test_a_stream_that_has_not_begun_is_empty(backend: Backend) -> None:
     """Who comes before the writer waits for it."""
     async with backend.reader(read_wait_s=0.05) as reader:
         assert (await reader.read(START, 10, 10_000)).records == []
@@ -73,7 +73,7 @@ async def test_a_stream_that_has_not_begun_is_empty(backend: SegmentsBackend) ->
         assert len((await reader.read(START, 10, 10_000)).records) == 2
 
 
-async def test_a_waiting_reader_hears_of_a_record_at_once(backend: SegmentsBackend) -> None:
+async def test_a_waiting_reader_hears_of_a_record_at_once(backend: Backend) -> None:
     """A record is read within 20 ms of its append's return."""
     writer = backend.writer()
     await writer.open()
@@ -99,7 +99,7 @@ async def test_a_waiting_reader_hears_of_a_record_at_once(backend: SegmentsBacke
     assert sorted(late)[len(late) // 2] < 0.02
 
 
-async def test_readers_follow_a_writer_through_its_segments(backend: SegmentsBackend) -> None:
+async def test_readers_follow_a_writer_through_its_segments(backend: Backend) -> None:
     """Two readers at their own pace get the same stream while it is being written."""
     writer = backend.writer()
     await writer.open()
