@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
-from msgspec import Struct
 
 from ledger.errors import LedgerError
 from ledger.pgtypes import (
@@ -34,6 +33,7 @@ from ledger.pgtypes import (
     uuid_,
     uuid_array,
 )
+from ledger.rows import LeaseRow
 from ledger.statements import QUERIES, Runner
 
 _KNOW: Final = QUERIES["know_switch"]
@@ -62,15 +62,6 @@ class Lease:
 
     switch: str
     epoch: int
-    recover_from: bytes
-
-
-class LeaseRow(Struct, gc=False, frozen=True):
-    """A lease as the ledger has it."""
-
-    switch: str
-    epoch: int
-    expires_at_us: int  # by the database's clock; another value after each heartbeat
     recover_from: bytes
 
 

@@ -9,6 +9,7 @@ import attrs
 
 from ledger.errors import LedgerError
 from ledger.pgtypes import bool_, bytea_, int8_, text_, text_array, uuid_, uuid_array
+from ledger.rows import Merchant
 from ledger.statements import QUERIES, Runner
 
 ACTIVE_KEYS_MAX: Final = 2  # of one merchant and mode: the old pair and the new, while rolling
@@ -40,23 +41,6 @@ class NewMerchant:
     card_acceptor_id: str  # up to 15, DE 42
     name_location: str  # up to 40, DE 43
     browser_origins: Sequence[str] = ()
-
-
-@attrs.frozen
-class Merchant:
-    """A merchant as it stands."""
-
-    merchant_id: bytes
-    created_at_us: int
-    name: str
-    status: str  # active | suspended | closed
-    country: str
-    settlement_currency: str
-    mcc: str
-    terminal_id: str
-    card_acceptor_id: str
-    name_location: str
-    browser_origins: Sequence[str]
 
 
 @attrs.frozen

@@ -4,39 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
 from ledger.pgtypes import text_
+from ledger.rows import NetworkTotals, Total
 from ledger.statements import QUERIES, Runner
 
 _TOTALS: Final = QUERIES["network_totals"]
-
-
-class Total(Struct, frozen=True):
-    """A class of messages: how many, and their amounts together."""
-
-    count: int = 0
-    sum_minor: int = 0
-
-
-class NetworkTotals(Struct, frozen=True):
-    """Debits and credits of one network, currency and settlement date.
-
-    DE 76 and 88 are `sales` and `captures` together, DE 74 and 86 `refunds`, DE 77 and 89
-    `sale_reversals`, DE 75 and 87 `refund_reversals`.
-    """
-
-    sales: Total = Total()
-    captures: Total = Total()
-    refunds: Total = Total()
-    sale_reversals: Total = Total()
-    refund_reversals: Total = Total()
-
-    @property
-    def net_minor(self) -> int:
-        """What the network owes us: debits less credits, reversals taken back (DE 97)."""
-        debits = self.sales.sum_minor + self.captures.sum_minor - self.sale_reversals.sum_minor
-        return debits - self.refunds.sum_minor + self.refund_reversals.sum_minor
 
 
 async def network_totals(

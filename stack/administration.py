@@ -16,7 +16,6 @@ from ledger.connection import Connection
 from ledger.ids import UUID7Source, public_id
 from ledger.merchants import (
     APIKey,
-    Merchant,
     MerchantError,
     NewMerchant,
     create_merchant,
@@ -25,6 +24,7 @@ from ledger.merchants import (
     list_merchants,
     revoke_api_key,
 )
+from ledger.rows import Merchant
 from stack import acting
 from stack.acting import Action, Document, T
 from stack.api_keys import SealingError, issue_keys, save_credentials

@@ -29,13 +29,13 @@ from ledger.connection import Connection
 from ledger.ids import IdError, UUID7Source, parse_id, public_id
 from ledger.merchants import (
     APIKey,
-    Merchant,
     NewMerchant,
     create_merchant,
     get_merchants,
     list_api_keys,
     list_merchants,
 )
+from ledger.rows import Merchant
 from ledger.statements import Runner
 from stack.api_keys import HSMSealer, Sealer, make_room, record_keys, save_credentials
 from stack.context import StackContext

@@ -34,12 +34,12 @@ from ledger.ids import UUID7Source
 from ledger.leases import (
     Lease,
     LeaseLostError,
-    LeaseRow,
     begin_epoch,
     renew_leases,
     take_over,
 )
 from ledger.recovery import newest_attempt
+from ledger.rows import LeaseRow
 from ledger.statements import Runner
 from switch.core.lease import DrawnIds, LeaseTerms, LeaseWatch, Validity
 from switch.recovery_mark import RecoveryMarks

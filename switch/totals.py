@@ -16,7 +16,7 @@ import trio
 
 from chassis.log import get_logger
 from ledger.deciding.records import NewException
-from ledger.totals import NetworkTotals
+from ledger.rows import NetworkTotals
 from switch.carriers import Carrier
 from switch.core.numbers import NumbersExhaustedError
 from switch.core.reconciliation import compare, totals_request

@@ -27,7 +27,7 @@ from collections.abc import Collection, Sequence
 import attrs
 
 from chassis.settings import Settings
-from ledger.leases import LeaseRow
+from ledger.rows import LeaseRow
 
 _SWITCH = "switch-"
 _GAP_HEARTBEATS = 2  # between two answers; past it, others may have been unable to ask as well

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from ledger.merchants import Merchant
 from ledger.money import numeric_currency
+from ledger.rows import Merchant
 from switch.dialects import Policy
 from switch.iso8583.mti import AUTHORIZATION_REQUEST, FINANCIAL_REQUEST
 from switch.iso8583.private import encode as encode_private

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from ledger.money import numeric_currency
-from ledger.totals import NetworkTotals
+from ledger.rows import NetworkTotals
 from switch.iso8583.mti import RECONCILIATION_REQUEST
 
 Fields = dict[int, str]

@@ -12,7 +12,6 @@ from ledger.errors import RetryableError
 from ledger.leases import (
     Lease,
     LeaseLostError,
-    LeaseRow,
     begin_epoch,
     lowest_open,
     note_recovered,
@@ -21,6 +20,7 @@ from ledger.leases import (
 )
 from ledger.records import Won
 from ledger.recovery import open_attempts
+from ledger.rows import LeaseRow
 from tests.support.ledger import IDS, charge, outcome
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from ledger.completions import Acknowledgment, CompletionCommitter
 from ledger.deciding.records import Plan
 from ledger.errors import RowError
 from ledger.records import CompletionToRecord
-from ledger.totals import NetworkTotals, Total, network_totals
+from ledger.rows import NetworkTotals, Total
+from ledger.totals import network_totals
 from tests.support.deciding import Decide, Decider, refund, reverse
 from tests.support.deciding import outcome as decided
 from tests.support.ledger import IDS, LIMITS, NOW_US, charge, outcome

@@ -7,7 +7,8 @@ import json
 import attrs
 import pytest
 
-from ledger.merchants import APIKey, Merchant
+from ledger.merchants import APIKey
+from ledger.rows import Merchant
 from stack.administration import key_document, merchant_document
 
 ID = bytes(range(16))

@@ -13,7 +13,7 @@ import trio.testing
 from chassis.settings import Network
 from ledger.deciding.records import NewException
 from ledger.errors import ConnectionLostError
-from ledger.totals import NetworkTotals, Total
+from ledger.rows import NetworkTotals, Total
 from switch.carriers import Carrier
 from switch.core.numbers import StanAllocator, StanBlock
 from switch.core.reconciliation import Fields

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from chassis.settings import Settings
-from ledger.leases import LeaseRow
+from ledger.rows import LeaseRow
 from switch.core.lease import (
     DrawnIds,
     LeaseTerms,

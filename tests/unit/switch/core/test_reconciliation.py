@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.totals import NetworkTotals, Total
+from ledger.rows import NetworkTotals, Total
 from network_sim.totals import Totals
 from switch.core.reconciliation import FIGURES, Comparison, Fields, compare, totals_request
 from switch.iso8583 import load_dialect

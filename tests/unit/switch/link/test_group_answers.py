@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
-from ledger.totals import NetworkTotals
+from ledger.rows import NetworkTotals
 from switch.core.reconciliation import totals_request
 from switch.link.events import Answered, Elsewhere, Fields, Late, LinkEvent, Unknown
 from tests.support.link import DIALECT, SETTINGS, Host, Peer, answer
