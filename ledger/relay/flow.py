@@ -35,15 +35,17 @@ from chassis.settings.tree import Relay as Limits
 from ledger.errors import LedgerError
 from ledger.relay.connection import ReplicationSession
 from ledger.relay.health import Health
-from ledger.relay.pgoutput import status_update
+from ledger.relay.pgoutput import sent_at_us, status_update
 from ledger.relay.transactions import Assembler, Portion, Reached, Tampering
 from ledger.stream.backend import Batch, Writer
 from ledger.stream.errors import StreamError, StreamFullError
 from ledger.stream.record import Mark
 
 ENVELOPES_MAX: Final = 2_048  # taken in one go: two milliseconds of work
-ENVELOPES_MANY: Final = 1_024  # more are on their way: no pause before the next look
 FULL_RETRY_S: Final = 1.0  # between tries to append to a stream without room
+LATE_INTERVALS: Final = 2  # of `batch_interval_ms` from commit to sending: the server waits for us
+LATE_PAUSE_S: Final = 0.002  # then: as long as it takes the server to fill the socket
+EARLY_SHARE: Final = 0.9  # of the interval: what comes by the reader's next look is not held up
 
 _log = get_logger(__name__)
 
@@ -114,10 +116,13 @@ class Flow:
 
     async def _read(self) -> None:
         assembler, health = self._assembler, self._health
+        interval_us = self._limits.batch_interval_ms * 1_000
+        committed_at_us = 0
         while True:
             envelopes = await self._session.receive(ENVELOPES_MAX)
             for item in assembler.feed(envelopes):
                 if isinstance(item, Portion):
+                    committed_at_us = item.committed_at_us
                     self._waiting.append(item)
                     self._waiting_records += len(item.records)
                     self._received_lsn = item.end_lsn or self._received_lsn
@@ -129,8 +134,10 @@ class Flow:
             health.buffered_records = self._waiting_records
             health.buffered_records_peak = max(health.buffered_records_peak, self._waiting_records)
             self._arrived.ring()
-            if self._waiting_records and len(envelopes) < ENVELOPES_MANY:
-                await trio.sleep(self._limits.batch_interval_ms / 1_000)
+            if self._waiting_records:
+                late_us = sent_at_us(envelopes[-1]) - committed_at_us
+                is_late = late_us > LATE_INTERVALS * interval_us
+                await trio.sleep(LATE_PAUSE_S if is_late else interval_us / 1_000_000)
             while self._waiting_records >= self._limits.buffer_records_max:
                 await self._room.wait()
 
@@ -147,10 +154,14 @@ class Flow:
 
     async def _sink(self) -> None:
         limits = self._limits
-        next_idle_mark_at = trio.current_time()
+        interval_s = EARLY_SHARE * limits.batch_interval_ms / 1_000
+        next_append_at = next_idle_mark_at = trio.current_time()
         while True:
             now = trio.current_time()
             if self._waiting:
+                if now < next_append_at and self._waiting_records < limits.batch_records_max:
+                    await trio.sleep_until(next_append_at)
+                next_append_at = trio.current_time() + interval_s
                 await self._append(self._gather())
             elif self._idle_lsn > self.mark.end_lsn and now >= next_idle_mark_at:
                 next_idle_mark_at = now + limits.idle_mark_interval_s

@@ -46,6 +46,8 @@ TRUNCATE: Final = ord("T")
 MESSAGE: Final = ord("M")
 
 _KEEPALIVE: Final = Layout(">xQqB")
+_W_CLOCK_AT: Final = 17
+_K_CLOCK_AT: Final = 9
 _STATUS: Final = Layout(">cQQQqB")
 _BEGIN: Final = Layout(">xQqI")
 _COMMIT: Final = Layout(">xBQQq")
@@ -120,6 +122,12 @@ def read_keepalive(data: bytes) -> Keepalive:
         raise PgoutputError("keepalive", f"{len(data)} bytes; it has {_KEEPALIVE.size}")
     end_lsn, _, reply_wanted = _KEEPALIVE.unpack(data)
     return Keepalive(end_lsn, bool(reply_wanted))
+
+
+def sent_at_us(envelope: bytes) -> int:
+    """When the server sent a `w` or a `k`, by its own clock; Unix microseconds."""
+    at = _W_CLOCK_AT if envelope[0] == WAL_DATA else _K_CLOCK_AT
+    return int.from_bytes(envelope[at : at + 8], signed=True) + POSTGRES_EPOCH_US
 
 
 def status_update(*, received_lsn: int, durable_lsn: int, now_us: int) -> bytes:

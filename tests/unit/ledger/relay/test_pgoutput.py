@@ -19,6 +19,7 @@ from ledger.relay.pgoutput import (
     read_truncate,
     read_tuple,
     relation_message,
+    sent_at_us,
     status_update,
 )
 from tests.support.pgoutput import (
@@ -48,6 +49,14 @@ def test_a_keepalive_is_read_and_nothing_else_is_one() -> None:
     for broken in (b"", b"k", keepalive(1) + b"x", b"w" + keepalive(1)[1:]):
         with pytest.raises(PgoutputError, match="keepalive"):
             read_keepalive(broken)
+
+
+def test_the_servers_clock_is_read_from_either_envelope() -> None:
+    """What it sent in one burst it sent within seconds of its first commit."""
+    instants = [sent_at_us(data) for data in capture()]
+    begun = next(data for data in capture() if data[ENVELOPE_BYTES:][:1] == b"B")
+    committed_at_us = read_begin(begun[ENVELOPE_BYTES:]).committed_at_us
+    assert all(0 <= at - committed_at_us < 10_000_000 for at in instants)
 
 
 def test_a_status_update_reports_what_is_durable_and_no_more() -> None:
