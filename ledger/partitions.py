@@ -13,6 +13,7 @@ PARTITIONED: Final = (
     "transactions",
     "attempts",
     "outcomes",
+    "postings",
 )
 
 _ENSURE: Final = QUERIES["ensure_partitions"]

@@ -20,6 +20,7 @@ SWITCH: Final = "turnout_switch"
 READER: Final = "turnout_reader"
 ADMIN: Final = "turnout_admin"
 RELAY: Final = "turnout_relay"
+POSTINGS: Final = "turnout_postings"
 
 # Attributes in SQL, so that the table reads as the statement does.
 ROLES: Final[Mapping[str, str]] = {
@@ -29,6 +30,7 @@ ROLES: Final[Mapping[str, str]] = {
     READER: "",
     ADMIN: "",
     RELAY: "REPLICATION",  # reads the WAL, with every column of every table: nobody else may
+    POSTINGS: "",
 }
 
 _KNOWN: Final = Query("known_roles", "SELECT rolname, rolreplication FROM pg_roles")

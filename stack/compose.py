@@ -5,7 +5,7 @@
     hsm-0 … hsm-n ────────┤                           ├──▶ api
                           ├──▶ switch-0 … switch-n ───┘
     vsim, msim ───────────┘
-    schema ─────────────────▶ relay
+    schema ─────────────────▶ relay, postings
     audit · witness           read files, need nobody
 
 Independent units start together. Stopping goes the other way: the api closes the front door and
@@ -33,10 +33,10 @@ from chassis.supervisor import (
     Unit,
     UnitPlan,
 )
-from ledger.roles import API, RELAY, SWITCH
+from ledger.roles import API, POSTINGS, RELAY, SWITCH
 from stack.context import Provision, StackContext
 from stack.database import prepare_schema
-from stack.layout import consumers_run, simulated_networks
+from stack.layout import consumers_run, postings_run, simulated_networks
 from stack.sockets import hsm_keys, switch_keys
 
 STOP_RANKS: Final = {
@@ -74,6 +74,8 @@ def compose(
     if consumers_run(context.settings):
         processes += [_reader_of_files(context, "audit", "relay")]
         processes += [_reader_of_files(context, "witness")]
+    if postings_run(context.settings):
+        processes.append(_postings(context))
     return [
         *_ledger_units(context, resource),
         StepUnit(
@@ -174,6 +176,18 @@ def _relay(context: StackContext) -> ProcessSpec:
         listeners=_listeners(context, "relay"),
         secrets={"database_dsn": context.database.dsn(RELAY)},
         identity=context.users.identity("relay"),
+    )
+
+
+def _postings(context: StackContext) -> ProcessSpec:
+    return ProcessSpec(
+        plan=UnitPlan(key="postings", needs=("schema",), stop_rank=STOP_RANKS["consumer"]),
+        name="postings",
+        settings=_without_secrets(context.settings),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, "postings"),
+        secrets={"database_dsn": context.database.dsn(POSTINGS)},
+        identity=context.users.identity("postings", connects_to=("relay",)),
     )
 
 

@@ -39,7 +39,7 @@ from switch.credentials import ClientFiles
 
 PASS_THROUGH: Final = 0o711
 # The order counts the uids from `supervisor.uid_base`; networks follow in the settings' order.
-ROLES: Final = ("postgres", "hsm", "switch", "api", "relay", "audit", "witness")
+ROLES: Final = ("postgres", "hsm", "switch", "api", "relay", "audit", "witness", "postings")
 
 
 def stack_users(settings: Settings, *, euid: int) -> Users:
@@ -55,6 +55,11 @@ def simulated_networks(settings: Settings) -> dict[str, Network]:
 def consumers_run(settings: Settings) -> bool:
     """Whether anything follows the stream: without a relay there is none."""
     return settings.relay.enabled and settings.audit.enabled
+
+
+def postings_run(settings: Settings) -> bool:
+    """Whether postings are booked: without a relay there is nothing to book from."""
+    return settings.relay.enabled and settings.postings.enabled
 
 
 def make_run_folder(data_dir: Path) -> Path:

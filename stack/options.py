@@ -31,6 +31,7 @@ PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "--metrics-networks-port": "metrics.networks",
         "--metrics-audit-port": "metrics.audit",
         "--metrics-witness-port": "metrics.witness",
+        "--metrics-postings-port": "metrics.postings",
     }
 )
 

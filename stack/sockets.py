@@ -10,7 +10,7 @@ from attrs import frozen
 
 from chassis.settings import Settings
 from chassis.supervisor import Listener, Users, bind_tcp, bind_unix
-from stack.layout import consumers_run, simulated_networks
+from stack.layout import consumers_run, postings_run, simulated_networks
 
 
 @frozen(kw_only=True)
@@ -106,3 +106,5 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
     if consumers_run(settings):
         yield "audit", ports.audit, "metrics.audit"
         yield "witness", ports.witness, "metrics.witness"
+    if postings_run(settings):
+        yield "postings", ports.postings, "metrics.postings"

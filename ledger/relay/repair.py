@@ -143,7 +143,13 @@ async def published_tables(connection: Connection) -> list[Table]:
     return [Table(*heads[name], columns[name], name) for name in order]
 
 
-_RANK: Final = {"payment_intents": 0, "transactions": 1, "attempts": 2, "outcomes": 3}
+_RANK: Final = {
+    "payment_intents": 0,
+    "transactions": 1,
+    "attempts": 2,
+    "outcomes": 3,
+    "postings": 4,
+}
 
 
 class Repair:

@@ -177,11 +177,12 @@ class ConsumerRunner:
         self._retries_due_at = 0.0
         self.figures = Figures()
 
-    async def run(self, start: Cursor | None = None) -> Never:
+    async def run(self, start: Cursor | None = None, *, pause_s: float = 0.0) -> Never:
         """Take in events until canceled.
 
         Args:
             start: where a group that has never run begins; at the beginning unless given.
+            pause_s: after a page that was not full: fewer and larger transactions.
 
         Raises:
             ConsumerStoppedError: another runner has the group, or too much is parked.
@@ -193,7 +194,8 @@ class ConsumerRunner:
             lambda: begin_cursor(self._database, group, self._shard, start or {0: 0})
         )
         while True:
-            await self.step()
+            if await self.step() < self._limits.consumer_records_max:
+                await trio.sleep(pause_s)
 
     async def step(self) -> int:
         """Read one page and take it in, and what operators want tried again; how many events."""

@@ -15,6 +15,7 @@ SERVICES = MappingProxyType(
         "api": "api.service",
         "audit": "ledger.audit.service",
         "hsm": "hsm_sim.service",
+        "postings": "ledger.postings.service",
         "relay": "ledger.relay.service",
         "switch": "switch.service",
         "witness": "ledger.audit.witness_service",

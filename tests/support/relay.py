@@ -49,6 +49,7 @@ KEYS = {
     "transactions": "intent_id, id",
     "attempts": "intent_id, id",
     "outcomes": "intent_id, attempt_id, phase",
+    "postings": "intent_id, source_event, leg",
 }
 _NUMBERS = count()
 

@@ -10,4 +10,5 @@ SELECT
     EXISTS (SELECT intent_id FROM payment_intent_details_default),
     EXISTS (SELECT intent_id FROM transactions_default),
     EXISTS (SELECT intent_id FROM attempts_default),
-    EXISTS (SELECT intent_id FROM outcomes_default)
+    EXISTS (SELECT intent_id FROM outcomes_default),
+    EXISTS (SELECT intent_id FROM postings_default)

@@ -42,11 +42,19 @@ INSERT_ONLY = [
     "transactions",
     "attempts",
     "outcomes",
+    "postings",
     "idempotency",
     "operator_actions",
 ]
 INSUFFICIENT_PRIVILEGE = "42501"
-ROLES = ["turnout_api", "turnout_switch", "turnout_admin", "turnout_reader", "turnout_relay"]
+ROLES = [
+    "turnout_api",
+    "turnout_switch",
+    "turnout_admin",
+    "turnout_reader",
+    "turnout_relay",
+    "turnout_postings",
+]
 
 
 async def _constraint(ledger: LedgerHarness, name: str) -> str:
@@ -237,7 +245,7 @@ async def test_roles_reach_what_is_theirs(ledger: LedgerHarness, role: str, sql:
 
 
 async def test_the_publication_leaves_cards_and_keys_out(ledger: LedgerHarness) -> None:
-    """Four tables through their roots, deletes too; never card data or idempotency."""
+    """Five tables through their roots, deletes too; never card data or idempotency."""
     tables = await ledger.rows(
         "SELECT tablename::text, attnames FROM pg_publication_tables"
         " WHERE pubname = 'turnout_events' ORDER BY tablename"
@@ -246,6 +254,7 @@ async def test_the_publication_leaves_cards_and_keys_out(ledger: LedgerHarness) 
         "attempts",
         "outcomes",
         "payment_intents",
+        "postings",
         "transactions",
     ]
     columns = dict(tables)
@@ -269,7 +278,8 @@ async def test_the_intent_row_is_small(ledger: LedgerHarness) -> None:
     assert size < 300
     first = await ledger.rows(
         "SELECT attname::text FROM pg_attribute WHERE attnum = 1"
-        " AND attrelid = ANY ('{payment_intents,transactions,attempts,outcomes}'::regclass[])"
+        " AND attrelid = ANY ("
+        "'{payment_intents,transactions,attempts,outcomes,postings}'::regclass[])"
     )
     assert {name for (name,) in first} == {"id", "intent_id"}
 
@@ -415,4 +425,11 @@ async def test_rows_outside_every_month_land_in_the_default_partition(
     row = charge(old)
     assert (await ledger.charges.record([row], lane="fast"))[0] is not None
     await ledger.outcomes.settle([outcome(row)])
+    await ledger.rows(
+        "INSERT INTO postings (intent_id, source_event, leg, pending, live, transaction_id,"
+        " debit_account, credit_account, amount_minor, occurred_at, currency, kind)"
+        " SELECT $1::uuid, uuidv7(), 0, false, false, uuidv7(), uuidv7(), uuidv7(), 1, now(),"
+        " 'usd', 'capture'",
+        old.intent_id,
+    )
     assert await stray_rows(reader) == list(PARTITIONED)

@@ -305,7 +305,17 @@ def _series(demo: Demo) -> dict[str, set[str]]:
 def test_metrics_are_named_as_promised_and_do_not_grow(demo: Demo) -> None:
     """Names end in their unit, labels hold no ids, and payments add no series."""
     before = _series(demo)
-    processes = {"api", "switch-0", "hsm-0", "vsim", "msim", "relay", "audit", "witness"}
+    processes = {
+        "api",
+        "switch-0",
+        "hsm-0",
+        "vsim",
+        "msim",
+        "relay",
+        "audit",
+        "witness",
+        "postings",
+    }
     assert before.keys() == processes
     for key, series in before.items():
         name = f"turnout_{key.partition('-')[0]}_[a-z0-9_]+_(seconds|bytes|total|ratio)"

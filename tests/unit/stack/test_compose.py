@@ -74,9 +74,9 @@ def test_there_is_a_process_for_every_service_worker_and_network(context: StackC
     """HSM workers and switches have one socket each; every process shows metrics."""
     specs = _specs(context)
     processes = ["hsm-0", "hsm-1", "vsim", "msim", "switch-0", "switch-1", "api", "relay"]
-    processes += ["audit", "witness"]
+    processes += ["audit", "witness", "postings"]
     assert list(specs) == processes
-    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]
     assert all("metrics" in spec.listeners for spec in specs.values())
 
 
@@ -95,7 +95,7 @@ def test_no_payment_waits_for_the_relay(context: StackContext) -> None:
     assert not any("relay" in plan.needs for plan in units.values())
     off = msgspec.structs.replace(SETTINGS, relay=Relay(enabled=False))
     without = _specs(attrs.evolve(context, settings=off))
-    assert without.keys() == _specs(context).keys() - {"relay", "audit", "witness"}
+    assert without.keys() == _specs(context).keys() - {"relay", "audit", "witness", "postings"}
 
 
 def test_nothing_needs_a_consumer_of_the_stream(context: StackContext) -> None:
@@ -131,6 +131,10 @@ def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) 
             "database_dsn": "user=turnout_relay password=password-of-turnout_relay "
             "dbname=turnout host=db.example"
         },
+        "postings": {
+            "database_dsn": "user=turnout_postings password=password-of-turnout_postings "
+            "dbname=turnout host=db.example"
+        },
     }
     assert "hunter2" not in repr(specs)
     assert "password-of" not in repr(specs)
@@ -163,8 +167,9 @@ def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContex
         "relay": (relay, ()),
         "audit": (52_005, (relay,)),
         "witness": (52_006, ()),
-        "vsim": (52_007, ()),
-        "msim": (52_008, ()),
+        "postings": (52_007, (relay,)),
+        "vsim": (52_008, ()),
+        "msim": (52_009, ()),
         "switch-0": (switch, (hsm,)),
         "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),
@@ -215,7 +220,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
 def test_only_the_first_of_several_takes_a_shared_port() -> None:
     """More switches, workers and networks get any free port for their metrics."""
     ports = [port for _, port, _ in metrics_ports(SETTINGS)]
-    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0, 9476, 9477]
+    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0, 9476, 9477, 9478]
     assert hsm_keys(SETTINGS) == ["hsm-0", "hsm-1"]
 
 

@@ -1,0 +1,139 @@
+"""Booking from a real database's changes: once each, whatever is read twice or in pieces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ledger.postings.accounts import KINDS, PURPOSES
+from ledger.postings.balances import folded_differently, merchant_balance, totals, trial_balance
+from ledger.postings.rules import FeeSchedule
+from ledger.stream.cursors import reset_cursor
+from tests.support.deciding import Decide, refund, settle_refund
+from tests.support.ledger import LedgerHarness, charge, outcome
+from tests.support.posting import Booked, booking
+
+
+@pytest.fixture
+async def booked(ledger: LedgerHarness, tmp_path: Path) -> AsyncIterator[Booked]:
+    """Nothing booked yet."""
+    async with booking(ledger, tmp_path) as found:
+        yield found
+
+
+async def test_a_charge_is_one_posting_and_a_decline_none(booked: Booked) -> None:
+    """What the network owes and what the merchant is owed, per currency and mode."""
+    await booked.ledger.charged(2)
+    await booked.ledger.charged(1, result="declined")
+    await booked.ledger.charged(1, result="unknown")
+    assert await booked.book() == 0
+    assert await booked.postings() == [("capture", 2499)] * 2
+    balance = await merchant_balance(booked.ledger.api, booked.ledger.merchant_id, live=False)
+    assert balance == {"usd": {"merchant_pending": 4998}}
+    assert await merchant_balance(booked.ledger.api, booked.ledger.merchant_id, live=True) == {}
+
+
+async def test_a_refund_takes_back_what_is_pending(booked: Booked) -> None:
+    """The merchant is owed less, and the network owes us less; the fee stays ours."""
+    [row] = await booked.ledger.charged(1)
+    new, decide = refund(2499)
+    await booked.ledger.decisions.run([Decide(row.intent_id, decide)])
+    await booked.ledger.decisions.run([Decide(row.intent_id, settle_refund(new, "approved"))])
+    assert await booked.book(fees=FeeSchedule(290, 30)) == 0
+    assert await booked.postings() == [
+        ("capture", 2499),
+        ("fee", 102),
+        ("refund", 2397),
+        ("refund_owed", 102),
+    ]
+    balance = await merchant_balance(booked.ledger.api, booked.ledger.merchant_id, live=False)
+    assert balance == {"usd": {"merchant_pending": 0, "merchant_receivable": 102}}
+
+
+async def test_a_resolved_doubt_books_what_was_approved(booked: Booked) -> None:
+    """The unknown moves nothing; its resolution moves it all, at another time."""
+    [row] = await booked.ledger.charged(1, result="unknown")
+    await booked.book()
+    assert await booked.postings() == []
+    await booked.ledger.outcomes.settle([outcome(row, "approved", phase=2)])
+    await booked.book()
+    assert await booked.postings() == [("capture", 2499)]
+
+
+async def test_a_stream_read_again_books_nothing_again(booked: Booked) -> None:
+    """A cursor that is set back meets transactions that are booked."""
+    await booked.ledger.charged(3)
+    await booked.book()
+    before = await booked.ledger.rows("SELECT id, debits_minor, credits_minor FROM accounts")
+    await reset_cursor(booked.session, "postings", 0, {0: 0})
+    assert await booked.book(page_max=3) == 0
+    assert await booked.postings() == [("capture", 2499)] * 3
+    assert (
+        await booked.ledger.rows("SELECT id, debits_minor, credits_minor FROM accounts") == before
+    )
+
+
+async def test_pages_of_any_size_book_the_same(booked: Booked) -> None:
+    """One record a page, or all in one."""
+    await booked.ledger.charged(3)
+    await booked.book(page_max=1)
+    assert await booked.postings() == [("capture", 2499)] * 3
+    assert await folded_differently(booked.ledger.superuser) == []
+
+
+async def test_what_no_rule_is_for_is_parked_and_the_rest_booked(booked: Booked) -> None:
+    """A success of a transaction that the ledger has lost is put aside, visibly."""
+    await booked.ledger.charged(1)
+    [lost] = await booked.ledger.charged(1)
+    await booked.ledger.rows(
+        "DELETE FROM transactions WHERE intent_id = $1::uuid RETURNING id", lost.intent_id
+    )
+    await booked.ledger.charged(1)
+    assert await booked.book() == 1
+    assert await booked.postings() == [("capture", 2499)] * 2
+    [(reason,)] = await booked.ledger.rows("SELECT reason FROM stream_parked")
+    assert reason == "EventRefusedError: the ledger does not have its transaction"
+
+
+async def test_a_partial_approval_books_what_was_approved(booked: Booked) -> None:
+    """Not what was asked for."""
+    [of] = await booked.ledger.created(1, allow_partial=True)
+    row = charge(of)
+    await booked.ledger.charges.record([row], lane="fast")
+    await booked.ledger.outcomes.settle([outcome(row, "partial", approved_minor=1000)])
+    await booked.book()
+    assert await booked.postings() == [("capture", 1000)]
+
+
+async def test_the_trial_balance_balances_and_finds_what_was_changed(booked: Booked) -> None:
+    """Debits equal credits by mode, currency and memo; a changed sum or amount shows."""
+    await booked.ledger.charged(2)
+    await booked.book(fees=FeeSchedule(100, 0))
+    lines = await trial_balance(booked.session)
+    assert {line.purpose: line.balance_minor for line in lines} == {
+        "scheme_receivable": 4998,
+        "merchant_pending": 4948,
+        "fees": 50,
+    }
+    assert [total.balanced for total in totals(lines)] == [True]
+    assert await folded_differently(booked.ledger.superuser) == []
+    await booked.ledger.rows(
+        "UPDATE accounts SET credits_minor = credits_minor - 1 WHERE purpose = 'fees' RETURNING id"
+    )
+    assert [total.balanced for total in totals(await trial_balance(booked.session))] == [False]
+    [found] = await folded_differently(booked.ledger.superuser)
+    assert (found.credits_minor, found.posted_credits_minor) == (49, 50)
+
+
+async def test_constraints_and_tables_name_the_same_words(ledger: LedgerHarness) -> None:
+    """Whatever purpose or kind Python knows, Postgres allows, and nothing else."""
+    for name, words in (("accounts_purpose", PURPOSES), ("postings_kind", KINDS)):
+        [(text,)] = await ledger.rows(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE conname = $1::text AND coninhcount = 0",
+            name.encode(),
+        )
+        assert set(re.findall(r"'([a-z_]+)'::text", text)) == set(words)

@@ -1,0 +1,100 @@
+"""A ledger, a stream of what it commits, and what books from it, without the processes between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from ledger.connection import Connection
+from ledger.dsn import hot_settings
+from ledger.postings.booking import PostingsConsumer
+from ledger.postings.rules import FeeSchedule
+from ledger.stream.backend import Batch
+from ledger.stream.consumer import ConsumerRunner
+from ledger.stream.cursors import begin_cursor
+from ledger.stream.record import Mark, position_of
+from tests.support.capturing import begin_capture, captured, end_capture
+from tests.support.ledger import LIMITS as LEDGER_LIMITS
+from tests.support.ledger import LedgerHarness
+from tests.support.stream import SMALL, SegmentsBackend
+
+LIMITS = msgspec.structs.replace(
+    SMALL,
+    segment_bytes=4_194_304,
+    batch_bytes_max=1_048_576,
+    read_wait_s=0.02,
+    parked_check_s=0.0,
+)
+ROLE = "turnout_postings"
+
+
+class Booked:
+    """What a ledger has booked: `stream` what was committed, then `book` it.
+
+    Attributes:
+        ledger: the ledger.
+        backend: of the stream.
+        session: of role turnout_postings.
+    """
+
+    def __init__(self, ledger: LedgerHarness, folder: Path, session: Connection) -> None:
+        self.ledger = ledger
+        self.backend = SegmentsBackend(folder, LIMITS)
+        self.session = session
+
+    async def stream(self) -> None:
+        """Append what was committed since the last time."""
+        found = await captured(self.ledger)
+        if not found:
+            return
+        descriptors = list({id_: one for _, known in found for id_, one in known.items()}.values())
+        records = [data for data, _ in found]
+        writer = self.backend.writer()
+        await writer.open()
+        mark = Mark(1, 1, position_of(records[-1]).commit_lsn + 1)
+        await writer.append(Batch(records, descriptors, mark))
+        await writer.aclose()
+
+    async def book(self, *, fees: FeeSchedule | None = None, page_max: int = 1_000) -> int:
+        """Stream and take in all there is, as a process started anew; how many were parked."""
+        await self.stream()
+        limits = msgspec.structs.replace(LIMITS, consumer_records_max=page_max)
+        consumer = PostingsConsumer(self.session, fees or FeeSchedule())
+        async with self.backend.reader() as reader:
+            runner = ConsumerRunner(consumer, reader, self.session, limits=limits)
+            runner.figures.cursor = await begin_cursor(self.session, consumer.group, 0, {0: 0})
+            while await runner.step():
+                pass
+        return runner.figures.parked
+
+    async def postings(self) -> list[tuple[str, int]]:
+        """Kind and amount of every posting of this ledger's merchant, in the order booked."""
+        return [
+            (kind, amount)
+            for kind, amount in await self.ledger.rows(
+                "SELECT p.kind, p.amount_minor FROM postings AS p"
+                " JOIN payment_intents AS i ON i.id = p.intent_id"
+                " WHERE i.merchant_id = $1::uuid ORDER BY p.occurred_at, p.intent_id, p.source_event,"
+                " p.leg",
+                self.ledger.merchant_id,
+            )
+        ]
+
+
+@asynccontextmanager
+async def booking(ledger: LedgerHarness, folder: Path) -> AsyncIterator[Booked]:
+    """Nothing streamed and nothing booked yet; the session has the booking role's rights."""
+    for table in ("exceptions", "stream_cursors", "stream_parked", "postings", "accounts"):
+        await ledger.rows(f"DELETE FROM {table}")
+    await begin_capture(ledger)
+    session = await Connection.open(
+        ledger.dsn(ROLE), role_settings=hot_settings(LEDGER_LIMITS), connect_timeout_s=10
+    )
+    try:
+        yield Booked(ledger, folder, session)
+    finally:
+        await session.aclose()
+        await end_capture(ledger)
