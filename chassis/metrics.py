@@ -72,15 +72,6 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def observe_many(self, values: Iterable[float]) -> None:
-        """Count a batch."""
-        bounds, counts = self.bounds, self.counts
-        total = 0.0
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            total += value
-        self.total += total
-
     def cumulative(self) -> list[tuple[str, float]]:
         """(upper bound, values up to it) pairs as Prometheus wants them, ending with +Inf."""
         running = 0

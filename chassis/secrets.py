@@ -1,26 +1,24 @@
-"""Values that must not be seen: card numbers, card verification codes, keys.
+"""Values that must not be seen: keys; and how a card number may be shown.
 
-Theory of operation. Card data leaks where nobody decided to print it: an f-string, a debugger,
-a JSON encoder, a pickle, an exception's arguments. A secret here is therefore an object that
+Theory of operation. Secrets leak where nobody decided to print them: an f-string, a debugger,
+a JSON encoder, a pickle, an exception's arguments. A key here is therefore an object that
 answers every such question with its mask and refuses to be copied or serialized. The one way to
 the value is `reveal()`, a word that a reviewer can search for. Comparison takes constant time,
 and there is no hash: a dictionary look-up would compare in variable time and keep a second copy.
+Cards travel as records that keep to the same rules (`hsm_sim.wire.masked`).
 
 What this cannot do: Python keeps the value in ordinary memory until it is collected, and
-`reveal()` returns a plain `str` or `bytes`. `chassis.log` masks what slips through there.
+`reveal()` returns plain `bytes`. `chassis.log` masks what slips through there.
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import Generic, NoReturn, SupportsIndex, TypeVar
-
-Revealed = TypeVar("Revealed", str, bytes)
+from typing import NoReturn, SupportsIndex
 
 PAN_DIGITS_MIN = 12  # ISO/IEC 7812-1 and ISO 8583 DE 2
 PAN_DIGITS_MAX = 19
-CVC_DIGITS_MIN = 3
-CVC_DIGITS_MAX = 4
+_MASK = "<masked>"
 _SHOWN_PREFIX = 6  # PCI DSS 3.4.1: the BIN and the last four are the most that may be shown
 _SHOWN_SUFFIX = 4
 _PREFIX_SHOWN_FROM = 16  # shorter numbers would keep fewer than six digits hidden
@@ -48,38 +46,40 @@ def _are_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-class Secret(Generic[Revealed]):
-    """Base of the secret types: holds a `str` or `bytes` that only `reveal()` gives back."""
+class Key:
+    """Key material, as raw bytes that only `reveal()` gives back.
 
-    __slots__ = ("__value",)
+    Raises:
+        ValueError: there are none.
+    """
 
-    def __init__(self, value: Revealed) -> None:
-        self.__value: Revealed = value
+    __slots__ = ("__material",)
 
-    def reveal(self) -> Revealed:
+    def __init__(self, material: bytes) -> None:
+        if not material:
+            raise ValueError("a key has at least one byte")
+        self.__material = material
+
+    def reveal(self) -> bytes:
         """The value in the clear: keep it short-lived and away from messages and logs."""
-        return self.__value
-
-    def _mask(self) -> str:
-        """What may be shown in place of the value."""
-        return "<masked>"
+        return self.__material
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._mask()})"
+        return f"{type(self).__name__}({_MASK})"
 
     def __str__(self) -> str:
-        return self._mask()
+        return _MASK
 
     def __format__(self, format_spec: str) -> str:
         """The mask, whatever the format asks for: a width or precision tells of the value."""
-        return self._mask()
+        return _MASK
 
     def __eq__(self, other: object) -> bool:
         """Equal type and value, compared in time independent of where they differ."""
         if type(other) is not type(self):
             return NotImplemented
-        assert isinstance(other, Secret)
-        return hmac.compare_digest(_as_bytes(self.__value), _as_bytes(other.__value))
+        assert isinstance(other, Key)
+        return hmac.compare_digest(self.__material, other.__material)
 
     __hash__ = None  # type: ignore[assignment]  # see the theory of operation
 
@@ -100,43 +100,3 @@ class Secret(Generic[Revealed]):
 
     def __getstate__(self) -> NoReturn:
         self._refuse()
-
-
-def _as_bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode()
-
-
-class Pan(Secret[str]):
-    """A card number (DE 2): 12 to 19 digits. Raises `ValueError` on anything else."""
-
-    __slots__ = ()
-
-    def __init__(self, digits: str) -> None:
-        if not (PAN_DIGITS_MIN <= len(digits) <= PAN_DIGITS_MAX and _are_digits(digits)):
-            raise ValueError("a card number has 12 to 19 digits and nothing else")
-        super().__init__(digits)
-
-    def _mask(self) -> str:
-        return masked_pan(self.reveal())
-
-
-class Cvc(Secret[str]):
-    """A card verification code: 3 or 4 digits. Raises `ValueError` on anything else."""
-
-    __slots__ = ()
-
-    def __init__(self, digits: str) -> None:
-        if not (CVC_DIGITS_MIN <= len(digits) <= CVC_DIGITS_MAX and _are_digits(digits)):
-            raise ValueError("a card verification code has 3 or 4 digits and nothing else")
-        super().__init__(digits)
-
-
-class Key(Secret[bytes]):
-    """Key material, as raw bytes. Raises `ValueError` if there are none."""
-
-    __slots__ = ()
-
-    def __init__(self, material: bytes) -> None:
-        if not material:
-            raise ValueError("a key has at least one byte")
-        super().__init__(material)

@@ -33,7 +33,6 @@ Algorithm = Literal["x25519", "p256", "aes256", "hmac_sha256"]
 State = Literal["active", "decrypt_only", "destroyed"]
 
 NEVER_S: Final = 253_402_300_799  # the last second of the year 9999
-SUITE_ALGORITHMS: Final[dict[int, Algorithm]] = {1: "x25519", 2: "p256"}
 ALGORITHM_SUITES: Final[dict[Algorithm, int]] = {"x25519": 1, "p256": 2}
 
 

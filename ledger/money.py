@@ -16,22 +16,8 @@ AMOUNT_MINOR_MIN: Final = 1
 AMOUNT_MINOR_MAX: Final = 999_999_999_999
 
 
-class MoneyError(ValueError):
-    """Base of what a merchant can get wrong about money; `code` is an error code of contract 4."""
-
-    code: str
-
-
-class AmountOutOfRangeError(MoneyError):
-    """Not an integer between 1 and 999,999,999,999."""
-
-    code = "amount_out_of_range"
-
-
-class UnknownCurrencyError(MoneyError):
+class UnknownCurrencyError(ValueError):
     """Not an ISO 4217 currency that cards are charged in."""
-
-    code = "unknown_currency"
 
 
 @frozen
@@ -50,21 +36,6 @@ def _read_table(table: str) -> dict[str, Currency]:
 
 
 CURRENCIES: Final = _read_table(ISO_4217)
-
-
-def check_amount(amount_minor: object) -> int:
-    """The amount, if it is one.
-
-    Raises:
-        AmountOutOfRangeError: not an `int` (a bool is none), or outside the bounds.
-    """
-    if type(amount_minor) is not int:
-        raise AmountOutOfRangeError("the amount must be an integer in the minor unit")
-    if not AMOUNT_MINOR_MIN <= amount_minor <= AMOUNT_MINOR_MAX:
-        raise AmountOutOfRangeError(
-            f"the amount must lie between {AMOUNT_MINOR_MIN} and {AMOUNT_MINOR_MAX}"
-        )
-    return amount_minor
 
 
 def currency(code: str) -> Currency:

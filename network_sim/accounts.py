@@ -9,7 +9,6 @@ No decision asks for a balance, so nobody keeps one: it is the sum of the record
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from msgspec import Struct
 
@@ -23,9 +22,6 @@ class Balance(Struct, frozen=True):
 
     held: int = 0
     posted: int = 0
-
-
-EMPTY: Final = Balance()
 
 
 def balances(entries: Iterable[Entry]) -> dict[AccountKey, Balance]:

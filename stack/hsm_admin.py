@@ -39,7 +39,6 @@ from stack.hsm import HSMSilentError, ask_hsm
 from stack.options import EXIT_CANNOT_START, Place, quiet_log
 from stack.running import RunningStack, find_running
 
-COMPONENT_BYTES: Final = 32
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _CHECK_VALUE: Final = re.compile(r"[0-9A-Fa-f]{6}")
 _FILE_BYTES_MAX: Final = 1_024

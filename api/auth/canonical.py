@@ -78,8 +78,3 @@ class SigningKey(Key):
         mac = self._begun.copy()
         mac.update(message)
         return mac.finalize()
-
-
-def signature_header(signature: bytes) -> str:
-    """The value of `X-Signature`."""
-    return "sha256=" + signature.hex()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, Protocol, Self
 
@@ -221,11 +220,6 @@ def check_name(name: str) -> str:
     if not name or any(character.isspace() or character == "+" for character in name):
         raise NoteError("a key's name has neither spaces nor plus signs")
     return name
-
-
-def names_of(signatures: Iterable[tuple[str, bytes, bytes]]) -> list[str]:
-    """Who signed, in their order."""
-    return [name for name, _, _ in signatures]
 
 
 def _signature_line(line: str) -> tuple[str, bytes, bytes]:

@@ -11,7 +11,6 @@ import pytest
 
 from api.errors import CATALOG, FieldProblem, Problem, document, markdown
 from api.http.answer import REASONS
-from ledger import money
 
 ROOT = Path(__file__).parents[3]
 
@@ -81,12 +80,6 @@ def test_every_code_that_is_raised_has_a_page() -> None:
                     raised.add(first.value)
     assert len(raised) > 20
     assert raised - CATALOG.keys() == set()
-
-
-def test_what_the_ledger_calls_wrong_money_has_a_page() -> None:
-    """The ledger names its refusals by codes of the catalog."""
-    for error in (money.AmountOutOfRangeError, money.UnknownCurrencyError):
-        assert error.code in CATALOG
 
 
 def test_the_page_in_the_documents_is_the_catalog() -> None:

@@ -1,4 +1,4 @@
-"""Amounts and currencies: bounds, types and the ISO table."""
+"""Currencies, and amounts for people."""
 
 from __future__ import annotations
 
@@ -6,27 +6,11 @@ import pytest
 
 from ledger.money import (
     CURRENCIES,
-    AmountOutOfRangeError,
     UnknownCurrencyError,
-    check_amount,
     currency,
     format_amount,
     numeric_currency,
 )
-
-
-@pytest.mark.parametrize("amount", [1, 2499, 999_999_999_999])
-def test_amounts_within_twelve_digits_pass(amount: int) -> None:
-    """The bounds themselves are amounts."""
-    assert check_amount(amount) == amount
-
-
-@pytest.mark.parametrize("amount", [0, -1, 10**12, 2**63, 1.0, 1.5, "100", True, None])
-def test_everything_else_is_out_of_range(amount: object) -> None:
-    """Zero, negatives, thirteen digits, and whatever is not an int are refused with the code."""
-    with pytest.raises(AmountOutOfRangeError) as caught:
-        check_amount(amount)
-    assert caught.value.code == "amount_out_of_range"
 
 
 def test_currency_table_is_whole_and_unambiguous() -> None:
@@ -54,9 +38,8 @@ def test_known_currencies(code: str, numeric: str, exponent: int) -> None:
 @pytest.mark.parametrize("code", ["", "USD", "us", "usdx", "xxx", "xau"])
 def test_unknown_currencies_are_refused(code: str) -> None:
     """Upper case, metals and inventions are no currencies to charge in."""
-    with pytest.raises(UnknownCurrencyError) as caught:
+    with pytest.raises(UnknownCurrencyError):
         currency(code)
-    assert caught.value.code == "unknown_currency"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api.auth.canonical import CanonicalStringError, SigningKey, canonical_string, signature_header
+from api.auth.canonical import CanonicalStringError, SigningKey, canonical_string
 from api.http.parser import Request
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "vectors" / "signing.json"
@@ -52,13 +52,13 @@ def test_published_vectors_verify(vector: dict[str, Any]) -> None:
     )
     assert canonical.decode() == vector["canonicalString"]
     signature = SigningKey(vector["secretKey"].encode()).sign(canonical)
-    assert signature_header(signature) == vector["signature"]
+    assert "sha256=" + signature.hex() == vector["signature"]
 
 
 def test_the_vector_of_the_contract() -> None:
     """The first vector of the contract, literally."""
-    signature = signature_header(SigningKey(b"sk_test_docs").sign(canonical_string(**PARTS)))
-    assert signature == ("sha256=7932e89284d35c5e947592d26ca20d6d29c76f12c6fed4dd621fe343427ccbfe")
+    signature = SigningKey(b"sk_test_docs").sign(canonical_string(**PARTS))
+    assert signature.hex() == "7932e89284d35c5e947592d26ca20d6d29c76f12c6fed4dd621fe343427ccbfe"
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -17,7 +17,6 @@ from ledger.audit.notes import (
     VerifierKey,
     check_name,
     cosign,
-    names_of,
     sign_note,
 )
 
@@ -70,7 +69,7 @@ def test_a_cosignature_tells_its_time() -> None:
     """The log's own signature stays beside it; another time does not fit."""
     note = cosign(sign_note(CHECKPOINT.text, LOG_KEY, LOG), WITNESS_KEY, WITNESS, 1_700_000_000)
     note = Note.parse(bytes(note))
-    assert names_of(note.signatures) == ["turnout.example/log", "witness"]
+    assert [name for name, _, _ in note.signatures] == ["turnout.example/log", "witness"]
     assert note.check(LOG_KEY) is None
     assert note.check(WITNESS_KEY) == 1_700_000_000
     (first, (name, key_id, signature)) = note.signatures
