@@ -9,13 +9,14 @@ JSON; bytes are base64:
 
 It shows that each record was there, at its place, when the checkpoint was signed. That none is
 missing it cannot show by itself: versions of the intent that are not there leave a gap, which is
-named, but a newer record may exist that the bundle was made before.
+told, but a newer record may exist that the bundle was made before. A gap is no forgery: a stream
+that began with a repair holds of older intents the version that the tables held then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -28,8 +29,16 @@ from ledger.audit.merkle import (
     inclusion_proof,
     leaf_hash,
 )
-from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
+from ledger.audit.notes import (
+    COSIGNATURE,
+    ED25519,
+    Checkpoint,
+    Note,
+    NoteError,
+    VerifierKey,
+)
 from ledger.stream.errors import RecordError
+from ledger.stream.events import EventDecoder
 from ledger.stream.record import Record, descriptor_id, parse_record
 
 FORMAT: Final = "turnout-audit-bundle/1"
@@ -53,7 +62,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """As in the file."""
 
     format: str
-    intent: str
+    intent: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     checkpoint: str
     descriptors: list[bytes]
     records: list[BundledRecord]
@@ -67,12 +76,14 @@ class Proven(msgspec.Struct, frozen=True):
         witnessed_at_s: when the witness cosigned it, in seconds since 1970; None without a key.
         records: with their places, in the order of the stream.
         descriptors: by id.
+        versions_missing: of the intent, between 1 and the newest in the bundle.
     """
 
     checkpoint: Checkpoint
     witnessed_at_s: int | None
     records: list[tuple[int, Record]]
     descriptors: dict[bytes, bytes]
+    versions_missing: list[int]
 
 
 def make_bundle(
@@ -139,8 +150,48 @@ def verify_bundle(
         findings: what is wrong is added here.
 
     Raises:
-        BundleError: the checkpoint is not what the keys signed, so nothing can be shown.
+        BundleError: a key is not of its role, or the checkpoint is not what the keys signed, so
+            nothing can be shown.
     """
+    checkpoint, witnessed_at_s = _signed(bundle, log_key, witness_key)
+    known = {descriptor_id(one): one for one in bundle.descriptors}
+    decoder = EventDecoder()
+    records = []
+    versions = []
+    for number, bundled in enumerate(bundle.records):
+        place = f"records[{number}]"
+        record = _checked(bundle, bundled, checkpoint, place, findings)
+        if record is None:
+            continue
+        records.append((bundled.index, record))
+        if record.descriptor not in known:
+            findings.add(
+                "bundle", place, "the relation message that it is read by is not in the bundle"
+            )
+            continue
+        try:
+            event = decoder.decode(0, bundled.index, bundled.record, known)
+        except RecordError as error:
+            findings.add("bundle", place, str(error))
+            continue
+        if event.version is not None:
+            versions.append(event.version)
+    indexes = [index for index, _ in records]
+    if not records or indexes != sorted(set(indexes)):
+        findings.add(
+            "bundle", "records", "there are none, or they are not in the order of the stream"
+        )
+    return Proven(checkpoint, witnessed_at_s, records, known, gaps(versions))
+
+
+def _signed(
+    bundle: Bundle, log_key: VerifierKey, witness_key: VerifierKey | None
+) -> tuple[Checkpoint, int | None]:
+    """Return the checkpoint, which the keys have signed, and the time of the cosignature in s."""
+    if log_key.algorithm != ED25519:
+        raise BundleError(f"the key of {log_key.name} is a witness', not a log's")
+    if witness_key is not None and witness_key.algorithm != COSIGNATURE:
+        raise BundleError(f"the key of {witness_key.name} is a log's, not a witness'")
     try:
         note = Note.parse(bundle.checkpoint.encode())
         note.check(log_key)
@@ -148,23 +199,9 @@ def verify_bundle(
         checkpoint = Checkpoint.parse(note.text)
     except NoteError as error:
         raise BundleError(f"the checkpoint proves nothing: {error}") from error
-    known = {descriptor_id(one): one for one in bundle.descriptors}
-    records = []
-    for number, bundled in enumerate(bundle.records):
-        place = f"records[{number}]"
-        record = _checked(bundle, bundled, checkpoint, place, findings)
-        if record is not None:
-            if record.descriptor not in known:
-                findings.add(
-                    "bundle", place, "the relation message that it is read by is not in the bundle"
-                )
-            records.append((bundled.index, record))
-    indexes = [index for index, _ in records]
-    if not records or indexes != sorted(set(indexes)):
-        findings.add(
-            "bundle", "records", "there are none, or they are not in the order of the stream"
-        )
-    return Proven(checkpoint, witnessed_at_s, records, known)
+    if checkpoint.origin != log_key.name:
+        raise BundleError(f"the checkpoint is of {checkpoint.origin}, the key of {log_key.name}")
+    return checkpoint, witnessed_at_s
 
 
 def _checked(
