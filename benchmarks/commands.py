@@ -57,7 +57,7 @@ _MAC: Final = click.option(
 _RELAY: Final = click.option(
     "--relay",
     type=click.Choice(["on", "off"]),
-    help="Whether the event stream is fed meanwhile.",
+    help="Whether the event stream and its consumers run meanwhile: relay, audit, postings.",
 )
 
 # Name, what it measures, and the options that its `run` takes.

@@ -27,9 +27,7 @@ __all__ = [
     "resident_bytes",
 ]
 
-OURS: Final = frozenset(
-    {"hsm", "api", "switch", "postgres", "supervisor", "relay", "audit", "witness"}
-)
+NETWORKS: Final = frozenset(Settings().networks)
 UNREAL_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 
 
@@ -71,7 +69,7 @@ def address(stack: TemporaryStack) -> tuple[str, int]:
 def group_of(process: str) -> str:
     """`hsm-0` is hsm, `vsim` and `msim` are networks."""
     name = process.rpartition("-")[0] or process
-    return name if name in OURS else "networks"
+    return "networks" if name in NETWORKS else name
 
 
 def cpu_by_group(processes: Mapping[str, int]) -> dict[str, float]:
