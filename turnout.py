@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.audit:audit",
         "Show and verify the audit log; prove one payment with a bundle.",
     ),
+    "ledger": (
+        "stack.commands.ledger:ledger",
+        "Show merchants' balances; see that the books balance.",
+    ),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),
     "certify": (

@@ -17,6 +17,7 @@ from attrs import define
 
 from api import routes
 from api.auth.verify import NONCE_MARGIN_S, Verifier
+from api.balance import BalanceLookup, Balances, Sums
 from api.capture_keys import CaptureKeyDirectory
 from api.charging import Charging
 from api.coalescing import Coalescer
@@ -39,6 +40,7 @@ from chassis.settings import Settings
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.ids import UUID7Source
 from ledger.intents import Intents
+from ledger.postings.balances import merchant_balance
 from ledger.records import IntentPage, TimelineEvent
 from ledger.statements import Runner
 from ledger.timeline import read_timeline
@@ -142,11 +144,14 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     )
     charging = Charging(outside.switches)
     payment_intents = _payment_intents(settings, outside.runner)
+    balances = _balances(settings, outside.runner)
     transactions = Transactions(payment_intents.intents, charging)
     gate = Gate(
         live=settings.mode == "live",
         router=Router(ROUTES),
-        endpoints=_endpoints(payment_intents, transactions, Pages(capture_keys, outside.readiness)),
+        endpoints=_endpoints(
+            payment_intents, transactions, balances, Pages(capture_keys, outside.readiness)
+        ),
         verifier=Verifier(window_s=limits.timestamp_window_s, nonces=nonces),
         merchants=merchants,
         intents=payment_intents.intents,
@@ -172,6 +177,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
             payment_intents.creations,
             payment_intents.lists,
             payment_intents.timelines,
+            balances.lookup,
         ],
         key_service=key_service,
         charging=charging,
@@ -231,8 +237,21 @@ def _payment_intents(settings: Settings, runner: Runner) -> PaymentIntents:
     )
 
 
+def _balances(settings: Settings, runner: Runner) -> Balances:
+    async def read(questions: list[tuple[bytes, bool]]) -> list[Sums]:
+        return [
+            await merchant_balance(runner, merchant_id, live=live)
+            for merchant_id, live in questions
+        ]
+
+    lookup: BalanceLookup = Coalescer(
+        "balances", read, queue_max=settings.api.queue_max, batch_max=1
+    )
+    return Balances(lookup)
+
+
 def _endpoints(
-    payment_intents: PaymentIntents, transactions: Transactions, pages: Pages
+    payment_intents: PaymentIntents, transactions: Transactions, balances: Balances, pages: Pages
 ) -> dict[str, Endpoint]:
     return {
         routes.CREATE_INTENT.name: payment_intents.create_intent,
@@ -240,6 +259,7 @@ def _endpoints(
         routes.GET_INTENT.name: payment_intents.get_intent,
         routes.CREATE_TRANSACTION.name: transactions.create_transaction,
         routes.GET_TIMELINE.name: payment_intents.read_timeline,
+        routes.GET_BALANCE.name: balances.read_balance,
         routes.GET_KEYS.name: pages.keys,
         routes.GET_OPENAPI.name: pages.openapi,
         routes.GET_DOCS.name: pages.docs,

@@ -130,6 +130,25 @@ class Timeline(Resource, frozen=True, kw_only=True):
     data: list[TimelineEvent]
 
 
+class CurrencyBalance(Resource, frozen=True, kw_only=True):
+    """What stands on a merchant's accounts in one currency; docs/ledger.md tells the accounts."""
+
+    currency: str
+    amount_pending: int
+    amount_available: int
+    amount_reserved: int
+    amount_disputed: int
+    amount_in_transit: int
+    amount_owed: int
+    amount_held: int
+
+
+class Balance(Resource, frozen=True, kw_only=True):
+    """`GET /balance`: one member for each currency in which anything was ever booked."""
+
+    data: list[CurrencyBalance]
+
+
 class CaptureKey(Resource, frozen=True, kw_only=True):
     """One public key to seal cards to (contract 3)."""
 

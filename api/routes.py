@@ -136,6 +136,15 @@ GET_TIMELINE: Final = Route(
     answers={200: (resources.Timeline,)},
     problems=("invalid_query", "not_found"),
 )
+GET_BALANCE: Final = Route(
+    name="getBalance",
+    method="GET",
+    path="/balance",
+    access=Access.SERVER,
+    summary="Read what stands on the merchant's accounts, per currency",
+    answers={200: (resources.Balance,)},
+    problems=("invalid_query",),
+)
 GET_KEYS: Final = Route(
     name="listCaptureKeys",
     method="GET",
@@ -193,6 +202,7 @@ ROUTES: Final = (
     GET_INTENT,
     CREATE_TRANSACTION,
     GET_TIMELINE,
+    GET_BALANCE,
     GET_KEYS,
     GET_OPENAPI,
     GET_DOCS,

@@ -11,7 +11,9 @@ from ledger.postings.accounts import PURPOSES, balance
 from ledger.statements import QUERIES, Runner
 
 DIFFERENCES_MAX: Final = 100  # accounts named of those that are folded wrongly
+ROWS_MAX: Final = 10_000  # accounts that one list of balances is made of
 _MERCHANT: Final = QUERIES["merchant_balance"]
+_LIST: Final = QUERIES["list_balances"]
 _TRIAL: Final = QUERIES["trial_balance"]
 _DIFFERENT: Final = QUERIES["folded_differently"]
 
@@ -47,6 +49,15 @@ class Totals(Struct, frozen=True):
         return self.debits_minor == self.credits_minor
 
 
+class MerchantBalance(Struct, frozen=True):
+    """What stands on one merchant's accounts, in one mode and currency."""
+
+    merchant_id: bytes
+    live: bool
+    currency: str
+    amounts: dict[str, int]  # by purpose
+
+
 class Difference(Struct, frozen=True):
     """An account whose sums are not those of its postings."""
 
@@ -70,6 +81,19 @@ async def merchant_balance(
         amount_minor = balance(purpose, debits_minor, credits_minor)
         found.setdefault(currency, {})[purpose] = amount_minor
     return found
+
+
+async def list_balances(runner: Runner, merchant_id: bytes | None) -> list[MerchantBalance]:
+    """Balances of one merchant, or of all; of at most `ROWS_MAX` accounts.
+
+    Roles: turnout_reader, turnout_admin.
+    """
+    params = [None if merchant_id is None else uuid_(merchant_id), int8_(ROWS_MAX)]
+    found: dict[tuple[bytes, bool, str], dict[str, int]] = {}
+    for merchant, live, currency, purpose, *sums in (await runner.run(_LIST, params)).rows():
+        amounts = found.setdefault((merchant, live, currency), {})
+        amounts[purpose] = balance(purpose, *sums)
+    return [MerchantBalance(*key, amounts) for key, amounts in found.items()]
 
 
 async def trial_balance(runner: Runner) -> list[Line]:

@@ -77,8 +77,8 @@ class Booked:
             for kind, amount in await self.ledger.rows(
                 "SELECT p.kind, p.amount_minor FROM postings AS p"
                 " JOIN payment_intents AS i ON i.id = p.intent_id"
-                " WHERE i.merchant_id = $1::uuid ORDER BY p.occurred_at, p.intent_id, p.source_event,"
-                " p.leg",
+                " WHERE i.merchant_id = $1::uuid"
+                " ORDER BY p.occurred_at, p.intent_id, p.source_event, p.leg",
                 self.ledger.merchant_id,
             )
         ]

@@ -31,6 +31,7 @@ from turnout_client.errors import (
     WaitTimeoutError,
 )
 from turnout_client.models import (
+    Balance,
     CardSummary,
     LastError,
     PaymentIntent,
@@ -44,6 +45,7 @@ from turnout_client.seal import SealError, seal_card
 __all__ = [
     "APIError",
     "AuthenticationError",
+    "Balance",
     "Card",
     "CardSummary",
     "ConflictError",

@@ -13,7 +13,13 @@ from typing import Final, Self, TypeVar, Unpack
 
 from turnout_client.card import Card
 from turnout_client.core import Core, IntentOptions, ListFilters, intent_id_of
-from turnout_client.models import PaymentIntent, PaymentIntentPage, TimelineEvent, Transaction
+from turnout_client.models import (
+    Balance,
+    PaymentIntent,
+    PaymentIntentPage,
+    TimelineEvent,
+    Transaction,
+)
 from turnout_client.protocol import (
     ANSWER_BYTES_MAX,
     Address,
@@ -195,6 +201,13 @@ class Turnout:
     def events(self, intent: PaymentIntent | str) -> tuple[TimelineEvent, ...]:
         """Read what happened to an intent, oldest first; raises as `create_payment_intent`."""
         return self._take(self._core.events(intent_id_of(intent)))
+
+    def balance(self) -> tuple[Balance, ...]:
+        """Read what stands on the merchant's accounts, per currency.
+
+        A payment shows here a moment after its answer. Raises as `create_payment_intent`.
+        """
+        return self._take(self._core.balance())
 
     def wait(self, intent: PaymentIntent | str, *, timeout_s: float = 60.0) -> PaymentIntent:
         """Wait until an intent is succeeded, authorized, failed or canceled, and no refund runs.

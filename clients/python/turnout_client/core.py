@@ -11,7 +11,13 @@ from urllib.parse import quote, urlencode
 from turnout_client.card import Card
 from turnout_client.errors import APIError, WaitTimeoutError
 from turnout_client.exchange import Exchanger
-from turnout_client.models import PaymentIntent, PaymentIntentPage, TimelineEvent, Transaction
+from turnout_client.models import (
+    Balance,
+    PaymentIntent,
+    PaymentIntentPage,
+    TimelineEvent,
+    Transaction,
+)
 from turnout_client.protocol import Sleep, Steps, read_object
 from turnout_client.seal import seal_card
 from turnout_client.sign import timestamp_of
@@ -77,6 +83,11 @@ class Core(Exchanger):
         """`GET /payment-intents/{id}/events`."""
         answer = yield from self.exchange("GET", f"{_intent_path(intent_id)}/events")
         return TimelineEvent.list_from_json(read_object(answer))
+
+    def balance(self) -> Steps[tuple[Balance, ...]]:
+        """`GET /balance`."""
+        answer = yield from self.exchange("GET", "/balance")
+        return Balance.list_from_json(read_object(answer))
 
     def seal(self, intent_id: str, card: Card) -> Steps[str]:
         """Fetch the server's keys, unless they are at hand, and seal a card."""

@@ -221,6 +221,37 @@ class TimelineEvent:
         return tuple(map(cls.from_json, _objects(value, "data")))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """What stands on a merchant's accounts in one currency, in minor units."""
+
+    currency: str
+    amount_pending: int  # captured, not yet paid for by the network
+    amount_available: int  # may be paid out
+    amount_reserved: int
+    amount_disputed: int
+    amount_in_transit: int  # on its way to the merchant's bank
+    amount_owed: int  # by the merchant
+    amount_held: int  # on cards: authorized and not captured
+
+    @classmethod
+    def list_from_json(cls, value: JSON) -> tuple[Balance, ...]:
+        """Read the balances, one for each currency."""
+        return tuple(
+            cls(
+                currency=_text(one, "currency"),
+                amount_pending=_integer(one, "amountPending"),
+                amount_available=_integer(one, "amountAvailable"),
+                amount_reserved=_integer(one, "amountReserved"),
+                amount_disputed=_integer(one, "amountDisputed"),
+                amount_in_transit=_integer(one, "amountInTransit"),
+                amount_owed=_integer(one, "amountOwed"),
+                amount_held=_integer(one, "amountHeld"),
+            )
+            for one in _objects(value, "data")
+        )
+
+
 def _member(value: JSON, name: str, expected: type[T]) -> T:
     found = value.get(name) if isinstance(value, Mapping) else None
     if not isinstance(found, expected) or isinstance(found, bool) is not (expected is bool):

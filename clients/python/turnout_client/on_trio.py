@@ -15,7 +15,13 @@ from turnout_client.blocking import DEFAULT_URL, TIMEOUT_S
 from turnout_client.card import Card
 from turnout_client.core import Core, IntentOptions, ListFilters, intent_id_of
 from turnout_client.http1 import AnswerReader, HTTPError, encode_request
-from turnout_client.models import PaymentIntent, PaymentIntentPage, TimelineEvent, Transaction
+from turnout_client.models import (
+    Balance,
+    PaymentIntent,
+    PaymentIntentPage,
+    TimelineEvent,
+    Transaction,
+)
 from turnout_client.protocol import Address, Answer, Lost, Request, RetryPolicy, Sleep, Steps
 
 T = TypeVar("T")
@@ -163,6 +169,10 @@ class TrioTurnout:
     async def events(self, intent: PaymentIntent | str) -> tuple[TimelineEvent, ...]:
         """As `Turnout.events`."""
         return await self._take(self._core.events(intent_id_of(intent)))
+
+    async def balance(self) -> tuple[Balance, ...]:
+        """As `Turnout.balance`."""
+        return await self._take(self._core.balance())
 
     async def wait(
         self,

@@ -100,3 +100,13 @@ WHERE (coalesce(a.debits_minor, 0), coalesce(a.credits_minor, 0))
     IS DISTINCT FROM (coalesce(f.debits_minor, 0), coalesce(f.credits_minor, 0))
 ORDER BY 1
 LIMIT $1::bigint
+
+-- name: list_balances
+-- Merchants' accounts, by merchant, mode and currency. $1 only of this merchant; NULL is any.
+-- $2 rows at most.
+SELECT a.merchant_id, a.live, a.currency, a.purpose, a.debits_minor, a.credits_minor
+FROM accounts AS a
+WHERE a.merchant_id <> '00000000-0000-0000-0000-000000000000'
+    AND ($1::uuid IS NULL OR a.merchant_id = $1::uuid)
+ORDER BY a.merchant_id, a.live, a.currency, a.purpose
+LIMIT $2::bigint

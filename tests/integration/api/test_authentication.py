@@ -334,6 +334,7 @@ async def test_a_browser_may_do_nothing_else(api: RunningAPI) -> None:
     body = json.dumps(BODY).encode()
     for request in (
         browser(api.shop, "GET", "/payment-intents", secret),
+        browser(api.shop, "GET", "/balance", secret),
         browser(api.shop, "POST", "/payment-intents", secret, body),
         browser(api.shop, "GET", f"/payment-intents/{created['id']}/events", secret),
         browser(api.shop, "GET", f"/payment-intents/{other['id']}", secret),

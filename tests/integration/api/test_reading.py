@@ -96,3 +96,25 @@ async def test_the_timeline_begins_with_the_creation(api: RunningAPI) -> None:
     )
     assert event["id"].startswith("evt_")
     assert event["data"]["amountInCents"] == 2499
+
+
+async def test_the_balance_is_of_the_merchant_and_the_mode_alone(api: RunningAPI) -> None:
+    """What is booked for it, by currency; another merchant's and the other mode's are not in it."""
+    response = await api.ask(api.shop.request("GET", "/balance"))
+    assert (response.status, json.loads(response.body)) == (200, {"data": []})
+    stranger = await api.add_merchant()
+    for merchant, live, amount in (
+        (api.shop, False, 70),
+        (api.shop, True, 8),
+        (stranger, False, 9),
+    ):
+        await api.superuser.script(
+            "INSERT INTO accounts (id, merchant_id, live, purpose, currency, credits_minor)"
+            f" VALUES (uuidv7(), '{merchant.merchant_id.hex()}', {live}, 'merchant_pending',"
+            f" 'usd', {amount})"
+        )
+    response = await api.ask(api.shop.request("GET", "/balance"))
+    [found] = json.loads(response.body)["data"]
+    assert (found["currency"], found["amountPending"], found["amountHeld"]) == ("usd", 70, 0)
+    response = await api.ask(stranger.request("GET", "/balance?currency=usd"))
+    assert (response.status, problem(response)["code"]) == (400, "invalid_query")

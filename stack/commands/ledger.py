@@ -1,0 +1,57 @@
+"""`turnout ledger`: merchants' balances, and whether the books balance."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+
+import click
+
+from stack.commands.operating import json_option
+from stack.commands.parameters import PublicId
+from stack.options import Place, settings_options
+
+
+@click.group()
+def ledger() -> None:
+    """Show merchants' balances; see that the books balance."""
+
+
+@ledger.command("balance")
+@click.argument("merchant", type=PublicId("mer"), required=False)
+@json_option
+@settings_options
+def balance(place: Place, *, merchant: bytes | None, as_json: bool) -> None:
+    """Show what stands on the accounts of a merchant, or of all of them."""
+    from stack import ledger as books  # noqa: PLC0415  when called: --help must not wait
+    from stack.acting import act  # noqa: PLC0415
+
+    document = act("ledger balance", place, partial(books.balances, merchant_id=merchant))
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+        return
+    from stack import show_ledger  # noqa: PLC0415
+
+    show_ledger.balances(document)
+
+
+@ledger.command("trial-balance")
+@click.option("--full", is_flag=True, help="Read every posting, and hold the sums to them.")
+@json_option
+@settings_options
+def trial_balance(place: Place, *, full: bool, as_json: bool) -> None:
+    """Sum all accounts: debits equal credits, or the status is 1."""
+    from stack import ledger as books  # noqa: PLC0415
+    from stack.acting import act  # noqa: PLC0415
+    from stack.endings import EXIT_FAULT  # noqa: PLC0415
+
+    document = act("ledger trial-balance", place, partial(books.trial, full=full))
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        from stack import show_ledger  # noqa: PLC0415
+
+        show_ledger.trial(document)
+    if not document["balanced"]:
+        sys.exit(EXIT_FAULT)
