@@ -14,7 +14,8 @@ for instance, and whatever else is on its connection.
 When the time is over the faults stop, every payment plays on to its end, and everything must come
 to rest: no doubt left, nothing in store-and-forward unless it waits for a person. Only then are the
 three witnesses heard, which share no code: what the merchant was told over HTTP, what the ledger
-holds (plain SQL, read by another process), and what the networks wrote into their own books.
+holds (plain SQL, read by another process), and what the networks wrote into their own books. Beside
+them the event stream is held to the ledger, version by version, and the audit log is verified.
 
 - `stories`      the payments, from the seed
 - `schedule`     the faults, from the seed
@@ -25,5 +26,7 @@ holds (plain SQL, read by another process), and what the networks wrote into the
 - `ledger_rows`  the second witness, as a program of its own
 - `books`        the third witness
 - `agreement`    compares them
+- `stream_rows`  reads stream and tables, as a program of its own; `streamed` compares them
+- `audited`      has the audit log verified
 - `run`          all of it, to one document
 """

@@ -79,7 +79,7 @@ class Saboteur:
         stack: to which.
         shop: whose work must be in flight.
         clock: of both.
-        crash_point: the file that says where a switch dies.
+        crash_point: the file that says where a process dies.
         seed: of the run.
 
     Attributes:
@@ -149,7 +149,7 @@ class Saboteur:
         return False
 
     async def _crash(self, fault: Fault, in_flight: int) -> bool:
-        """Have a switch die at a step; whether one came there in time."""
+        """Have a process die at a step; whether one came there in time."""
         crash_points.arm(self._crash_point, fault.target)
         for _ in range(TRIES_MAX):
             in_flight = self._shop.under_way or in_flight

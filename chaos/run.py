@@ -1,4 +1,4 @@
-"""A whole run: a stack of its own, load and faults, rest, the three witnesses, one document."""
+"""A whole run: a stack of its own, load and faults, rest, the witnesses, one document."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ import attrs
 import trio
 
 from chaos.agreement import Verdict, agree
+from chaos.audited import Audited, verify_audit
 from chaos.books import read_books
 from chaos.faults import Clock, Saboteur
 from chaos.ledger_rows import read_ledger
@@ -23,6 +25,8 @@ from chaos.rest import come_to_rest
 from chaos.schedule import NETWORKS, Fault, schedule
 from chaos.scripts import script_of
 from chaos.shop import CONNECTIONS_MAX, PATIENT, Shop
+from chaos.stream_rows import read_streamed
+from chaos.streamed import Streamed
 from chassis import crash_points
 from chassis.settings import Settings
 from ledger.roles import READER
@@ -33,6 +37,7 @@ from turnout_client.on_trio import TrioTurnout
 RATE_PER_S: Final = 40.0
 STORIES_END_WITHIN_S: Final = 120.0  # after the last payment has begun
 REST_WITHIN_S: Final = 120.0
+STREAMED_WITHIN_S: Final = 60.0  # the relay's way to where the ledger is at rest
 PROGRESS_EVERY_S: Final = 10.0
 SHOWN_MAX: Final = 20  # payments that are named on standard error
 CLOCK_FILE: Final = "clock"
@@ -79,14 +84,21 @@ class Order:
 
 @attrs.frozen(kw_only=True)
 class Witnesses:
-    """What the three said, with everything at rest."""
+    """What merchant, ledger and networks said, with everything at rest.
+
+    Attributes:
+        streamed: what came of holding the event stream to the ledger.
+        audited: what came of verifying the audit log.
+    """
 
     merchant: Merchant
     ledger: Ledger
     books: Sequence[Line]
+    streamed: Streamed
+    audited: Audited
 
     def compared(self) -> Verdict:
-        """Held against each other."""
+        """The three held against each other."""
         return agree(self.merchant, self.ledger, self.books)
 
 
@@ -100,8 +112,14 @@ class Run:
     witnesses: Witnesses
     verdict: Verdict
 
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong with anything."""
+        witnesses = self.witnesses
+        return self.verdict.holds and witnesses.streamed.holds and witnesses.audited.ok
+
     def document(self) -> dict[str, Any]:
-        """As `turnout chaos --json` prints it (contract 1)."""
+        """As `turnout chaos --json` prints it (contract 1), stream and audit log besides."""
         verdict = self.verdict
         return {
             "seed": self.order.seed,
@@ -111,13 +129,20 @@ class Run:
             "lost": len(verdict.lost),
             "duplicated": len(verdict.duplicated),
             "disagree": list(verdict.disagree),
+            "stream": self.witnesses.streamed.document(),
+            "audit": self.witnesses.audited.document(),
         }
 
 
 def processes_of(switches: int) -> list[str]:
     """The names of the stack's processes that faults are done to."""
     hsm = [f"hsm-{number}" for number in range(Settings().hsm.workers)]
-    return ["api", "postgres", *hsm, *NETWORKS, *(f"switch-{n}" for n in range(switches))]
+    return [
+        *("api", "postgres", "relay", "audit"),
+        *hsm,
+        *NETWORKS,
+        *(f"switch-{number}" for number in range(switches)),
+    ]
 
 
 async def run_chaos(order: Order) -> Run:
@@ -221,6 +246,8 @@ async def _judge(order: Order, stack: TemporaryStack, shop: Shop, saboteur: Sabo
     witnesses = await hear(stack, shop)
     verdict = witnesses.compared()
     _summarize(shop, verdict)
+    for text in (*witnesses.streamed.named, *map(str, witnesses.audited.findings)):
+        _say(text)
     _say(f"exceptions opened: {_listed(witnesses.ledger.exceptions)}")
     return Run(
         order=order,
@@ -238,10 +265,13 @@ async def hear(stack: TemporaryStack, shop: Shop) -> Witnesses:
     for name, number in left.items():
         _say(f"not at rest: {number} {name}")
     read = trio.to_thread.run_sync
+    compare = partial(read_streamed, within_s=STREAMED_WITHIN_S)
     return Witnesses(
         merchant=await shop.testify(),
         ledger=await read(read_ledger, dsn),
         books=await read(read_books, stack.data_dir, NETWORKS),
+        streamed=await read(compare, dsn, stack.data_dir),
+        audited=await read(verify_audit, stack.data_dir),
     )
 
 

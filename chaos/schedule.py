@@ -13,7 +13,14 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from chaos.stories import OperationType
-from chassis.crash_points import POINTS
+from chassis.crash_points import (
+    AFTER_APPEND,
+    AFTER_FEEDBACK,
+    AUDIT_POINTS,
+    BEFORE_APPEND,
+    POINTS,
+    STREAM_POINTS,
+)
 
 FIRST_AT_S: Final = 2.0  # the load is level by then
 BEFORE_END_S: Final = 2.0  # without a new fault
@@ -21,6 +28,13 @@ PAUSE_MIN_S: Final = 0.8
 PAUSE_MAX_S: Final = 2.6
 MARKED_AMOUNT: Final = 1_000_000  # and up: amounts that no other payment has
 NETWORKS: Final = ("vsim", "msim")
+# Of the switch, then of the relay and of the audit log, which follow payments.
+CRASH_POINTS: Final = (
+    *POINTS,
+    *STREAM_POINTS,
+    *(BEFORE_APPEND, AFTER_APPEND, AFTER_FEEDBACK),
+    *AUDIT_POINTS,
+)
 
 # What a network may do to a message or its answer, by the kind that the report has.
 NETWORK_KINDS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
@@ -67,7 +81,7 @@ class Fault:
         index: its place in the schedule.
         at_s: when, from the beginning of the load.
         kind: kill, stop, restart, end, clock, crash, or one of `NETWORK_KINDS`.
-        target: a process, a network, `clock`, or the crash point that a switch dies at.
+        target: a process, a network, `clock`, or the crash point that a process dies at.
         seconds: how long a process is stopped, or how far the clock steps.
         amount: of the payment that brings it about; 0 = it is done from outside.
         message: at which of that payment's messages.
@@ -108,7 +122,7 @@ def _dealt(chance: Random, processes: Sequence[str]) -> Iterator[tuple[str, str]
     deck += [("restart", name) for name in processes]
     deck += [("stop", name) for name in processes if name != "postgres"]
     deck += [("kill", "postgres-session"), ("end", "postgres-session"), ("clock", "clock")]
-    deck += [("crash", point) for point in POINTS]
+    deck += [("crash", point) for point in CRASH_POINTS]
     deck += [(kind, network) for kind in NETWORK_KINDS for network in NETWORKS]
     while True:
         chance.shuffle(deck)

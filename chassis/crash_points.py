@@ -38,6 +38,9 @@ BEFORE_APPEND: Final = "before_append"  # the relay has changes that are in no s
 AFTER_APPEND: Final = "after_append"  # they are in the stream; the database has not heard of it
 AFTER_FEEDBACK: Final = "after_feedback"  # the database may forget what the stream holds
 DURING_REPAIR: Final = "during_repair"  # some of what was missing is in the stream, not all
+BEFORE_SIGNING: Final = "before_signing"  # the tree's levels hold what no signature covers
+BEFORE_PUBLISHING: Final = "before_publishing"  # a checkpoint is in the history, and unpublished
+AFTER_PUBLISHING: Final = "after_publishing"  # it is published; no witness has seen it
 POINTS: Final = (
     BEFORE_COMMIT_1,
     AFTER_COMMIT_1,
@@ -51,6 +54,7 @@ POINTS: Final = (
 )
 STREAM_POINTS: Final = (BEFORE_STREAM_SYNC, AFTER_STREAM_SYNC)  # reached behind payments
 RELAY_POINTS: Final = (BEFORE_APPEND, AFTER_APPEND, AFTER_FEEDBACK, DURING_REPAIR)
+AUDIT_POINTS: Final = (BEFORE_SIGNING, BEFORE_PUBLISHING, AFTER_PUBLISHING)
 
 
 class _Shared:
@@ -92,7 +96,7 @@ def arm(path: Path, point: str) -> None:
         ValueError: there is no such point.
         OSError: the file cannot be written.
     """
-    known = POINTS + STREAM_POINTS + RELAY_POINTS
+    known = POINTS + STREAM_POINTS + RELAY_POINTS + AUDIT_POINTS
     if point not in known:
         raise ValueError(f"{point!r} is no crash point: {', '.join(known)}")
     _write(path, _padded(point))

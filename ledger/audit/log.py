@@ -28,6 +28,7 @@ from typing import Final, Self
 
 from attrs import define, field
 
+from chassis.crash_points import AFTER_PUBLISHING, BEFORE_PUBLISHING, BEFORE_SIGNING, reach
 from chassis.durable import write_durably
 from ledger.audit.history import HistoryError, Signed, cut_torn_line, last_line, remember
 from ledger.audit.level_files import LevelFileError, LevelFiles, make_readable
@@ -110,10 +111,13 @@ class AuditLog:
         if self._edge.size == self.signed_size:
             return None
         self._levels.sync()
+        reach(BEFORE_SIGNING)
         text = Checkpoint(self.origin, self._edge.size, self._edge.root()).text
         note = sign_note(text, self.key, self._signer)
         remember(self.folder / HISTORY, Signed(now, self._edge.size, bytes(note).decode()))
+        reach(BEFORE_PUBLISHING)
         write_durably(self.folder / CHECKPOINT, bytes(note), mode=_READABLE)
+        reach(AFTER_PUBLISHING)
         self.signed_size = self._edge.size
         return note
 

@@ -19,10 +19,11 @@ CONTROLS = 40  # lines taken away, each alone
 async def test_three_witnesses_agree_and_any_missing_line_is_found_out() -> None:
     """Nothing is wrong after all these faults; with one line less in a book, one payment is."""
     run = await run_chaos(ORDER)
-    assert run.verdict.holds, run.verdict.reasons
+    assert run.holds, (run.verdict.reasons, run.witnesses.streamed, run.witnesses.audited)
     document = run.document()
     assert document.keys() == {
-        "seed", "charges", "faults", "unresolved", "lost", "duplicated", "disagree",
+        "seed", "charges", "faults", "unresolved", "lost", "duplicated", "disagree", "stream",
+        "audit",
     }  # fmt: skip
     assert document["charges"] > ORDER.rate_per_s * ORDER.duration_s / 2
     assert all(fault["in_flight"] > 0 for fault in document["faults"])
