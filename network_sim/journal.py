@@ -166,13 +166,18 @@ def format_line(
     )
 
 
-def read_journal(path: Path) -> Iterator[Entry]:
-    """Read a whole record, oldest first; a last line without its newline is left out.
+def read_journal(path: Path, *, start: int = 0) -> Iterator[Entry]:
+    """Read a record, oldest first; a last line without its newline is left out.
+
+    Args:
+        path: of the file.
+        start: the byte to begin at, where a line does.
 
     Raises:
-        JournalError: a line cannot be read; names its number.
+        JournalError: a line cannot be read; names its number, counted from `start`.
     """
     with path.open(encoding="ascii", newline="\n") as file:
+        file.seek(start)
         for number, line in enumerate(file, start=1):
             if line.endswith("\n"):
                 yield _parse(line[:-1], f"{path}: line {number}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -108,11 +110,15 @@ async def run_demo(
             console.print(line, soft_wrap=True)
         console.print(f"Everything runs; playing {len(STORIES)} payments at once ...")
         merchant = load_credentials(data_dir / DEMO_FILE)
-        told += await tell(stack.context, merchant, console)
-        report(told)
-        if not leave:
-            show_box(stack, merchant, console)
-            await trio.sleep_forever()
+        try:
+            told += await tell(stack.context, merchant, console)
+            report(told)
+            if not leave:
+                show_box(stack, merchant, console)
+                await trio.sleep_forever()
+        except trio.Cancelled:
+            console.print("\nstopping; Ctrl-C again stops without waiting for what is under way")
+            raise
     return exit_status(told if leave else (), stack.exit_code)
 
 
@@ -152,6 +158,7 @@ def exit_status(told: Sequence[Told], stack_exit_code: int) -> int:
 
 def show_box(stack: RunningStack, merchant: Credentials, console: Console) -> None:
     """Print what there is to try, and one signed request to paste."""
+    place = place_option(stack.context.settings, stack.context.data_dir)
     cards = [(f"card {number}", outcome) for number, outcome in SHOWN_CARDS]
     console.print()
     console.print(
@@ -164,6 +171,7 @@ def show_box(stack: RunningStack, merchant: Credentials, console: Console) -> No
                 ("publishable key", merchant.publishable_key),
                 ("secret key", f"in {stack.context.data_dir / DEMO_FILE}"),
                 *cards,
+                ("in another terminal", f"{activation()}turnout pay{place}"),
                 ("Ctrl-C", "finishes what was accepted and stops everything"),
             ],
         )
@@ -179,7 +187,22 @@ def show_box(stack: RunningStack, merchant: Credentials, console: Console) -> No
     )
     console.print("\nA signed request to paste, good for five minutes and for one use:\n")
     console.print(request.curl(), soft_wrap=True)
-    console.print("\nMore of them: turnout sign POST /payment-intents -d '...' --curl | sh")
+    console.print(
+        f"\nMore of them: turnout sign POST /payment-intents -d '...'{place} --curl | sh",
+        soft_wrap=True,
+    )
+
+
+def place_option(settings: Settings, data_dir: Path) -> str:
+    """What another command needs to find this stack: nothing, where it looks by itself."""
+    return f" --data-dir {shlex.quote(str(data_dir))}" if settings.data_dir else ""
+
+
+def activation() -> str:
+    """What a shell needs that does not know `turnout`: nothing, where the path leads to it."""
+    if shutil.which("turnout") or sys.prefix == sys.base_prefix:
+        return ""
+    return f". {shlex.quote(os.path.relpath(sys.prefix))}/bin/activate; "
 
 
 def demo_document(told: Sequence[Told]) -> dict[str, Any]:

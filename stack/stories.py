@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol, Unpack
 
 import trio
@@ -161,17 +162,29 @@ async def play(story: Story, shop: Shop) -> Told:
     return Told(story=story, payment=payment, problem=_problem(story, payment))
 
 
-async def play_all(shop: Shop, stories: tuple[Story, ...] = STORIES) -> list[Told]:
-    """Play every story at once; the results stand in their order."""
+async def play_all(
+    shop: Shop, hear: Callable[[Told], None], stories: tuple[Story, ...] = STORIES
+) -> None:
+    """Play every story at once.
+
+    Args:
+        shop: who is paid.
+        hear: is given each in its order, as soon as it and those before it have ended.
+        stories: what to play.
+    """
     told: dict[str, Told] = {}
+    ended = {story.name: trio.Event() for story in stories}
 
     async def one(story: Story) -> None:
         told[story.name] = await play(story, shop)
+        ended[story.name].set()
 
     async with trio.open_nursery() as nursery:
         for story in stories:
             nursery.start_soon(one, story)
-    return [told[story.name] for story in stories]
+        for story in stories:
+            await ended[story.name].wait()
+            hear(told[story.name])
 
 
 async def _play(story: Story, shop: Shop) -> Payment:

@@ -14,6 +14,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 from rich.console import Console
+from rich.text import Text
 
 from chassis.secrets import masked_pan
 from ledger.connection import Connection
@@ -41,7 +42,7 @@ Journal = Mapping[tuple[str, str, str], Entry]
 
 @frozen(kw_only=True)
 class Witnesses:
-    """What else is known of the stories' messages than the API says.
+    """What else is known of a story's messages than the API says.
 
     Attributes:
         acceptor: what networks are told about the demo shop.
@@ -53,54 +54,64 @@ class Witnesses:
 
 
 async def tell(context: StackContext, merchant: Credentials, console: Console) -> list[Told]:
-    """Play every story, check it against the networks' journals, and print it."""
-    async with TrioTurnout(merchant.publishable_key, merchant.secret_key, context.api_url) as shop:
-        told = await play_all(shop)
-    witnesses = await gather_witnesses(context, merchant, _rrns(told))
-    console.print(ABOUT_MESSAGES)
-    return [show_story(each, context, witnesses, console) for each in told]
-
-
-def _rrns(told: Sequence[Told]) -> frozenset[str]:
-    """Of every message that was sent."""
-    return frozenset(
-        attempt.rrn
-        for each in told
-        if each.payment is not None
-        for transaction in each.payment.transactions()
-        for attempt in transaction.attempts
-    )
-
-
-async def gather_witnesses(
-    context: StackContext, merchant: Credentials, rrns: frozenset[str]
-) -> Witnesses:
-    """Read the shop's row, and the messages with these RRNs in the networks' journals.
+    """Play every story; check each against the networks' journals and print it once it has ended.
 
     Raises:
         LedgerError: the ledger cannot be read.
     """
+    acceptor = await _acceptor(context, merchant)
+    paths = {
+        name: context.data_dir / "networks" / f"{name}.log" for name in context.sockets.networks
+    }
+    starts = {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
+    console.print(ABOUT_MESSAGES)
+    heard: list[Told] = []
+
+    def hear(told: Told) -> None:
+        rrns = _rrns(told)
+        journals = {
+            name: read_by_rrn(path, rrns, start=starts[name]) for name, path in paths.items()
+        }
+        witnesses = Witnesses(acceptor=acceptor, journals=journals)
+        heard.append(show_story(told, context, witnesses, console))
+
+    async with TrioTurnout(merchant.publishable_key, merchant.secret_key, context.api_url) as shop:
+        await play_all(shop, hear)
+    return heard
+
+
+def _rrns(told: Told) -> frozenset[str]:
+    """Of every message that was sent."""
+    transactions = told.payment.transactions() if told.payment is not None else ()
+    return frozenset(
+        attempt.rrn for transaction in transactions for attempt in transaction.attempts
+    )
+
+
+async def _acceptor(context: StackContext, merchant: Credentials) -> Acceptor:
+    """What the ledger has for networks to be told of the shop."""
     merchant_id = parse_id("mer", merchant.merchant)
     session = await Connection.open(
         context.admin_dsn, connect_timeout_s=context.settings.ledger.connect_timeout_s
     )
     try:
-        shop = (await get_merchants(session, [merchant_id]))[merchant_id]
+        return Acceptor.of((await get_merchants(session, [merchant_id]))[merchant_id])
     finally:
         await session.aclose()
-    journals = {
-        name: read_by_rrn(context.data_dir / "networks" / f"{name}.log", rrns)
-        for name in context.sockets.networks
-    }
-    return Witnesses(acceptor=Acceptor.of(shop), journals=journals)
 
 
-def read_by_rrn(path: Path, rrns: frozenset[str]) -> Journal:
-    """What a journal says of these RRNs; one that cannot be read says nothing, and it will show."""
+def read_by_rrn(path: Path, rrns: frozenset[str], *, start: int = 0) -> Journal:
+    """What a journal says of these RRNs; one that cannot be read says nothing, and it will show.
+
+    Args:
+        path: of the journal.
+        rrns: of the messages that are looked for.
+        start: the byte before which they do not stand.
+    """
     try:
         return {
             (entry.rrn, entry.stan, entry.de7): entry
-            for entry in read_journal(path)
+            for entry in read_journal(path, start=start)
             if entry.rrn in rrns
         }
     except (OSError, JournalError):
@@ -111,7 +122,8 @@ def show_story(told: Told, context: StackContext, witnesses: Witnesses, console:
     """Print one story, and return it with what the witnesses contradict."""
     story = told.story
     console.print()
-    console.rule(f"{story.name}: {story.about}", align="left", characters="-")
+    title = Text(f"{story.name}: {story.about}", style="bold")
+    console.rule(title, align="left", characters="-", style="dim")
     if told.payment is None:
         console.print(told.problem, soft_wrap=True)
         return told
@@ -135,7 +147,10 @@ def show_story(told: Told, context: StackContext, witnesses: Witnesses, console:
             console.print(message_table(attempt, exchange, circumstances.dialect))
             problems += _hear(attempt, exchange, witnesses, console)
     verdict = "; ".join(problems)
-    console.print(f"WRONG: {verdict}" if verdict else f"ended as told: {payment.intent.status}")
+    if verdict:
+        console.print(f"WRONG: {verdict}", style="bold red")
+    else:
+        console.print(f"ended as told: {payment.intent.status}", style="green")
     return evolve(told, problem=verdict)
 
 

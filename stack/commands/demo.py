@@ -19,8 +19,8 @@ from stack.options import Place, port_options, settings_options
 def demo(place: Place, *, leave: bool, as_json: bool) -> None:
     """Start everything, run the stories, keep serving until Ctrl-C.
 
-    Four payments, told event by event with the fields of their messages: approved, declined,
-    answered too late, never answered.
+    Seven payments, told event by event with the fields of their messages: approved, declined,
+    answered too late, found out by an inquiry, reversed, captured in part, refunded in part.
     """
     click.echo(
         f"turnout demo: starting the ledger, the HSM, the card networks, the switch and the API "

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from chassis.settings import Log, Network, Settings
-from stack.demo import demo_document, demo_main, exit_status, hurried, said_of_hurry
+from stack.demo import (
+    demo_document,
+    demo_main,
+    exit_status,
+    hurried,
+    place_option,
+    said_of_hurry,
+)
 from stack.options import Place
 from stack.stories import STORIES, Told
 from tests.support import payments
@@ -64,3 +72,10 @@ def test_a_network_of_somebody_s_own_is_left_alone() -> None:
     settings = Settings(networks=networks)
     assert hurried(settings) == settings
     assert list(said_of_hurry(hurried(settings))) == []
+
+
+def test_other_commands_are_told_where_the_stack_is() -> None:
+    """Ready to paste into any folder; nothing, where they look by themselves."""
+    assert place_option(Settings(), Path("/var/lib/turnout")) == ""
+    elsewhere = place_option(Settings(data_dir="my data"), Path("/tmp/my data"))
+    assert elsewhere == " --data-dir '/tmp/my data'"

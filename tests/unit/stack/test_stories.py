@@ -88,6 +88,15 @@ class ToldShop:
         return tuple(self._readings[0].events)
 
 
+class SlowShop(ToldShop):
+    """A shop whose charges take as many seconds as the card's number says."""
+
+    async def charge(self, intent: PaymentIntent, card: Card) -> Transaction:  # noqa: ARG002
+        """Take the time."""
+        await trio.sleep(int(card.number))
+        return TRANSACTION
+
+
 def story_named(name: str) -> Story:
     """One of the demo's."""
     return next(story for story in STORIES if story.name == name)
@@ -177,10 +186,29 @@ async def test_stories_are_played_at_once_and_told_in_order(autojump_clock: Mock
     """Four charges of two seconds each take two seconds together."""
     stories = tuple(evolve(STORIES[0], name=f"story {n}") for n in range(4))
     began = trio.current_time()
-    told = await play_all(ToldShop(payments.approved()), stories)
+    told: list[Told] = []
+    await play_all(ToldShop(payments.approved()), told.append, stories)
     assert trio.current_time() - began == pytest.approx(2, abs=0.01)
     assert [each.story for each in told] == list(stories)
     assert all(isinstance(each.payment, Payment) for each in told)
+
+
+async def test_a_story_is_told_as_soon_as_it_has_ended(autojump_clock: MockClock) -> None:
+    """Nor is any told before those ahead of it."""
+    shop = SlowShop(payments.approved())
+    stories = tuple(
+        evolve(STORIES[0], name=f"story {n}", card_number=f"{seconds}")
+        for n, seconds in enumerate((1, 3, 2))
+    )
+    began = trio.current_time()
+    heard: list[tuple[str, float]] = []
+
+    def hear(told: Told) -> None:
+        heard.append((told.story.name, trio.current_time() - began))
+
+    await play_all(shop, hear, stories)
+    assert [name for name, _ in heard] == ["story 0", "story 1", "story 2"]
+    assert [at for _, at in heard] == [pytest.approx(n, abs=0.01) for n in (1, 3, 3)]
 
 
 def test_every_storys_card_does_what_the_story_says() -> None:

@@ -60,3 +60,13 @@ def test_only_the_messages_asked_for_are_kept(tmp_path: Path) -> None:
         with path.open("a") as file:
             file.write("\t".join(str(column) for column in msgspec.structs.astuple(entry)) + "\n")
     assert read_by_rrn(path, WANTED) == {(ENTRY.rrn, ENTRY.stan, ENTRY.de7): ENTRY}
+
+
+def test_what_stands_before_the_stories_is_not_read_again(tmp_path: Path) -> None:
+    """A journal of years costs a story nothing."""
+    path = tmp_path / "vsim.log"
+    line = "\t".join(str(column) for column in msgspec.structs.astuple(ENTRY)) + "\n"
+    path.write_text("of another time\n" + line)
+    start = len("of another time\n")
+    assert read_by_rrn(path, WANTED, start=start) == {(ENTRY.rrn, ENTRY.stan, ENTRY.de7): ENTRY}
+    assert read_by_rrn(path, WANTED, start=start + len(line)) == {}
