@@ -1,7 +1,8 @@
 """What `turnout audit` does: reads a data directory's audit log, and never writes to it.
 
-Each action returns the document that `--json` prints. Nothing here needs a running stack, a
-database or a private key: whoever has the files and the public keys may check them.
+Each action returns the document that `--json` prints. Nothing but `verify_db` needs a running
+stack or a database, and nothing a private key: whoever has the files and the public keys may check
+them.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ from ledger.audit.verify_log import verify_log
 from ledger.audit.witness import WITNESSED
 from ledger.ids import public_id
 from ledger.stream.segments.files import shard_folder
+from stack.audit_tables import EXITS as LEDGER_EXITS
+from stack.audit_tables import beside, compare
 from stack.endings import EXIT_FAULT
 from stack.options import EXIT_CANNOT_START, Place
 
 Document = dict[str, Any]
 
 EXITS: Final[dict[type[Exception], int]] = {
+    **LEDGER_EXITS,
     KeyFileError: EXIT_CANNOT_START,
     OSError: EXIT_CANNOT_START,
     BundleError: EXIT_FAULT,
@@ -46,8 +50,12 @@ EXITS: Final[dict[type[Exception], int]] = {
 }
 
 
-def evidence(place: Place) -> Evidence:
-    """The log of a data directory, with its public key.
+def evidence(place: Place, key: VerifierKey | None = None) -> Evidence:
+    """The log of a data directory.
+
+    Args:
+        place: where it is.
+        key: the log's public key; None believes the one that lies beside the log.
 
     Raises:
         KeyFileError: there is no log.
@@ -57,7 +65,7 @@ def evidence(place: Place) -> Evidence:
         log_folder(data_dir),
         shard_folder(data_dir, 0),
         witness_folder(data_dir, place.settings.audit.witness_dir),
-        load_public(log_public_key(data_dir)),
+        key or load_public(log_public_key(data_dir)),
     )
 
 
@@ -83,18 +91,60 @@ def status(place: Place) -> Document:
     }
 
 
-def verify_all(place: Place, progress: Progress) -> Document:
-    """Hold stream, levels, history and witness to each other."""
-    log = evidence(place)
+def verify_all(
+    place: Place,
+    progress: Progress,
+    *,
+    key: VerifierKey | None = None,
+    witness_key: VerifierKey | None = None,
+) -> Document:
+    """Hold stream, levels, history and witness to each other; and the tables, if a stack runs.
+
+    Args:
+        place: where they are.
+        progress: hears how far it is.
+        key: the log's; None believes the one that lies beside the log.
+        witness_key: likewise of the witness; given, the witness must have cosigned.
+    """
+    log = evidence(place, key)
     findings = Findings()
-    entries = read_entries(log.stream, log.shard, findings)
     verified = verify_log(
-        log.log, log.key, entries, findings, witness=log.witness, progress=progress
+        log.log,
+        log.key,
+        read_entries(log.stream, log.shard, findings),
+        findings,
+        witness=log.witness,
+        witness_key=witness_key,
+        progress=progress,
     )
     if not verified.signed:
         findings.add("checkpoint", log.log, "nothing has been signed yet")
-    checked = {"events": verified.leaves, "rows": 0, "checkpoints": verified.checkpoints}
-    return {**report(findings, checked), "unsigned": verified.leaves - verified.signed}
+    database = beside(place, findings, progress)
+    checked = {
+        "events": verified.leaves,
+        "rows": database.rows,
+        "checkpoints": verified.checkpoints,
+    }
+    return {
+        **report(findings, checked),
+        "unsigned": verified.leaves - verified.signed,
+        "witnessed": verified.witnessed,
+        "database": database.document(),
+    }
+
+
+def verify_db(place: Place, progress: Progress) -> Document:
+    """Hold every row of the published tables to the newest change of its key in the stream.
+
+    Raises:
+        NotRunningError: no stack runs on the data directory.
+        StartError: its passwords are not ours to read.
+        LedgerError: the tables cannot be compared now.
+    """
+    findings = Findings()
+    compared = compare(place, findings, progress)
+    checked = {"events": compared.records, "rows": compared.rows, "checkpoints": 0}
+    return {**report(findings, checked), "not_compared": sorted(compared.not_compared)}
 
 
 def verify_inclusion(place: Place, index: int, progress: Progress) -> Document:

@@ -307,6 +307,8 @@ class Audit(Section, frozen=True):
     read_interval_ms: float = 50.0  # between reads; a record need not be hashed before it is signed
     batch_records_max: int = 16_384  # of one read: 10 ms of hashing
     batch_bytes_max: int = 8_388_608  # likewise; held in memory
+    verify_keys_max: int = 1_000_000  # rows in memory at once, 250 bytes each; more take passes
+    verify_wait_s: float = 30.0  # of a verification, for open transactions and for the relay, each
 
 
 class Postings(Section, frozen=True):

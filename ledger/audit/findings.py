@@ -27,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Findings:
-    """A bounded list of findings.
+    """A bounded list of findings; what was found twice is there once.
 
     Attributes:
         found: the first ones.
@@ -40,6 +40,13 @@ class Findings:
 
     def add(self, kind: str, where: object, detail: str) -> None:
         """Note one; behind the limit it is only counted."""
+        finding = Finding(kind, str(where), detail)
+        if finding in self.found:
+            return
         self.count += 1
         if len(self.found) < FINDINGS_MAX:
-            self.found.append(Finding(kind, str(where), detail))
+            self.found.append(finding)
+
+    def more(self, count: int) -> None:
+        """Count some that nobody needs to read, behind so many of their kind."""
+        self.count += count

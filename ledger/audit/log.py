@@ -30,7 +30,15 @@ from attrs import define, field
 
 from chassis.crash_points import AFTER_PUBLISHING, BEFORE_PUBLISHING, BEFORE_SIGNING, reach
 from chassis.durable import write_durably
-from ledger.audit.history import HistoryError, Signed, cut_torn_line, last_line, remember
+from ledger.audit.history import (
+    NO_LINE,
+    HistoryError,
+    Signed,
+    cut_torn_line,
+    last_digest,
+    last_line,
+    remember,
+)
 from ledger.audit.level_files import LevelFileError, LevelFiles, make_readable
 from ledger.audit.levels import TILE_HEIGHT, Edge
 from ledger.audit.notes import Checkpoint, Note, NoteError, Signer, VerifierKey, sign_note
@@ -61,6 +69,7 @@ class AuditLog:
     _levels: LevelFiles = field(repr=False)
     _edge: Edge = field(repr=False)
     signed_size: int = 0
+    _last_line: str = field(default=NO_LINE, repr=False)
 
     @classmethod
     def open(cls, folder: Path, origin: str, key: VerifierKey, signer: Signer) -> Self:
@@ -84,7 +93,8 @@ class AuditLog:
             raise AuditLogError(str(error)) from error
         if last is not None and edge.root() != last.root:
             raise AuditLogError(f"{levels.folder} does not lead to the root signed at {size}")
-        return cls(folder, origin, key, signer, levels, edge, size)
+        digest = last_digest(folder / HISTORY)
+        return cls(folder, origin, key, signer, levels, edge, size, digest)
 
     @property
     def size(self) -> int:
@@ -114,7 +124,8 @@ class AuditLog:
         reach(BEFORE_SIGNING)
         text = Checkpoint(self.origin, self._edge.size, self._edge.root()).text
         note = sign_note(text, self.key, self._signer)
-        remember(self.folder / HISTORY, Signed(now, self._edge.size, bytes(note).decode()))
+        line = Signed(now, self._edge.size, bytes(note).decode(), self._last_line)
+        self._last_line = remember(self.folder / HISTORY, line.sealed(self._signer))
         reach(BEFORE_PUBLISHING)
         write_durably(self.folder / CHECKPOINT, bytes(note), mode=_READABLE)
         reach(AFTER_PUBLISHING)

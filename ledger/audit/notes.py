@@ -97,11 +97,19 @@ class VerifierKey:
             at_s = int.from_bytes(signature[:_TIME_BYTES], "big")
             signature = signature[_TIME_BYTES:]
             message = cosigned_message(text, at_s)
+        self.check_message(message, signature)
+        return at_s
+
+    def check_message(self, message: bytes, signature: bytes) -> None:
+        """Check a bare Ed25519 signature (RFC 8032).
+
+        Raises:
+            NoteError: it is not this key's signature on these bytes.
+        """
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
         except (InvalidSignature, ValueError):
             raise NoteError(f"the signature of {self.name} does not fit the text") from None
-        return at_s
 
 
 @attrs.frozen

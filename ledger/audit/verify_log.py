@@ -14,26 +14,23 @@ What stands behind the last checkpoint is not signed yet: it is counted, not jud
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from attrs import define, field
 
-from ledger.audit.findings import Findings
-from ledger.audit.folders import WITNESS_KEY_STEM
-from ledger.audit.history import HistoryError, read_history
-from ledger.audit.keys import KeyFileError, load_public
+from ledger.audit.findings import FINDINGS_MAX, Findings
 from ledger.audit.level_files import HASHES_PER_FILE, LevelFileError, LevelFiles
 from ledger.audit.levels import TILE_HEIGHT, TILE_WIDTH, Edge
-from ledger.audit.log import CHECKPOINT, HISTORY, LEVELS
+from ledger.audit.log import LEVELS
 from ledger.audit.merkle import HASH_BYTES
-from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
+from ledger.audit.notes import Checkpoint, VerifierKey
 from ledger.audit.segment_entries import Entries
-from ledger.audit.witness import WITNESSED
+from ledger.audit.signed_checkpoints import SignedCheckpoints
 
 BATCH: Final = 64 * TILE_WIDTH  # leaves stepped over at once
 
@@ -45,11 +42,13 @@ class Verified(msgspec.Struct, frozen=True):
         leaves: in the stream.
         signed: of these under the last checkpoint.
         checkpoints: whose roots were computed anew.
+        witnessed: leaves under the checkpoint that the witness cosigned last.
     """
 
     leaves: int
     signed: int
     checkpoints: int
+    witnessed: int = 0
 
 
 @define
@@ -62,6 +61,7 @@ class _Trees:
     records: Edge = field(factory=Edge)
     kept: Edge | None = None  # a tree of its own from the first difference on
     suspects: list[tuple[str, str]] = field(factory=list)  # places of record and kept hash
+    suspects_unnamed: int = 0
 
     def add(self, entries: Entries) -> None:
         """Add leaves to both trees, and note where they differ."""
@@ -72,8 +72,12 @@ class _Trees:
             if self.kept is None:
                 self.kept = copy.deepcopy(self.records)
             for index, (own, other) in enumerate(zip(hashes, kept, strict=True), first):
-                if own != other:
+                if own == other:
+                    continue
+                if len(self.suspects) < FINDINGS_MAX:
                     self.suspects.append((entries.place(index), self._place(0, index)))
+                else:
+                    self.suspects_unnamed += 1
         if self.kept is not None:
             self.kept.append(kept)
         for level, added in enumerate(self.records.append(hashes)):
@@ -101,9 +105,11 @@ class _Trees:
         if not by_records and not self.suspects and not by_kept:
             reason = f"the stream does not lead to the root signed at {checkpoint.size}"
             self.findings.add("record", place, reason)
+        self.findings.more(self.suspects_unnamed * ((not by_records) + (not by_kept)))
         if by_records:
             self.kept = None
         self.suspects.clear()
+        self.suspects_unnamed = 0
 
     def _compare_level(self, level: int, end: int, added: Sequence[bytes]) -> None:
         first = end - len(added)
@@ -133,6 +139,7 @@ def verify_log(
     findings: Findings,
     *,
     witness: Path | None = None,
+    witness_key: VerifierKey | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """Hold a log to its stream.
@@ -143,16 +150,13 @@ def verify_log(
         entries: the whole stream, as `read_entries` finds it.
         findings: what is wrong is added here.
         witness: the folder of a witness, whose cosigned checkpoint is held to the stream too.
+        witness_key: its key; None believes the one that lies there.
         progress: hears how many leaves of how many signed ones are done.
 
     Raises:
         OSError: a file cannot be read.
     """
-    signed = signed_checkpoints(folder, key, findings)
-    if witness is not None:
-        signed += witnessed_checkpoint(witness, key, findings)
-        signed.sort(key=_size)
-    last = signed[-1][1].size if signed else 0
+    signed = SignedCheckpoints(folder, key, findings, witness, witness_key)
     waiting = iter(signed)
     due = next(waiting, None)
     leaves = judged = 0
@@ -171,68 +175,12 @@ def verify_log(
                     judged += 1
                     due = next(waiting, None)
             if progress is not None:
-                progress(min(leaves, last), last)
+                progress(min(leaves, signed.expected), signed.expected)
         if due is not None:
             reason = f"{due[1].size} records were signed, and the stream has {trees.records.size}"
             findings.add("record", due[0], reason)
-    return Verified(leaves, last, judged)
-
-
-def signed_checkpoints(
-    folder: Path, key: VerifierKey, findings: Findings
-) -> list[tuple[str, Checkpoint]]:
-    """Every checkpoint of the history and the published one, with their places, by size."""
-    found: list[tuple[str, Checkpoint]] = []
-    path = folder / HISTORY
-    try:
-        for number, line in enumerate(read_history(path), 1):
-            _add_checked(found, f"{path}:line {number}", line.note.encode(), key, findings)
-    except HistoryError as error:
-        findings.add("checkpoint", path, str(error))
-    path = folder / CHECKPOINT
-    if path.exists():
-        _add_checked(found, str(path), path.read_bytes(), key, findings)
-    elif found:
-        findings.add("checkpoint", path, "is missing")
-    for (_, before), (place, after) in pairwise(found):
-        if after.size < before.size or (after.size == before.size and after.root != before.root):
-            findings.add("checkpoint", place, "does not grow on the checkpoint before it")
-    return sorted(found, key=_size)
-
-
-def witnessed_checkpoint(
-    folder: Path, key: VerifierKey, findings: Findings
-) -> list[tuple[str, Checkpoint]]:
-    """What a witness cosigned last, with its place; nothing while it has seen nothing."""
-    path = folder / WITNESSED
-    if not path.exists():
-        return []
-    found: list[tuple[str, Checkpoint]] = []
-    try:
-        Note.parse(path.read_bytes()).check(load_public(folder / f"{WITNESS_KEY_STEM}.pub"))
-        _add_checked(found, str(path), path.read_bytes(), key, findings)
-    except (NoteError, KeyFileError) as error:
-        findings.add("witness", path, str(error))
-    return found
-
-
-def _size(signed: tuple[str, Checkpoint]) -> int:
-    return signed[1].size
-
-
-def _add_checked(
-    found: list[tuple[str, Checkpoint]],
-    place: str,
-    data: bytes,
-    key: VerifierKey,
-    findings: Findings,
-) -> None:
-    try:
-        note = Note.parse(data)
-        note.check(key)
-        found.append((place, Checkpoint.parse(note.text)))
-    except NoteError as error:
-        findings.add("checkpoint", place, str(error))
+            deque(waiting, maxlen=0)  # their signatures are checked all the same
+    return Verified(leaves, signed.size, judged, signed.witnessed)
 
 
 def _behind(batch: Entries, size: int, findings: Findings) -> Entries | None:

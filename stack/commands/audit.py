@@ -103,21 +103,58 @@ def verify() -> None:
 
 
 @verify.command("all")
+@click.option(
+    "--key", help="The log's public key as you kept it, or its file.  [default: the log's own]"
+)
+@witness_key_option
 @json_option
 @settings_options
-def verify_all(place: Place, *, as_json: bool) -> None:
-    """Compute the tree anew from the stream; hold it to levels, history and witness."""
+def verify_all(place: Place, *, key: str | None, witness_key: str | None, as_json: bool) -> None:
+    """Compute the tree anew from the stream; hold it to levels, history and witness.
+
+    If a stack runs, its tables are held to the stream, too, as by `verify db`.
+    """
     from stack import audit as log  # noqa: PLC0415
 
     with told_in_one_line("audit verify all", log.EXITS), _progress("verifying") as progress:
-        document = log.verify_all(place, progress)
-    checked = document["checked"]
+        document = log.verify_all(
+            place,
+            progress,
+            key=None if key is None else log.read_key(key),
+            witness_key=None if witness_key is None else log.read_key(witness_key),
+        )
+    checked, database = document["checked"], document["database"]
     _conclude(
         document,
         f"{checked['events']} records, {checked['checkpoints']} checkpoints: as they were signed; "
-        f"{document['unsigned']} not signed yet",
+        f"{document['unsigned']} not signed yet, {document['witnessed']} witnessed",
         as_json=as_json,
     )
+    if as_json:
+        return
+    if database["compared"]:
+        click.echo(f"{checked['rows']} rows of the tables: as the stream has them")
+    else:
+        click.echo(f"tables not compared: {database['reason']}")
+
+
+@verify.command("db")
+@json_option
+@settings_options
+def verify_db(place: Place, *, as_json: bool) -> None:
+    """Hold every row of a running stack's tables to the stream, and the other way round."""
+    from stack import audit as log  # noqa: PLC0415
+
+    with told_in_one_line("audit verify db", log.EXITS), _progress("comparing") as progress:
+        document = log.verify_db(place, progress)
+    checked = document["checked"]
+    _conclude(
+        document,
+        f"{checked['rows']} rows, {checked['events']} records: each row is its newest record",
+        as_json=as_json,
+    )
+    if document["not_compared"] and not as_json:
+        click.echo(f"columns not compared: {', '.join(document['not_compared'])}")
 
 
 @verify.command("inclusion")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from ledger.audit.findings import FINDINGS_MAX, Findings
-from ledger.audit.history import HistoryError
 from ledger.audit.keys import load_or_make, make_pair
 from ledger.audit.level_files import LevelFiles
 from ledger.audit.levels import Edge
@@ -29,6 +28,7 @@ from ledger.stream.segments.format import (
     encode_frame,
     encode_header,
 )
+from ledger.stream.segments.high_water import HighWater, HighWaterFile
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PAIR = make_pair("turnout.example/0", ED25519, bytes(range(32)))
@@ -69,6 +69,16 @@ def _write_stream(folder: Path, records: list[bytes]) -> None:
         path.unlink()
     for first, end in zip(SEGMENTS, (*SEGMENTS[1:], len(records)), strict=True):
         _write_segment(folder, first, records[first:end], sealed=end != len(records))
+    _publish(folder, len(records))
+
+
+def _publish(folder: Path, records: int) -> None:
+    """All that there is counts."""
+    (folder / "high-water").touch()
+    size = segment_path(folder, SEGMENTS[-1]).stat().st_size
+    file = HighWaterFile.to_publish(folder)
+    file.publish(HighWater(1, records, SEGMENTS[-1], size))
+    file.close()
 
 
 @pytest.fixture
@@ -97,6 +107,11 @@ def _flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
+def _line_at(path: Path, number: int) -> int:
+    """The byte at which a line begins."""
+    return sum(len(line) for line in path.read_bytes().splitlines(keepends=True)[:number])
+
+
 def _byte_of(place: Path, offset: int) -> tuple[Path, int]:
     """Where a record stands, found by searching for it."""
     path = segment_path(place / "stream", max(first for first in SEGMENTS if first <= offset))
@@ -108,6 +123,44 @@ def test_what_was_signed_is_found_as_it_was(place: Path) -> None:
     verified, findings = _verify(place)
     assert findings.found == []
     assert verified == Verified(leaves=900, signed=850, checkpoints=6)
+
+
+def test_a_stream_that_grows_meanwhile_is_found_well(place: Path) -> None:
+    """A frame half written behind what was published is the writer at work, and nothing else."""
+    path = segment_path(place / "stream", SEGMENTS[-1])
+    end = len(path.read_bytes().rstrip(b"\0"))
+    file = HighWaterFile.to_publish(place / "stream")
+    file.publish(HighWater(1, 900, SEGMENTS[-1], end))
+    file.close()
+    torn = encode_frame(
+        first_offset=900, records=[b"z" * 60], descriptors=[], last=None, epoch=1, mark=MARK
+    )[:-7]
+    data = path.read_bytes()
+    path.write_bytes(data[:end] + torn + bytes(64))
+    assert _verify(place)[1].found == []
+    path.write_bytes(data[: end - 40] + bytes(64))
+    assert _verify(place)[1].found[0].where.startswith(f"{path}:")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "where", "reason"),
+    [
+        (lambda path: _flip(path, 20), ":0", "does not match its CRC"),
+        (lambda path: path.unlink(), "", "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"!"), ":44", "stands behind its end"),
+        (lambda path: _publish(path.parent, 901), "", "901 records were published, and there are"),
+    ],
+    ids=["flip", "gone", "longer", "more"],
+)
+def test_what_was_published_is_held_to_the_segments(
+    place: Path, spoil: Callable[[Path], None], where: str, reason: str
+) -> None:
+    """The small file that readers go by is evidence, too."""
+    path = place / "stream" / "high-water"
+    spoil(path)
+    (finding,) = _verify(place)[1].found
+    assert finding.where == f"{path}{where}"
+    assert reason in finding.detail
 
 
 def test_progress_is_told(place: Path) -> None:
@@ -182,6 +235,7 @@ def test_a_stream_cut_short_is_named(place: Path) -> None:
     """More was signed than there is."""
     _write_stream(place / "stream", RECORDS[:840])
     _, findings = _verify(place)
+    assert findings.count == 1
     (finding,) = {str(finding) for finding in findings.found if "signed" in finding.detail}
     assert "850 records were signed, and the stream has" in finding
 
@@ -246,8 +300,9 @@ def test_a_forged_record_and_its_forged_hash_are_both_named(place: Path) -> None
         levels.append(level, 0, hashes)
     levels.close()
     _, findings = _verify(place)
+    path = place / "log" / HISTORY
     assert {finding.where for finding in findings.found} == {
-        f"{place / 'log' / HISTORY}:line {number}" for number in (3, 4, 5)
+        f"{path}:{_line_at(path, number)}" for number in (2, 3, 4)
     } | {str(place / "log" / CHECKPOINT)}
     assert "does not lead to the root signed at 510" in findings.found[0].detail
 
@@ -280,6 +335,7 @@ def _witness(place: Path, size: int, root: bytes | None = None) -> Path:
     edge = Edge()
     edge.append(leaf_hash(record) for record in RECORDS[:size])
     root = root or edge.root()
+    (folder / "log.pub").write_text(f"{PAIR.public}\n")
     text = Checkpoint("turnout.example/0", size, root).text
     note = cosign(sign_note(text, PAIR.public, PAIR), pair.public, pair, 1_900_000_000)
     (folder / "checkpoint").write_bytes(bytes(note))
@@ -287,35 +343,100 @@ def _witness(place: Path, size: int, root: bytes | None = None) -> Path:
 
 
 def test_what_a_witness_saw_is_held_to_the_stream(place: Path) -> None:
-    """A size that the history does not name counts too; no cosignature yet is nothing wrong."""
+    """It is one of those that the history has; no witness yet is nothing wrong."""
     assert _verify(place, place / "nobody")[0].checkpoints == 6
-    verified, findings = _verify(place, _witness(place, 500))
+    verified, findings = _verify(place, _witness(place, 510))
     assert findings.found == []
+    assert (verified.checkpoints, verified.witnessed) == (7, 510)
+
+
+def test_what_a_witness_saw_and_the_history_lacks_is_named(place: Path) -> None:
+    """A line was taken out of the history together with everything that told of it."""
+    folder = _witness(place, 500)
+    verified, findings = _verify(place, folder)
+    (finding,) = findings.found
+    assert (finding.kind, finding.where) == ("witness", str(folder / "checkpoint"))
+    assert "the history does not have this checkpoint, of 500 records" in finding.detail
     assert verified.checkpoints == 7
+
+
+def test_a_witness_that_is_gone_or_another_s_is_named(place: Path) -> None:
+    """Its note, its key, the key that it pinned; or the one that the auditor kept."""
+    folder = _witness(place, 510)
+    _flip(folder / "witness.pub", 60)
+    assert {one.where for one in _verify(place, folder)[1].found} == {str(folder / "witness.pub")}
+    _flip(folder / "witness.pub", 60)
+    other = make_pair("turnout.example/0", ED25519, bytes(range(1, 33)))
+    (folder / "log.pub").chmod(0o600)
+    (folder / "log.pub").write_text(f"{other.public}\n")
+    assert {one.where for one in _verify(place, folder)[1].found} == {str(folder / "log.pub")}
+    (folder / "log.pub").write_text(f"{PAIR.public}\n")
+    note = folder / "checkpoint"
+    note.unlink()
+    (finding,) = _verify(place, folder)[1].found
+    assert (finding.where, finding.detail) == (str(note), "is missing")
 
 
 def test_a_past_that_a_witness_saw_and_the_log_denies_is_named(place: Path) -> None:
     """Log and stream agree with each other, and not with what was cosigned."""
-    folder = _witness(place, 500, bytes(32))
+    folder = _witness(place, 510, bytes(32))
     _, findings = _verify(place, folder)
-    assert [finding.where for finding in findings.found] == [str(folder / "checkpoint")]
+    assert {finding.where for finding in findings.found} == {str(folder / "checkpoint")}
+    assert any("the stream does not lead to the root" in one.detail for one in findings.found)
 
 
 def test_a_witness_s_note_changed_is_named(place: Path) -> None:
     """It is not what the witness cosigned."""
-    folder = _witness(place, 500)
+    folder = _witness(place, 510)
     path = folder / "checkpoint"
-    path.write_bytes(path.read_bytes().replace(b"\n500\n", b"\n501\n"))
+    path.write_bytes(path.read_bytes().replace(b"\n510\n", b"\n511\n"))
     _, findings = _verify(place, folder)
     assert [(one.kind, one.where) for one in findings.found] == [("witness", str(path))]
 
 
 def test_a_history_line_changed_is_named(place: Path) -> None:
-    """By its number, and a line that is none by its byte."""
+    """By its first byte: a note, a date that nobody signed, a line that is none, no history."""
     path = place / "log" / HISTORY
     text = path.read_text()
-    path.write_text(text.replace("\\n340\\n", "\\n341\\n"))
-    assert [finding.where for finding in _verify(place)[1].found] == [f"{path}:line 2"]
+    second = f"{path}:{_line_at(path, 1)}"
+    for old, new in (("\\n340\\n", "\\n341\\n"), ("2030", "2031"), ('"size":', '"siz":')):
+        lines = text.splitlines(keepends=True)
+        lines[1] = lines[1].replace(old, new)
+        path.write_text("".join(lines))
+        assert [finding.where for finding in _verify(place)[1].found] == [second]
     path.write_text("{" + text)
     assert f"{path} has no signed note at byte 0" in _verify(place)[1].found[0].detail
-    assert issubclass(HistoryError, Exception)
+    path.unlink()
+    assert [str(finding) for finding in _verify(place)[1].found] == [f"{path}: is missing"]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda lines: [lines[0], *lines[2:]], 1),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], 0),
+        (lambda lines: [*lines[:2], lines[1], *lines[2:]], 2),
+        (lambda lines: lines[1:], 0),
+    ],
+    ids=["removed", "exchanged", "put in", "beginning cut off"],
+)
+def test_a_history_of_other_lines_is_named(
+    place: Path, change: Callable[[list[str]], list[str]], line: int
+) -> None:
+    """Each line says which one it was written after."""
+    path = place / "log" / HISTORY
+    path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
+    found = _verify(place)[1].found
+    assert found[0].where == f"{path}:{_line_at(path, line)}"
+    assert found[0].detail == "the line before it is not the one that it was written after"
+
+
+def test_a_history_cut_at_its_end_is_named(place: Path) -> None:
+    """What was published is no longer in it; half a line is no line."""
+    path = place / "log" / HISTORY
+    lines = path.read_text().splitlines(keepends=True)
+    for rest in ("", lines[-1][:-1]):
+        path.write_text("".join(lines[:-1]) + rest)
+        (finding,) = _verify(place)[1].found
+        assert finding.where == str(place / "log" / CHECKPOINT)
+        assert "the history does not have this checkpoint, of 850 records" in finding.detail

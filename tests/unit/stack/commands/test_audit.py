@@ -19,20 +19,18 @@ from ledger.audit.service import log_key
 from ledger.audit.witness_service import Watching
 from ledger.ids import public_id
 from ledger.stream.backend import Batch
-from ledger.stream.record import Mark, descriptor_id, pack_head
+from ledger.stream.record import Mark
 from ledger.stream.segments.files import segment_path, shard_folder
 from ledger.stream.segments.writer import SegmentWriter
+from tests.support.stream import DESCRIPTOR, record
 from turnout import main
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-DESCRIPTOR = b"a relation message"
-INTENT = bytes(range(16))
+INTENT, OTHER = bytes(range(16)), bytes(range(1, 17))
 PAYMENT = public_id("pi", INTENT)
 RECORDS = [
-    pack_head(1, ord("I"), 0, 0, number, 0, descriptor_id(DESCRIPTOR), INTENT[: 16 - number % 2])
-    + b"I"
-    + bytes([number % 256])
-    for number in range(1, 301)
+    record(number, intent_id=intent, row=(intent, number.to_bytes(8)))
+    for number, intent in zip(range(1, 301), 150 * [INTENT, OTHER], strict=True)
 ]
 
 
@@ -87,7 +85,34 @@ def test_all_is_as_it_was_signed(data_dir: Path) -> None:
     assert document["ok"]
     assert document["checked"] == {"events": 300, "rows": 0, "checkpoints": 4}
     assert (document["findings"], document["unsigned"]) == ([], 50)
-    assert "as they were signed; 50 not signed yet" in _audit(data_dir, "verify", "all").stdout
+    assert (document["witnessed"], document["database"]["compared"]) == (250, False)
+    assert _audit(data_dir, "verify", "all").stdout.splitlines() == [
+        "300 records, 4 checkpoints: as they were signed; 50 not signed yet, 250 witnessed",
+        "tables not compared: no stack runs on this data directory",
+    ]
+
+
+def test_the_keys_that_an_auditor_kept_are_believed(data_dir: Path) -> None:
+    """Not those that lie beside the files: whoever changed these may have changed those."""
+    keys = _json(data_dir, "keys")
+    kept = ["--key", keys["log"], "--witness-key", keys["witness"]]
+    assert _json(data_dir, "verify", "all", *kept)["ok"]
+    other = data_dir / "other"
+    other.mkdir()
+    stranger = str(log_key(other, "turnout.example/0").public)
+    result = _audit(data_dir, "verify", "all", "--key", stranger)
+    assert result.exit_code == 1
+    assert "the note is not signed by turnout.example/0" in result.stdout
+    (data_dir / "witness" / "checkpoint").unlink()
+    result = _audit(data_dir, "verify", "all", *kept)
+    assert f"{data_dir}/witness/checkpoint: is missing" in result.stdout
+
+
+def test_tables_are_compared_where_a_stack_runs(data_dir: Path) -> None:
+    """Without one there is nothing to compare: exit status 3."""
+    result = _audit(data_dir, "verify", "db")
+    assert result.exit_code == 3
+    assert "verify db: " in result.stderr
 
 
 def test_what_was_changed_is_named(data_dir: Path) -> None:
@@ -143,11 +168,11 @@ def test_a_bundle_is_checked_without_the_log(data_dir: Path, tmp_path: Path) -> 
     document = json.loads(result.stdout)
     assert (document["ok"], document["payment"]) == (True, PAYMENT)
     assert document["witnessed_at_s"] > 1_000_000_000
-    forged = path.read_text().replace('"index": 1,', '"index": 3,')
+    forged = path.read_text().replace('"index": 0,', '"index": 2,')
     path.write_text(forged)
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
-    assert "records[0]: the proof of inclusion of leaf 3" in result.stdout
+    assert "records[0]: the proof of inclusion of leaf 2" in result.stdout
 
 
 def test_a_bundle_needs_the_right_key(data_dir: Path, tmp_path: Path) -> None:
