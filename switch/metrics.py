@@ -91,7 +91,7 @@ def register_operations(metrics: Metrics, operations: Operations) -> None:
     metrics.gauge(
         "undecided_total",
         "Decisions that wait for an intent's lock, or for the ledger",
-        lambda: sum(desk.undecided for desk in operations.desks),
+        lambda: operations.watches.undecided,
     )
     metrics.gauge(
         "findings_postponed_total",

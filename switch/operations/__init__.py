@@ -26,6 +26,8 @@ attempt belongs to, whoever still waits for it.
 - `doubts`     inquiries, and reversals when nobody has answered them
 - `forwarder`  store-and-forward
 - `watch`      the queues of one switch, for as long as this process is responsible for them
+- `watches`    one a responsibility, gained and lost as the keeper of leases tells
 - `surroundings`  what they are given, and how each network is treated
+- `tools`      what they share, and how a watch and the orders are made of it
 - `assembly`   all of them, and the order in which they drain
 """

@@ -105,9 +105,14 @@ class Exchanges:
         """Messages on a network of which nothing is known yet."""
         return self._in_flight[network]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any message is in flight."""
+        return any(self._in_flight.values())
+
     async def wait_quiet(self) -> None:
         """Wait until every message in flight has been answered, or has passed its deadline."""
-        while any(self._in_flight.values()):
+        while self.is_busy:
             await self._quiet.park()
 
     # -------------------------------------------------------------------------------- there

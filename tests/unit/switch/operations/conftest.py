@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+import trio
 
 from tests.support.cold_path import Scene, run_jumping, running
-from tests.support.operations import Book, authorized, charged
+from tests.support.operations import SECOND_US, Book, authorized, charged
+from tests.support.pipeline import NOW_US
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,9 @@ def held(scene: Scene) -> Book:
 def paid(scene: Scene) -> Book:
     """A charged intent of the dual-message network."""
     return scene.ledger.add(charged())
+
+
+@pytest.fixture
+def jumping_now() -> Any:
+    """Microseconds since 1970, on the clock that jumps."""
+    return lambda: NOW_US + int(trio.current_time() * SECOND_US)

@@ -246,8 +246,7 @@ async def test_an_acknowledgment_between_look_and_count_is_heard(
         await trio.lowlevel.checkpoint()
         return {}
 
-    for watch in scene.operations._watches.values():
-        monkeypatch.setattr(watch.forwarder, "_count_sends", count)
+    monkeypatch.setattr(scene.operations.watches.own.forwarder, "_count_sends", count)
     queue(scene)
     await scene.settle_down()
     assert (scene.messages(), scene.groups["msim"].window.in_flight) == ([], 0)
@@ -258,7 +257,7 @@ async def test_a_count_that_fails_sends_nothing(
 ) -> None:
     """The slot goes back, and the next round tries again."""
     failing = True
-    [watch] = scene.operations._watches.values()
+    watch = scene.operations.watches.own
     honest = watch.forwarder._count_sends
 
     async def count(sends: Any) -> dict[bytes, int]:
