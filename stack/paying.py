@@ -31,7 +31,20 @@ from turnout_client import (
 EXP_MONTH: Final = 12
 EXP_YEAR: Final = 2030
 CVC: Final = "123"
+
+
+class UnheardError(Exception):
+    """A payment was begun, and then its API fell silent: what became of it is not known here."""
+
+    def __init__(self, intent_id: str, api_url: str, reason: Exception) -> None:
+        super().__init__(
+            f"{intent_id}: no answer from {api_url}: {reason}; to see what became of it: "
+            f"turnout sign GET /payment-intents/{intent_id} --curl | sh"
+        )
+
+
 EXITS: Final = {
+    UnheardError: EXIT_FAULT,
     NotRunningError: EXIT_CANNOT_START,
     CredentialsError: EXIT_CANNOT_START,
     ConnectionLostError: EXIT_CANNOT_START,
@@ -94,7 +107,8 @@ def make_payment(merchant: Credentials, order: Order, *, wait_s: float) -> Payme
     """Create an intent, charge it, wait up to `wait_s` for a final status; read the timeline.
 
     Raises:
-        TurnoutError: the API refuses, or cannot be reached.
+        TurnoutError: the API refuses, or cannot be reached, and nothing was charged.
+        UnheardError: it could be reached at first, and then no more.
         SealError: the card cannot be one.
     """
     with Turnout(merchant.publishable_key, merchant.secret_key, merchant.api_url) as turnout:
@@ -106,9 +120,12 @@ def make_payment(merchant: Credentials, order: Order, *, wait_s: float) -> Payme
             allow_partial_authorization=order.partial,
         )
         card = Card(number=order.number, exp_month=EXP_MONTH, exp_year=EXP_YEAR, cvc=CVC)
-        turnout.charge(intent, card)
-        intent = _wait(turnout, intent, wait_s)
-        return Payment(intent, turnout.events(intent))
+        try:
+            turnout.charge(intent, card)
+            intent = _wait(turnout, intent, wait_s)
+            return Payment(intent, turnout.events(intent))
+        except ConnectionLostError as error:
+            raise UnheardError(intent.id, merchant.api_url, error) from error
 
 
 def _wait(turnout: Turnout, intent: PaymentIntent, wait_s: float) -> PaymentIntent:

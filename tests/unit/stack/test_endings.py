@@ -27,6 +27,7 @@ from turnout_client.errors import NotFoundError
         (paying.EXITS, NotRunningError("no stack"), 3),
         (paying.EXITS, CredentialsError("no keys"), 3),
         (paying.EXITS, ConnectionLostError("no api"), 3),
+        (paying.EXITS, paying.UnheardError("pi_1", "http://api", ConnectionLostError("gone")), 1),
         (paying.EXITS, SealError("no card"), 2),
         (
             paying.EXITS,
