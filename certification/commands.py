@@ -6,10 +6,14 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    from certification.catalog import Row
 
 EXIT_FAULT: Final = 1
 EXIT_USAGE: Final = 2
@@ -89,8 +93,7 @@ def certify(
         click.echo(f"turnout certify: {error}", err=True)
         sys.exit(EXIT_USAGE)
     if list_only:
-        for row in rows:
-            click.echo(f"{row.id:6} {row.purpose}")
+        _show_cases(rows, as_json=as_json)
         return
     from certification import certify as running  # noqa: PLC0415  neither must --list
     from certification.peer import PeerPlace  # noqa: PLC0415
@@ -136,3 +139,12 @@ def _wrote(path: Path, text: str) -> bool:
 
 def _patterns(only: str | None) -> list[str]:
     return [each.strip() for each in (only or "").split(",") if each.strip()]
+
+
+def _show_cases(rows: Sequence[Row], *, as_json: bool) -> None:
+    if as_json:
+        cases = [{"id": row.id, "purpose": row.purpose} for row in rows]
+        click.echo(json.dumps({"cases": cases}, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row.id:6} {row.purpose}")

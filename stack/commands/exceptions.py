@@ -43,6 +43,9 @@ def list_(
         records.list_open, closed_too=closed_too, kind=kind or "", above=above, limit=limit
     )
     document = act("exceptions list", place, action)
+    if kind and kind not in records.KINDS and not document["exceptions"]:
+        known = ", ".join(records.KINDS)
+        raise click.BadParameter(f"there are none of it; known are {known}", param_hint="--kind")
     if as_json:
         click.echo(json.dumps(document, indent=2))
         return

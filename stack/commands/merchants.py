@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from ledger.money import CURRENCIES
-from stack.commands.parameters import LINE, PublicId, Text
+from stack.commands.parameters import LINE, PublicId, Text, writable
 from stack.options import Place, settings_options
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 save_option = click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=writable,
     help="Also write a credentials file (mode 0600) for `turnout sign` and `turnout pay`.",
 )
 
@@ -27,7 +28,9 @@ def merchants() -> None:
 
 
 @merchants.command("create")
-@click.option("--name", type=Text(100, LINE, "one line"), required=True, help="For people.")
+@click.option(
+    "--name", type=Text(100, LINE, "one line that is not empty"), required=True, help="For people."
+)
 @click.option(
     "--country",
     type=Text(3, "[0-9]{3}", "three digits"),

@@ -103,3 +103,10 @@ class Text(click.ParamType[str]):
         if len(value) > self._length_max:
             self.fail(f"must have at most {self._length_max} characters", param, ctx)
         return value
+
+
+def writable(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before what it is to hold has been made."""
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.BadParameter(f"{path} cannot be written", context, option)
+    return path

@@ -52,6 +52,9 @@ async def test_what_is_open_is_listed_page_by_page(operator: Operator) -> None:
     )
     late = await operator.json("list", "--kind", "late_approval")
     assert [each["exception"] for each in late["exceptions"]] == numbers[1:]
+    misspelled = await operator.run("list", "--kind", "late_aproval")
+    assert misspelled.exit_code == 2
+    assert "known are approval_without_attempt, " in misspelled.stderr
     table = await operator.run("list", "--kind", "late_approval", "--limit", "1")
     assert f"turnout exceptions list --kind late_approval --above {numbers[1]}" in table.stdout
 
