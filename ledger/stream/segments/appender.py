@@ -130,6 +130,7 @@ class Appender:
         self._descriptors: dict[bytes, bytes] = {}  # all that this writer has seen, by id
         self._broken: StreamFatalError | None = None
         self._next_spare_at = 0.0
+        self._spare_is_missed = False
         self.next_offset = 0
         self.mark: Mark | None = None
         self.last: Position | None = None
@@ -287,14 +288,19 @@ class Appender:
     def _make_spare(self) -> None:
         make_spare(self._folder, self._segment_bytes)
         self.figures.has_spare = True
+        if self._spare_is_missed:
+            self._spare_is_missed = False
+            _log.warning("the stream has a spare segment again")
 
     def _keep_spare(self) -> None:
-        """Make the next segment's space if it is missing; a full disk is told once a second."""
+        """Make the next segment's space if it is missing; a full disk is told of once."""
         if time.monotonic() < self._next_spare_at:
             return
         try:
             self._make_spare()
         except StreamFullError:
             self._next_spare_at = time.monotonic() + SPARE_RETRY_S
-            left = self._segment_bytes - self._segment.end
-            _log.error("disk full: the stream has no spare segment", bytes_left=left)
+            if not self._spare_is_missed:
+                self._spare_is_missed = True
+                left = self._segment_bytes - self._segment.end
+                _log.error("disk full: the stream has no spare segment", bytes_left=left)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from chassis.crash_points import STREAM_POINTS, arm, disarm, is_armed
 from ledger.stream.backend import START, Batch, Cursor
 from ledger.stream.errors import StreamFatalError, StreamFullError
 from ledger.stream.record import Mark
+from ledger.stream.segments.appender import SPARE_RETRY_S
 from ledger.stream.segments.files import list_segments, shard_folder
 from tests.support.namespaces import filled
 from tests.support.stream import SYSTEM, SegmentsBackend, batch, record
@@ -149,6 +151,29 @@ async def test_a_failed_fdatasync_is_final(backend: SegmentsBackend) -> None:
     await writer.aclose()
     os.close(kept)
     assert len(await _whole_stream(backend)) == 2
+
+
+@pytest.mark.privileged
+async def test_a_missing_spare_is_told_of_once_and_so_is_its_return(tmp_path: Path) -> None:
+    """However often it is tried in between: once a second."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "turnout", str(tmp_path)]
+    await trio.run_process(mount)
+    try:
+        writer = SegmentsBackend(tmp_path).writer()
+        with capture_logs() as lines:
+            with filled(tmp_path, leave_bytes=80_000):  # room for the first segment alone
+                await writer.open()
+                for _ in range(3):
+                    await writer.append(batch(writer.next_offset, 1, known=False))
+                    await trio.sleep(SPARE_RETRY_S)
+            await writer.append(batch(writer.next_offset, 1))
+        await writer.aclose()
+        assert [line["event"] for line in lines if "spare" in line["event"]] == [
+            "disk full: the stream has no spare segment",
+            "the stream has a spare segment again",
+        ]
+    finally:
+        await trio.run_process(["umount", str(tmp_path)])
 
 
 @pytest.mark.privileged
