@@ -196,6 +196,7 @@ def verify_file(data: bytes, log_key: VerifierKey, witness_key: VerifierKey | No
         "origin": proven.checkpoint.origin,
         "size": proven.checkpoint.size,
         "witnessed_at_s": proven.witnessed_at_s,
+        "versions_missing": proven.versions_missing,
     }
 
 

@@ -199,10 +199,11 @@ def verify_bundle(file: Any, *, key: str, witness_key: str | None, as_json: bool
     with told_in_one_line("audit verify bundle", log.EXITS):
         witness = None if witness_key is None else log.read_key(witness_key)
         document = log.verify_file(file.read(), log.read_key(key), witness)
+    missing = ", ".join(map(str, document["versions_missing"]))
     _conclude(
         document,
         f"{document['payment']}: {document['checked']['events']} records, as {document['origin']} "
-        "signed them",
+        f"signed them{f'; versions that are not among them: {missing}' if missing else ''}",
         as_json=as_json,
     )
 

@@ -168,6 +168,7 @@ def test_a_bundle_is_checked_without_the_log(data_dir: Path, tmp_path: Path) -> 
     document = json.loads(result.stdout)
     assert (document["ok"], document["payment"]) == (True, PAYMENT)
     assert document["witnessed_at_s"] > 1_000_000_000
+    assert document["versions_missing"] == []
     forged = path.read_text().replace('"index": 0,', '"index": 2,')
     path.write_text(forged)
     result = CliRunner().invoke(main, words)
