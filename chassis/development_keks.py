@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from chassis.durable import write_durably
 from chassis.mac import check_value_text
-from chassis.private_files import write_private
 from chassis.secrets import Key
 
 KEK_BYTES: Final = 32
@@ -113,4 +113,4 @@ def read_development_kek(path: Path, network: str) -> Key:
 
 def _write(path: Path, network: str, key: bytes) -> None:
     content = KekFile(network=network, check_value=check_value_text(key), key=key.hex())
-    write_private(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+    write_durably(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")

@@ -12,18 +12,29 @@ from pathlib import Path
 def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Replace a file atomically: temporary file, fsync, rename, fsync of the folder.
 
-    A reader sees the old content or the new. The caller holds `locked`, so one temporary name is
-    enough and a left-over of a crash is overwritten.
+    A reader sees the old content or the new. Of two processes that write at once one wins, whole.
+
+    Raises:
+        OSError: it cannot be written; what was there stays, and nothing is left beside it.
     """
-    temporary = path.with_name(path.name + ".new")
+    temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask says
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """Where this process writes the next content of a file first."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def sync_folder(folder: Path) -> None:

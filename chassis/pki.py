@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from chassis.private_files import write_private
+from chassis.durable import write_durably
 from chassis.tls import Role
 
 CA_STEM = "ca"
@@ -61,8 +61,8 @@ def development_pki(
                 continue
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = _leaf(name, role, key.public_key(), ca_certificate, ca_key, now)
-        write_private(key_file, _key_pem(key))
-        write_private(pem, leaf.public_bytes(serialization.Encoding.PEM))
+        write_durably(key_file, _key_pem(key))
+        write_durably(pem, leaf.public_bytes(serialization.Encoding.PEM))
 
 
 def holds_development_certificate(pem: bytes) -> bool:
@@ -92,8 +92,8 @@ def _authority(
         .add_extension(_key_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    write_private(key_file, _key_pem(key))
-    write_private(pem, certificate.public_bytes(serialization.Encoding.PEM))
+    write_durably(key_file, _key_pem(key))
+    write_durably(pem, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate, key
 
 

@@ -12,8 +12,8 @@ from typing import Protocol
 import msgspec
 from attrs import frozen
 
+from chassis.durable import write_durably
 from chassis.settings import Settings
-from chassis.supervisor import write_atomically
 from hsm_sim.wire import Refused, SealSecrets, SecretsSealed
 from ledger.merchants import (
     ACTIVE_KEYS_MAX,
@@ -115,6 +115,6 @@ def save_credentials(path: Path, credentials: Credentials) -> None:
     """
     document = msgspec.json.format(msgspec.json.encode(credentials), indent=2)
     try:
-        write_atomically(path, document + b"\n", mode=0o600)
+        write_durably(path, document + b"\n")
     except OSError as error:
         raise CredentialsError(f"{path}: cannot be written: {error.strerror}") from error

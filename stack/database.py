@@ -16,9 +16,10 @@ from typing import Final, Protocol
 
 import msgspec
 
+from chassis.durable import write_durably
 from chassis.log import get_logger
 from chassis.settings import Settings
-from chassis.supervisor import Resource, StartError, Users, write_atomically
+from chassis.supervisor import Resource, StartError, Users
 from ledger.dsn import with_role
 from ledger.embedded import EmbeddedPostgres
 from ledger.migrate import migrate
@@ -168,7 +169,7 @@ def load_passwords(data_dir: Path) -> dict[str, str]:
     passwords = {role: known.get(role) or secrets.token_urlsafe(PASSWORD_BYTES) for role in ROLES}
     if passwords != known:
         try:
-            write_atomically(path, msgspec.json.encode(passwords), mode=0o600)
+            write_durably(path, msgspec.json.encode(passwords))
         except OSError as error:
             raise StartError(f"{path} cannot be written: {error.strerror}") from error
     return passwords

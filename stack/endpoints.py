@@ -11,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from chassis.supervisor import process_is_alive, write_atomically
+from chassis.durable import write_durably
+from chassis.supervisor import process_is_alive
 
 FILE: Final = Path("run", "endpoints.json")
 FILE_BYTES_MAX: Final = 65_536
@@ -45,7 +46,7 @@ def write_endpoints(data_dir: Path, endpoints: Endpoints) -> None:
         OSError: the disk does not take it.
     """
     document = msgspec.json.format(msgspec.json.encode(endpoints), indent=2)
-    write_atomically(data_dir / FILE, document + b"\n", mode=0o644)
+    write_durably(data_dir / FILE, document + b"\n", mode=0o644)
 
 
 def remove_endpoints(data_dir: Path) -> None:

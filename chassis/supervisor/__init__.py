@@ -8,7 +8,6 @@ from chassis.supervisor.folders import (
     make_folder,
     make_runtime_folder,
     process_is_alive,
-    write_atomically,
 )
 from chassis.supervisor.listeners import Listener, bind_tcp, bind_unix
 from chassis.supervisor.process import ProcessSpec, ProcessUnit
@@ -41,5 +40,4 @@ __all__ = [
     "make_runtime_folder",
     "process_is_alive",
     "supervise",
-    "write_atomically",
 ]

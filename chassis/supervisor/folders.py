@@ -16,7 +16,6 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import trio
@@ -180,25 +179,3 @@ def _claim(folder: Path, mode: int) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise StartError(f"{folder} belongs to somebody else; remove it")
     folder.chmod(mode)
-
-
-@contextmanager
-def temporary_name(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to first; gone afterwards unless it was renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield beside
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
-    """Replace a file as a whole: a reader sees the old content or the new one, never a part."""
-    with temporary_name(path) as beside:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        beside.rename(path)

@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 import trio
 
+from chassis.durable import write_durably
 from ledger.embedded.binaries import Binaries
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
@@ -117,7 +118,7 @@ async def _initialize(
     fresh.mkdir(mode=0o700)
     maker.take(fresh)
     try:
-        _write_private(password_copy, password)
+        write_durably(password_copy, password.encode())
         maker.take(password_copy)
         await _run_initdb(binaries, fresh, password_copy, maker)
     finally:
@@ -185,7 +186,7 @@ def _create_password(path: Path) -> str:
         return _read_password(path)
     password = secrets.token_urlsafe(32)
     try:
-        _write_private(path, password)
+        write_durably(path, password.encode())
     except OSError as error:
         raise EmbeddedPostgresError(f"cannot write {path}: {error.strerror}") from None
     return password
@@ -201,18 +202,3 @@ def _read_password(path: Path) -> str:
     if not password:
         raise EmbeddedPostgresError(f"{path} is empty; restore the file")
     return password
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, complete or not at all."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise

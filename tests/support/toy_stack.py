@@ -22,6 +22,7 @@ import attrs
 import msgspec
 import trio
 
+from chassis.durable import write_durably
 from chassis.log import configure_logging
 from chassis.service import Identity
 from chassis.settings import Log, Settings, Supervisor
@@ -34,7 +35,6 @@ from chassis.supervisor import (
     bind_tcp,
     make_folder,
     supervise,
-    write_atomically,
 )
 
 TOY_SERVICE = str(Path(__file__).with_name("toy_service.py"))
@@ -190,9 +190,7 @@ async def _main(document: dict[str, Any]) -> int:
     units = [_unit(toy, folder, settings, lock.fileno()) for toy in document["toys"]]
 
     def publish(process_ids: Any) -> None:
-        write_atomically(
-            folder / "published.json", msgspec.json.encode(dict(process_ids)), mode=0o600
-        )
+        write_durably(folder / "published.json", msgspec.json.encode(dict(process_ids)))
 
     return await supervise(units, settings=settings.supervisor, publish=publish)
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from chassis.durable import temporary_name
 from hsm_sim.audit import AuditError, verify
 from hsm_sim.lmk import KeystoreError
 from hsm_sim.network_keystore import Change, NetworkKeys, NetworkKeystore
@@ -183,7 +184,7 @@ def test_no_change_without_its_audit_line(tmp_path: Path) -> None:
 def test_a_crash_before_the_write_leaves_the_old_keys(tmp_path: Path) -> None:
     """The log may tell of a change that did not happen, never the other way round."""
     store = network_keystore(tmp_path)
-    (tmp_path / "hsm" / "network_keys.json.new").mkdir()
+    temporary_name(tmp_path / "hsm" / "network_keys.json").mkdir()
     with pytest.raises(IsADirectoryError):
         _install(store)
     assert network_keystore(tmp_path).of(NETWORK).ring == ()

@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from chassis.durable import temporary_name
 from chassis.settings.tree import HSM
 from hsm_sim.audit import AuditLog
 from hsm_sim.key_exchange import KeyExchange
@@ -84,7 +85,7 @@ def test_a_store_that_cannot_be_written_keeps_its_keys(tmp_path: Path) -> None:
     """An error of the file system costs the new keys, not the old ones, until it is gone."""
     store = open_store(tmp_path)
     before = (tmp_path / "hsm" / "keys.json").read_bytes()
-    obstacle = tmp_path / "hsm" / "keys.json.new"
+    obstacle = temporary_name(tmp_path / "hsm" / "keys.json")
     obstacle.mkdir()
     assert not rotate_if_due(store, SETTINGS, now_s=NOW_S + DAY_S)
     assert (tmp_path / "hsm" / "keys.json").read_bytes() == before

@@ -15,7 +15,6 @@ from chassis.supervisor import (
     bind_unix,
     make_folder,
     make_runtime_folder,
-    write_atomically,
 )
 
 
@@ -123,22 +122,3 @@ def test_a_name_that_belongs_to_a_stranger_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="belongs to somebody else"):
         make_runtime_folder(tmp_path, {}, mode=0o700)
     folder.unlink()
-
-
-def test_files_are_replaced_as_a_whole(tmp_path: Path) -> None:
-    """New content and mode, and nothing left beside the file."""
-    path = tmp_path / "endpoints.json"
-    write_atomically(path, b"one", mode=0o644)
-    write_atomically(path, b"two", mode=0o600)
-    assert path.read_bytes() == b"two"
-    assert _mode(path) == 0o600
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    """A target that cannot be replaced stays, and the half-done file is removed."""
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "inside").touch()
-    with pytest.raises(OSError, match="directory"):
-        write_atomically(tmp_path / "taken", b"data", mode=0o600)
-    assert list(tmp_path.iterdir()) == [tmp_path / "taken"]
