@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from itertools import count
 from types import MappingProxyType
 from typing import Any, Final
@@ -25,6 +26,8 @@ from attrs import define, field
 from benchmarks.agreement import Agreement, Carried, Held, Told, agree
 from benchmarks.witnesses import attempts_held, network_decisions
 from benchmarks.workplace import reader_dsn
+from chaos.audited import verify_audit
+from chaos.stream_rows import read_streamed
 from ledger.ids import public_id
 from stack.temporary import TemporaryStack, temporary_stack
 from turnout_client import Card, RetryPolicy, Transaction
@@ -35,6 +38,7 @@ QUIET: Final[Mapping[str, str]] = MappingProxyType({"log.level": "warning"})
 PATIENT: Final = RetryPolicy(tries_max=1_000, backoff_s=0.2, backoff_max_s=0.5)
 SLOW: Final = "4000000000009805"  # approved after a second
 ANSWERED_WITHIN_S: Final = 30.0  # by every payment, whatever was killed meanwhile
+STREAMED_WITHIN_S: Final = 20.0  # a relay that was killed is back, and has caught up
 RESTED_WITHIN_S: Final = 20.0  # recovery and every network timer
 BACK_WITHIN_S: Final = 20.0  # a killed process, on a busy machine
 _POLL_S: Final = 0.02
@@ -253,6 +257,15 @@ class WholeStack:
         agreement = agree(len(self.told), self.told, held, carried)
         assert agreement.holds, agreement
         return agreement
+
+    async def prove_stream(self) -> None:
+        """See every version of every row in the event stream once, and the audit log verified."""
+        compare = partial(read_streamed, within_s=STREAMED_WITHIN_S)
+        dsn, data_dir = reader_dsn(self.stack), self.stack.data_dir
+        streamed = await trio.to_thread.run_sync(compare, dsn, data_dir)
+        assert streamed.holds, streamed
+        audited = await trio.to_thread.run_sync(verify_audit, data_dir)
+        assert audited.ok, audited
 
     def witnesses(self) -> tuple[list[Held], list[Carried]]:
         """What the ledger holds, and what the networks recorded."""
