@@ -106,6 +106,20 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "has the change",
             "find out who was logged in to the database, by the time of that commit",
         ),
+        "invariant_violated": Kind(
+            "a payment's rows contradict its history, or its postings do; `invariant` and `rule` "
+            "name what is broken, `expected` what the history says",
+            "stop nothing; read the payment's events in the stream, and find out who or what wrote "
+            "the row that differs",
+        ),
+        "postings_missing": Kind(
+            "money moved, and nothing is booked for it",
+            "turnout stream parked list: its event may have been put aside, with the reason",
+        ),
+        "books_unbalanced": Kind(
+            "debits and credits differ, summed over all accounts of a mode and currency",
+            "turnout ledger trial-balance --full names the accounts that are wrong",
+        ),
     }
 )
 UNKNOWN_KIND: Final = Kind(

@@ -13,12 +13,13 @@ from typing import Final
 
 import trio
 
+from chassis.clock import now_us
 from chassis.log import get_logger
-from chassis.metrics import Metrics
 from chassis.service import Service
 from ledger.dsn import hot_settings
 from ledger.pool import Pool
 from ledger.postings.booking import PostingsConsumer
+from ledger.postings.checker import Checker
 from ledger.postings.rules import FeeSchedule
 from ledger.stream.consumer import ConsumerRunner
 from ledger.stream.open import stream_reader
@@ -39,16 +40,30 @@ async def serve(service: Service) -> None:
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger, role_settings=booking_settings(service))
     fees = FeeSchedule(settings.postings.fee_basis_points, settings.postings.fee_fixed_minor)
     consumer = PostingsConsumer(pool, fees)
+    snapshots = Pool(dsn, 1, settings=settings.ledger, role_settings=snapshot_settings(service))
     async with (
         stream_reader(settings, service.data_dir) as reader,
+        stream_reader(settings, service.data_dir) as second_reader,
         trio.open_nursery() as background,
     ):
         await background.start(pool.serve)
+        await background.start(snapshots.serve)
         runner = ConsumerRunner(consumer, reader, pool, limits=settings.stream)
-        _register(service.metrics, runner, consumer)
+        checker = Checker(
+            second_reader,
+            snapshots,
+            pool,
+            limits=settings.postings,
+            stream=settings.stream,
+            now_us=now_us,
+            booked=lambda: runner.figures.cursor.get(0, 0),
+        )
+        _register(service, runner, consumer, checker)
         service.ready()
         pause_s = settings.postings.batch_interval_ms / 1_000
         background.start_soon(partial(runner.run, pause_s=pause_s))
+        if settings.postings.check_intents_per_s:
+            background.start_soon(checker.run)
         _log.info("postings up")
         await service.draining.wait()
         background.cancel_scope.cancel(reason="postings have drained")
@@ -59,12 +74,31 @@ def booking_settings(service: Service) -> Mapping[str, str]:
     return {**hot_settings(service.settings.ledger), "synchronous_commit": "off"}
 
 
-def _register(metrics: Metrics, runner: ConsumerRunner, consumer: PostingsConsumer) -> None:
-    figures = runner.figures
+def snapshot_settings(service: Service) -> Mapping[str, str]:
+    """Run-time parameters of the session that checks: each transaction sees one snapshot."""
+    isolation = {"default_transaction_isolation": "repeatable read"}
+    return {**hot_settings(service.settings.ledger), **isolation}
+
+
+def _register(
+    service: Service, runner: ConsumerRunner, consumer: PostingsConsumer, checker: Checker
+) -> None:
+    metrics, figures = service.metrics, runner.figures
     metrics.counter("events_total", "Records of the stream gone past", lambda: figures.events)
     metrics.counter("planned_total", "Postings planned", lambda: consumer.planned_total)
     metrics.counter("batches_total", "Transactions of bookings", lambda: figures.transactions)
     metrics.counter("parked_total", "Events put aside for people", lambda: figures.parked)
     metrics.counter(
         "next_offset_total", "How far the stream is booked", lambda: figures.cursor.get(0, 0)
+    )
+    checks, waiting_max = checker.figures, service.settings.postings.check_waiting_max
+    metrics.counter("checked_total", "Payments held to their history", lambda: checks.checked)
+    metrics.counter("violations_total", "Broken rules told", lambda: checks.violations)
+    metrics.gauge(
+        "unbooked_ratio",
+        "Payments that wait to be booked, of as many as are looked at again",
+        lambda: checks.waiting / waiting_max,
+    )
+    metrics.counter(
+        "checked_offset_total", "How far the stream is checked", lambda: checks.next_offset
     )

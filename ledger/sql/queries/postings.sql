@@ -110,3 +110,58 @@ WHERE a.merchant_id <> '00000000-0000-0000-0000-000000000000'
     AND ($1::uuid IS NULL OR a.merchant_id = $1::uuid)
 ORDER BY a.merchant_id, a.live, a.currency, a.purpose
 LIMIT $2::bigint
+
+-- name: check_intents
+-- The rows of some intents, to be held to their history. $1 intent ids.
+SELECT
+    p.id, p.merchant_id, p.live_transaction_id, p.amount_minor, p.capturable_minor,
+    p.captured_minor, p.refund_pending_minor, p.refunded_minor, p.version, p.live,
+    p.cancel_requested, p.currency, p.status, p.capture_method
+FROM payment_intents AS p
+WHERE p.id = ANY ($1::uuid[])
+
+-- name: check_transactions
+-- Likewise their transactions, oldest first. $1 intent ids.
+SELECT t.intent_id, t.id, t.type, t.amount_minor, t.final_capture
+FROM transactions AS t
+WHERE t.intent_id = ANY ($1::uuid[])
+ORDER BY t.intent_id, t.id
+
+-- name: check_attempts
+-- Likewise their attempts, and whether store-and-forward has them. $1 intent ids.
+SELECT
+    a.intent_id, a.id, a.transaction_id, a.kind, a.network, a.rrn,
+    EXISTS (SELECT FROM store_and_forward AS s WHERE s.attempt_id = a.id)
+FROM attempts AS a
+WHERE a.intent_id = ANY ($1::uuid[])
+ORDER BY a.intent_id, a.id
+
+-- name: check_outcomes
+-- Likewise their outcomes. $1 intent ids.
+SELECT
+    o.intent_id, o.attempt_id, o.transaction_id, o.phase, o.result, o.from_status, o.to_status,
+    o.intent_version, o.approved_minor, o.at
+FROM outcomes AS o
+WHERE o.intent_id = ANY ($1::uuid[])
+ORDER BY o.intent_id, o.intent_version, o.phase, o.attempt_id
+
+-- name: check_postings
+-- Likewise their postings. $1 intent ids.
+SELECT
+    b.intent_id, b.transaction_id, b.kind, b.amount_minor, b.debit_account, b.credit_account,
+    b.currency, b.live
+FROM postings AS b
+WHERE b.intent_id = ANY ($1::uuid[])
+
+-- name: open_invariant_exception
+-- Tell people of a payment, or of all books, that broke a rule: once while it is open. $1 kind,
+-- $2 intent or NULL, $3 transaction or NULL, $4 detail, whose `rule` names it.
+INSERT INTO exceptions (kind, intent_id, transaction_id, detail)
+SELECT $1::text, $2::uuid, $3::uuid, ($4::text)::jsonb
+WHERE NOT EXISTS (
+    SELECT FROM exceptions AS e
+    WHERE e.closed_at IS NULL AND e.kind = $1::text
+        AND e.intent_id IS NOT DISTINCT FROM $2::uuid
+        AND e.transaction_id IS NOT DISTINCT FROM $3::uuid
+        AND e.detail ->> 'rule' = ($4::text)::jsonb ->> 'rule'
+)
