@@ -76,6 +76,9 @@ def read_entries(folder: Path, shard: int, findings: Findings) -> Iterator[Entri
     """
     published = _published(folder, findings)
     segments = list_segments(folder)
+    if segments and segments[0]:
+        reason = f"the records before it are not there; the stream began with {segments[0]} more"
+        findings.add("segment", segment_path(folder, segments[0]), reason)
     expected: int | None = None
     digest = NO_PREDECESSOR
     for index, first_offset in enumerate(segments):

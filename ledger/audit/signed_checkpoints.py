@@ -69,15 +69,14 @@ class SignedCheckpoints:
         self._beside.sort(key=_size)
         sizes = [checkpoint.size for _, checkpoint in self._beside]
         self.expected = max(self._last_size(), *sizes, 0)
+        self._newest_size, self._end = 0, 0  # of the history, as far as it was read
 
     def __iter__(self) -> Iterator[Placed]:
         """Every checkpoint that is rightly signed; what is wrong with others is added."""
         for placed in merge(self._lines(), self._beside, key=_size):
             self.size = max(self.size, placed[1].size)
             yield placed
-        for checkpoint, (kind, place) in self._unseen.items():
-            reason = f"the history does not have this checkpoint, of {checkpoint.size} records"
-            self._findings.add(kind, place, reason)
+        self._name_unseen()
 
     def _lines(self) -> Iterator[Placed]:
         """Those of the history; each must be as it was written, and grow on the one before."""
@@ -105,9 +104,20 @@ class SignedCheckpoints:
                 findings.add("checkpoint", place, "does not grow on the checkpoint before it")
                 continue
             newest = checkpoint
+            self._newest_size, self._end = checkpoint.size, at + len(line) + 1
             yield place, checkpoint
         if newest is not None and not self._published.exists():
             findings.add("checkpoint", self._published, "is missing")
+
+    def _name_unseen(self) -> None:
+        """What stands elsewhere and not in the history: that one was cut, or the other put in."""
+        for checkpoint, (kind, place) in self._unseen.items():
+            if checkpoint.size > self._newest_size:
+                reason = f"ends before the checkpoint of {checkpoint.size} records that {place} has"
+                self._findings.add("checkpoint", f"{self._history}:{self._end}", reason)
+            else:
+                reason = f"the history does not have this checkpoint, of {checkpoint.size} records"
+                self._findings.add(kind, place, reason)
 
     def _look_at(self, path: Path, kind: str, note: bytes) -> None:
         try:

@@ -7,10 +7,10 @@ from typing import Final
 
 import attrs
 
+from ledger.errors import PgoutputError
 from ledger.ids import Prefix, public_id
+from ledger.pgoutput import RowShape, read_relation
 from ledger.pgtypes import UUID
-from ledger.relay.errors import PgoutputError
-from ledger.relay.pgoutput import RowShape, read_relation
 from ledger.stream.changes import uuid_text
 from ledger.stream.events import VERSION_COLUMNS
 
@@ -32,6 +32,7 @@ _PUBLIC: Final[Mapping[str, Mapping[str, Prefix]]] = {
     "transactions": {"intent_id": "pi", "id": "txn"},
     "attempts": {"intent_id": "pi", "id": "att"},
     "outcomes": {"intent_id": "pi", "attempt_id": "att"},
+    "postings": {"source_event": "evt"},  # what begins their key may be a payout, too
 }
 
 Cells = Sequence[bytes | None]

@@ -438,5 +438,5 @@ def test_a_history_cut_at_its_end_is_named(place: Path) -> None:
     for rest in ("", lines[-1][:-1]):
         path.write_text("".join(lines[:-1]) + rest)
         (finding,) = _verify(place)[1].found
-        assert finding.where == str(place / "log" / CHECKPOINT)
-        assert "the history does not have this checkpoint, of 850 records" in finding.detail
+        assert finding.where == f"{path}:{_line_at(path, len(lines) - 1)}"
+        assert f"the checkpoint of 850 records that {place / 'log'}" in finding.detail
