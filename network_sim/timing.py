@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from chassis.settings.tree import Section
+from chassis.settings.section import Section
 
 _UNIT: Final = "_s"
 _Settings = TypeVar("_Settings", bound=Section)

@@ -6,7 +6,7 @@
                           ├──▶ switch-0 … switch-n ───┘
     vsim, msim ───────────┘
     schema ─────────────────▶ relay, postings
-    audit · witness           read files, need nobody
+    audit · witness · forwarder   read files, need nobody
 
 Independent units start together. Stopping goes the other way: the api closes the front door and
 hands on what it has accepted, the switch waits for the networks' answers, the stream's consumers
@@ -36,7 +36,7 @@ from chassis.supervisor import (
 from ledger.roles import API, POSTINGS, RELAY, SWITCH
 from stack.context import Provision, StackContext
 from stack.database import prepare_schema
-from stack.layout import consumers_run, postings_run, simulated_networks
+from stack.layout import consumers_run, forwarder_runs, postings_run, simulated_networks
 from stack.sockets import hsm_keys, switch_keys
 
 STOP_RANKS: Final = {
@@ -76,6 +76,8 @@ def compose(
         processes += [_reader_of_files(context, "witness")]
     if postings_run(context.settings):
         processes.append(_postings(context))
+    if forwarder_runs(context.settings):
+        processes.append(_reader_of_files(context, "forwarder", "relay"))
     return [
         *_ledger_units(context, resource),
         StepUnit(

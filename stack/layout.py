@@ -39,7 +39,17 @@ from switch.credentials import ClientFiles
 
 PASS_THROUGH: Final = 0o711
 # The order counts the uids from `supervisor.uid_base`; networks follow in the settings' order.
-ROLES: Final = ("postgres", "hsm", "switch", "api", "relay", "audit", "witness", "postings")
+ROLES: Final = (
+    "postgres",
+    "hsm",
+    "switch",
+    "api",
+    "relay",
+    "audit",
+    "witness",
+    "postings",
+    "forwarder",
+)
 
 
 def stack_users(settings: Settings, *, euid: int) -> Users:
@@ -60,6 +70,11 @@ def consumers_run(settings: Settings) -> bool:
 def postings_run(settings: Settings) -> bool:
     """Whether postings are booked: without a relay there is nothing to book from."""
     return settings.relay.enabled and settings.postings.enabled
+
+
+def forwarder_runs(settings: Settings) -> bool:
+    """Whether the stream is copied into Kafka."""
+    return settings.relay.enabled and settings.stream.backend == "kafka"
 
 
 def make_run_folder(data_dir: Path) -> Path:

@@ -32,6 +32,7 @@ PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "--metrics-audit-port": "metrics.audit",
         "--metrics-witness-port": "metrics.witness",
         "--metrics-postings-port": "metrics.postings",
+        "--metrics-forwarder-port": "metrics.forwarder",
     }
 )
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from chassis.settings import Settings
 from chassis.supervisor import Listener, Users, bind_tcp, bind_unix
-from stack.layout import consumers_run, postings_run, simulated_networks
+from stack.layout import consumers_run, forwarder_runs, postings_run, simulated_networks
 
 
 @frozen(kw_only=True)
@@ -108,3 +108,5 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
         yield "witness", ports.witness, "metrics.witness"
     if postings_run(settings):
         yield "postings", ports.postings, "metrics.postings"
+    if forwarder_runs(settings):
+        yield "forwarder", ports.forwarder, "metrics.forwarder"

@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from chassis.settings.errors import SettingsError
-from chassis.settings.tree import SWITCHES_MAX, Section, Settings
+from chassis.settings.section import Section
+from chassis.settings.tree import SWITCHES_MAX, Settings
 
 Path = tuple[str, ...]
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import field
+
+from chassis.settings.kafka import Kafka
+from chassis.settings.section import Section
 
 SWITCHES_MAX = 36  # RRNs begin with a base-36 digit that names the switch
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every section: immutable, keyword-only, strangers' keys refused."""
 
 
 class MuxLimits(Section, frozen=True):
@@ -253,7 +252,8 @@ class Ledger(Section, frozen=True):
 class Stream(Section, frozen=True):
     """The event stream: what the relay writes and every consumer reads."""
 
-    backend: Literal["segments"] = "segments"
+    # Segments always come first. "kafka" has a process copy them on, for readers on other machines.
+    backend: Literal["segments", "kafka"] = "segments"
     segment_bytes: int = 67_108_864  # allocated ahead; one more stands by for a full disk
     segment_age_s: float = 86_400.0  # a quiet day's segment is sealed, too: it can be archived
     batch_records_max: int = 65_536  # of one append
@@ -345,6 +345,7 @@ class Metrics(Section, frozen=True):
     audit: int = 9476  # behind the ports of eight networks
     witness: int = 9477
     postings: int = 9478
+    forwarder: int = 9479
 
 
 class Supervisor(Section, frozen=True):
@@ -380,6 +381,7 @@ class Settings(Section, frozen=True):
     ledger: Ledger = field(default_factory=Ledger)
     relay: Relay = field(default_factory=Relay)
     stream: Stream = field(default_factory=Stream)
+    kafka: Kafka = field(default_factory=Kafka)
     audit: Audit = field(default_factory=Audit)
     postings: Postings = field(default_factory=Postings)
     mux: MuxLimits = field(default_factory=MuxLimits)

@@ -47,11 +47,14 @@ class Page(msgspec.Struct, frozen=True, gc=False):
         records: (partition, offset, record), in the order of each partition.
         descriptors: at least those of these records, by `descriptor_id`.
         cursor: where the next read goes on.
+        mark: what the stream had taken in with the last batch that is whole up to `cursor`; None
+            where none ends in this page, or the back end does not tell.
     """
 
     records: list[tuple[int, int, bytes]]
     descriptors: Mapping[bytes, bytes]
     cursor: Cursor
+    mark: Mark | None = None
 
 
 class Writer(Protocol):
@@ -71,7 +74,9 @@ class Writer(Protocol):
         Returns None for a stream that has never been written to.
 
         Raises:
-            StreamBusyError: another process is the writer.
+            StreamBusyError: another process is the writer. (Kafka knows no such refusal: there
+                the newcomer is the writer, and whoever was it before hears so at its next append.)
+            StreamAwayError: it cannot be reached now.
             StreamCorruptError: what was acknowledged is damaged or missing.
             StreamFullError: there is no room to begin.
         """
@@ -83,6 +88,9 @@ class Writer(Protocol):
             BatchError: it is empty and moves no mark, is too large, or holds a record whose
                 descriptor nobody has given. Nothing was stored.
             StreamFullError: no room now. Nothing was stored; append the same batch later.
+            StreamAbortedError: nothing was stored; append the same batch again.
+            StreamAwayError: nobody knows whether it was stored. Open a new writer, which does.
+            StreamFencedError: another process has become the writer; nothing was stored.
             StreamFatalError: the process must end.
         """
 

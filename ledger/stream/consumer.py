@@ -315,9 +315,12 @@ class ConsumerRunner:
         group = self._consumer.group
         wanted = await self._patiently(lambda: parked_to_retry(self._database, group, self._shard))
         for partition, offset in wanted:
-            page = await self._reader.read({partition: offset}, 1, 1)
+            # From where the others are, so that of theirs nothing old is in the page.
+            others = await self._reader.high_water()
+            page = await self._reader.read({**others, partition: offset}, 1, 1)
             for delivery in self._deliveries(page):
-                await self._retry(delivery)
+                if (delivery.partition, delivery.offset) == (partition, offset):
+                    await self._retry(delivery)
 
     async def _retry(self, delivery: Delivery) -> None:
         place = (self._consumer.group, self._shard, delivery.partition, delivery.offset)

@@ -41,12 +41,24 @@ class StreamBusyError(StreamError):
     """Another process is the writer of this stream."""
 
 
+class StreamAbortedError(StreamError):
+    """The batch was taken back as a whole, nothing of it is stored; append it again."""
+
+
+class StreamAwayError(StreamError):
+    """The stream's servers do not answer. Whether a batch was stored a new writer tells."""
+
+
 class StreamFatalError(StreamError):
     """What was written may not be durable, or the stream is another writer's now.
 
     The process must end and recover anew: after a failed fdatasync nobody knows what the disk
     holds, and asking again would get a false yes.
     """
+
+
+class StreamFencedError(StreamFatalError):
+    """Another process has become the writer of this stream; nothing of the batch is stored."""
 
 
 class StreamCorruptError(StreamError):
@@ -57,13 +69,13 @@ class StreamCorruptError(StreamError):
 
     Attributes:
         file: which file.
-        at: byte offset in it of what is wrong.
+        at: where in it: a byte, or whatever `unit` says.
         reason: what is wrong there.
     """
 
-    def __init__(self, file: Path, at: int, reason: str) -> None:
+    def __init__(self, file: Path, at: int, reason: str, *, unit: str = "byte") -> None:
         name = f"segment {int(file.stem)}" if file.stem.isdecimal() else file.name
-        super().__init__(f"{name} at byte {at}: {reason}")
+        super().__init__(f"{name} at {unit} {at}: {reason}")
         self.file = file
         self.at = at
         self.reason = reason

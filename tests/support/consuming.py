@@ -1,6 +1,7 @@
 """A consumer for tests: its effect is a row an event, with nothing that would hide a second one.
 
-Run as a program, with a DSN and a folder, it consumes the stream there until it is killed.
+Run as a program, with a DSN and a back end's address, it consumes the stream there until it is
+killed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from pathlib import Path
 import msgspec
 import trio
 
-from chassis.settings.tree import Ledger, Stream
+from chassis.settings.tree import Ledger
 from ledger.connection import Connection, Step
 from ledger.pgtypes import int8_, int8_array, uuid_array
 from ledger.pool import Pool
 from ledger.queries import Query
+from ledger.stream.backend import Reader
 from ledger.stream.consumer import ConsumerRunner, Delivery, EventRefusedError
 from tests.support.stream import SMALL, SegmentsBackend
 
@@ -76,13 +78,22 @@ class EffectsConsumer:
         return result.column(0)
 
 
-async def consume(dsn: str, folder: Path, limits: Stream = LIMITS) -> None:
+def open_reader(kind: str, *place: str) -> Reader:
+    """A reader of the stream at a back end's address."""
+    if kind == "segments":
+        return SegmentsBackend(Path(*place), LIMITS).reader()
+    from tests.support.kafka_backend import KafkaBackend  # noqa: PLC0415  librdkafka takes a while
+
+    return KafkaBackend(*place).reader(read_wait_s=LIMITS.read_wait_s)
+
+
+async def consume(dsn: str, *address: str) -> None:
     """Run the group until killed."""
     pool = Pool(dsn, 1, settings=Ledger())
-    async with trio.open_nursery() as nursery, SegmentsBackend(folder, limits).reader() as reader:
+    async with trio.open_nursery() as nursery, open_reader(*address) as reader:
         await nursery.start(pool.serve)
-        await ConsumerRunner(EffectsConsumer(pool), reader, pool, limits=limits).run()
+        await ConsumerRunner(EffectsConsumer(pool), reader, pool, limits=LIMITS).run()
 
 
 if __name__ == "__main__":
-    trio.run(consume, sys.argv[1], Path(sys.argv[2]))
+    trio.run(consume, *sys.argv[1:])

@@ -81,7 +81,11 @@ def batch(first: int, count: int = 1, *, known: bool = True) -> Batch:
 class Backend(Protocol):
     """What the tests of every back end need of one."""
 
-    data_dir: Path
+    hears_within_s: float  # of an append, a reader that waits
+
+    @property
+    def address(self) -> list[str]:
+        """What another process needs to open the same stream: see `tests.support.consuming`."""
 
     def writer(self, **changes: Any) -> Writer:
         """A writer, not yet open; `changes` are to its settings."""
@@ -93,9 +97,16 @@ class Backend(Protocol):
 class SegmentsBackend:
     """The segments back end in a folder, for tests that hold for every back end."""
 
+    hears_within_s = 0.02
+
     def __init__(self, data_dir: Path, settings: Stream = SMALL) -> None:
         self.data_dir = data_dir
         self.settings = settings
+
+    @property
+    def address(self) -> list[str]:
+        """What another process needs to open the same stream."""
+        return ["segments", str(self.data_dir)]
 
     def writer(self, **changes: Any) -> SegmentWriter:
         """A writer, not yet open."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ledger.stream.errors import StreamCorruptError
-from ledger.stream.record import descriptor_id
+from ledger.stream.record import Mark, descriptor_id
 from ledger.stream.segments.files import read_at
 from ledger.stream.segments.format import (
     FRAME_HEAD_BYTES,
@@ -43,6 +43,7 @@ class OpenSegment:
     Attributes:
         first_offset: of the segment.
         descriptors: those that stand in the frames looked at, by id.
+        mark: of the frame whose records were given last.
     """
 
     def __init__(self, path: Path, shard: int, first_offset: int, following: int | None) -> None:
@@ -51,6 +52,7 @@ class OpenSegment:
         self.first_offset = first_offset
         self._following = following
         self.descriptors: dict[bytes, bytes] = {}
+        self.mark: Mark | None = None
         self._end = 0
         self._index = [(first_offset, HEADER_BYTES)]  # (offset, place of the frame it begins)
         self._looked = (first_offset, HEADER_BYTES)  # the first frame nobody has looked at
@@ -99,6 +101,7 @@ class OpenSegment:
             self._note(self._next, descriptors)
             if frame.next_offset > wanted:
                 self._held = (offset, records)
+                self.mark = frame.mark
                 return records[wanted - offset :]
 
     def _frame_with(self, wanted: int) -> tuple[int, int]:

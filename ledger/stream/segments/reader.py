@@ -22,6 +22,7 @@ import trio
 from chassis.settings.tree import Stream
 from ledger.stream.backend import Cursor, Page
 from ledger.stream.errors import StreamCorruptError, StreamMissingError
+from ledger.stream.record import Mark
 from ledger.stream.segments.files import list_segments, segment_path, shard_folder
 from ledger.stream.segments.high_water import NAME as HIGH_WATER
 from ledger.stream.segments.high_water import HighWater, HighWaterFile
@@ -110,6 +111,7 @@ class SegmentReader:
     def _page(self, wanted: int, high: HighWater, records_max: int, bytes_max: int) -> Page:
         records: list[tuple[int, int, bytes]] = []
         descriptors: dict[bytes, bytes] = {}
+        mark: Mark | None = None
         size = 0
         while wanted < high.next_offset and (room := records_max - len(records)) > 0:
             segment = self._segment_with(wanted, high)
@@ -124,7 +126,8 @@ class SegmentReader:
             records += zip(repeat(PARTITION), count(wanted), found)
             size += found_bytes
             wanted += len(found)
-        return Page(records, descriptors, {PARTITION: wanted})
+            mark = segment.mark if found else mark
+        return Page(records, descriptors, {PARTITION: wanted}, mark)
 
     # -------------------------------------------------------------------------------- segments
 

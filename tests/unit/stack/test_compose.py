@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from chassis.settings import HSM, Network, Settings, Switch
-from chassis.settings.tree import Audit, Metrics, Relay
+from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.roles import ROLES as DATABASE_ROLES
@@ -110,6 +110,23 @@ def test_nothing_needs_a_consumer_of_the_stream(context: StackContext) -> None:
     assert without.keys() == _specs(context).keys() - {"audit", "witness"}
 
 
+def test_the_forwarder_runs_where_the_stream_goes_to_kafka(context: StackContext) -> None:
+    """It reads segments by the relay's group, knows no database, and nobody needs it."""
+    kafka = msgspec.structs.replace(SETTINGS, stream=Stream(backend="kafka"))
+    sockets = attrs.evolve(
+        context.sockets,
+        metrics={**context.sockets.metrics, "forwarder": context.sockets.metrics["audit"]},
+    )
+    specs = _specs(attrs.evolve(context, settings=kafka, sockets=sockets))
+    assert specs.keys() == _specs(context).keys() | {"forwarder"}
+    forwarder = specs["forwarder"]
+    assert not forwarder.secrets
+    assert forwarder.identity is not None
+    assert (forwarder.identity.uid, forwarder.identity.groups) == (52_008, (52_004,))
+    assert not any("forwarder" in spec.plan.needs for spec in specs.values())
+    assert ("forwarder", 9479, "metrics.forwarder") in metrics_ports(kafka)
+
+
 def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) -> None:
     """The database's URL is for the supervisor; each process has its own role's."""
     specs = _specs(context)
@@ -168,8 +185,8 @@ def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContex
         "audit": (52_005, (relay,)),
         "witness": (52_006, ()),
         "postings": (52_007, (relay,)),
-        "vsim": (52_008, ()),
-        "msim": (52_009, ()),
+        "vsim": (52_009, ()),
+        "msim": (52_010, ()),
         "switch-0": (switch, (hsm,)),
         "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),

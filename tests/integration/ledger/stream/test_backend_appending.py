@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.stream.backend import START, Batch
-from ledger.stream.errors import BatchError, StreamBusyError
+from ledger.stream.errors import BatchError, StreamBusyError, StreamFencedError
 from ledger.stream.record import Mark, Position
 from tests.support.stream import DESCRIPTOR, SYSTEM, Backend, batch, record
 
@@ -97,15 +97,27 @@ async def test_a_batch_beyond_its_bounds_is_refused(backend: Backend, count: int
     await writer.aclose()
 
 
-async def test_a_second_writer_is_refused(backend: Backend) -> None:
-    """A stream has one writer; when it goes, another may come."""
+async def test_there_are_never_two_writers(backend: Backend) -> None:
+    """The second one is refused, or the first one can store nothing from then on."""
     first, second = backend.writer(), backend.writer()
     await first.open()
-    with pytest.raises(StreamBusyError):
+    await first.append(batch(0, 1, known=False))
+    try:
         await second.open()
-    await first.aclose()
-    await second.open()
+    except StreamBusyError:
+        assert await first.append(batch(1, 1)) == 2
+        await first.aclose()
+        await second.open()
+    else:
+        with pytest.raises(StreamFencedError):
+            await first.append(batch(7, 1))
+        await first.aclose()
+        assert await second.append(batch(1, 1)) == 2
+    assert await second.append(batch(2, 1)) == 3
     await second.aclose()
+    async with backend.reader() as reader:
+        page = await reader.read(START, 100, 100_000)
+    assert [found for _, _, found in page.records] == [record(number) for number in range(3)]
 
 
 async def test_what_was_appended_is_read(backend: Backend) -> None:

@@ -104,7 +104,7 @@ async def test_kill_nine_neither_loses_nor_doubles_an_effect(
     """A process killed again and again in the middle of its work has every effect once."""
     await _fill(backend, 1_500)
     command = [sys.executable, "-m", "tests.support.consuming"]
-    command += [fresh_ledger_dsn.superuser, str(backend.data_dir)]
+    command += [fresh_ledger_dsn.superuser, *backend.address]
     kills = 0
     with trio.fail_after(40):
         while (taken := len(await _numbers(database))) < 1_500:

@@ -74,7 +74,7 @@ async def test_a_stream_that_has_not_begun_is_empty(backend: Backend) -> None:
 
 
 async def test_a_waiting_reader_hears_of_a_record_at_once(backend: Backend) -> None:
-    """A record is read within 20 ms of its append's return."""
+    """A record is read within moments of its append's return: 20 ms, where it is on this disk."""
     writer = backend.writer()
     await writer.open()
     await writer.append(batch(0, 1, known=False))
@@ -96,7 +96,7 @@ async def test_a_waiting_reader_hears_of_a_record_at_once(backend: Backend) -> N
             await trio.sleep(0.002)
             late.append(read_at - appended.get(number, read_at))
     await writer.aclose()
-    assert sorted(late)[len(late) // 2] < 0.02
+    assert sorted(late)[len(late) // 2] < backend.hears_within_s
 
 
 async def test_readers_follow_a_writer_through_its_segments(backend: Backend) -> None:
