@@ -1,15 +1,21 @@
-"""A ledger, a stream of what it commits, and what books from it, without the processes between."""
+"""A ledger, a stream of what it commits, and what books from it, without the processes between.
+
+Run as a program, with a DSN and a folder, it books from the stream there until it is killed.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import trio
 
 from ledger.connection import Connection
 from ledger.dsn import hot_settings
+from ledger.pool import Pool
 from ledger.postings.booking import PostingsConsumer
 from ledger.postings.rules import FeeSchedule
 from ledger.stream.backend import Batch
@@ -25,6 +31,7 @@ LIMITS = msgspec.structs.replace(
     SMALL,
     segment_bytes=4_194_304,
     batch_bytes_max=1_048_576,
+    batch_records_max=4_096,
     read_wait_s=0.02,
     parked_check_s=0.0,
 )
@@ -98,3 +105,18 @@ async def booking(ledger: LedgerHarness, folder: Path) -> AsyncIterator[Booked]:
     finally:
         await session.aclose()
         await end_capture(ledger)
+
+
+async def book_until_killed(dsn: str, folder: Path, page_max: int) -> None:
+    """Book in small pages, as the process does, sessions that do not wait for the disk included."""
+    limits = msgspec.structs.replace(LIMITS, consumer_records_max=page_max)
+    role_settings = {**hot_settings(LEDGER_LIMITS), "synchronous_commit": "off"}
+    pool = Pool(dsn, 1, settings=LEDGER_LIMITS, role_settings=role_settings)
+    async with trio.open_nursery() as nursery, SegmentsBackend(folder, limits).reader() as reader:
+        await nursery.start(pool.serve)
+        consumer = PostingsConsumer(pool, FeeSchedule(100, 0))
+        await ConsumerRunner(consumer, reader, pool, limits=limits).run()
+
+
+if __name__ == "__main__":
+    trio.run(book_until_killed, sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

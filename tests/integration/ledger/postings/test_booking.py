@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from ledger.postings.accounts import KINDS, PURPOSES
 from ledger.postings.balances import folded_differently, merchant_balance, totals, trial_balance
@@ -14,7 +19,7 @@ from ledger.postings.rules import FeeSchedule
 from ledger.stream.cursors import reset_cursor
 from tests.support.deciding import Decide, refund, settle_refund
 from tests.support.ledger import LedgerHarness, charge, outcome
-from tests.support.posting import Booked, booking
+from tests.support.posting import ROLE, Booked, booking
 
 
 @pytest.fixture
@@ -82,6 +87,41 @@ async def test_pages_of_any_size_book_the_same(booked: Booked) -> None:
     await booked.book(page_max=1)
     assert await booked.postings() == [("capture", 2499)] * 3
     assert await folded_differently(booked.ledger.superuser) == []
+
+
+@pytest.mark.slow
+async def test_kill_nine_books_each_payment_once(booked: Booked) -> None:
+    """Killed again and again with pages in flight: no posting is lost or doubled, sums included."""
+    rows = await booked.ledger.charged(150)
+    for row in rows[:20]:
+        new, decide = refund(700)
+        await booked.ledger.decisions.run([Decide(row.intent_id, decide)])
+        await booked.ledger.decisions.run([Decide(row.intent_id, settle_refund(new, "approved"))])
+    await booked.stream()
+    command = [sys.executable, "-m", "tests.support.posting"]
+    command += [booked.ledger.dsn(ROLE), str(booked.backend.data_dir), "2"]
+    killed_at: list[int] = []
+    with trio.fail_after(60):
+        while (taken := await _count(booked)) < 320:
+            process = subprocess.Popen(command)  # noqa: ASYNC220  killed, not waited for
+            try:
+                while await _count(booked) < min(taken + 110, 320):
+                    await trio.sleep(0.002)
+            finally:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            killed_at.append(await _count(booked))
+    assert sum(count < 320 for count in killed_at) >= 2, killed_at
+    found = Counter(await booked.postings())
+    assert found == {("capture", 2499): 150, ("fee", 25): 150, ("refund", 700): 20}
+    assert await folded_differently(booked.ledger.superuser) == []
+    assert await booked.book() == 0
+    assert await _count(booked) == 320
+
+
+async def _count(booked: Booked) -> int:
+    [(count,)] = await booked.ledger.rows("SELECT count(*) FROM postings")
+    return int(count)
 
 
 async def test_what_no_rule_is_for_is_parked_and_the_rest_booked(booked: Booked) -> None:
