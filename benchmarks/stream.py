@@ -27,8 +27,8 @@ import trio
 from benchmarks.report import Document, WrongResultsError, bench_document, progress
 from chassis.clock import now_us
 from chassis.settings.tree import Stream
+from ledger.pgoutput import insert_message, relation_message
 from ledger.pgtypes import INT4, INT8, TEXT, TIMESTAMPTZ, UUID
-from ledger.relay.pgoutput import insert_message, relation_message
 from ledger.stream.backend import START, Batch, Cursor
 from ledger.stream.events import EventDecoder
 from ledger.stream.record import VERSION, Mark, descriptor_id, pack_head

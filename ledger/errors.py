@@ -98,6 +98,20 @@ class EmbeddedPostgresError(LedgerError):
     """The embedded server cannot be set up, started or stopped; says what would mend it."""
 
 
+class PgoutputError(LedgerError):
+    """Replication sent what its protocol, or our reader of it, does not know.
+
+    Attributes:
+        place: the message and the field.
+        reason: what is wrong there.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
 def error_class(sqlstate: str) -> type[DatabaseError]:
     """Say which class speaks for `sqlstate`; the only place that knows the grouping."""
     state_class = sqlstate[:2]

@@ -36,8 +36,8 @@ import msgspec
 
 from ledger.audit.findings import Findings
 from ledger.audit.tables import Cells, Shape, TableRows, packed_key, shape_of
-from ledger.relay.errors import PgoutputError
-from ledger.relay.pgoutput import TUPLE_AT, read_truncate, read_tuple
+from ledger.errors import PgoutputError
+from ledger.pgoutput import TUPLE_AT, read_truncate, read_tuple
 from ledger.stream.errors import RecordError
 from ledger.stream.record import (
     DELETE,

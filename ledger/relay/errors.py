@@ -12,20 +12,6 @@ class RelayError(LedgerError):
     """Base of everything the relay raises; never raised itself."""
 
 
-class PgoutputError(RelayError):
-    """The server sent what the protocol, or this reader of it, does not know.
-
-    Attributes:
-        place: the message and the field.
-        reason: what is wrong there.
-    """
-
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"{place}: {reason}")
-        self.place = place
-        self.reason = reason
-
-
 class ReplicationEndedError(RelayError):
     """The server ended the stream of changes: it stops, or somebody took the slot."""
 

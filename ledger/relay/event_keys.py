@@ -11,8 +11,8 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final
 
-from ledger.relay.errors import PgoutputError
-from ledger.relay.pgoutput import TUPLE_AT, RowShape, read_tuple
+from ledger.errors import PgoutputError
+from ledger.pgoutput import TUPLE_AT, RowShape, read_tuple
 
 KEY_BYTES: Final = 16
 VERSION_COLUMNS: Final = {"payment_intents": "version"}

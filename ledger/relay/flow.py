@@ -35,7 +35,7 @@ from chassis.settings.tree import Relay as Limits
 from ledger.errors import LedgerError
 from ledger.relay.connection import ReplicationSession
 from ledger.relay.health import Health
-from ledger.relay.pgoutput import sent_at_us, status_update
+from ledger.relay.replication import sent_at_us, status_update
 from ledger.relay.transactions import Assembler, Portion, Reached, Tampering
 from ledger.stream.backend import Batch, Writer
 from ledger.stream.errors import StreamError, StreamFullError

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ledger.relay.errors import PgoutputError
+from ledger.errors import PgoutputError
 
 _LSN: Final = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})", re.IGNORECASE)
 _HISTORY_LINE: Final = re.compile(r"(\d+)\s+([0-9A-F]{1,8}/[0-9A-F]{1,8})\b", re.IGNORECASE)

@@ -18,7 +18,7 @@ from chassis.log import get_logger
 from chassis.settings.tree import Ledger
 from chassis.settings.tree import Relay as Limits
 from ledger.connection import Connection
-from ledger.errors import DatabaseError, PoolOverloadError
+from ledger.errors import DatabaseError, PgoutputError, PoolOverloadError
 from ledger.relay.connection import ReplicationSession
 from ledger.relay.errors import RelayError
 from ledger.relay.flow import Flow
@@ -48,6 +48,14 @@ _SNAPSHOT_SETTINGS: Final = {
     "jit": "off",
 }
 _SNAPSHOT_ANSWER_S: Final = 660.0
+# What ends a session and not the process: another session may fare better.
+PASSING: Final = (
+    DatabaseError,
+    PgoutputError,
+    PoolOverloadError,
+    RelayError,
+    StreamFullError,
+)
 TAMPERING_TOLD_MAX: Final = 16  # exceptions opened for one batch; the log and the metric have all
 
 _log = get_logger(__name__)
@@ -93,7 +101,7 @@ class Relay:
         while True:
             try:
                 await self._session(backoff)
-            except (DatabaseError, RelayError, PoolOverloadError, StreamFullError) as error:
+            except PASSING as error:
                 self.health.trouble = str(error)
                 _log.warning("relay_interrupted", reason=str(error))
                 self.health.state = "connecting"

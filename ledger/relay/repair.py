@@ -33,18 +33,12 @@ import attrs
 
 from chassis import crash_points
 from ledger.connection import Connection
+from ledger.pgoutput import INSERT, RowShape, insert_message, read_relation, relation_message
 from ledger.pgtypes import int8_, text_, uuid_
 from ledger.queries import Query
 from ledger.relay.connection import PUBLICATION
 from ledger.relay.errors import RepairError
 from ledger.relay.event_keys import change_key, key_of
-from ledger.relay.pgoutput import (
-    INSERT,
-    RowShape,
-    insert_message,
-    read_relation,
-    relation_message,
-)
 from ledger.statements import QUERIES
 from ledger.stream.backend import START, Batch, Reader, Writer
 from ledger.stream.record import (

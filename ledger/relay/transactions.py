@@ -29,30 +29,32 @@ from typing import Final
 
 import msgspec
 
-from ledger.relay.errors import PgoutputError
-from ledger.relay.pgoutput import (
+from ledger.errors import PgoutputError
+from ledger.pgoutput import (
+    DELETE,
+    INSERT,
+    RELATION,
+    TRUNCATE,
+    UPDATE,
+    RowShape,
+    first_column,
+    read_relation,
+    read_truncate,
+)
+from ledger.relay.replication import (
     BEGIN,
     COMMIT,
-    DELETE,
     ENVELOPE_BYTES,
-    INSERT,
     KEEPALIVE,
     MESSAGE,
     ORIGIN,
-    RELATION,
-    TRUNCATE,
     TYPE,
-    UPDATE,
     WAL_DATA,
     Begin,
     Commit,
-    RowShape,
-    first_column,
     read_begin,
     read_commit,
     read_keepalive,
-    read_relation,
-    read_truncate,
 )
 from ledger.stream.record import NO_INTENT, VERSION, Position, descriptor_id, pack_head
 

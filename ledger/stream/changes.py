@@ -1,9 +1,8 @@
 """A change's rows, read by the descriptor of their table: for consumers, not for the relay.
 
-The relay passes changes on as they are (`ledger.relay.pgoutput`); whoever wants to know what they
-say reads them here, a column at a time and no earlier than asked for. Values are in Postgres'
-binary format and understood by their type's oid; one that is unknown, or is in text format, is an
-error and not a guess.
+The relay passes changes on as they are; whoever wants to know what they say reads them here, a
+column at a time and no earlier than asked for. Values are in Postgres' binary format and understood
+by their type's oid; one that is unknown, or is in text format, is an error and not a guess.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ledger.errors import PgoutputError
 from ledger.pgdecode import column_decoder
+from ledger.pgoutput import Column, read_relation
 from ledger.pgtypes import BYTEA, DATE, JSON, JSONB, TIMESTAMPTZ, UUID, UUID_BYTES
-from ledger.relay.errors import PgoutputError
-from ledger.relay.pgoutput import Column, read_relation
 from ledger.stream.errors import RecordError
 
 Cell = bytes | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ledger.relay.pgoutput import read_begin
+from ledger.relay.replication import read_begin
 from ledger.stream.record import NO_INTENT, VERSION, descriptor_id, pack_head
 from tests.support.ledger import LedgerHarness
 

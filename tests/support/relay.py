@@ -18,11 +18,11 @@ from chassis.settings import Settings
 from chassis.settings.tree import Ledger, Stream
 from chassis.settings.tree import Relay as Limits
 from ledger.connection import Connection
+from ledger.pgoutput import RowShape, read_relation, read_tuple
 from ledger.pgtypes import text_
 from ledger.pool import Pool
 from ledger.queries import Query
 from ledger.relay.monitor import Monitor
-from ledger.relay.pgoutput import RowShape, read_relation, read_tuple
 from ledger.relay.relay import Relay
 from ledger.stream.backend import Writer
 from ledger.stream.open import stream_reader, stream_writer

@@ -21,7 +21,7 @@ from ledger.audit.findings import Findings
 from ledger.audit.keys import make_pair
 from ledger.audit.merkle import fold, leaf_hash, range_hash
 from ledger.audit.notes import COSIGNATURE, ED25519, Checkpoint, Note, cosign, sign_note
-from ledger.relay.pgoutput import insert_message, relation_message
+from ledger.pgoutput import insert_message, relation_message
 from ledger.stream.record import descriptor_id, pack_head
 from tests.support import bundle_verifier
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.relay.errors import PgoutputError
+from ledger.errors import PgoutputError
 from ledger.relay.positions import format_lsn, parse_history, parse_lsn
 
 HISTORY = """\

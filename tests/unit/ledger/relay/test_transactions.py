@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.relay.errors import PgoutputError
+from ledger.errors import PgoutputError
 from ledger.relay.transactions import Assembler, Portion, Reached, Tampering
 from ledger.stream.record import Position, descriptor_id, parse_record
 from tests.support.pgoutput import (

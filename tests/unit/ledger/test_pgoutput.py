@@ -1,4 +1,4 @@
-"""The replication protocol's messages, from a real server, by hand, and spoilt."""
+"""Relations and rows, from a real server, by hand, and spoilt."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import struct
 
 import pytest
 
-from ledger.relay.errors import PgoutputError
-from ledger.relay.pgoutput import (
-    ENVELOPE_BYTES,
-    Keepalive,
+from ledger.errors import PgoutputError
+from ledger.pgoutput import (
     first_column,
     insert_message,
-    read_begin,
-    read_commit,
-    read_keepalive,
     read_relation,
     read_truncate,
     read_tuple,
     relation_message,
-    sent_at_us,
-    status_update,
+)
+from ledger.relay.replication import (
+    ENVELOPE_BYTES,
 )
 from tests.support.pgoutput import (
     INTENT,
@@ -29,7 +25,6 @@ from tests.support.pgoutput import (
     UUID_OID,
     capture,
     change,
-    keepalive,
     relation,
     row,
 )
@@ -41,28 +36,6 @@ def _messages(letter: bytes) -> list[bytes]:
         for data in capture()
         if data[:1] == b"w" and data[ENVELOPE_BYTES : ENVELOPE_BYTES + 1] == letter
     ]
-
-
-def test_a_keepalive_is_read_and_nothing_else_is_one() -> None:
-    """Length and letter are checked."""
-    assert read_keepalive(keepalive(77, reply_wanted=True)) == Keepalive(77, reply_wanted=True)
-    for broken in (b"", b"k", keepalive(1) + b"x", b"w" + keepalive(1)[1:]):
-        with pytest.raises(PgoutputError, match="keepalive"):
-            read_keepalive(broken)
-
-
-def test_the_servers_clock_is_read_from_either_envelope() -> None:
-    """What it sent in one burst it sent within seconds of its first commit."""
-    instants = [sent_at_us(data) for data in capture()]
-    begun = next(data for data in capture() if data[ENVELOPE_BYTES:][:1] == b"B")
-    committed_at_us = read_begin(begun[ENVELOPE_BYTES:]).committed_at_us
-    assert all(0 <= at - committed_at_us < 10_000_000 for at in instants)
-
-
-def test_a_status_update_reports_what_is_durable_and_no_more() -> None:
-    """Written is what has come; flushed and applied are what the stream holds."""
-    data = status_update(received_lsn=9, durable_lsn=5, now_us=946_684_800_000_001)
-    assert struct.unpack(">cQQQqB", data) == (b"r", 9, 5, 5, 1, 0)
 
 
 def test_a_real_relation_is_read_and_written_alike() -> None:
@@ -150,19 +123,8 @@ def test_only_a_uuid_in_front_gives_a_relation_its_prefix() -> None:
     assert shape.prefix == b"N\0\1b\0\0\0\x10"
 
 
-def test_begin_commit_and_truncate_are_checked() -> None:
-    """Lengths, meaningless flags and places that contradict each other."""
-    for broken in (b"B", b"B" + bytes(21)):
-        with pytest.raises(PgoutputError, match="B length"):
-            read_begin(broken)
-    layout = ">cBQQq"
-    for broken in (
-        b"C",
-        struct.pack(layout, b"C", 1, 1, 2, 0),
-        struct.pack(layout, b"C", 0, 2, 2, 0),
-    ):
-        with pytest.raises(PgoutputError, match="C "):
-            read_commit(broken)
+def test_a_truncation_is_checked() -> None:
+    """Cut short, too long, of no table at all."""
     good = b"T" + struct.pack(">IBI", 1, 0, TABLE_OID)
     assert read_truncate(good) == [TABLE_OID.to_bytes(4)]
     for broken in (b"T", good[:-1], good + b"x", b"T" + struct.pack(">IB", 0, 0)):

@@ -1,22 +1,19 @@
-"""The replication protocol's messages, read and written as bytes alone.
+"""What `pgoutput` says about relations and their rows, read and written as bytes alone.
 
-Theory of operation
--------------------
-Replication runs inside a COPY in both directions. The server sends *envelopes*: `w` carries one
-message of the output plug-in, `k` says that the server is alive and how far it has read. We send
-status updates, `r`. Inside `w` is one message of `pgoutput`, protocol version 1: without streaming
-of open transactions and without two-phase commits there are ten kinds, and every one of them is
-about a transaction that has been committed.
+A change in the event stream is one of these messages as Postgres sent it, and a descriptor is the
+relation message that tells its columns; the relay, the consumers and the audit log read them here.
+The protocol around them is `ledger.relay.replication`.
 
-The relay does not decode rows. Of a change it wants to know which relation it belongs to, that it
-looks as that relation's rows look, and the sixteen bytes of its first column, which is the payment
-intent of every published table. For an insert, and for an update that leaves the key alone, these
-stand at a fixed place after ten bytes that are the same in every such message, so one comparison
-checks kind of tuple, number of columns, format and length at once (`RowShape.prefix`). What does
-not compare equal is walked through column by column (`first_column`).
+Nobody has to decode a row to pass it on. The relay wants to know of a change which relation it
+belongs to, that it looks as that relation's rows look, and the sixteen bytes of its first column,
+which is the payment intent of every published table. For an insert, and for an update that leaves
+the key alone, these stand at a fixed place after ten bytes that are the same in every such message,
+so one comparison checks kind of tuple, number of columns, format and length at once
+(`RowShape.prefix`). What does not compare equal is walked through column by column
+(`first_column`).
 
-Sources: PostgreSQL manual, "Streaming Replication Protocol" and "Logical Replication Message
-Formats". All integers are big-endian; instants are microseconds since 2000-01-01.
+Source: PostgreSQL manual, "Logical Replication Message Formats", protocol version 1. All integers
+are big-endian.
 """
 
 from __future__ import annotations
@@ -27,30 +24,16 @@ from typing import Final
 
 import msgspec
 
-from ledger.pgtypes import POSTGRES_EPOCH_US, UUID, UUID_BYTES
-from ledger.relay.errors import PgoutputError
+from ledger.errors import PgoutputError
+from ledger.pgtypes import UUID, UUID_BYTES
 
-WAL_DATA: Final = ord("w")
-KEEPALIVE: Final = ord("k")
-ENVELOPE_BYTES: Final = 25  # of `w`, before the plug-in's message
-
-BEGIN: Final = ord("B")
-COMMIT: Final = ord("C")
-ORIGIN: Final = ord("O")
 RELATION: Final = ord("R")
-TYPE: Final = ord("Y")
 INSERT: Final = ord("I")
 UPDATE: Final = ord("U")
 DELETE: Final = ord("D")
 TRUNCATE: Final = ord("T")
-MESSAGE: Final = ord("M")
+TUPLE_AT: Final = 5  # in a change: letter and relation come first
 
-_KEEPALIVE: Final = Layout(">xQqB")
-_W_CLOCK_AT: Final = 17
-_K_CLOCK_AT: Final = 9
-_STATUS: Final = Layout(">cQQQqB")
-_BEGIN: Final = Layout(">xQqI")
-_COMMIT: Final = Layout(">xBQQq")
 _TRUNCATE: Final = Layout(">xIB")
 _OID: Final = Layout(">I")
 _COLUMN_COUNT: Final = Layout(">H")
@@ -61,29 +44,7 @@ _CELLS_WITHOUT_BYTES: Final = b"nu"  # NULL, and a value stored elsewhere that d
 _CELLS_WITH_BYTES: Final = b"bt"
 _OLD_TUPLES: Final = b"KO"  # the old key, the old row
 _NEW_TUPLE: Final = b"N"
-TUPLE_AT: Final = 5  # in a change: letter and relation come first
 _KEY_COLUMN: Final = 0x01
-
-
-class Keepalive(msgspec.Struct, frozen=True, gc=False):
-    """The server is alive; it has read up to `end_lsn`."""
-
-    end_lsn: int
-    reply_wanted: bool
-
-
-class Begin(msgspec.Struct, frozen=True, gc=False):
-    """A transaction's changes follow; `commit_lsn` is where its commit stands in the WAL."""
-
-    commit_lsn: int
-    committed_at_us: int
-
-
-class Commit(msgspec.Struct, frozen=True, gc=False):
-    """A transaction is whole; its WAL ends at `end_lsn`."""
-
-    commit_lsn: int
-    end_lsn: int
 
 
 class Column(msgspec.Struct, frozen=True, gc=False):
@@ -107,73 +68,6 @@ class RowShape(msgspec.Struct, frozen=True, gc=False):
     table: str
     columns: tuple[Column, ...]
     prefix: bytes
-
-
-# --------------------------------------------------------------------------------- the envelope
-
-
-def read_keepalive(data: bytes) -> Keepalive:
-    """Read a `k`.
-
-    Raises:
-        PgoutputError: it is not one.
-    """
-    if len(data) != _KEEPALIVE.size or data[0] != KEEPALIVE:
-        raise PgoutputError("keepalive", f"{len(data)} bytes; it has {_KEEPALIVE.size}")
-    end_lsn, _, reply_wanted = _KEEPALIVE.unpack(data)
-    return Keepalive(end_lsn, bool(reply_wanted))
-
-
-def sent_at_us(envelope: bytes) -> int:
-    """When the server sent a `w` or a `k`, by its own clock; Unix microseconds."""
-    at = _W_CLOCK_AT if envelope[0] == WAL_DATA else _K_CLOCK_AT
-    return int.from_bytes(envelope[at : at + 8], signed=True) + POSTGRES_EPOCH_US
-
-
-def status_update(*, received_lsn: int, durable_lsn: int, now_us: int) -> bytes:
-    """Tell the server how far we are.
-
-    Args:
-        received_lsn: the end of what has come. Where that is as far as the server has read, it
-            does not ask again whether we are there.
-        durable_lsn: the end of what is in the stream for good: the server may forget it.
-        now_us: Unix microseconds.
-    """
-    return _STATUS.pack(b"r", received_lsn, durable_lsn, durable_lsn, now_us - POSTGRES_EPOCH_US, 0)
-
-
-# -------------------------------------------------------------------------- around transactions
-
-
-def read_begin(message: bytes) -> Begin:
-    """Read a `B`; raises PgoutputError."""
-    if len(message) != _BEGIN.size:
-        raise PgoutputError("B length", f"{len(message)} bytes; it has {_BEGIN.size}")
-    commit_lsn, committed_at_us, _ = _BEGIN.unpack(message)
-    return Begin(commit_lsn, committed_at_us + POSTGRES_EPOCH_US)
-
-
-def read_commit(message: bytes) -> Commit:
-    """Read a `C`; raises PgoutputError."""
-    if len(message) != _COMMIT.size:
-        raise PgoutputError("C length", f"{len(message)} bytes; it has {_COMMIT.size}")
-    flags, commit_lsn, end_lsn, _ = _COMMIT.unpack(message)
-    if flags:
-        raise PgoutputError("C flags", "bits are set that have no meaning")
-    if end_lsn <= commit_lsn:
-        raise PgoutputError("C end", "it lies before the commit")
-    return Commit(commit_lsn, end_lsn)
-
-
-def read_truncate(message: bytes) -> list[bytes]:
-    """Read a `T`: the relations that were emptied, each as its four bytes; raises PgoutputError."""
-    try:
-        count, _ = _TRUNCATE.unpack_from(message)
-    except LayoutError:
-        raise PgoutputError("T", "it is cut short") from None
-    if count < 1 or len(message) != _TRUNCATE.size + 4 * count:
-        raise PgoutputError("T relations", f"{count} do not fit {len(message)} bytes")
-    return [message[at : at + 4] for at in range(_TRUNCATE.size, len(message), 4)]
 
 
 # -------------------------------------------------------------------------------------- relations
@@ -221,6 +115,17 @@ def _text(message: bytes, at: int, place: str) -> tuple[str, int]:
         return message[at:end].decode(), end + 1
     except UnicodeDecodeError:
         raise PgoutputError(place, "it is no UTF-8") from None
+
+
+def read_truncate(message: bytes) -> list[bytes]:
+    """Read a `T`: the relations that were emptied, each as its four bytes; raises PgoutputError."""
+    try:
+        count, _ = _TRUNCATE.unpack_from(message)
+    except LayoutError:
+        raise PgoutputError("T", "it is cut short") from None
+    if count < 1 or len(message) != _TRUNCATE.size + 4 * count:
+        raise PgoutputError("T relations", f"{count} do not fit {len(message)} bytes")
+    return [message[at : at + 4] for at in range(_TRUNCATE.size, len(message), 4)]
 
 
 # ------------------------------------------------------------------------------------------- rows
@@ -296,7 +201,7 @@ def read_tuple(
     return cells, at
 
 
-# ------------------------------------------------------------------------- what the relay writes
+# ---------------------------------------------------------------------------------------- writing
 
 
 def insert_message(oid: bytes, cells: list[bytes | None]) -> bytes:
