@@ -11,7 +11,7 @@ import base64
 from pathlib import Path
 from typing import Any, Final
 
-from ledger.audit.bundle import BundleError, read_bundle, verify_bundle
+from ledger.audit.bundle import BundleError, read_bundle
 from ledger.audit.evidence import Evidence, EvidenceError, Progress
 from ledger.audit.findings import Findings
 from ledger.audit.folders import (
@@ -182,21 +182,6 @@ def make(place: Place, intent_id: bytes, output: Path, progress: Progress) -> Do
         "file": str(output),
         "events": len(bundle.records),
         "bytes": len(data),
-    }
-
-
-def verify_file(data: bytes, log_key: VerifierKey, witness_key: VerifierKey | None) -> Document:
-    """Check a bundle with public keys alone."""
-    findings = Findings()
-    bundle = read_bundle(data)
-    proven = verify_bundle(bundle, log_key, witness_key, findings)
-    return {
-        **report(findings, {"events": len(proven.records), "rows": 0, "checkpoints": 1}),
-        "payment": public_id("pi", bytes.fromhex(bundle.intent)),
-        "origin": proven.checkpoint.origin,
-        "size": proven.checkpoint.size,
-        "witnessed_at_s": proven.witnessed_at_s,
-        "versions_missing": proven.versions_missing,
     }
 
 

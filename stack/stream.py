@@ -197,6 +197,14 @@ def line(document: Document) -> str:
     return f"{position['offset']:>10}  {'  '.join(words)}"
 
 
+def masked(document: Document) -> Document:
+    """The rows of an event with their texts masked, as everything that is shown."""
+    for part in ("before", "after"):
+        if document[part] is not None:
+            document[part] = {name: _mask(value) for name, value in document[part].items()}
+    return document
+
+
 def _last(end: int, selection: Selection) -> int:
     """Where to begin so that what is shown ends at the end; of one payment, at the beginning."""
     if selection.payment is not None or selection.limit is None:
@@ -220,7 +228,7 @@ def _events(
 def _document(event: Event | tuple[int, RecordError]) -> Document:
     if isinstance(event, Event):
         try:
-            return _masked(event.document())
+            return masked(event.document())
         except RecordError as error:
             return _unreadable(event.place.offset, error)
     return _unreadable(*event)
@@ -228,14 +236,6 @@ def _document(event: Event | tuple[int, RecordError]) -> Document:
 
 def _unreadable(offset: int, error: RecordError) -> Document:
     return {"position": {"shard": SHARD, "offset": offset}, "error": str(error)}
-
-
-def _masked(document: Document) -> Document:
-    """The rows of an event with their texts masked, as everything that is shown."""
-    for part in ("before", "after"):
-        if document[part] is not None:
-            document[part] = {name: _mask(value) for name, value in document[part].items()}
-    return document
 
 
 def _mask(value: Any) -> Any:

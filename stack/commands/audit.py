@@ -193,19 +193,23 @@ def verify_consistency(place: Place, *, old: int, new: int | None, as_json: bool
 @witness_key_option
 @json_option
 def verify_bundle(file: Any, *, key: str, witness_key: str | None, as_json: bool) -> None:
-    """Verify a bundle with public keys alone, anywhere."""
+    """Verify a bundle with public keys alone, anywhere, and show what it holds."""
     from stack import audit as log  # noqa: PLC0415
+    from stack import stream as events  # noqa: PLC0415
+    from stack.audit_bundle import verify_file  # noqa: PLC0415
 
     with told_in_one_line("audit verify bundle", log.EXITS):
         witness = None if witness_key is None else log.read_key(witness_key)
-        document = log.verify_file(file.read(), log.read_key(key), witness)
+        document = verify_file(file.read(), log.read_key(key), witness)
     missing = ", ".join(map(str, document["versions_missing"]))
-    _conclude(
-        document,
-        f"{document['payment']}: {document['checked']['events']} records, as {document['origin']} "
-        f"signed them{f'; versions that are not among them: {missing}' if missing else ''}",
-        as_json=as_json,
-    )
+    records = f"{document['checked']['events']} records"
+    lines = [
+        f"{document['payment']}: {records}, as {document['origin']} signed them",
+        *map(events.line, document["events"]),
+        *([f"versions that are not among them: {missing}"] if missing else []),
+        *(f"not shown: {one}" for one in document["not_shown"]),
+    ]
+    _conclude(document, "\n".join(lines), as_json=as_json)
 
 
 def _conclude(document: Document, well: str, *, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from ledger.stream.backend import Batch
 from ledger.stream.record import Mark
 from ledger.stream.segments.files import segment_path, shard_folder
 from ledger.stream.segments.writer import SegmentWriter
+from stack.audit_bundle import NOT_SHOWN
 from tests.support.stream import DESCRIPTOR, record
 from turnout import main
 
@@ -168,6 +169,17 @@ def test_a_bundle_is_checked_without_the_log(data_dir: Path, tmp_path: Path) -> 
     document = json.loads(result.stdout)
     assert (document["ok"], document["payment"]) == (True, PAYMENT)
     assert document["witnessed_at_s"] > 1_000_000_000
+    first = document["events"][0]
+    assert (first["table"], first["operation"], first["payment_intent"]) == (
+        *("outcomes", "insert", PAYMENT),
+    )
+    assert [event["position"]["offset"] for event in document["events"]] == [*range(0, 250, 2)]
+    assert document["not_shown"] == [*NOT_SHOWN]
+    lines = CliRunner().invoke(main, words).stdout.splitlines()
+    assert lines[0] == f"{PAYMENT}: 125 records, as turnout.example/0 signed them"
+    assert lines[1].split()[0] == "0"
+    assert "insert" in lines[1]
+    assert "no witness' key was given" in lines[-1]
     assert document["versions_missing"] == []
     forged = path.read_text().replace('"index": 0,', '"index": 2,')
     path.write_text(forged)
