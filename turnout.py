@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.audit:audit",
         "Show and verify the audit log; prove one payment with a bundle.",
     ),
+    "archive": (
+        "stack.commands.archive:archive",
+        "Archive what the event stream has sealed; verify the archive.",
+    ),
     "ledger": (
         "stack.commands.ledger:ledger",
         "Show merchants' balances; see that the books balance.",

@@ -41,6 +41,10 @@ DURING_REPAIR: Final = "during_repair"  # some of what was missing is in the str
 BEFORE_SIGNING: Final = "before_signing"  # the tree's levels hold what no signature covers
 BEFORE_PUBLISHING: Final = "before_publishing"  # a checkpoint is in the history, and unpublished
 AFTER_PUBLISHING: Final = "after_publishing"  # it is published; no witness has seen it
+ARCHIVE_WRITTEN: Final = "archive_written"  # a segment's tables are written beside the store
+ARCHIVE_RECORDS: Final = "archive_records"  # its records are stored, its frames are not
+ARCHIVE_FRAMES: Final = "archive_frames"  # both are stored, and no manifest speaks for them
+ARCHIVE_MANIFEST: Final = "archive_manifest"  # it is archived; the catalog does not know
 POINTS: Final = (
     BEFORE_COMMIT_1,
     AFTER_COMMIT_1,
@@ -55,6 +59,7 @@ POINTS: Final = (
 STREAM_POINTS: Final = (BEFORE_STREAM_SYNC, AFTER_STREAM_SYNC)  # reached behind payments
 RELAY_POINTS: Final = (BEFORE_APPEND, AFTER_APPEND, AFTER_FEEDBACK, DURING_REPAIR)
 AUDIT_POINTS: Final = (BEFORE_SIGNING, BEFORE_PUBLISHING, AFTER_PUBLISHING)
+ARCHIVE_POINTS: Final = (ARCHIVE_WRITTEN, ARCHIVE_RECORDS, ARCHIVE_FRAMES, ARCHIVE_MANIFEST)
 
 
 class _Shared:
@@ -96,7 +101,7 @@ def arm(path: Path, point: str) -> None:
         ValueError: there is no such point.
         OSError: the file cannot be written.
     """
-    known = POINTS + STREAM_POINTS + RELAY_POINTS + AUDIT_POINTS
+    known = POINTS + STREAM_POINTS + RELAY_POINTS + AUDIT_POINTS + ARCHIVE_POINTS
     if point not in known:
         raise ValueError(f"{point!r} is no crash point: {', '.join(known)}")
     _write(path, _padded(point))

@@ -1,0 +1,160 @@
+"""What `turnout archive` does: archives sealed segments, and holds the archive to proof.
+
+Each action returns the document that `--json` prints. All work in the command's own process: what
+Parquet costs is taken from no payment. Verifying needs the objects and two public keys, nothing of
+the stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from chassis.clock import now_us
+from chassis.crash_points import follow_arming
+from chassis.durable import locked
+from ledger.archive.archiver import Archiver, sealed_segments
+from ledger.archive.catalog import (
+    FOLDER,
+    archived,
+    make_work_folder,
+    read_catalog,
+    work_folder,
+)
+from ledger.archive.errors import ArchiveError
+from ledger.archive.store import FolderStore
+from ledger.archive.verifying import verify_archive
+from ledger.audit.findings import Findings
+from ledger.audit.folders import log_folder, log_public_key
+from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_public
+from ledger.audit.level_files import LevelFileError
+from ledger.audit.notes import ED25519, NoteError, VerifierKey
+from ledger.stream.segments.files import shard_folder
+from stack.audit import read_key, report
+from stack.endings import EXIT_FAULT
+from stack.options import EXIT_CANNOT_START, Place
+
+Document = dict[str, Any]
+Progress = Callable[[int, int], None]
+
+EXITS: Final[dict[type[Exception], int]] = {
+    KeyFileError: EXIT_CANNOT_START,
+    OSError: EXIT_CANNOT_START,
+    ArchiveError: EXIT_FAULT,
+    NoteError: EXIT_FAULT,
+    LevelFileError: EXIT_FAULT,
+}
+SHARD: Final = 0
+ARCHIVE_FOLDER: Final = "archive"
+KEY_STEM: Final = "archive"
+
+__all__ = ["EXITS", "read_key", "run", "status", "verify"]
+
+
+def run(place: Place, progress: Progress) -> Document:
+    """Archive what is sealed and signed.
+
+    Raises:
+        ArchiveError: a segment cannot be archived, or an object cannot be believed.
+        KeyFileError: there is no audit log, or the archive's key cannot be used.
+        OSError: the stream cannot be read.
+    """
+    if place.settings.testing.crash_point_file:
+        follow_arming(Path(place.settings.testing.crash_point_file))
+    log_key = load_public(log_public_key(place.data_dir))
+    work = make_work_folder(place.data_dir, SHARD)
+    with locked(work / "lock"):
+        archiver = Archiver(
+            stream=shard_folder(place.data_dir, SHARD),
+            log=log_folder(place.data_dir, SHARD),
+            log_key=log_key,
+            pair=_pair(place, log_key),
+            store=FolderStore(archive_folder(place), make=True),
+            work=work,
+            now_us=now_us,
+            shard=SHARD,
+        )
+        done = archiver.run(progress)
+    return {
+        "segments": done.segments,
+        "events": done.records,
+        "segment_bytes": done.segment_bytes,
+        "stored_bytes": done.stored_bytes,
+        "waiting_for_signature": done.unsigned,
+        "archive": str(archive_folder(place)),
+    }
+
+
+def verify(
+    place: Place,
+    progress: Progress,
+    *,
+    folder: Path | None = None,
+    key: VerifierKey | None = None,
+    log_key: VerifierKey | None = None,
+) -> Document:
+    """Hold every object to the archive's signature and to the log's.
+
+    Args:
+        place: whose archive, catalog and keys.
+        progress: hears how far it is.
+        folder: of another archive; its objects are held to no catalog then.
+        key: the archive's; None believes the one of the data directory.
+        log_key: the log's; likewise.
+
+    Raises:
+        ArchiveError: there is nothing to verify, or it cannot be read.
+        KeyFileError: a key is missing.
+    """
+    archive = folder or archive_folder(place)
+    catalog = {} if folder else archived(read_catalog(work_folder(place.data_dir, SHARD)))
+    if not archive.is_dir() and not catalog:
+        raise ArchiveError(f"{archive}: nothing was archived yet")
+    findings = Findings()
+    verified = verify_archive(
+        FolderStore(archive),
+        shard=SHARD,
+        key=key or load_public(_key_stem(place).with_suffix(".pub")),
+        log_key=log_key or load_public(log_public_key(place.data_dir)),
+        catalog=catalog,
+        findings=findings,
+        progress=progress,
+    )
+    checked = {"events": verified.records, "rows": 0, "checkpoints": verified.segments}
+    return {**report(findings, checked), "segments": verified.segments}
+
+
+def status(place: Place) -> Document:
+    """How much is archived, how much waits; from catalog and stream alone."""
+    done = archived(read_catalog(work_folder(place.data_dir, SHARD)))
+    sealed = sealed_segments(shard_folder(place.data_dir, SHARD))
+    newest = max(done.values(), key=lambda one: one.end_offset, default=None)
+    return {
+        "archive": str(archive_folder(place)),
+        "segments": len(done),
+        "events": sum(one.end_offset - one.first_offset for one in done.values()),
+        "end_offset": newest.end_offset if newest else 0,
+        "newest_at_us": newest.at_us if newest else None,
+        "waiting": len([one for one in sealed if one not in done]),
+        "key": _public_key(place),
+    }
+
+
+def archive_folder(place: Place) -> Path:
+    """Where the archive's objects lie."""
+    return place.data_dir / ARCHIVE_FOLDER
+
+
+def _pair(place: Place, log_key: VerifierKey) -> KeyPair:
+    """The archive's key, made at the first run."""
+    return load_or_make(_key_stem(place), f"{log_key.name}/archive", ED25519)
+
+
+def _key_stem(place: Place) -> Path:
+    return place.data_dir / FOLDER / KEY_STEM
+
+
+def _public_key(place: Place) -> str | None:
+    path = _key_stem(place).with_suffix(".pub")
+    return str(load_public(path)) if path.exists() else None

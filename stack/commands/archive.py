@@ -1,0 +1,104 @@
+"""`turnout archive`: keep what the event stream has sealed elsewhere, and prove it there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stack.commands.operating import json_option
+from stack.commands.progress import progress
+from stack.endings import EXIT_FAULT, told_in_one_line
+from stack.options import EXIT_CANNOT_START, Place, settings_options
+
+_EXTRA = frozenset(("obstore", "pyarrow"))
+
+
+@click.group()
+def archive() -> None:
+    """Archive what the event stream has sealed; verify the archive."""
+
+
+@archive.command("run")
+@json_option
+@settings_options
+def run(place: Place, *, as_json: bool) -> None:
+    """Archive every sealed segment that the audit log has signed."""
+    actions = _actions()
+    with told_in_one_line("archive run", actions.EXITS), progress("archiving") as show:
+        document = actions.run(place, show)
+    text = (
+        f"{document['segments']} segments archived, {document['events']} records: "
+        f"{document['segment_bytes']} bytes in {document['stored_bytes']}"
+    )
+    if document["waiting_for_signature"]:
+        text += f"; {document['waiting_for_signature']} wait for the audit log's signature"
+    click.echo(json.dumps(document, indent=2) if as_json else text)
+
+
+@archive.command("verify")
+@click.option(
+    "--archive",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Another archive than the data directory's.",
+)
+@click.option("--key", help="The archive's public key, or the file that holds it.")
+@click.option("--log-key", help="The audit log's; likewise.")
+@json_option
+@settings_options
+def verify(
+    place: Place, *, folder: Path | None, key: str | None, log_key: str | None, as_json: bool
+) -> None:
+    """Hold every object to its manifest, and every manifest to the audit log's signature."""
+    actions = _actions()
+    with told_in_one_line("archive verify", actions.EXITS), progress("verifying") as show:
+        keys = {
+            "key": actions.read_key(key) if key else None,
+            "log_key": actions.read_key(log_key) if log_key else None,
+        }
+        document = actions.verify(place, show, folder=folder, **keys)
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    elif document["ok"]:
+        events = document["checked"]["events"]
+        click.echo(f"{document['segments']} segments, {events} records: as they were signed")
+    else:
+        for finding in document["findings"]:
+            click.echo(f"{finding['where']}: {finding['detail']}")
+        if (more := document["findings_total"] - len(document["findings"])) > 0:
+            click.echo(f"… and {more} more")
+    if not document["ok"]:
+        sys.exit(EXIT_FAULT)
+
+
+@archive.command("status")
+@json_option
+@settings_options
+def status(place: Place, *, as_json: bool) -> None:
+    """How much is archived, and how much waits."""
+    actions = _actions()
+    with told_in_one_line("archive status", actions.EXITS):
+        document = actions.status(place)
+    text = (
+        f"{document['archive']}: {document['segments']} segments, {document['events']} records; "
+        f"{document['waiting']} sealed segments wait"
+    )
+    click.echo(json.dumps(document, indent=2) if as_json else text)
+
+
+def _actions() -> Any:
+    """What the commands do; imported when called, for --help must not wait, and need no extra."""
+    try:
+        return import_module("stack.archive")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        click.echo(
+            f"turnout archive: {error.name} is missing: pip install 'turnout[archive]'", err=True
+        )
+        sys.exit(EXIT_CANNOT_START)

@@ -1,0 +1,77 @@
+"""`turnout archive` as it is typed, on a data directory without a stack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ledger.archive.manifest import RECORDS, object_name
+from tests.support.archiving import SealedStream
+from turnout import main
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> SealedStream:
+    """A data directory with three sealed segments."""
+    return SealedStream.make(tmp_path / "data")
+
+
+def _run(stream: SealedStream, *words: str, status: int = 0) -> Any:
+    words = ("archive", *words, "--json", "--data-dir", str(stream.data_dir))
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout) if status < 3 else result.output
+
+
+def test_run_verify_and_status_tell_what_they_did(stream: SealedStream) -> None:
+    """What waits is archived, is as it was signed, and is told."""
+    assert (_run(stream, "status")["segments"], _run(stream, "status")["waiting"]) == (0, 3)
+    done = _run(stream, "run")
+    assert (done["segments"], done["events"], done["waiting_for_signature"]) == (3, 407, 0)
+    verified = _run(stream, "verify")
+    assert (verified["ok"], verified["segments"], verified["checked"]["events"]) == (True, 3, 407)
+    status = _run(stream, "status")
+    assert (status["segments"], status["waiting"], status["end_offset"]) == (3, 0, 407)
+    assert status["key"].startswith("turnout.example/0/archive+")
+
+
+def test_verify_names_what_was_changed_and_ends_with_1(stream: SealedStream) -> None:
+    """A flipped byte is a finding: the file is named, the exit status says so."""
+    _run(stream, "run")
+    path = stream.archive / object_name(0, stream.firsts[1], RECORDS)
+    path.chmod(0o600)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    document = _run(stream, "verify", status=1)
+    assert [one["where"] for one in document["findings"]] == [str(path)]
+
+
+def test_an_archive_elsewhere_is_verified_with_two_public_keys(
+    stream: SealedStream, tmp_path: Path
+) -> None:
+    """A copy of the objects is all that a stranger needs beside the keys."""
+    _run(stream, "run")
+    copy, keys = tmp_path / "copy", tmp_path / "keys"
+    stream.archive.rename(copy)
+    keys.mkdir()
+    for path in (
+        stream.data_dir / "archiving" / "archive.pub",
+        stream.data_dir / "audit" / "log.pub",
+    ):
+        path.rename(keys / path.name)
+    words = ["--archive", str(copy), "--key", str(keys / "archive.pub")]
+    empty = SealedStream(tmp_path / "nothing", [])
+    document = _run(empty, "verify", *words, "--log-key", str(keys / "log.pub"))
+    assert document["checked"]["events"] == 407
+
+
+def test_without_an_audit_log_nothing_is_archived(tmp_path: Path) -> None:
+    """A data directory without the log's key cannot be archived, and is told so in a line."""
+    output = _run(SealedStream(tmp_path, []), "run", status=3)
+    assert "log.pub cannot be read" in output
+    assert not (tmp_path / "archive").exists()

@@ -1,0 +1,153 @@
+"""A small sealed stream with its signed log in a data directory, and an archiver for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from attrs import define
+
+from ledger.archive.archiver import Archived, Archiver
+from ledger.archive.catalog import archived, make_work_folder, read_catalog
+from ledger.archive.store import FolderStore, Store
+from ledger.archive.verifying import ArchiveVerified, verify_archive
+from ledger.audit.findings import Findings
+from ledger.audit.folders import LOG_KEY_STEM, log_folder
+from ledger.audit.keys import load_or_make
+from ledger.audit.log import AuditLog
+from ledger.audit.notes import ED25519
+from ledger.stream.record import Mark, Position, descriptor_id
+from ledger.stream.segments.files import segment_path, shard_folder
+from ledger.stream.segments.format import (
+    NO_PREDECESSOR,
+    SEAL,
+    Header,
+    encode_frame,
+    encode_header,
+)
+from tests.support.stream import INT8, SYSTEM, TEXT, UUID, descriptor, record
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+PAYMENTS = descriptor(
+    "payment_intents", ("id", UUID), ("version", INT8), ("amount_minor", INT8), ("currency", TEXT)
+)
+FRAME_RECORDS = 40
+ORIGIN = "turnout.example/0"
+
+
+def payment(number: int) -> bytes:
+    """The insert of a payment of `number` minor units."""
+    intent_id = number.to_bytes(16)
+    row = (intent_id, (1).to_bytes(8), number.to_bytes(8), b"eur")
+    return record(number, row=row, descriptor=descriptor_id(PAYMENTS))
+
+
+def segment(first: int, records: list[bytes], predecessor: bytes) -> bytes:
+    """A sealed segment: frames, marks alone between them, and a seal."""
+    parts = [encode_header(Header(0, first, 1_700_000_000_000_000 + first, predecessor))]
+    for at in range(0, len(records), FRAME_RECORDS):
+        of_frame = records[at : at + FRAME_RECORDS]
+        last = Position(first + at + 1, at)
+        for batch, known in ((of_frame, [] if at else [PAYMENTS]), ([], [])):
+            end = first + at + (0 if batch else len(of_frame))
+            mark = Mark(SYSTEM, 1, end + 1)
+            frame = encode_frame(
+                first_offset=end, records=batch, descriptors=known, last=last, epoch=1, mark=mark
+            )
+            parts.append(frame)
+    end, mark = first + len(records), Mark(SYSTEM, 1, first + len(records) + 1)
+    seal = encode_frame(
+        first_offset=end, records=(), descriptors=(), last=None, epoch=2, mark=mark, kind=SEAL
+    )
+    return b"".join((*parts, seal))
+
+
+@define
+class SealedStream:
+    """A data directory with a stream of sealed segments and its log.
+
+    Attributes:
+        data_dir: the folder.
+        firsts: of each sealed segment, its first offset.
+    """
+
+    data_dir: Path
+    firsts: list[int]
+
+    @classmethod
+    def make(cls, data_dir: Path, counts: tuple[int, ...] = (130, 77, 200)) -> SealedStream:
+        """Write so many records to each sealed segment, an empty one behind them, and sign all."""
+        stream = shard_folder(data_dir, 0)
+        stream.mkdir(parents=True)
+        first, digest, firsts = 0, NO_PREDECESSOR, []
+        for count in counts:
+            data = segment(first, [payment(one) for one in range(first, first + count)], digest)
+            segment_path(stream, first).write_bytes(data)
+            firsts.append(first)
+            first, digest = first + count, sha256(data).digest()
+        newest = encode_header(Header(0, first, 0, digest))
+        segment_path(stream, first).write_bytes(newest + bytes(4_096))
+        made = cls(data_dir, firsts)
+        made.sign(first)
+        return made
+
+    @property
+    def stream(self) -> Path:
+        """The folder of the segments."""
+        return shard_folder(self.data_dir, 0)
+
+    @property
+    def archive(self) -> Path:
+        """The folder of the archive."""
+        return self.data_dir / "archive"
+
+    def sign(self, size: int) -> None:
+        """Have the log sign so many records, in two checkpoints."""
+        folder = log_folder(self.data_dir)
+        folder.parent.mkdir(exist_ok=True)
+        pair = load_or_make(folder.parent / LOG_KEY_STEM, ORIGIN, ED25519)
+        log = AuditLog.open(folder, ORIGIN, pair.public, pair)
+        for end in (log.size + (size - log.size) // 3, size):
+            log.append([payment(one) for one in range(log.size, end)])
+            log.checkpoint(NOW)
+        log.close()
+
+    def archiver(self, store: Store | None = None) -> Archiver:
+        """An archiver, into the data directory's own archive unless told otherwise."""
+        work = make_work_folder(self.data_dir, 0)
+        log_key = load_or_make(self.data_dir / "audit" / LOG_KEY_STEM, ORIGIN, ED25519).public
+        return Archiver(
+            stream=self.stream,
+            log=log_folder(self.data_dir),
+            log_key=log_key,
+            pair=load_or_make(work.parent / "archive", f"{ORIGIN}/archive", ED25519),
+            store=store or FolderStore(self.archive, make=True),
+            work=work,
+            now_us=lambda: 1,
+        )
+
+    def run(self, store: Store | None = None) -> Archived:
+        """Archive what can be."""
+        return self.archiver(store).run(lambda _done, _of: None)
+
+    def verify(
+        self, store: Store | None = None, *, catalog: bool = True
+    ) -> tuple[list[str], ArchiveVerified]:
+        """What a verification finds, a line each, and what it looked at."""
+        archiver = self.archiver(store)
+        findings = Findings()
+        verified = verify_archive(
+            archiver.store,
+            shard=0,
+            key=archiver.pair.public,
+            log_key=archiver.log_key,
+            catalog=archived(read_catalog(archiver.work)) if catalog else {},
+            findings=findings,
+            progress=lambda _done, _of: None,
+        )
+        return [str(one) for one in findings.found], verified
+
+    def objects(self) -> list[Path]:
+        """Every file of the archive, by name."""
+        return sorted(path for path in self.archive.rglob("*") if path.is_file())
