@@ -186,7 +186,7 @@ class _ChargeLane(Committer[ChargeToRecord, Verdict]):
             # The commit before stands and its winners must be heard of; these stay undecided.
             return dict.fromkeys(map(_intent_id, rows))
         if not findings[0][0]:
-            raise LeaseLostError("the switch's lease has a newer epoch")
+            raise LeaseLostError
         return {
             row.intent_id: charge_verdict(
                 row, *_finding(found), charges_per_intent_max=self._charges_per_intent_max

@@ -96,7 +96,7 @@ class CompletionCommitter(Committer[Acknowledgment, bool]):
             ]
         )
         if not leased.row_count:
-            raise LeaseLostError("the switch's lease has a newer epoch")
+            raise LeaseLostError
         acknowledged = set(found.column(0))
         return [row.attempt_id in acknowledged for row in rows]
 

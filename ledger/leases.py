@@ -49,6 +49,9 @@ _LOWEST_OPEN: Final = QUERIES["lowest_open"]
 class LeaseLostError(LedgerError):
     """A newer epoch of this switch exists: this process must commit and send nothing more."""
 
+    def __init__(self, message: str = "the switch's lease has a newer epoch") -> None:
+        super().__init__(message)
+
 
 @attrs.frozen
 class Lease:
@@ -129,7 +132,7 @@ async def note_recovered(runner: Runner, lease: Lease, below: bytes) -> None:
         return
     result = await runner.run(_RECOVERED, [text_(lease.switch), int4_(lease.epoch), uuid_(below)])
     if result.row_count == 0:
-        raise LeaseLostError("the switch's lease has a newer epoch")
+        raise LeaseLostError
 
 
 async def lowest_open(

@@ -176,7 +176,7 @@ class OutcomeCommitter(Committer[OutcomeToRecord, Settled]):
         except (RetryableError, ConnectionLostError):
             return dict.fromkeys(map(_intent_id, rows))
         if not findings[0][0]:
-            raise LeaseLostError("the switch's lease has a newer epoch")
+            raise LeaseLostError
         return {
             row.intent_id: outcome_verdict(
                 row, OutcomeFinding(*found[1:]) if found[1] is not None else None

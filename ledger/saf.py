@@ -112,7 +112,7 @@ async def count_saf_sends(
         ]
     )
     if not lease.row_count:
-        raise LeaseLostError("the switch's lease has a newer epoch")
+        raise LeaseLostError
     return dict(counted.rows())
 
 

@@ -16,7 +16,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from ledger.connection import Params
 from ledger.pgtypes import int4_, int8_, text_, timestamptz_, timestamptz_array
+from ledger.queries import Query
 from ledger.statements import QUERIES, Runner
 
 ROWS_MAX: Final = 1_000  # a statement: some milliseconds
@@ -53,12 +55,7 @@ async def reopen_doubts(runner: Runner, owner: str, reach: Reach, *, limit: int 
         int4_(reach.questions),
         int8_(limit),
     ]
-    reopened = 0
-    while True:
-        count = (await runner.run(_DOUBTS, params)).row_count
-        reopened += count
-        if count < limit:
-            return reopened
+    return await _until_all_are_done(runner, _DOUBTS, params, limit)
 
 
 async def free_advices(runner: Runner, owner: str, reach: Reach, *, limit: int = ROWS_MAX) -> int:
@@ -74,9 +71,13 @@ async def free_advices(runner: Runner, owner: str, reach: Reach, *, limit: int =
         timestamptz_array(reach.advices_us),
         int8_(limit),
     ]
-    freed = 0
+    return await _until_all_are_done(runner, _ADVICES, params, limit)
+
+
+async def _until_all_are_done(runner: Runner, query: Query, params: Params, limit: int) -> int:
+    done = 0
     while True:
-        count = (await runner.run(_ADVICES, params)).row_count
-        freed += count
+        count = (await runner.run(query, params)).row_count
+        done += count
         if count < limit:
-            return freed
+            return done

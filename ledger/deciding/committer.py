@@ -196,7 +196,7 @@ class _DecisionLane(Committer[Step, _Decided]):
         reads = locking_steps(sorted(step.intent_id for step in rows), keys)
         _, leased, *results = await self.session.pipeline([_BEGIN, lease, *reads])
         if not leased.row_count:
-            raise LeaseLostError("the switch's lease has a newer epoch")
+            raise LeaseLostError
         views = views_of(results)
         found = keys_of(results, keys)
         for step in rows:

@@ -165,6 +165,7 @@ class Operations:
         """Work until `close` and `finish` were called and everything has been decided.
 
         Raises:
+            LeaseLostError: another process has taken this switch over.
             DatabaseError: a fault of ours, such as a missing privilege.
         """
         async with trio.open_nursery() as nursery:

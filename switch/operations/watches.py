@@ -72,7 +72,8 @@ class Watches:
     def start(self, nursery: trio.Nursery) -> None:
         """Run every watch there, and those that come later too, until `close_desks`.
 
-        Watches end by themselves after `close` and `close_desks`; a fault of ours ends the nursery.
+        Watches end by themselves after `close` and `close_desks`. A fault of ours ends the nursery,
+        and so does what `let_go` raises of this process's own switch.
         """
         self._nursery = nursery
         for watch in self._by_switch.values():
