@@ -58,7 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "archive": (
         "stack.commands.archive:archive",
-        "Archive what the event stream has sealed; verify the archive.",
+        "Archive what the event stream has sealed; verify, restore it.",
     ),
     "ledger": (
         "stack.commands.ledger:ledger",

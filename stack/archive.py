@@ -23,6 +23,7 @@ from ledger.archive.catalog import (
     work_folder,
 )
 from ledger.archive.errors import ArchiveError
+from ledger.archive.restoring import restore_segments
 from ledger.archive.store import FolderStore
 from ledger.archive.verifying import verify_archive
 from ledger.audit.findings import Findings
@@ -49,7 +50,7 @@ SHARD: Final = 0
 ARCHIVE_FOLDER: Final = "archive"
 KEY_STEM: Final = "archive"
 
-__all__ = ["EXITS", "read_key", "run", "status", "verify"]
+__all__ = ["EXITS", "read_key", "restore", "run", "status", "verify"]
 
 
 def run(place: Place, progress: Progress) -> Document:
@@ -90,7 +91,7 @@ def verify(
     place: Place,
     progress: Progress,
     *,
-    folder: Path | None = None,
+    archive: Path | None = None,
     key: VerifierKey | None = None,
     log_key: VerifierKey | None = None,
 ) -> Document:
@@ -99,7 +100,7 @@ def verify(
     Args:
         place: whose archive, catalog and keys.
         progress: hears how far it is.
-        folder: of another archive; its objects are held to no catalog then.
+        archive: the folder of another one; its objects are held to no catalog then.
         key: the archive's; None believes the one of the data directory.
         log_key: the log's; likewise.
 
@@ -107,13 +108,13 @@ def verify(
         ArchiveError: there is nothing to verify, or it cannot be read.
         KeyFileError: a key is missing.
     """
-    archive = folder or archive_folder(place)
-    catalog = {} if folder else archived(read_catalog(work_folder(place.data_dir, SHARD)))
-    if not archive.is_dir() and not catalog:
-        raise ArchiveError(f"{archive}: nothing was archived yet")
+    folder = archive or archive_folder(place)
+    catalog = {} if archive else archived(read_catalog(work_folder(place.data_dir, SHARD)))
+    if not folder.is_dir() and not catalog:
+        raise ArchiveError(f"{folder}: nothing was archived yet")
     findings = Findings()
     verified = verify_archive(
-        FolderStore(archive),
+        FolderStore(folder),
         shard=SHARD,
         key=key or load_public(_key_stem(place).with_suffix(".pub")),
         log_key=log_key or load_public(log_public_key(place.data_dir)),
@@ -123,6 +124,52 @@ def verify(
     )
     checked = {"events": verified.records, "rows": 0, "checkpoints": verified.segments}
     return {**report(findings, checked), "segments": verified.segments}
+
+
+def restore(
+    place: Place,
+    folder: Path,
+    progress: Progress,
+    *,
+    begin: int = 0,
+    end: int | None = None,
+    archive: Path | None = None,
+    key: VerifierKey | None = None,
+    log_key: VerifierKey | None = None,
+) -> Document:
+    """Write segments back, byte for byte.
+
+    Args:
+        place: whose archive and keys.
+        folder: where to.
+        progress: hears how far it is.
+        begin: the first record wanted.
+        end: behind the last one; None: all there are.
+        archive: the folder of another archive.
+        key: the archive's; None believes the one of the data directory.
+        log_key: the log's; likewise.
+
+    Raises:
+        ArchiveError: an object is not what was signed, or not all that is wanted is there.
+        KeyFileError: a key is missing.
+    """
+    done = restore_segments(
+        FolderStore(archive or archive_folder(place)),
+        folder,
+        shard=SHARD,
+        key=key or load_public(_key_stem(place).with_suffix(".pub")),
+        log_key=log_key or load_public(log_public_key(place.data_dir)),
+        begin=begin,
+        end=end,
+        progress=progress,
+    )
+    return {
+        "folder": str(folder),
+        "segments": done.segments,
+        "first_offset": done.first_offset,
+        "end_offset": done.end_offset,
+        "segment_bytes": done.segment_bytes,
+    }
 
 
 def status(place: Place) -> Document:

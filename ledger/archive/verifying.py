@@ -23,10 +23,9 @@ from ledger.archive.manifest import (
     object_name,
     read_manifest,
 )
-from ledger.archive.parquet import read_frames, read_records
-from ledger.archive.sealed import put_together
+from ledger.archive.reading import ObjectError, assemble, fetch
 from ledger.archive.store import Store
-from ledger.archive.subtrees import Prefix, range_hashes
+from ledger.archive.subtrees import Prefix
 from ledger.audit.findings import Findings
 from ledger.audit.notes import VerifierKey
 
@@ -152,33 +151,18 @@ class _Chain:
 
     def _check_objects(self, manifest: Manifest) -> None:
         """Hold both tables to their digests; put the segment together from them."""
-        first = manifest.first_offset
-        tables = {}
-        for kind, expected in ((RECORDS, manifest.records), (FRAMES, manifest.frames)):
-            name = object_name(self._shard, first, kind)
-            data = self._store.get(name)
-            if data is None:
-                self._found(self._store.place(name), "is missing")
-            elif sha256(data).hexdigest() != expected.sha256:
-                self._found(self._store.place(name), "does not have the SHA-256 that was signed")
-            else:
-                tables[kind] = data
-        if len(tables) != len((RECORDS, FRAMES)):
+        tables = []
+        for kind in (RECORDS, FRAMES):
+            try:
+                tables.append(fetch(self._store, manifest, kind))
+            except ObjectError as error:
+                self._found(error.place, error.reason)
+        if len(tables) < len((RECORDS, FRAMES)):
             return
-        place = self._store.place(object_name(self._shard, first, RECORDS))
         try:
-            records = read_records(tables[RECORDS], first)
-            again = put_together(manifest.header, read_frames(tables[FRAMES]), records)
-        except ArchiveError as error:
-            self._found(place, str(error))
-            return
-        if (
-            len(records) != manifest.end_offset - first
-            or range_hashes(records, first) != manifest.range_hashes
-        ):
-            self._found(place, "its records are not those that the log signed")
-        elif sha256(again).hexdigest() != manifest.segment.sha256:
-            self._found(place, "the segment made of it is not the one that was archived")
+            assemble(self._store, manifest, *tables)
+        except ObjectError as error:
+            self._found(error.place, error.reason)
 
     def _found(self, place: str, reason: str) -> int:
         self._findings.add(KIND, place, reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,28 @@ from stack.options import EXIT_CANNOT_START, Place, settings_options
 _EXTRA = frozenset(("obstore", "pyarrow"))
 
 
+OFFSET_MAX = 2**63 - 1
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--archive`, `--key` and `--log-key`: another archive, and whom to believe."""
+    for option in (
+        click.option("--log-key", help="The audit log's; likewise."),
+        click.option("--key", help="The archive's public key, or the file that holds it."),
+        click.option(
+            "--archive",
+            "source",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Another archive than the data directory's.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group()
 def archive() -> None:
-    """Archive what the event stream has sealed; verify the archive."""
+    """Archive what the event stream has sealed; verify, restore it."""
 
 
 @archive.command("run")
@@ -41,27 +61,17 @@ def run(place: Place, *, as_json: bool) -> None:
 
 
 @archive.command("verify")
-@click.option(
-    "--archive",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Another archive than the data directory's.",
-)
-@click.option("--key", help="The archive's public key, or the file that holds it.")
-@click.option("--log-key", help="The audit log's; likewise.")
+@source_options
 @json_option
 @settings_options
 def verify(
-    place: Place, *, folder: Path | None, key: str | None, log_key: str | None, as_json: bool
+    place: Place, *, source: Path | None, key: str | None, log_key: str | None, as_json: bool
 ) -> None:
     """Hold every object to its manifest, and every manifest to the audit log's signature."""
     actions = _actions()
     with told_in_one_line("archive verify", actions.EXITS), progress("verifying") as show:
-        keys = {
-            "key": actions.read_key(key) if key else None,
-            "log_key": actions.read_key(log_key) if log_key else None,
-        }
-        document = actions.verify(place, show, folder=folder, **keys)
+        keys = _keys(actions, key, log_key)
+        document = actions.verify(place, show, archive=source, **keys)
     if as_json:
         click.echo(json.dumps(document, indent=2))
     elif document["ok"]:
@@ -74,6 +84,50 @@ def verify(
             click.echo(f"… and {more} more")
     if not document["ok"]:
         sys.exit(EXIT_FAULT)
+
+
+@archive.command("restore")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--from",
+    "begin",
+    type=click.IntRange(0, OFFSET_MAX),
+    default=0,
+    show_default=True,
+    help="Offset of the first record wanted.",
+)
+@click.option(
+    "--until",
+    "end",
+    type=click.IntRange(1, OFFSET_MAX),
+    help="Offset behind the last record wanted.  [default: all there are]",
+)
+@source_options
+@json_option
+@settings_options
+def restore(
+    place: Place,
+    *,
+    folder: Path,
+    begin: int,
+    end: int | None,
+    source: Path | None,
+    key: str | None,
+    log_key: str | None,
+    as_json: bool,
+) -> None:
+    """Write whole segments to FOLDER, byte for byte as the stream had them."""
+    actions = _actions()
+    with told_in_one_line("archive restore", actions.EXITS), progress("restoring") as show:
+        keys = _keys(actions, key, log_key)
+        document = actions.restore(
+            place, folder, show, begin=begin, end=end, archive=source, **keys
+        )
+    text = (
+        f"{document['folder']}: {document['segments']} segments, records "
+        f"{document['first_offset']} to {document['end_offset'] - 1}"
+    )
+    click.echo(json.dumps(document, indent=2) if as_json else text)
 
 
 @archive.command("status")
@@ -89,6 +143,14 @@ def status(place: Place, *, as_json: bool) -> None:
         f"{document['waiting']} sealed segments wait"
     )
     click.echo(json.dumps(document, indent=2) if as_json else text)
+
+
+def _keys(actions: Any, key: str | None, log_key: str | None) -> dict[str, Any]:
+    """Both public keys as they were typed; None where the data directory's is meant."""
+    return {
+        "key": actions.read_key(key) if key else None,
+        "log_key": actions.read_key(log_key) if log_key else None,
+    }
 
 
 def _actions() -> Any:

@@ -75,3 +75,15 @@ def test_without_an_audit_log_nothing_is_archived(tmp_path: Path) -> None:
     output = _run(SealedStream(tmp_path, []), "run", status=3)
     assert "log.pub cannot be read" in output
     assert not (tmp_path / "archive").exists()
+
+
+def test_restore_writes_segments_and_tells_which(stream: SealedStream, tmp_path: Path) -> None:
+    """A range is restored in whole segments; one that is not there ends with 1."""
+    _run(stream, "run")
+    done = _run(stream, "restore", str(tmp_path / "back"), "--from", "140", "--until", "150")
+    assert (done["segments"], done["first_offset"], done["end_offset"]) == (1, 130, 207)
+    assert len(list((tmp_path / "back").iterdir())) == 1
+    words = ["archive", "restore", str(tmp_path / "more"), "--from", "407"]
+    refused = CliRunner().invoke(main, [*words, "--data-dir", str(stream.data_dir)])
+    assert refused.exit_code == 1
+    assert "the archive holds the records before 407" in refused.stderr
