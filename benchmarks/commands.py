@@ -111,6 +111,15 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
         ),
     ),
     (
+        "audit",
+        "A record signed into the audit log, and verified.",
+        (
+            _number("records", "Records a round."),
+            _number("checkpoint", "Records a signature."),
+            _ROUNDS,
+        ),
+    ),
+    (
         "decisions",
         "Refunds decided under their intents' locks, by batch size.",
         (_number("steps", "Refunds a figure."), _ROUNDS),

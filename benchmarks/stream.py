@@ -73,7 +73,7 @@ def run(*, records: int = 100_000, batch: int = 400, rounds: int = 3) -> Documen
     Raises:
         WrongResultsError: what was read is not what was appended.
     """
-    made = [_record(number) for number in range(records)]
+    made = [attempt_record(number) for number in range(records)]
     measured = []
     for number in range(1, rounds + 1):
         with tempfile.TemporaryDirectory(prefix="turnout-bench-") as name:
@@ -110,7 +110,8 @@ def run(*, records: int = 100_000, batch: int = 400, rounds: int = 3) -> Documen
     )
 
 
-def _record(number: int) -> bytes:
+def attempt_record(number: int) -> bytes:
+    """A record of an attempt, as a charge makes it; its descriptor is `DESCRIPTOR`."""
     intent_id = os.urandom(16)
     instant = struct.pack(">q", number)
     texts = ("switch-0", "vsim", "400001", "0200", "000001", "0ABCDEFGHIJK", "0102030405", "usd")

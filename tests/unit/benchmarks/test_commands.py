@@ -31,6 +31,7 @@ NAMES = (
     "drain",
     "relay",
     "stream",
+    "audit",
     "idle",
 )
 
