@@ -9,7 +9,7 @@ ends at once with exit status 4, and its supervisor starts it anew.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -25,40 +25,31 @@ from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.charges import ChargeCommitter
 from ledger.completions import CompletionCommitter
 from ledger.connection import Connection
-from ledger.deciding.views import read_views, sealed_cards
 from ledger.declines import recent_declines
 from ledger.dsn import hot_settings
-from ledger.exceptions import open_exceptions
-from ledger.expiry import sweep_expired as sweep_once
 from ledger.leases import LeaseLostError
-from ledger.merchants import get_merchants
-from ledger.numbers import prepare_stans, take_stans
-from ledger.partitions import ensure_partitions, stray_rows
 from ledger.pool import Pool
 from ledger.relay.shedding import PinnedWAL
-from ledger.replays import find_replays
-from ledger.saf import count_saf_sends, due_saf
 from ledger.storage import watched_storage
-from ledger.taking_up import free_advices, reopen_doubts
-from ledger.verifications import due_verifications
 from switch import supplies
 from switch.carriers import Carrier
 from switch.clean_up import clean_up, ledger_chores
 from switch.core.admission import Admission
 from switch.core.decline_memory import DeclineMemory
 from switch.core.lease import switch_name
-from switch.core.messages import Acceptor
-from switch.core.numbers import RRNSource, StanBlock
+from switch.core.numbers import RRNSource
 from switch.core.response_codes import load_response_codes
 from switch.core.sandbox_cards import SIMULATED
 from switch.declines import Declines
 from switch.depths import Depths
+from switch.draining import drain_limit_s, drain_links, drain_when_asked
 from switch.hsm import asker
 from switch.lease_keeper import LeaseKeeper
+from switch.ledger_side import LedgerSide
 from switch.link.events import LinkEvent
 from switch.metrics import register, register_lease, register_operations
 from switch.operations.assembly import Operations
-from switch.operations.surroundings import LookUps, Surroundings
+from switch.operations.surroundings import Surroundings
 from switch.pipeline.assembly import Outside, Pipeline
 from switch.recovery import Recovery, find_by_rrn
 from switch.responsibility import Responsibility
@@ -93,10 +84,10 @@ async def _serve(service: Service) -> None:
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger)
     async with trio.open_nursery() as background:
         await background.start(pool.serve)
-        steady_us = SteadyClock()
+        steady_us, ledger = SteadyClock(), LedgerSide(pool, now_us)
         keeper, recovery = await _begin(service, pool, connect, background, steady_us)
         pipeline, operations, outside = await _assemble(
-            service, pool, keeper, background, steady_us
+            service, pool, ledger, keeper, background, steady_us
         )
         carriers = outside.carriers
         server = MuxServer(
@@ -108,7 +99,7 @@ async def _serve(service: Service) -> None:
         register(service.metrics, pipeline, outside, server.counters, now_us=now_us)
         register_lease(service.metrics, keeper)
         register_operations(service.metrics, operations)
-        _start_supplies(background, service, pool, pipeline, operations, carriers)
+        _start_supplies(background, service, pool, ledger, pipeline, operations, carriers)
         recovery.equip(operations.rules, operations.drawing.spare)
         await keeper.settle(keeper.own)  # before links: what they bring is about settled attempts
         keeper.follow(operations)
@@ -131,10 +122,10 @@ async def _serve(service: Service) -> None:
         with trio.CancelScope() as working:
             limit_s = drain_limit_s(settings)
             ends = (keeper.retire, pipeline.close, operations.close)
-            background.start_soon(_drain_when_asked, service.draining, ends, working, limit_s)
+            background.start_soon(drain_when_asked, service.draining, ends, working, limit_s)
             async with trio.open_nursery() as work:
                 work.start_soon(operations.run)
-                await pipeline.run(partial(_drain_links, carriers))
+                await pipeline.run(partial(drain_links, carriers))
                 operations.finish()
         if working.cancelled_caught:
             log.warning("drain_cut_short", unanswered=pipeline.admission.inside)
@@ -177,6 +168,7 @@ async def _begin(
 async def _assemble(
     service: Service,
     pool: Pool,
+    ledger: LedgerSide,
     keeper: LeaseKeeper,
     background: trio.Nursery,
     steady_us: SteadyClock,
@@ -198,7 +190,8 @@ async def _assemble(
     )
     background.start_soon(sessions.run)
     carriers = sessions.carriers
-    await _prepare_numbers(pool, carriers, settings.switch.stan_block_count)
+    await ledger.know_stans(carriers, settings.switch.stan_block_count)
+    await supplies.reserve_first(carriers, ledger.take_stans, now_us)
     admission, codes = Admission(settings.switch), load_response_codes()
     rrns = RRNSource(service.index, now_us, own.newest_rrn)
     operations = Operations(
@@ -212,7 +205,7 @@ async def _assemble(
             admission=admission,
             codes=codes,
             rrns=rrns,
-            ledger=_look_ups(pool),
+            ledger=ledger.look_ups(),
             now_us=now_us,
             steady_us=steady_us,
             uniform=jitter,
@@ -222,8 +215,8 @@ async def _assemble(
     outside = Outside(
         workers=workers,
         carriers=carriers,
-        find_replays=partial(find_replays, pool),
-        load_acceptors=partial(_active_acceptors, pool),
+        find_replays=ledger.find_replays,
+        load_acceptors=ledger.active_acceptors,
         charges=_charge_committer(own, settings),
         outcomes=own.outcome_committer(lock_timeout_ms=settings.ledger.fast_lock_timeout_ms),
         held_outcomes=own.outcome_committer(),
@@ -232,7 +225,7 @@ async def _assemble(
         admission=admission,
         declines=declines,
         find_attempts=partial(find_by_rrn, pool),
-        open_exceptions=partial(open_exceptions, pool),
+        open_exceptions=ledger.open_exceptions,
         codes=codes,
         rrns=rrns,
         take_ids=own.ids.take,
@@ -251,29 +244,6 @@ def _charge_committer(own: Responsibility, settings: Settings) -> ChargeCommitte
         own.epoch,
         limits=settings.ledger,
         charges_per_intent_max=settings.switch.charges_per_intent_max,
-    )
-
-
-async def _prepare_numbers(pool: Pool, carriers: Mapping[str, Carrier], block_count: int) -> None:
-    """Have STANs at hand for every network, before anything is settled or admitted."""
-    for name, carrier in carriers.items():
-        acquirer_id = carrier.settings.acquirer_id
-        await prepare_stans(pool, name, acquirer_id, block_count=block_count)
-    await supplies.reserve_first(carriers, partial(_take_block, pool), now_us)
-
-
-def _look_ups(pool: Pool) -> LookUps:
-    """What operations ask the ledger, each time in a session of the pool."""
-    return LookUps(
-        find_replays=partial(find_replays, pool),
-        sealed_cards=partial(sealed_cards, pool),
-        read_views=partial(read_views, pool),
-        load_acceptors=partial(_all_acceptors, pool),
-        due_saf=partial(due_saf, pool),
-        count_saf_sends=partial(count_saf_sends, pool),
-        due_verifications=partial(due_verifications, pool),
-        reopen_doubts=partial(reopen_doubts, pool),
-        free_advices=partial(free_advices, pool),
     )
 
 
@@ -303,6 +273,7 @@ def _start_supplies(
     background: trio.Nursery,
     service: Service,
     pool: Pool,
+    ledger: LedgerSide,
     pipeline: Pipeline,
     operations: Operations,
     carriers: Mapping[str, Carrier],
@@ -313,82 +284,14 @@ def _start_supplies(
         pipeline.lookup.forget_acceptors()
         operations.acceptors.forget()
 
-    background.start_soon(
-        supplies.keep_stans, carriers, partial(_take_block, pool), settings, now_us
-    )
+    background.start_soon(supplies.keep_stans, carriers, ledger.take_stans, settings, now_us)
     background.start_soon(supplies.refresh_acceptors, forget_acceptors)
-    background.start_soon(supplies.sweep_expired, partial(_sweep, pool, operations), settings)
+    background.start_soon(supplies.sweep_expired, partial(ledger.sweep, operations), settings)
     background.start_soon(clean_up, ledger_chores(pool, now_us), settings, now_us)
     depths = Depths(pool, now_us)
     depths.register(service.metrics, carriers)
     background.start_soon(depths.keep_counting)
     ahead = service.settings.ledger.months_ahead
     background.start_soon(
-        supplies.keep_partitions, partial(_ensure_months, pool, ahead), partial(stray_rows, pool)
+        supplies.keep_partitions, partial(ledger.ensure_months, ahead), ledger.stray_rows
     )
-
-
-async def _take_block(pool: Pool, network: str, acquirer_id: str, from_s: int) -> StanBlock:
-    taken = await take_stans(pool, network, acquirer_id, now_s=from_s)
-    return StanBlock(
-        first=taken.first,
-        count=taken.count,
-        floor_s=taken.floor_s,
-        ceiling_s=taken.ceiling_s,
-    )
-
-
-async def _sweep(pool: Pool, operations: Operations, limit: int) -> int:
-    # Over by both clocks: one that was set forward by mistake must not cancel what stands.
-    over_us = min(now_us(), operations.steady_us())
-    swept = await sweep_once(pool, now_us=over_us, limit=limit)
-    if swept.lapsed:
-        await operations.expire(swept.lapsed)
-    return swept.finished + swept.put_off
-
-
-async def _ensure_months(pool: Pool, months_ahead: int) -> int:
-    return await ensure_partitions(pool, now_us=now_us(), months_ahead=months_ahead)
-
-
-async def _active_acceptors(pool: Pool, ids: Sequence[bytes]) -> dict[bytes, Acceptor]:
-    merchants = await get_merchants(pool, ids)
-    return {
-        merchant_id: Acceptor.of(merchant)
-        for merchant_id, merchant in merchants.items()
-        if merchant.status == "active"
-    }
-
-
-async def _all_acceptors(pool: Pool, ids: Sequence[bytes]) -> dict[bytes, Acceptor]:
-    """Those of closed merchants too: what has been charged must be finished."""
-    merchants = await get_merchants(pool, ids)
-    return {merchant_id: Acceptor.of(merchant) for merchant_id, merchant in merchants.items()}
-
-
-def drain_limit_s(settings: Settings) -> float:
-    """How long a drain may take: until the last message is unknown, and a margin to record it."""
-    longest_s = max(
-        network.max_send_age_s + network.response_deadline_s
-        for network in settings.networks.values()
-    )
-    return longest_s + settings.switch.drain_margin_s
-
-
-async def _drain_when_asked(
-    draining: trio.Event,
-    ends: Sequence[Callable[[], None]],
-    working: trio.CancelScope,
-    limit_s: float,
-) -> None:
-    """Close the intakes; what is inside then has until the limit, and recovery decides the rest."""
-    await draining.wait()
-    working.deadline = trio.current_time() + limit_s
-    for end in ends:
-        end()
-
-
-async def _drain_links(carriers: Mapping[str, Carrier]) -> None:
-    async with trio.open_nursery() as nursery:
-        for carrier in carriers.values():
-            nursery.start_soon(carrier.group.drain)

@@ -1,4 +1,4 @@
-"""What the switch process joins together by itself."""
+"""What the switch asks the ledger beside its commits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from chassis.clock import now_us
 from ledger.pgtypes import timestamptz_
-from switch.service import _sweep
+from switch.ledger_side import LedgerSide
 
 HOUR_US = 3_600_000_000
 
@@ -46,6 +46,7 @@ async def test_nothing_is_swept_that_one_clock_alone_says_is_over(
     """The wall clock may have been set forward, the steady one may have been made too early."""
     ledger = Ledger()
     before_us = now_us()
-    assert await _sweep(ledger, Operations(ahead_us), 10) == 0  # type: ignore[arg-type]
+    side = LedgerSide(ledger, now_us)  # type: ignore[arg-type]
+    assert await side.sweep(Operations(ahead_us), 10) == 0  # type: ignore[arg-type]
     instants = timestamptz_(before_us + swept_us), timestamptz_(now_us() + swept_us)
     assert instants[0] <= ledger.swept <= instants[1]
