@@ -7,8 +7,8 @@ on are what it has not taken in. It reads in batches, at most twenty times a sec
 record need not be hashed sooner than it is signed. It signs when the interval is over or enough
 records have come, whichever is first, and once more when it drains.
 
-A log with more leaves than the stream has records stands before another stream, or one that was cut
-short: that is no state to go on from.
+A log with more leaves than the stream has records, or with another newest one, stands before
+another stream, or one that was cut short: that is no state to go on from.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from attrs import define, field
 from chassis.log import get_logger
 from chassis.settings.tree import Audit
 from ledger.audit.log import AuditLog, AuditLogError
+from ledger.audit.merkle import leaf_hash
 from ledger.stream.backend import Reader
 
 _PARTITION: Final = 0
@@ -53,16 +54,24 @@ class Following:
         self.signed_at_us = self._now_us()
 
     async def check(self) -> None:
-        """Hold the log's size to the stream's.
+        """Hold the log to the stream: to how much there is, and to the newest that was taken in.
 
         Raises:
-            AuditLogError: more was signed than the stream holds.
+            AuditLogError: it is another stream, or one that was cut short.
+            StreamError: the stream cannot be read.
         """
         high_water = (await self._reader.high_water()).get(_PARTITION, 0)
         if high_water < self.log.size:
             raise AuditLogError(
                 f"{self.log.size} records were signed, and the stream has {high_water}"
             )
+        if not self.log.size:
+            return
+        newest = self.log.size - 1
+        page = await self._reader.read({_PARTITION: newest}, 1, self._settings.batch_bytes_max)
+        hashes = [leaf_hash(record) for _, _, record in page.records]
+        if hashes != [self.log.leaf(newest)]:
+            raise AuditLogError(f"record {newest} of the stream is not the one that was signed")
 
     async def run(self) -> Never:
         """Follow until canceled.

@@ -101,6 +101,17 @@ class AuditLog:
         """Leaves appended; the index of the next."""
         return self._edge.size
 
+    def leaf(self, index: int) -> bytes:
+        """The hash of a leaf as it is kept.
+
+        Raises:
+            AuditLogError: it is not there.
+        """
+        try:
+            return self._levels.read(0, index, 1)[0]
+        except LevelFileError as error:
+            raise AuditLogError(str(error)) from error
+
     def append(self, leaves: Sequence[bytes]) -> None:
         """Append leaves as they are in the stream; they count from the next checkpoint on.
 

@@ -7,51 +7,100 @@ data, and writes `<data_dir>/audit/`. In production the key belongs in a key-man
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Never, TypeVar
 
 import trio
+from attrs import define
 
 from chassis.clock import now_us
 from chassis.log import get_logger
-from chassis.metrics import Metrics
 from chassis.service import Service
 from ledger.audit.folders import AUDIT_FOLDER, LOG_KEY_STEM, log_folder
 from ledger.audit.following import Following
 from ledger.audit.keys import KeyPair, load_or_make, load_pair
-from ledger.audit.log import AuditLog
+from ledger.audit.log import AuditLog, AuditLogError
 from ledger.audit.notes import ED25519
+from ledger.stream.errors import StreamError
 from ledger.stream.open import stream_reader
 
+T = TypeVar("T")
+
 _NAME_BYTES: Final = 4
+LOOK_AGAIN_S: Final = 1.0  # at what does not fit: somebody may put it right
 
 _log = get_logger(__name__)
 
 
+@define
+class Signing:
+    """How the process stands.
+
+    Attributes:
+        following: the log behind its stream; None until both fit.
+        refused: why nothing is signed; empty while all is well.
+    """
+
+    following: Following | None = None
+    refused: str = ""
+
+    async def once_it_fits(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Look again and again until nothing is refused; what is refused is logged once."""
+        while True:
+            try:
+                found = await look()
+            except (AuditLogError, StreamError) as error:
+                if self.refused != str(error):
+                    _log.error("nothing is signed", reason=str(error))
+                self.refused = str(error)
+                await trio.sleep(LOOK_AGAIN_S)
+            else:
+                self.refused = ""
+                return found
+
+    def signed_at_us(self, otherwise: int) -> int:
+        """When something was last signed, or there was nothing new to sign."""
+        return self.following.signed_at_us if self.following else otherwise
+
+
 async def serve(service: Service) -> None:
-    """Follow the stream until the service drains.
+    """Sign for the stream until the service drains.
+
+    A log that fits neither its own files nor the stream signs nothing, and says so, until it fits
+    again: no payment waits for it.
 
     Raises:
-        AuditLogError: the log's files do not fit each other or the stream: nothing is signed.
         KeyFileError: its key cannot be used.
         OSError: it cannot write; the next start goes on behind the last checkpoint.
     """
-    settings = service.settings.audit
-    folder = service.data_dir / AUDIT_FOLDER
-    pair = log_key(folder, settings.origin)
-    log = AuditLog.open(log_folder(service.data_dir), pair.public.name, pair.public, pair)
+    pair = log_key(service.data_dir / AUDIT_FOLDER, service.settings.audit.origin)
+    signing = Signing()
+    _register(service, signing)
+    service.ready()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_sign, service, pair, signing)
+        await service.draining.wait()
+        nursery.cancel_scope.cancel()
+    if signing.following is not None:
+        await signing.following.sign()
+        signing.following.log.close()
+
+
+async def _sign(service: Service, pair: KeyPair, signing: Signing) -> Never:
+    """Open the log, hold it to the stream, follow it."""
+    folder = log_folder(service.data_dir)
+
+    async def opened() -> AuditLog:
+        return AuditLog.open(folder, pair.public.name, pair.public, pair)
+
+    log = await signing.once_it_fits(opened)
     async with stream_reader(service.settings, service.data_dir) as reader:
-        following = Following(log, reader, settings, now_us)
-        await following.check()
-        _register(service.metrics, following)
+        following = Following(log, reader, service.settings.audit, now_us)
+        await signing.once_it_fits(following.check)
+        signing.following = following
         _log.info("audit log up", origin=log.origin, leaves=log.size)
-        service.ready()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(following.run)
-            await service.draining.wait()
-            nursery.cancel_scope.cancel()
-        await following.sign()
-    log.close()
+        await following.run()
 
 
 def log_key(folder: Path, origin: str) -> KeyPair:
@@ -68,13 +117,27 @@ def log_key(folder: Path, origin: str) -> KeyPair:
     return load_or_make(stem, origin or f"turnout-{os.urandom(_NAME_BYTES).hex()}/0", ED25519)
 
 
-def _register(metrics: Metrics, following: Following) -> None:
+def _register(service: Service, signing: Signing) -> None:
+    started_us = now_us()
+    metrics = service.metrics
     metrics.counter(
-        "leaves_total", "Records taken into the Merkle tree", lambda: following.leaves_total
+        "leaves_total",
+        "Records taken into the Merkle tree",
+        lambda: signing.following.leaves_total if signing.following else 0,
     )
-    metrics.counter("checkpoints_total", "Checkpoints signed", lambda: following.checkpoints_total)
+    metrics.counter(
+        "checkpoints_total",
+        "Checkpoints signed",
+        lambda: signing.following.checkpoints_total if signing.following else 0,
+    )
     metrics.gauge(
         "unsigned_age_seconds",
         "Since when nothing was signed: how long a change could go unseen",
-        lambda: max(0.0, (now_us() - following.signed_at_us) / 1_000_000),
+        lambda: max(0.0, (now_us() - signing.signed_at_us(started_us)) / 1_000_000),
     )
+    metrics.gauge(
+        "refused_total",
+        "1 while nothing is signed because the log does not fit its files or the stream",
+        lambda: bool(signing.refused),
+    )
+    service.checks["log"] = lambda: not signing.refused

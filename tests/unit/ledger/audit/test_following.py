@@ -111,3 +111,22 @@ async def test_a_stream_with_fewer_records_than_were_signed_is_refused(tmp_path:
         following = Following(log, reader, AUDIT, lambda: NOW_US)
         with pytest.raises(AuditLogError, match="6 records were signed, and the stream has 5"):
             await following.check()
+
+
+async def test_another_stream_with_as_many_records_is_refused(tmp_path: Path) -> None:
+    """One that was made anew, and has grown beyond the old one's end."""
+    async with _stream(tmp_path / "old") as writer, _following(tmp_path / "old"):
+        await writer.append(_batch(1, 5))
+        await _signed(tmp_path / "old", 5)
+    async with _stream(tmp_path / "new") as writer:
+        await writer.append(_batch(1, 1))
+        await writer.append(_batch(100, 9))
+    log = AuditLog.open(tmp_path / "old" / "log", PAIR.public.name, PAIR.public, PAIR)
+    for folder, reason in (("old", ""), ("new", "record 4 of the stream is not the one")):
+        async with SegmentReader(tmp_path / folder, shard=0, settings=STREAM) as reader:
+            following = Following(log, reader, AUDIT, lambda: NOW_US)
+            if not reason:
+                await following.check()
+                continue
+            with pytest.raises(AuditLogError, match=reason):
+                await following.check()
