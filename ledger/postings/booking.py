@@ -41,23 +41,13 @@ _INSERT: Final = QUERIES["insert_postings"]
 _FOLD: Final = QUERIES["fold_accounts"]
 
 
-class Posting(Struct, frozen=True):
+class Posting(Struct, frozen=True, gc=False):
     """A transfer with everything that its row says."""
 
     success: Success
     leg: int
     parties: Parties
     transfer: Transfer
-
-    @property
-    def debit(self) -> Account:
-        """Whose debits it raises."""
-        return self.parties.account(KINDS[self.transfer.kind][0])
-
-    @property
-    def credit(self) -> Account:
-        """Whose credits it raises."""
-        return self.parties.account(KINDS[self.transfer.kind][1])
 
 
 @define
@@ -79,7 +69,7 @@ class Page:
         if success.transaction_id in self.booked:
             return
         parties = Parties(fact.merchant_id, fact.live, fact.network, fact.currency)
-        account_id = parties.account("merchant_available").id
+        account_id = parties.account("merchant_available").id if fact.type == "refund" else b""
         available_minor = self.available.get(account_id, 0)
         event = event_of(success, fact, available_minor=available_minor)
         books = self.books.get(success.intent_id, Books())
@@ -175,6 +165,8 @@ def steps(postings: Sequence[Posting]) -> list[Step]:
     """The statements that insert postings and raise the sums of their accounts."""
     if not postings:
         return []
+    sums = _Sums()
+    sides = [sums.add(one) for one in postings]
     insert = [
         uuid_array([one.success.intent_id for one in postings]),
         uuid_array([one.success.source_event for one in postings]),
@@ -182,33 +174,50 @@ def steps(postings: Sequence[Posting]) -> list[Step]:
         bool_array([one.transfer.pending for one in postings]),
         bool_array([one.parties.live for one in postings]),
         uuid_array([one.success.transaction_id for one in postings]),
-        uuid_array([one.debit.id for one in postings]),
-        uuid_array([one.credit.id for one in postings]),
+        uuid_array([debit for debit, _ in sides]),
+        uuid_array([credit for _, credit in sides]),
         int8_array([one.transfer.amount_minor for one in postings]),
         timestamptz_array([one.success.occurred_at_us for one in postings]),
         text_array([one.parties.currency for one in postings]),
         text_array([one.transfer.kind for one in postings]),
     ]
-    return [(_INSERT, insert), _fold(postings)]
+    return [(_INSERT, insert), sums.step()]
 
 
-def _fold(postings: Sequence[Posting]) -> Step:
-    debits: defaultdict[Account, int] = defaultdict(int)
-    credits_: defaultdict[Account, int] = defaultdict(int)
-    for one in postings:
-        debits[one.debit] += one.transfer.amount_minor
-        credits_[one.credit] += one.transfer.amount_minor
-    accounts = list(dict.fromkeys([*debits, *credits_]))
-    return (
-        _FOLD,
-        [
-            uuid_array([account.id for account in accounts]),
-            uuid_array([account.merchant_id for account in accounts]),
-            bool_array([account.live for account in accounts]),
-            text_array([account.network for account in accounts]),
-            text_array([account.purpose for account in accounts]),
-            text_array([account.currency for account in accounts]),
-            int8_array([debits[account] for account in accounts]),
-            int8_array([credits_[account] for account in accounts]),
-        ],
-    )
+class _Sums:
+    """What a batch adds to each account; a batch has few of them, and each is named once."""
+
+    def __init__(self) -> None:
+        self._sides: dict[tuple[Parties, str], tuple[bytes, bytes]] = {}
+        self._accounts: dict[bytes, Account] = {}
+        self._debits: defaultdict[bytes, int] = defaultdict(int)
+        self._credits: defaultdict[bytes, int] = defaultdict(int)
+
+    def add(self, posting: Posting) -> tuple[bytes, bytes]:
+        """Count a posting; the ids of the accounts that it debits and credits."""
+        key = (posting.parties, posting.transfer.kind)
+        if (sides := self._sides.get(key)) is None:
+            debit, credit = map(posting.parties.account, KINDS[posting.transfer.kind])
+            sides = self._sides[key] = (debit.id, credit.id)
+            self._accounts |= {sides[0]: debit, sides[1]: credit}
+        self._debits[sides[0]] += posting.transfer.amount_minor
+        self._credits[sides[1]] += posting.transfer.amount_minor
+        return sides
+
+    def step(self) -> Step:
+        """The statement that raises the sums, accounts in the order of their ids."""
+        ids = sorted(self._accounts)
+        accounts = [self._accounts[id_] for id_ in ids]
+        return (
+            _FOLD,
+            [
+                uuid_array(ids),
+                uuid_array([account.merchant_id for account in accounts]),
+                bool_array([account.live for account in accounts]),
+                text_array([account.network for account in accounts]),
+                text_array([account.purpose for account in accounts]),
+                text_array([account.currency for account in accounts]),
+                int8_array([self._debits[id_] for id_ in ids]),
+                int8_array([self._credits[id_] for id_ in ids]),
+            ],
+        )

@@ -18,11 +18,12 @@ from ledger.postings.money_events import Authorized, Canceled, Captured, Event, 
 from ledger.stream.changes import Table, read_change, read_table
 from ledger.stream.consumer import EventRefusedError
 from ledger.stream.errors import RecordError
-from ledger.stream.record import DESCRIPTOR_ID, HEAD_BYTES, INSERT, parse_record
+from ledger.stream.record import DESCRIPTOR_ID, HEAD_BYTES, INSERT, VERSION
 
 TABLE: Final = "outcomes"
 SUCCEEDED: Final = "succeeded"
 _KIND_AT: Final = 1  # in a record
+_COMMITTED_AT: Final = slice(16, 24)  # likewise
 _COLUMNS: Final = (
     "intent_id",
     "attempt_id",
@@ -77,10 +78,11 @@ class SuccessReader:
         Raises:
             RecordError: it is no record, or does not fit its descriptor.
         """
+        if data[0] != VERSION:
+            raise RecordError("version", f"{data[0]}; this code reads {VERSION}")
         shape = self._shape(data[DESCRIPTOR_ID], descriptors)
         if shape is None or data[_KIND_AT] != INSERT[0]:
             return None
-        record = parse_record(data)
         row = read_change(data[HEAD_BYTES:], shape.table).new
         if row is None:
             raise RecordError(TABLE, "an insert without a row")
@@ -95,7 +97,7 @@ class SuccessReader:
             transaction_id,
             approved_minor,
             event_id(TABLE, attempt_id, phase),
-            record.committed_at_us,
+            int.from_bytes(data[_COMMITTED_AT], signed=True),
         )
 
     def _shape(self, id_: bytes, descriptors: Mapping[bytes, bytes]) -> _Shape | None:
