@@ -58,7 +58,6 @@ TRANSACTION_TRANSITIONS: Final = _table(
 
 INTENT_STATUSES: Final = tuple(INTENT_TRANSITIONS)
 TRANSACTION_STATUSES: Final = tuple(TRANSACTION_TRANSITIONS)
-INTENT_TERMINAL: Final = frozenset(s for s, ways in INTENT_TRANSITIONS.items() if not ways)
 TRANSACTION_TERMINAL: Final = frozenset(
     s for s, ways in TRANSACTION_TRANSITIONS.items() if not ways
 )

@@ -48,7 +48,6 @@ REPAIR: Final = 0x01  # flags bit 0
 HEAD: Final = Layout(">BBBxIQq8s16s")
 HEAD_BYTES: Final = HEAD.size  # 48
 DESCRIPTOR_ID: Final = slice(24, 32)  # of a record, its descriptor's id
-COMMIT_LSN: Final = slice(8, 16)
 DESCRIPTOR_ID_BYTES: Final = 8
 NO_INTENT: Final = bytes(16)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,11 @@ BANNED = {
     "random": "use secrets, or a seeded generator passed in",
 }
 RANDOM_ALLOWED = ("benchmarks", "certification", "chaos", "network_sim", "chassis/backoff.py")
+
+# A vocabulary is whole, whichever of its words are used; an inverse is what tests read back with.
+VOCABULARIES = ("switch/iso8583/mti.py",)
+INVERSES = {"unpack_entries", "uuid7_time_us"}
+WORD = re.compile(r"\w+")
 
 
 def _name(path: Path) -> str:
@@ -79,6 +86,48 @@ def test_banned_imports(path: Path) -> None:
     if _name(path).startswith(RANDOM_ALLOWED):
         found.discard("random")
     assert {name: BANNED[name] for name in found & BANNED.keys()} == {}
+
+
+def _top_level_names(text: str) -> Iterator[str]:
+    """What a module defines for others; what is decorated is registered somewhere."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if not node.decorator_list:
+                yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _unused(texts: dict[str, str], described: str = "") -> dict[str, str]:
+    """Names that stand nowhere but where they are defined, by name, with their files."""
+    words = Counter(word for text in (*texts.values(), described) for word in WORD.findall(text))
+    return {
+        name: path
+        for path, text in texts.items()
+        for name in _top_level_names(text)
+        if words[name] == 1
+    }
+
+
+def test_nothing_is_there_for_its_tests_alone() -> None:
+    """What a module defines is used by the product, or the documents tell people of it."""
+    texts = {_name(path): path.read_text() for path in SOURCES}
+    described = "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+    unused = _unused(texts, described)
+    assert {
+        name: path
+        for name, path in unused.items()
+        if path not in VOCABULARIES and not path.startswith("clients/") and name not in INVERSES
+    } == {}
+    assert unused.keys() >= INVERSES
+
+
+def test_an_unused_name_is_found() -> None:
+    """The search above is able to fail: a function that only its own module's text has."""
+    texts = {"a.py": "def used(): ...\nLONELY: int = 1\n", "b.py": "from a import used"}
+    assert _unused(texts) == {"LONELY": "a.py"}
+    assert _unused(texts, "`LONELY` is for people.") == {}
 
 
 def test_the_marker_scanner_finds_a_planted_one() -> None:
