@@ -52,6 +52,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.stream:stream",
         "Look at the event stream; retry what its consumers put aside.",
     ),
+    "kafka": (
+        "stack.commands.kafka:kafka",
+        "Make the topics of the stream's copy in Kafka; see how far it is.",
+    ),
     "audit": (
         "stack.commands.audit:audit",
         "Show and verify the audit log; prove one payment with a bundle.",

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +76,23 @@ def postings_run(settings: Settings) -> bool:
 def forwarder_runs(settings: Settings) -> bool:
     """Whether the stream is copied into Kafka."""
     return settings.relay.enabled and settings.stream.backend == "kafka"
+
+
+def check_forwarder(settings: Settings) -> None:
+    """See that the forwarder, where one is to run, can start.
+
+    Raises:
+        StartError: names what is missing.
+    """
+    if not forwarder_runs(settings):
+        return
+    if find_spec("confluent_kafka") is None:
+        raise StartError(
+            'stream.backend = "kafka" needs a client that is not installed: '
+            "pip install 'turnout[kafka]'"
+        )
+    if not settings.kafka.bootstrap_servers:
+        raise StartError('stream.backend = "kafka" needs kafka.bootstrap_servers')
 
 
 def make_run_folder(data_dir: Path) -> Path:

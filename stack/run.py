@@ -27,6 +27,7 @@ from stack.database import make_database, postgres_folder
 from stack.endpoints import APIEndpoint, Endpoints, remove_endpoints, write_endpoints
 from stack.layout import (
     PASS_THROUGH,
+    check_forwarder,
     make_certificates,
     make_data_folders,
     make_development_keks,
@@ -158,6 +159,7 @@ def _prepare(
     remove_endpoints(data_dir)
     held.callback(remove_endpoints, data_dir)
     refuse_what_test_mode_left(settings, data_dir)
+    check_forwarder(settings)
     make_data_folders(settings, data_dir, users)
     make_certificates(settings, data_dir, users)
     make_development_keks(settings, data_dir, users)

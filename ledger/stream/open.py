@@ -1,4 +1,7 @@
-"""The two sides of a stream, over the back end that the settings name."""
+"""The two sides of a shard's log, which is always segments: docs/adr/0031.
+
+What `stream.backend = "kafka"` adds is a process that reads this log (`ledger.stream.kafka`).
+"""
 
 from __future__ import annotations
 

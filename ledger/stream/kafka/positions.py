@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from msgspec import Struct
@@ -25,8 +26,9 @@ from ledger.stream.kafka.clients import (
 from ledger.stream.kafka.messages import DESCRIPTOR_KEY, STATE_KEY, State, read_state
 from ledger.stream.record import descriptor_id
 
-_READ_MESSAGES = 1_000
-_POLL_S = 0.2
+MISSING_PATIENCE_S: Final = 2.0  # a topic just made is not known to every broker yet
+_READ_MESSAGES: Final = 1_000
+_POLL_S: Final = 0.2
 
 
 class Positions(Struct):
@@ -81,15 +83,17 @@ def partition_count(consumer: Consumer, topic: str, timeout_s: float) -> int:
         StreamAwayError: no broker answers in time.
         StreamMissingError: there is no such topic.
     """
-    try:
-        found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
-    except KafkaException as failure:
-        raise as_stream_error(cause_of(failure), doing=f"asking for {topic}") from None
-    if found.error is not None:
-        raise as_stream_error(found.error, doing=f"asking for {topic}")
-    if not found.partitions:
-        raise StreamMissingError(f"{topic} does not exist; turnout kafka create-topics makes it")
-    return len(found.partitions)
+    patient_until = time.monotonic() + MISSING_PATIENCE_S
+    while True:
+        try:
+            found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+        except KafkaException as failure:
+            raise as_stream_error(cause_of(failure), doing=f"asking for {topic}") from None
+        if found.partitions and found.error is None:
+            return len(found.partitions)
+        if time.monotonic() > patient_until:
+            raise StreamMissingError(f"{topic} is missing; turnout kafka create-topics makes it")
+        time.sleep(_POLL_S)
 
 
 def events_partitions(settings: Kafka, shard: int) -> int:

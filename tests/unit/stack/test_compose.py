@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from chassis.settings import HSM, Network, Settings, Switch
+from chassis.settings.kafka import Kafka
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
@@ -21,6 +22,7 @@ from stack.context import StackContext
 from stack.database import ExternalDatabase, load_passwords
 from stack.layout import (
     ROLES,
+    check_forwarder,
     make_certificates,
     make_data_folders,
     make_development_keks,
@@ -125,6 +127,15 @@ def test_the_forwarder_runs_where_the_stream_goes_to_kafka(context: StackContext
     assert (forwarder.identity.uid, forwarder.identity.groups) == (52_008, (52_004,))
     assert not any("forwarder" in spec.plan.needs for spec in specs.values())
     assert ("forwarder", 9479, "metrics.forwarder") in metrics_ports(kafka)
+
+
+def test_a_forwarder_without_brokers_is_refused_before_anything_starts() -> None:
+    """The setting is named; without Kafka nothing is asked for."""
+    check_forwarder(SETTINGS)
+    kafka = msgspec.structs.replace(SETTINGS, stream=Stream(backend="kafka"))
+    with pytest.raises(StartError, match=r"needs kafka\.bootstrap_servers"):
+        check_forwarder(kafka)
+    check_forwarder(msgspec.structs.replace(kafka, kafka=Kafka(bootstrap_servers="127.0.0.1:9092")))
 
 
 def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) -> None:

@@ -209,3 +209,19 @@ async def test_a_missing_spare_is_made_again(backend: SegmentsBackend, folder: P
     (folder / SPARE).unlink()
     await _fill(SegmentsBackend(backend.data_dir), 0)
     assert (folder / SPARE).stat().st_size == 65_536
+
+
+async def test_a_page_tells_the_mark_of_its_last_whole_batch(backend: SegmentsBackend) -> None:
+    """Of a page that ends within a batch it is that of the batch before, or none."""
+    await _fill(backend, 3)
+    marks = [batch(number * 100, 100).mark for number in range(3)]
+    async with backend.reader() as reader:
+        for start, count, mark in [
+            (0, 50, None),
+            (0, 100, marks[0]),
+            (0, 199, marks[0]),
+            (150, 50, marks[1]),
+            (150, 500, marks[2]),
+        ]:
+            page = await reader.read({0: start}, count, 10**6)
+            assert page.mark == mark

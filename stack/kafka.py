@@ -1,0 +1,74 @@
+"""What `turnout kafka` does: makes the topics, and tells how far the stream is in them.
+
+Needs no running stack: brokers by `kafka.bootstrap_servers`, and for what is still to be forwarded
+the right to read the stream's files.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from ledger.errors import LedgerError
+from ledger.stream.errors import StreamAwayError, StreamMissingError
+from ledger.stream.kafka.clients import events_topic
+from ledger.stream.kafka.positions import events_partitions, read_positions
+from ledger.stream.kafka.topics import create_topics
+from ledger.stream.open import stream_reader
+from stack.endings import EXIT_FAULT
+from stack.options import EXIT_CANNOT_START, Place
+
+Document = dict[str, Any]
+
+SHARD: Final = 0
+EXITS: Final[dict[type[Exception], int]] = {
+    StreamAwayError: EXIT_CANNOT_START,
+    StreamMissingError: EXIT_CANNOT_START,
+    OSError: EXIT_CANNOT_START,
+    LedgerError: EXIT_FAULT,
+}
+
+
+async def create(place: Place) -> list[Document]:
+    """Make the topics that are missing, check those that are there.
+
+    Raises:
+        StreamAwayError: no broker answers in time.
+        StreamFatalError: a topic is not as it should be, or may not be made.
+    """
+    made = await trio.to_thread.run_sync(partial(create_topics, place.settings.kafka, SHARD))
+    return [
+        {
+            "topic": topic.name,
+            "partitions": topic.partitions,
+            "replication_factor": topic.replication_factor,
+            "made": topic.made,
+            "config": topic.config,
+        }
+        for topic in made
+    ]
+
+
+async def status(place: Place) -> Document:
+    """How far the stream is in Kafka, beside how far it is here.
+
+    Raises:
+        StreamAwayError: no broker answers in time.
+        StreamMissingError: there are no topics.
+    """
+    settings = place.settings.kafka
+    partitions = await trio.to_thread.run_sync(partial(events_partitions, settings, SHARD))
+    found = await trio.to_thread.run_sync(partial(read_positions, settings, SHARD))
+    async with stream_reader(place.settings, place.data_dir) as reader:
+        records = (await reader.high_water()).get(0, 0)
+    forwarded = found.state.next_offset if found.state else 0
+    return {
+        "topic": events_topic(settings, SHARD),
+        "partitions": partitions,
+        "forwarded": forwarded,
+        "records": records,
+        "behind": records - forwarded,
+        "last_leaf": found.state.leaf if found.state else None,
+    }
