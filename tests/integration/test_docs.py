@@ -15,6 +15,7 @@ from typing import Final
 
 import pytest
 
+from chassis.settings.tree import Metrics
 from tests.support.documents import Step, is_printed, steps_of
 from tests.support.postgres import open_folder
 
@@ -24,7 +25,7 @@ SAID_DATA_DIR: Final = "~/.local/share/turnout"
 SERVING: Final = "A signed request to paste"  # the last thing that a demo says of itself
 DEADLINE_S: Final = 90.0
 _MARK: Final = "\n@@@ end of step @@@\n"
-PORTS: Final = ("API", "SWITCH", "HSM", "NETWORKS")
+PORTS: Final = [name.upper() for name in Metrics.__struct_fields__ if name != "host"]
 
 
 class Reader:

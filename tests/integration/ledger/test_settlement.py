@@ -62,11 +62,11 @@ async def test_an_unknown_opens_a_doubt(ledger: LedgerHarness) -> None:
     row = await _charged(ledger)
     await ledger.outcomes.settle([_unknown(row)])
     doubts = await ledger.rows(
-        "SELECT attempt_id, transaction_id, due_at, window_ends_at, inquiries, epoch, manual,"
-        " owner, network FROM verifications WHERE intent_id = $1::uuid",
+        "SELECT attempt_id, transaction_id, due_at, window_ends_at, inquiries, epoch, owner,"
+        " network FROM verifications WHERE intent_id = $1::uuid",
         row.intent_id,
     )
-    owned = (ledger.lease.epoch, False, ledger.switch, "vsim")
+    owned = (ledger.lease.epoch, ledger.switch, "vsim")
     assert doubts == [(row.attempt_id, row.transaction_id, SOON_US, LATER_US, 0, *owned)]
 
 

@@ -25,10 +25,12 @@ from tests.support.postgres import LedgerDSN, password_of
 BACK_WITHIN_S = 30.0
 # A shell that lets everything it starts dump core, as some machines are set up to do.
 DUMPING = ("sh", "-c", 'ulimit -S -c unlimited && exec "$@"', "sh")
-READABLE = {"run/endpoints.json", "pki/ca.pem"} | {
-    f"pki/{stem}.pem" for stem in ("vsim", "msim", "switch-vsim", "switch-msim")
-}
-PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch-0", "api"}
+# The stream is for the relay's group, which its consumers are in; the others are for everyone.
+STREAM = {f"stream/0/{name}" for name in ("high-water", "spare", f"{0:020}.seg")}
+CERTIFICATES = {f"pki/{stem}.pem" for stem in ("ca", "vsim", "msim", "switch-vsim", "switch-msim")}
+READABLE = {"run/endpoints.json", "audit/log.pub"} | CERTIFICATES | STREAM
+CONSUMERS = {"relay", "audit", "witness", "postings"}
+PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch-0", "api"} | CONSUMERS
 
 
 def _turnout_up(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -107,7 +109,9 @@ async def test_a_stack_survives_the_death_of_everything_in_it(open_tmp_path: Pat
         assert third.credentials().secret_key == credentials.secret_key
         assert _readable(third.data_dir) == READABLE
         everything = [third.process_id, *third.endpoints.processes.values()]
-        assert [_core_limits(process_id) for process_id in everything] == [("0", "0")] * 7
+        assert [_core_limits(process_id) for process_id in everything] == [("0", "0")] * (
+            1 + len(PROCESSES)
+        )
         runtime_dir = Path(third.endpoints.sockets["switch"][0]).parent
         processes = third.endpoints.processes
     assert third.exit_code == 0
