@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import attrs
 import trio
 
+from certification.books import books_agree
 from certification.invariants import Told, Witnesses
 from certification.network import PlayedNetwork
 from certification.scrape import Metrics
@@ -37,6 +38,7 @@ CRASH_FILE: Final = "crash"
 HTTP_UNAVAILABLE: Final = 500
 CVC: Final = "737"
 RESTS_WITHIN_S: Final = 60.0
+BOOKED_WITHIN_S: Final = 20.0  # behind the payments, after a restart of the database too
 _POLL_S: Final = 0.05
 
 
@@ -304,10 +306,17 @@ class Desk:
         with trio.move_on_after(RESTS_WITHIN_S * max(1.0, self.factor)):
             while still_open(await self.attempts()):
                 await trio.sleep(4 * _POLL_S)
+        movements = await self.ledger.movements(self.network.name)
+        postings = await self.ledger.postings(self.network.name)
+        with trio.move_on_after(BOOKED_WITHIN_S):
+            while any(books_agree(movements, postings)):  # they follow the payments
+                await trio.sleep(4 * _POLL_S)
+                postings = await self.ledger.postings(self.network.name)
         return Witnesses(
             told=self.told,
             attempts=await self.attempts(),
-            movements=await self.ledger.movements(self.network.name),
+            movements=movements,
+            postings=postings,
             exceptions=await self.ledger.exceptions(self.network.name),
             wire=self.network.trace,
             entries=self.network.entries,

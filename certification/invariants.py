@@ -1,8 +1,8 @@
-"""What must hold at the end of every case, whatever happened: I1 to I8 of three witnesses. Pure.
+"""What must hold at the end of every case, whatever happened: I1 to I9 of three witnesses. Pure.
 
-The witnesses: what the merchant was told, what the ledger holds (plain SQL), and what the network
-itself saw and decided. Each check returns the violations it finds, in words. Two things cannot be
-checked before the product has them, and the report says so: `ABSENT`.
+The witnesses: what the merchant was told, what the ledger holds and has booked (plain SQL), and
+what the network itself saw and decided. Each check returns the violations it finds, in words. What
+is not checked here the report names: `ABSENT`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final
 
 import attrs
 
+from certification.books import books_agree
 from certification.trace import Line
-from certification.witnesses import Attempt, Movement, still_open
+from certification.witnesses import Attempt, Booked, Movement, still_open
 from network_sim.journal import Entry
 from switch.iso8583 import private
 from switch.iso8583.mti import fold
 
 ABSENT: Final = {
-    "I8 stream": "nothing committed is missing from the event stream: there is no stream yet",
-    "I9": "debits equal credits: there are no postings yet",
+    "I8 stream": "nothing committed is missing from the event stream: turnout chaos compares them",
 }
 FINAL_ADVICE_CODES: Final = frozenset({"00", "94", "25", "21"})
 APPROVALS: Final = frozenset({"00", "08", "10", "11", "85"})
@@ -48,6 +48,7 @@ class Witnesses:
     told: Sequence[Told]
     attempts: Sequence[Attempt]
     movements: Sequence[Movement]
+    postings: Sequence[Booked]
     exceptions: Sequence[str]
     wire: Sequence[Line]
     entries: Sequence[Entry]
@@ -65,6 +66,7 @@ def check_all(case: Witnesses) -> dict[str, list[str]]:
         "I6": _sums_agree,
         "I7": _no_card_data,
         "I8": _numbers_unique,
+        "I9": _booked,
     }
     return {name: _first(list(check(case))) for name, check in checks.items()}
 
@@ -202,6 +204,11 @@ def _no_card_data(case: Witnesses) -> Iterator[str]:
             continue
         if CVC_TAG in private.decode(line.fields[48]):
             yield f"a {line.mti} carries a CVC"
+
+
+def _booked(case: Witnesses) -> Iterator[str]:
+    """I9: each movement of money is booked once and in full."""
+    return books_agree(case.movements, case.postings)
 
 
 def _numbers_unique(case: Witnesses) -> Iterator[str]:

@@ -98,11 +98,11 @@ def _notes(summary: dict[str, Any]) -> Iterator[str]:
     yield (
         '<div class="note"><p>Every timer of the switch\'s networks and of the simulator is '
         f"multiplied by {summary['timer_factor']:g}, in test mode only. Each case ends by checking "
-        "the invariants I1 to I8 from what the merchant was told, what the ledger holds and what "
+        "the invariants I1 to I9 from what the merchant was told, what the ledger holds and what "
         "the network recorded."
     )
     if summary["absent"]:
-        yield " Not checked, because the product has none of it yet:</p><ul>"
+        yield " Not checked here:</p><ul>"
         for name, text in summary["absent"].items():
             yield f"<li><b>{escape(name)}</b>: {escape(text)}</li>"
         yield "</ul></div>"

@@ -36,6 +36,11 @@ JOIN payment_intents AS i ON i.id = t.intent_id
 WHERE t.intent_id IN (SELECT intent_id FROM attempts WHERE network = %s)
 ORDER BY t.transaction_id
 """
+POSTINGS_SQL: Final = """
+SELECT p.intent_id, p.transaction_id, p.kind, p.amount_minor
+FROM postings AS p
+WHERE p.intent_id IN (SELECT intent_id FROM attempts WHERE network = %s)
+"""
 EXCEPTIONS_SQL: Final = "SELECT kind, detail::text FROM exceptions WHERE network = %s ORDER BY id"
 # Every text that the ledger keeps of a payment; sealed cards are bytes and stand elsewhere.
 TEXTS_SQL: Final = """
@@ -109,6 +114,15 @@ class Movement(msgspec.Struct, frozen=True):
     refund_pending_minor: int
 
 
+class Booked(msgspec.Struct, frozen=True):
+    """One posting."""
+
+    intent: str
+    transaction: str
+    kind: str
+    amount_minor: int
+
+
 class Ledger:
     """A reader of the ledger; one question at a time.
 
@@ -149,6 +163,13 @@ class Ledger:
         return [
             Movement(public_id("txn", tx.bytes), public_id("pi", intent.bytes), *rest)
             for tx, intent, *rest in await self.rows(TRANSACTIONS_SQL, (network,))
+        ]
+
+    async def postings(self, network: str) -> list[Booked]:
+        """What is booked of the intents that this network has seen."""
+        return [
+            Booked(public_id("pi", intent.bytes), public_id("txn", tx.bytes), *rest)
+            for intent, tx, *rest in await self.rows(POSTINGS_SQL, (network,))
         ]
 
     async def exceptions(self, network: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from certification.invariants import Told, Witnesses, check_all
 from certification.trace import Line
-from certification.witnesses import Attempt, Movement
+from certification.witnesses import Attempt, Booked, Movement
 from network_sim.journal import Entry
 
 NUMBERS = {32: "400001", 7: "1122071002", 11: "000123", 37: "0ABCDEF12345"}
@@ -44,11 +44,13 @@ ENTRY = Entry(
     1_500_000, "400001", "000123", "1122071002", "0ABCDEF12345", "SHOP", "0200", "000000",
     "000000001000", "840", "424242******4242", "00", "321000", 0, "", "2026-11-22", 0, 1000,
 )  # fmt: skip
+BOOKED = Booked(intent="pi_1", transaction="txn_1", kind="capture", amount_minor=1000)
 TOLD = Told(intent="pi_1", transaction="txn_1", type="charge", status="succeeded", key="k")
 GOOD = Witnesses(
     told=[TOLD],
     attempts=[ATTEMPT],
     movements=[MOVEMENT],
+    postings=[BOOKED],
     exceptions=[],
     wire=[line(SALE), line({**SALE, 0: "0210", 39: "00"}, sent=True)],
     entries=[ENTRY],
@@ -90,6 +92,11 @@ def test_a_good_end_breaks_nothing() -> None:
         ({"leaks": ["a card number stands in the log"]}, {"I7"}),
         ({"attempts": [ATTEMPT, msgspec.structs.replace(ATTEMPT, attempt="c", kind="inquiry")]},
          {"I8"}),
+        ({"postings": []}, {"I9"}),
+        ({"postings": [BOOKED, BOOKED]}, {"I9"}),
+        ({"postings": [BOOKED, msgspec.structs.replace(BOOKED, kind="hold")]}, {"I9"}),
+        ({"postings": [BOOKED, msgspec.structs.replace(BOOKED, kind="refund_owed")]}, {"I9"}),
+        ({"postings": [BOOKED, msgspec.structs.replace(BOOKED, kind="hold_released")]}, {"I9"}),
     ],
 )  # fmt: skip
 def test_each_break_is_named(changes: dict[str, Any], names: set[str]) -> None:
