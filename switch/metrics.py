@@ -23,7 +23,8 @@ from switch.link.events import (
     Unmatched,
 )
 from switch.operations.assembly import Operations
-from switch.pipeline.assembly import Outside, Pipeline
+from switch.pipeline.assembly import Pipeline
+from switch.pipeline.outside import Outside
 
 _EVENT_KINDS: Final[Mapping[str, type[LinkEvent]]] = {
     "answered": Answered,

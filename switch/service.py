@@ -50,7 +50,8 @@ from switch.link.events import LinkEvent
 from switch.metrics import register, register_lease, register_operations
 from switch.operations.assembly import Operations
 from switch.operations.surroundings import Surroundings
-from switch.pipeline.assembly import Outside, Pipeline
+from switch.pipeline.assembly import Pipeline
+from switch.pipeline.outside import Outside
 from switch.recovery import Recovery, find_by_rrn
 from switch.responsibility import Responsibility
 from switch.sessions import open_sessions

@@ -25,7 +25,8 @@ past the time in which its message could be sent and answered.
 - `held`       outcomes whose intents somebody sits on, in order inside each intent
 - `orphans`    answers to nothing in flight, looked up in the ledger
 - `replying`   answers to the api, credits back
-- `assembly`   all of them with their inboxes, and the order in which they drain
+- `inboxes`    what waits between them; `outside`: what they are given
+- `assembly`   all of them, and the order in which they drain
 - `anomalies`  log lines about single payments, a bounded number a second
 - `patience`   look-ups that wait for a ledger that is away
 """

@@ -2,107 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-import attrs
 import trio
 
-from chassis.mux import MuxClient
-from chassis.settings import Settings, Switch
-from chassis.stage import Inbox, run_stage
-from hsm_sim.wire import HSMReply, HSMRequest
-from ledger.charges import ChargeCommitter
-from ledger.completions import Acknowledgment, CompletionCommitter
-from ledger.outcomes import OutcomeCommitter
-from switch.carriers import Carrier
-from switch.core.admission import Admission
-from switch.core.decline_memory import DeclineMemory
+from chassis.settings import Settings
+from chassis.stage import run_stage
 from switch.core.findings import Finding
-from switch.core.numbers import RRNSource
-from switch.core.response_codes import ResponseCodes
 from switch.core.routing import RoutingTable
 from switch.core.sandbox_cards import refused_pans
-from switch.link.events import LinkEvent
-from switch.pipeline.aftermath import Aftermath
 from switch.pipeline.anomalies import Anomalies
-from switch.pipeline.completing import ACKNOWLEDGMENTS_MAX, Completing
+from switch.pipeline.completing import Completing
 from switch.pipeline.hearing import Hearing
-from switch.pipeline.held import Held
+from switch.pipeline.inboxes import Inboxes, Waiting
 from switch.pipeline.intake import Intake
-from switch.pipeline.lookup import FindReplays, LoadAcceptors, Lookup
+from switch.pipeline.lookup import Lookup
 from switch.pipeline.opening import Opening
 from switch.pipeline.orphans import (
     ORPHANS_MAX,
-    FindAttempts,
-    OpenExceptions,
-    Orphan,
     Orphans,
 )
+from switch.pipeline.outside import Outside
 from switch.pipeline.payment import Payment, PipelineCounts
 from switch.pipeline.recording import Recording
 from switch.pipeline.replying import Replies
 from switch.pipeline.retrying import Retrying
-from switch.pipeline.settling import Settlement, Settling
+from switch.pipeline.settling import Settling
 
 SLOW_BATCH_MAX = 16  # rows that wait for locks together: few, so that one lock delays few
-Waiting = (
-    Inbox[Payment] | Inbox[Settlement] | Inbox[Orphan] | Inbox[Acknowledgment] | Held[Settlement]
-)
-
 CARD_TICK_S = 0.5  # how finely a card's time is kept; only a database that is away makes it matter
-
-
-@attrs.frozen(kw_only=True)
-class Outside:
-    """What the pipeline is given: everything that does I/O, reads a clock or draws a number."""
-
-    workers: Sequence[MuxClient[HSMRequest, HSMReply]]
-    carriers: Mapping[str, Carrier]
-    find_replays: FindReplays
-    load_acceptors: LoadAcceptors
-    charges: ChargeCommitter
-    outcomes: OutcomeCommitter
-    held_outcomes: OutcomeCommitter  # of those whose intents somebody sits on
-    completions: CompletionCommitter
-    aftermath: Aftermath
-    admission: Admission
-    declines: DeclineMemory
-    find_attempts: FindAttempts
-    open_exceptions: OpenExceptions
-    codes: ResponseCodes
-    rrns: RRNSource
-    take_ids: Callable[[int], list[bytes]]
-    now_us: Callable[[], int]  # the time of day, microseconds since 1970
-    steady_us: Callable[[], int]  # the clock of waits, likewise
-
-
-@attrs.frozen
-class Inboxes:
-    """What waits in front of each stage; every bound follows from admission."""
-
-    lookup: Inbox[Payment]
-    opening: Inbox[Payment]
-    recording: Inbox[Payment]
-    slow: Inbox[Payment]
-    settling: Inbox[Settlement]
-    orphans: Inbox[Orphan]
-    acknowledgments: Inbox[Acknowledgment]
-
-    @classmethod
-    def sized(cls, limits: Switch) -> Inboxes:
-        """Inboxes for so many payments inside."""
-        inside = limits.credits_max
-        return cls(
-            lookup=Inbox(inside, name="lookup"),
-            opening=Inbox(inside, name="opening"),
-            recording=Inbox(inside, name="recording"),
-            slow=Inbox(inside, name="slow"),
-            # Late answers come for payments that have given their credit back.
-            settling=Inbox(inside + limits.answered_keys_max, name="settling"),
-            orphans=Inbox(ORPHANS_MAX, name="orphans"),
-            acknowledgments=Inbox(ACKNOWLEDGMENTS_MAX, name="acknowledgments"),
-        )
 
 
 class Pipeline:
@@ -229,24 +158,9 @@ class Pipeline:
         )
 
     @property
-    def inboxes(
-        self,
-    ) -> tuple[Waiting, ...]:
+    def inboxes(self) -> tuple[Waiting, ...]:
         """For the metrics: what waits where."""
-        return (
-            self._inboxes.lookup,
-            self._inboxes.opening,
-            self._inboxes.recording,
-            self._inboxes.slow,
-            self._inboxes.settling,
-            self.settling.held,
-            self._inboxes.orphans,
-            self._inboxes.acknowledgments,
-        )
-
-    def on_events(self, network: str) -> Callable[[list[LinkEvent]], None]:
-        """The function a link group of `network` hands its events to."""
-        return lambda events: self.hearing.on_events(network, events)
+        return (*self._inboxes.all(), self.settling.held)
 
     async def run(self, drain_links: Callable[[], Awaitable[None]]) -> None:
         """Run every stage until `close` was called and all that was inside has been answered.

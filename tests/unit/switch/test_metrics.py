@@ -26,7 +26,8 @@ from switch.iso8583 import load_dialect
 from switch.link.events import Late, LinkEvent, Unknown
 from switch.link.group import LinkGroup
 from switch.metrics import register, register_operations
-from switch.pipeline.assembly import Outside, Pipeline
+from switch.pipeline.assembly import Pipeline
+from switch.pipeline.outside import Outside
 from tests.support.cold_path import make_scene
 from tests.support.operations import charged
 from tests.support.pipeline import NOW_US, Attempts, Handovers, Peer, Replays, charge

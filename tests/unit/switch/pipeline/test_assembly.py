@@ -24,7 +24,8 @@ from switch.core.numbers import RRNSource, StanAllocator, StanBlock
 from switch.core.response_codes import load_response_codes
 from switch.iso8583 import load_dialect
 from switch.link.events import Answered, Late, Unknown, Unmatched
-from switch.pipeline.assembly import Outside, Pipeline
+from switch.pipeline.assembly import Pipeline
+from switch.pipeline.outside import Outside
 from switch.pipeline.payment import Payment
 from switch.wire import Done, Refused
 from tests.support.pipeline import (
@@ -84,7 +85,9 @@ class Scene:
 
     async def approve(self) -> None:
         """Answer everything that was sent."""
-        self.pipeline.on_events("vsim")([Answered(p, approval(p), 0) for p in self.in_flight()])
+        self.pipeline.hearing.on_events(
+            "vsim", [Answered(p, approval(p), 0) for p in self.in_flight()]
+        )
         await trio.testing.wait_all_tasks_blocked()
 
     async def drain_links(self) -> None:
@@ -241,10 +244,10 @@ async def test_an_answer_during_the_drain_of_links_is_still_recorded(
         await scene.answer_cards()
         scene.pipeline.close()
         await trio.sleep(1.0)
-        payment, events = scene.group.sent[0][2], scene.pipeline.on_events("vsim")
-        events([Unknown(payment, "timeout")])
+        payment, hear = scene.group.sent[0][2], scene.pipeline.hearing.on_events
+        hear("vsim", [Unknown(payment, "timeout")])
         fields = approval(payment)
-        events([Late(payment, "", fields, 0), Unmatched("", fields, 0)])
+        hear("vsim", [Late(payment, "", fields, 0), Unmatched("", fields, 0)])
         scene.in_flight()
     assert [row.result for row in scene.outcomes.rows] == ["unknown"]
     assert [told.finding.result for told in scene.aftermath.told] == ["approved"]
