@@ -7,12 +7,13 @@ machine (`audit.witness_dir`). It reads the log's published files and nothing el
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Never
+from typing import Final, Never
 
 import trio
 from attrs import define
 
 from chassis.clock import now_s
+from chassis.durable import write_durably
 from chassis.log import get_logger
 from chassis.service import Service
 from ledger.audit.folders import (
@@ -29,6 +30,8 @@ from ledger.audit.log import CHECKPOINT, LEVELS
 from ledger.audit.merkle import consistency_proof
 from ledger.audit.notes import COSIGNATURE
 from ledger.audit.witness import Witness, WitnessError
+
+_READABLE: Final = 0o444
 
 _log = get_logger(__name__)
 
@@ -92,7 +95,7 @@ class Watching:
         pinned = self._folder / "log.pub"
         if not pinned.exists():
             offered = load_public(self._audit_folder / f"{LOG_KEY_STEM}.pub")
-            pinned.write_text(f"{offered}\n")
+            write_durably(pinned, f"{offered}\n".encode(), mode=_READABLE)
         try:
             log_key = load_public(pinned)
         except KeyFileError as error:
