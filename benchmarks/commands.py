@@ -99,6 +99,7 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
             _number("charges", "Charges a round."),
             _ROUNDS,
             _number("batch", "Charges a commit."),
+            _amount("rate", "Charges a second; without it as many as there can be."),
         ),
     ),
     (

@@ -302,9 +302,23 @@ def _outcome(of: ChargeToRecord) -> OutcomeToRecord:
 
 
 async def through_both(
-    place: Workplace, rows: Sequence[tuple[ChargeToRecord, OutcomeToRecord]], batch: int
+    place: Workplace,
+    rows: Sequence[tuple[ChargeToRecord, OutcomeToRecord]],
+    batch: int,
+    rate_per_s: float = 0.0,
 ) -> None:
-    """Record and settle, the second commit of a batch beside the first of the next ones."""
+    """Record and settle, the second commit of a batch beside the first of the next ones.
+
+    Args:
+        place: where.
+        rows: charges and their outcomes.
+        batch: charges a commit, at most.
+        rate_per_s: a charge is recorded no sooner than this many a second have it come; then a
+            commit takes in what came during the one before. 0: there is always a batch.
+
+    Raises:
+        WrongResultsError: a charge was not won, or an outcome did not advance.
+    """
     recorded, to_settle = trio.open_memory_channel[Sequence[OutcomeToRecord]](2)
 
     async def settle() -> None:
@@ -315,8 +329,14 @@ async def through_both(
 
     async with trio.open_nursery() as nursery, recorded:
         nursery.start_soon(settle)
-        for at in range(0, len(rows), batch):
-            some = rows[at : at + batch]
+        started, at = trio.current_time(), 0
+        while at < len(rows):
+            come = at + batch
+            if rate_per_s:
+                await trio.sleep_until(started + (at + 1) / rate_per_s)
+                come = max(at + 1, int((trio.current_time() - started) * rate_per_s))
+            some = rows[at : min(come, at + batch)]
+            at += len(some)
             verdicts = await place.charges.record([row for row, _ in some], lane="fast")
             if not all(isinstance(verdict, Won) for verdict in verdicts):
                 raise WrongResultsError("a charge of an idle intent was not won")

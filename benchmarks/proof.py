@@ -30,6 +30,7 @@ PROOFS: Final[Sequence[tuple[str, str, Mapping[str, Any], int]]] = (
     ("charges", "charges", {"seconds": 10.0, "connections": 256}, RUNS),
     ("charges-stream", "charges", {"seconds": 10.0, "connections": 256, "relay": "on"}, RUNS),
     ("relay", "relay", {}, RUNS),
+    ("relay-rate", "relay", {"rate": 2_000.0, "rounds": 1}, RUNS),
     ("stream", "stream", {}, RUNS),
     ("doubts", "doubts", {}, RUNS),
     ("macs", "macs", {"rounds": RUNS}, 1),

@@ -6,7 +6,12 @@ starts it. Between the two the relay starts and catches up with what the first r
 
 `cpu_us_per_op` has the `relay`, reading WAL and writing segments, syncs included, and the
 `walsender`, the server's process that decodes for it. The latency is that of a consumer: from a
-transaction's commit, by the database's clock, until a reader of the stream has the record.
+transaction's commit, by the database's clock, until a reader of the stream has the record. Of the
+records that a reader gets at once only the oldest counts, so the percentiles err on the far side.
+
+With a rate, charges come as they would from merchants, and commits are as small as they come: the
+latency is then that of an ordinary day, and the figures for CPU are those of a relay with little to
+do at each step.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,6 +43,7 @@ from benchmarks.workplace import durability
 from chassis.settings import Settings
 from ledger.pgtypes import text_
 from ledger.queries import Query
+from ledger.records import ChargeToRecord, OutcomeToRecord
 from ledger.stream.backend import Cursor, Reader
 from ledger.stream.open import stream_reader
 from ledger.stream.record import parse_record
@@ -53,6 +59,7 @@ _WALSENDER: Final = Query(
     "SELECT s.active_pid FROM pg_replication_slots AS s JOIN relays AS r ON r.slot = s.slot_name"
     " WHERE s.slot_name = $1::text AND s.active AND r.state = 'streaming'",
 )
+Load = Callable[[Sequence[tuple[ChargeToRecord, OutcomeToRecord]]], Awaitable[None]]
 _SETTINGS: Final = Settings(log=msgspec.structs.replace(Settings().log, level="warning"))
 
 
@@ -94,13 +101,14 @@ class Watch:
         raise WrongResultsError(f"{self.seen} changes reached the stream, {count} were committed")
 
 
-def run(*, charges: int = 20_000, rounds: int = 3, batch: int = 128) -> Document:
+def run(*, charges: int = 20_000, rounds: int = 3, batch: int = 128, rate: float = 0.0) -> Document:
     """Measure and return the benchmark's document; figures are medians of the rounds.
 
     Args:
         charges: a round.
         rounds: pairs of them.
-        batch: charges a commit.
+        batch: charges a commit, at most.
+        rate: charges a second in all rounds; 0 is as many as there can be.
 
     Raises:
         WrongResultsError: a change did not reach the stream, or more than were made.
@@ -109,7 +117,7 @@ def run(*, charges: int = 20_000, rounds: int = 3, batch: int = 128) -> Document
     with tempfile.TemporaryDirectory(prefix="turnout-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        facts, pairs = trio.run(partial(_measure, folder, charges, rounds, batch))
+        facts, pairs = trio.run(partial(_measure, folder, charges, rounds, batch, rate))
 
     def median(figure: str) -> float:
         return float(statistics.median(getattr(pair, figure) for pair in pairs))
@@ -122,6 +130,7 @@ def run(*, charges: int = 20_000, rounds: int = 3, batch: int = 128) -> Document
             "charges": charges,
             "rounds": rounds,
             "batch": batch,
+            "rate_per_s": rate,
             "changes_per_charge": CHANGES_A_CHARGE,
             "stream": _SETTINGS.stream.backend,
             "batch_interval_ms": _SETTINGS.relay.batch_interval_ms,
@@ -146,7 +155,7 @@ def run(*, charges: int = 20_000, rounds: int = 3, batch: int = 128) -> Document
 
 
 async def _measure(
-    folder: Path, charges: int, rounds: int, batch: int
+    folder: Path, charges: int, rounds: int, batch: int, rate: float
 ) -> tuple[dict[str, str], list[Pair]]:
     async with workplace(folder) as place:
         facts = durability(place.postgres.superuser_dsn(), folder)
@@ -158,7 +167,8 @@ async def _measure(
             expected = batch * (CHANGES_A_CHARGE + 1)
             pairs = []
             for number in range(1, rounds + 1):
-                pairs.append(await _pair(place, folder, watch, charges, batch, expected))
+                load = partial(through_both, place, batch=batch, rate_per_s=rate)
+                pairs.append(await _pair(place, folder, watch, charges, load, expected))
                 expected += 2 * charges * (CHANGES_A_CHARGE + 1)  # its creation, too
                 progress(
                     f"bench relay: pair {number} of {rounds}: {pairs[-1].relay_us:.2f} us a change"
@@ -169,11 +179,11 @@ async def _measure(
 
 
 async def _pair(
-    place: Workplace, folder: Path, watch: Watch, charges: int, batch: int, expected: int
+    place: Workplace, folder: Path, watch: Watch, charges: int, load: Load, expected: int
 ) -> Pair:
     first, second = await prepared(place, charges), await prepared(place, charges)
     started = time.perf_counter()
-    await through_both(place, first, batch)
+    await load(first)
     without_s = time.perf_counter() - started
     backlog = expected + charges * (CHANGES_A_CHARGE + 2) - watch.seen  # both rounds' intents
     with _relay(place, folder) as relay_pid:
@@ -188,7 +198,7 @@ async def _pair(
         started = time.perf_counter()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch.until, watch.seen + charges * CHANGES_A_CHARGE)
-            await through_both(place, second, batch)
+            await load(second)
             with_s = time.perf_counter() - started
         after = process_cpu_s(relay_pid), process_cpu_s(walsender_pid)
     changes = charges * CHANGES_A_CHARGE
