@@ -24,7 +24,7 @@ from ledger.archive.catalog import (
 )
 from ledger.archive.errors import ArchiveError
 from ledger.archive.restoring import restore_segments
-from ledger.archive.store import FolderStore
+from ledger.archive.store import Store, open_store
 from ledger.archive.verifying import verify_archive
 from ledger.audit.findings import Findings
 from ledger.audit.folders import log_folder, log_public_key
@@ -71,7 +71,7 @@ def run(place: Place, progress: Progress) -> Document:
             log=log_folder(place.data_dir, SHARD),
             log_key=log_key,
             pair=_pair(place, log_key),
-            store=FolderStore(archive_folder(place), make=True),
+            store=_store(place, make=True),
             work=work,
             now_us=now_us,
             shard=SHARD,
@@ -83,7 +83,7 @@ def run(place: Place, progress: Progress) -> Document:
         "segment_bytes": done.segment_bytes,
         "stored_bytes": done.stored_bytes,
         "waiting_for_signature": done.unsigned,
-        "archive": str(archive_folder(place)),
+        "archive": archive_url(place),
     }
 
 
@@ -91,7 +91,7 @@ def verify(
     place: Place,
     progress: Progress,
     *,
-    archive: Path | None = None,
+    archive: str | None = None,
     key: VerifierKey | None = None,
     log_key: VerifierKey | None = None,
 ) -> Document:
@@ -100,7 +100,7 @@ def verify(
     Args:
         place: whose archive, catalog and keys.
         progress: hears how far it is.
-        archive: the folder of another one; its objects are held to no catalog then.
+        archive: folder or URL of another one; its objects are held to no catalog then.
         key: the archive's; None believes the one of the data directory.
         log_key: the log's; likewise.
 
@@ -108,13 +108,10 @@ def verify(
         ArchiveError: there is nothing to verify, or it cannot be read.
         KeyFileError: a key is missing.
     """
-    folder = archive or archive_folder(place)
     catalog = {} if archive else archived(read_catalog(work_folder(place.data_dir, SHARD)))
-    if not folder.is_dir() and not catalog:
-        raise ArchiveError(f"{folder}: nothing was archived yet")
     findings = Findings()
     verified = verify_archive(
-        FolderStore(folder),
+        _store(place, archive),
         shard=SHARD,
         key=key or load_public(_key_stem(place).with_suffix(".pub")),
         log_key=log_key or load_public(log_public_key(place.data_dir)),
@@ -122,6 +119,8 @@ def verify(
         findings=findings,
         progress=progress,
     )
+    if not verified.segments and not findings.count:
+        raise ArchiveError(f"{archive or archive_url(place)}: nothing was archived yet")
     checked = {"events": verified.records, "rows": 0, "checkpoints": verified.segments}
     return {**report(findings, checked), "segments": verified.segments}
 
@@ -133,7 +132,7 @@ def restore(
     *,
     begin: int = 0,
     end: int | None = None,
-    archive: Path | None = None,
+    archive: str | None = None,
     key: VerifierKey | None = None,
     log_key: VerifierKey | None = None,
 ) -> Document:
@@ -145,7 +144,7 @@ def restore(
         progress: hears how far it is.
         begin: the first record wanted.
         end: behind the last one; None: all there are.
-        archive: the folder of another archive.
+        archive: folder or URL of another archive.
         key: the archive's; None believes the one of the data directory.
         log_key: the log's; likewise.
 
@@ -154,7 +153,7 @@ def restore(
         KeyFileError: a key is missing.
     """
     done = restore_segments(
-        FolderStore(archive or archive_folder(place)),
+        _store(place, archive),
         folder,
         shard=SHARD,
         key=key or load_public(_key_stem(place).with_suffix(".pub")),
@@ -178,7 +177,7 @@ def status(place: Place) -> Document:
     sealed = sealed_segments(shard_folder(place.data_dir, SHARD))
     newest = max(done.values(), key=lambda one: one.end_offset, default=None)
     return {
-        "archive": str(archive_folder(place)),
+        "archive": archive_url(place),
         "segments": len(done),
         "events": sum(one.end_offset - one.first_offset for one in done.values()),
         "end_offset": newest.end_offset if newest else 0,
@@ -188,9 +187,13 @@ def status(place: Place) -> Document:
     }
 
 
-def archive_folder(place: Place) -> Path:
-    """Where the archive's objects lie."""
-    return place.data_dir / ARCHIVE_FOLDER
+def archive_url(place: Place) -> str:
+    """Where the archive's objects lie: a folder, or a bucket's URL."""
+    return place.settings.archive.url or str(place.data_dir / ARCHIVE_FOLDER)
+
+
+def _store(place: Place, other: str | None = None, *, make: bool = False) -> Store:
+    return open_store(other or archive_url(place), place.settings.archive, make=make)
 
 
 def _pair(place: Place, log_key: VerifierKey) -> KeyPair:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import field
 
+from chassis.settings.archive import Archive
 from chassis.settings.kafka import Kafka
 from chassis.settings.section import Section
 
@@ -383,6 +384,7 @@ class Settings(Section, frozen=True):
     stream: Stream = field(default_factory=Stream)
     kafka: Kafka = field(default_factory=Kafka)
     audit: Audit = field(default_factory=Audit)
+    archive: Archive = field(default_factory=Archive)
     postings: Postings = field(default_factory=Postings)
     mux: MuxLimits = field(default_factory=MuxLimits)
     log: Log = field(default_factory=Log)

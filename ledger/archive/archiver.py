@@ -156,9 +156,10 @@ class Archiver:
             stored = sign_manifest(manifest, self.pair.public, self.pair)
             self.store.put_new(name, stored)
             reach(ARCHIVE_MANIFEST)
-        if self.store.get(name) != stored:
-            raise ArchiveError(f"{self.store.place(name)} does not read back as it was stored")
-        manifest = self._held(segment, stored, name)
+            if self.store.get(name) != stored:
+                raise ArchiveError(f"{self.store.place(name)} does not read back as it was stored")
+        else:
+            manifest = self._held(segment, stored, name)
         entry = Entry(
             ARCHIVED,
             manifest.first_offset,
@@ -190,8 +191,9 @@ class Archiver:
             (self.work / f"{kind}.new").unlink()
 
     def _manifest(self, segment: Sealed, note: bytes, checkpoint: Checkpoint) -> Manifest:
-        """Say of a segment what is to be signed; its hashes must be those of the log."""
+        """Step 4: hold what is stored to the segment, the segment to the log, and tell of all."""
         first, end = segment.header.first_offset, segment.end_offset
+        records, frames = self._stored_tables(segment)
         hashes = range_hashes(segment.records, first)
         with LevelFiles(self.log / LEVELS) as levels:
             nodes = nodes_from(levels.read)
@@ -200,7 +202,6 @@ class Archiver:
                 raise ArchiveError(f"segment {first} does not have the records that the log has")
             prefix_root = range_hash(nodes, 0, end)
             proof = consistency_proof(nodes, end, checkpoint.size)
-        records, frames = (self._stored(first, kind) for kind in (RECORDS, FRAMES))
         return Manifest(
             format=FORMAT,
             origin=checkpoint.origin,
@@ -226,13 +227,19 @@ class Archiver:
             manifest = read_manifest(stored, self.pair.public, self.shard, first)
         except ArchiveError as error:
             raise ArchiveError(f"{self.store.place(name)}: {error}") from error
-        records, frames = (self._stored(first, kind) for kind in (RECORDS, FRAMES))
-        place = self.store.place(object_name(self.shard, first, ""))
-        check_tables(segment, records, frames, place)
+        records, frames = self._stored_tables(segment)
         found = (digest_of(records), digest_of(frames), manifest.segment.sha256)
         if found != (manifest.records, manifest.frames, segment.digest.hex()):
             raise ArchiveError(f"{self.store.place(name)} is not of the objects beside it")
         return manifest
+
+    def _stored_tables(self, segment: Sealed) -> tuple[bytes, bytes]:
+        """Both tables as the store has them, which must be the segment's."""
+        first = segment.header.first_offset
+        records, frames = (self._stored(first, kind) for kind in (RECORDS, FRAMES))
+        place = self.store.place(object_name(self.shard, first, ""))
+        check_tables(segment, records, frames, place)
+        return records, frames
 
     def _stored(self, first_offset: int, kind: str) -> bytes:
         name = object_name(self.shard, first_offset, kind)

@@ -30,8 +30,8 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--archive",
             "source",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Another archive than the data directory's.",
+            metavar="FOLDER|URL",
+            help="Another archive than the settings name.",
         ),
     ):
         command = option(command)
@@ -65,7 +65,7 @@ def run(place: Place, *, as_json: bool) -> None:
 @json_option
 @settings_options
 def verify(
-    place: Place, *, source: Path | None, key: str | None, log_key: str | None, as_json: bool
+    place: Place, *, source: str | None, key: str | None, log_key: str | None, as_json: bool
 ) -> None:
     """Hold every object to its manifest, and every manifest to the audit log's signature."""
     actions = _actions()
@@ -111,7 +111,7 @@ def restore(
     folder: Path,
     begin: int,
     end: int | None,
-    source: Path | None,
+    source: str | None,
     key: str | None,
     log_key: str | None,
     as_json: bool,

@@ -96,6 +96,7 @@ def test_a_foreign_object_in_the_way_stops_the_run_and_stays(tmp_path: Path, kin
     with pytest.raises(ArchiveError, match="of segment 0"):
         stream.run()
     assert path.read_bytes() == b"somebody's"
+    assert not (stream.archive / object_name(0, 0, MANIFEST)).exists()
 
 
 @pytest.mark.parametrize("point", ARCHIVE_POINTS)
