@@ -24,6 +24,7 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml requirements/build.lock r
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_QUIET) --no-deps --no-build-isolation \
 	  --editable . --editable clients/python >&2
 	@touch $@
+	@echo "turnout: installed; \`make demo\` starts everything" >&2
 
 demo: install  ## start everything, run the stories, keep serving until Ctrl-C (DEMO_ARGS=--exit ends after them)
 	@$(BIN)/turnout demo $(DEMO_ARGS)
