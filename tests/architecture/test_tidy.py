@@ -123,6 +123,29 @@ def test_nothing_is_there_for_its_tests_alone() -> None:
     assert unused.keys() >= INVERSES
 
 
+def _settings_of(text: str) -> set[str]:
+    """The keys of the sections that a module of the settings defines."""
+    return {
+        field.target.id
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef) and "Section" in map(ast.unparse, node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
+
+
+def test_every_setting_is_read_by_somebody() -> None:
+    """A key that nothing outside the settings reads would promise what nobody does."""
+    inside = [path for path in SOURCES if _name(path).startswith("chassis/settings/")]
+    keys = set().union(*(_settings_of(path.read_text()) for path in inside))
+    read = {
+        word for path in SOURCES if path not in inside for word in WORD.findall(path.read_text())
+    }
+    assert len(keys) > 100
+    assert keys - read == set()
+    assert _settings_of("class Toy(Section, frozen=True):\n    key: int = 1") == {"key"}
+
+
 def test_an_unused_name_is_found() -> None:
     """The search above is able to fail: a function that only its own module's text has."""
     texts = {"a.py": "def used(): ...\nLONELY: int = 1\n", "b.py": "from a import used"}
