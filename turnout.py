@@ -66,7 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "ledger": (
         "stack.commands.ledger:ledger",
-        "Show merchants' balances; see that the books balance.",
+        "Show balances; see that the books balance; back up, restore.",
     ),
     "doctor": ("stack.commands.doctor:doctor", "Check that this machine can run Turnout."),
     "bench": ("benchmarks.commands:bench", "Measure one part, or the whole."),

@@ -70,7 +70,7 @@ class EmbeddedDatabase:
             data_dir=data_dir,
             socket_dir=postgres_folder(runtime_dir),
             settings=settings.ledger,
-            uid=_postgres_uid(settings, users),
+            uid=postgres_uid(settings, users),
         )
 
     def superuser_dsn(self) -> str:
@@ -131,8 +131,8 @@ def postgres_folder(runtime_dir: Path) -> Path:
     return runtime_dir / "pg"
 
 
-def _postgres_uid(settings: Settings, users: Users) -> int | None:
-    """Postgres refuses to run as root, so root gives it a uid even where nothing else has one."""
+def postgres_uid(settings: Settings, users: Users) -> int | None:
+    """Who Postgres runs as; it refuses to be root, so root always gives it a uid of its own."""
     if users.separated:
         return users.uid("postgres")
     return settings.supervisor.uid_base if os.geteuid() == 0 else None

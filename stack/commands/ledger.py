@@ -1,4 +1,4 @@
-"""`turnout ledger`: merchants' balances, and whether the books balance."""
+"""`turnout ledger`: balances, whether the books balance; backups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 
 import click
 
+from stack.commands.ledger_backup import backup, restore
 from stack.commands.operating import json_option
 from stack.commands.parameters import PublicId
 from stack.options import Place, settings_options
@@ -15,7 +16,11 @@ from stack.options import Place, settings_options
 
 @click.group()
 def ledger() -> None:
-    """Show merchants' balances; see that the books balance."""
+    """Show balances; see that the books balance; back up, restore."""
+
+
+ledger.add_command(backup)
+ledger.add_command(restore)
 
 
 @ledger.command("balance")

@@ -1,0 +1,132 @@
+"""The drill: back up under load, lose the ledger, restore it, start, compare all witnesses.
+
+What was committed before the backup's end is there, told alike by merchant, ledger and networks.
+What came later only the event stream knows; the relay sees that and waits for an operator's word.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from benchmarks.agreement import agree
+from chaos.audited import verify_audit
+from stack.temporary import TemporaryStack, stack_in
+from tests.support.whole_stack import QUIET, WholeStack, merchant_of
+
+pytestmark = pytest.mark.chaos
+RATE_PER_S = 60.0
+BEFORE_S = 1.0
+WITHIN_S = 30.0
+
+
+async def turnout(*words: str, data_dir: Path) -> dict[str, Any]:
+    """What a command prints as JSON; its status is 0."""
+    command = [sys.executable, "-P", "-m", "turnout", *words, "--json", "--data-dir", str(data_dir)]
+    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+async def relay_says(data_dir: Path, state: str) -> dict[str, Any]:
+    """Wait until the relay is in a state."""
+    with trio.fail_after(WITHIN_S):
+        while (status := await turnout("relay", "status", data_dir=data_dir))["state"] != state:
+            await trio.sleep(0.2)
+    return status
+
+
+async def backed_up_under_load(whole: WholeStack, folder: Path) -> dict[str, Any]:
+    """Back up while payments are under way; as many as before are made afterwards."""
+    data_dir = whole.stack.data_dir
+    async with whole.load(RATE_PER_S) as load:
+        await trio.sleep(BEFORE_S)
+        assert load.charging > 0
+        answered = list(load.told)
+        document = await turnout("ledger", "backup", str(folder), data_dir=data_dir)
+        await trio.sleep(BEFORE_S)
+    assert len(load.told) == load.started > len(answered) > 0
+    return {**document, "answered": answered}
+
+
+def lose_the_ledger(stack: TemporaryStack) -> None:
+    """As a disk does it that held the database alone."""
+    shutil.rmtree(stack.data_dir / "postgres")
+    (stack.data_dir / "postgres.password").unlink()
+
+
+async def test_a_restored_ledger_is_told_from_the_one_that_was_lost(open_tmp_path: Path) -> None:
+    """With the stream at hand: the relay refuses, is told to repair, and all goes on."""
+    folder = open_tmp_path / "backup"
+    async with stack_in(open_tmp_path, QUIET) as first, merchant_of(first) as whole:
+        await whole.pay_well(within_s=WITHIN_S)
+        done = await backed_up_under_load(whole, folder)
+        assert done["stream"]["records"] > 0
+        assert done["audit"]["checkpoint"]
+    lose_the_ledger(first)
+    restored = await turnout("ledger", "restore", str(folder), data_dir=first.data_dir)
+    assert restored["timeline_now"] > restored["timeline"]
+    async with stack_in(open_tmp_path, QUIET) as second, merchant_of(second) as later:
+        await agreed_before(whole, second, done["answered"])
+        status = await relay_says(second.data_dir, "refused")
+        assert status["finding"] == "other_timeline"
+        await later.pay_well(within_s=WITHIN_S)  # payments do not wait for that
+        await turnout("relay", "repair", "--note", "the drill", data_dir=second.data_dir)
+        await relay_says(second.data_dir, "streaming")
+        await later.pay_well(within_s=WITHIN_S)
+    audited = await trio.to_thread.run_sync(verify_audit, second.data_dir)
+    assert audited.ok, audited
+    assert second.exit_code == 0
+
+
+async def agreed_before(whole: WholeStack, stack: TemporaryStack, answered: list[Any]) -> None:
+    """Merchant, restored ledger and networks say the same of what was answered before."""
+    whole.stack = stack
+    held, carried = await trio.to_thread.run_sync(whole.witnesses)
+    intents = {told.intent for told in answered}
+    known = [one for one in held if one.intent in intents]
+    assert {one.intent for one in known} == intents
+    rrns = {one.rrn for one in known}
+    lines = [one for one in carried if one.rrn in rrns]
+    agreement = agree(len(answered), answered, known, lines)
+    assert agreement.holds, agreement
+
+
+async def booked(data_dir: Path) -> bool:
+    """Wait until every event is booked, and see the books balance."""
+    with trio.fail_after(WITHIN_S):
+        while True:
+            stream = await turnout("stream", "status", data_dir=data_dir)
+            if all(one["next_offset"] >= stream["records"] for one in stream["consumers"]):
+                break
+            await trio.sleep(0.2)
+    trial = await turnout("ledger", "trial-balance", "--full", data_dir=data_dir)
+    return bool(trial["balanced"])
+
+
+async def test_with_the_stream_lost_too_a_new_one_begins_with_the_tables(
+    open_tmp_path: Path,
+) -> None:
+    """Then every row is in it once, and the audit log begins anew with it."""
+    folder = open_tmp_path / "backup"
+    async with stack_in(open_tmp_path, QUIET) as first, merchant_of(first) as whole:
+        await whole.pay_well(within_s=WITHIN_S)
+        done = await backed_up_under_load(whole, folder)
+    lose_the_ledger(first)
+    for name in ("stream", "audit", "witness"):
+        shutil.rmtree(first.data_dir / name)
+    await turnout("ledger", "restore", str(folder), data_dir=first.data_dir)
+    async with stack_in(open_tmp_path, QUIET) as second, merchant_of(second) as later:
+        await agreed_before(whole, second, done["answered"])
+        status = await relay_says(second.data_dir, "streaming")
+        assert status["finding"] is None
+        await later.pay_well(within_s=WITHIN_S)
+        assert await booked(second.data_dir)
+    assert second.exit_code == 0
