@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.audit.history import cut_torn_line, last_line, read_history
+from ledger.audit.history import (
+    NO_LINE,
+    cut_torn_line,
+    decode_line,
+    last_digest,
+    last_line,
+    read_history,
+    read_lines,
+)
 from ledger.audit.log import CHECKPOINT, HISTORY, LEVELS, AuditLog, AuditLogError, last_signed
 from ledger.audit.merkle import fold, leaf_hash, range_hash
-from ledger.audit.notes import ED25519, Checkpoint, VerifierKey
+from ledger.audit.notes import ED25519, Checkpoint, NoteError, VerifierKey
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ORIGIN = "turnout.example/0"
@@ -64,6 +73,25 @@ def test_a_start_goes_on_behind_the_last_signature(tmp_path: Path) -> None:
     note = again.checkpoint(NOW)
     assert note is not None
     assert Checkpoint.parse(note.text).root == range_hash(_nodes, 0, 1_000)
+
+
+def test_lines_of_the_history_follow_each_other_over_a_start(tmp_path: Path) -> None:
+    """Each names the digest of the one before, the first one none; each is sealed by the log."""
+    for size in (10, 20, 30):
+        log = _open(tmp_path)
+        log.append(LEAVES[log.size : size])
+        log.checkpoint(NOW)
+        log.close()
+    before = NO_LINE
+    for at, line in read_lines(tmp_path / HISTORY):
+        signed = decode_line(tmp_path / HISTORY, at, line)
+        signed.check(line, before, KEY)
+        with pytest.raises(NoteError, match="not the one that it was written after"):
+            signed.check(line, sha256(before.encode()).hexdigest(), KEY)
+        with pytest.raises(NoteError, match="not written as the log writes it"):
+            signed.check(line + b" ", before, KEY)
+        before = sha256(line).hexdigest()
+    assert before == last_digest(tmp_path / HISTORY)
 
 
 def test_a_note_signed_but_not_published_counts(tmp_path: Path) -> None:
