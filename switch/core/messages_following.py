@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from hsm_sim.wire.masked import Masked
 from ledger.money import numeric_currency
 from switch.core.messages import PROCESSING_CODE_SALE, Acceptor
 from switch.dialects import Policy
@@ -29,15 +30,11 @@ class MessageError(ValueError):
     """Something of ours, or of a network's, is no part of a message; says which part."""
 
 
-class Card(Struct, frozen=True, gc=False):
+class Card(Masked, frozen=True, gc=False):
     """Number and expiry as the HSM released them; there is no CVC any more."""
 
     pan: str
     expiry: str  # YYMM
-
-    def __repr__(self) -> str:
-        """Nothing of a card is printed."""
-        return "Card(<masked>)"
 
 
 class Numbers(Struct, frozen=True, gc=False):

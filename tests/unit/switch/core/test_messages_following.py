@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from switch.core.messages_following import (
@@ -85,3 +87,11 @@ def test_a_garbled_de_62_is_refused(text: str) -> None:
     with pytest.raises(MessageError, match="DE 62") as caught:
         parse_inquiry_answer(text)
     assert "2499" not in str(caught.value)
+
+
+def test_a_released_card_is_neither_printed_nor_pickled() -> None:
+    """It travels into one message and nowhere else."""
+    card = Card("4242424242424242", "3012")
+    assert "4242" not in f"{card} {card!r}"
+    with pytest.raises(TypeError, match="holds secrets"):
+        pickle.dumps(card)
