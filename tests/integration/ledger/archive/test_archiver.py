@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,22 @@ def test_a_foreign_object_in_the_way_stops_the_run_and_stays(tmp_path: Path, kin
         stream.run()
     assert path.read_bytes() == b"somebody's"
     assert not (stream.archive / object_name(0, 0, MANIFEST)).exists()
+    path.unlink()
+    assert stream.run().segments == 1
+    assert stream.verify()[0] == []
+
+
+def test_a_segment_damaged_in_the_archive_is_archived_anew(tmp_path: Path) -> None:
+    """Without its folder and its line in the catalog a segment is as if it had never been there."""
+    stream = SealedStream.make(tmp_path / "data")
+    stream.run()
+    shutil.rmtree((stream.archive / object_name(0, 130, MANIFEST)).parent)
+    assert stream.run().segments == 0
+    catalog = stream.archiver().work / "catalog.jsonl"
+    lines = catalog.read_text().splitlines(keepends=True)
+    catalog.write_text("".join(line for line in lines if '"first_offset":130' not in line))
+    assert stream.run().segments == 1
+    assert stream.verify()[0] == []
 
 
 @pytest.mark.parametrize("point", ARCHIVE_POINTS)

@@ -134,6 +134,15 @@ def test_a_root_that_the_log_did_not_sign_is_found_out(stream: SealedStream) -> 
     assert [line for line in found if line.startswith(str(path))]
 
 
+def test_a_segment_after_another_predecessor_is_named(stream: SealedStream) -> None:
+    """The chain of the segments' own digests is a second check beside the tree."""
+    path = _resigned(
+        stream, 1, lambda one: msgspec.structs.replace(one, predecessor=bytes(32).hex())
+    )
+    found, _ = stream.verify(catalog=False)
+    assert f"{path}: the segment before it is not the one it was written after" in found
+
+
 def test_another_log_of_the_same_name_is_not_believed(stream: SealedStream) -> None:
     """Checkpoints are held to the log's key, not to its name."""
     archiver = stream.archiver(FolderStore(stream.archive))
