@@ -48,7 +48,8 @@ def chaos(
 
     Exit status 1 when a payment is unresolved, lost, duplicated or told differently by what the
     merchant heard, the ledger and the networks' books, when the event stream does not hold every
-    version of every row once, or the audit log does not verify; 3 when the stack does not start.
+    version of every row once, when the audit log does not verify or payments are booked otherwise
+    than they are; 3 when the stack does not start.
     """
     import trio  # noqa: PLC0415  --help must not wait
 
@@ -81,10 +82,11 @@ def summary(document: dict[str, Any]) -> str:
     done = f"{document['charges']} charges, {len(document['faults'])} faults"
     stream = ", ".join(f"{number} {name}" for name, number in document["stream"].items())
     audit = f"{document['audit']['events']} audited, {document['audit']['findings']} findings"
+    books = document["postings"]
     return "\n".join(
         [
             f"seed {document['seed']}: {done}",
             f"{wrong}, {len(document['disagree'])} disagree",
-            f"stream: {stream}; {audit}",
+            f"stream: {stream}; {audit}; {books['rows']} postings, {books['different']} different",
         ]
     )

@@ -17,6 +17,7 @@ import trio
 
 from chaos.agreement import Verdict, agree
 from chaos.audited import Audited, verify_audit
+from chaos.booked import Booked, read_booked
 from chaos.books import read_books
 from chaos.faults import Clock, Saboteur
 from chaos.ledger_rows import read_ledger
@@ -89,6 +90,7 @@ class Witnesses:
     Attributes:
         streamed: what came of holding the event stream to the ledger.
         audited: what came of verifying the audit log.
+        booked: what came of holding the postings to the payments.
     """
 
     merchant: Merchant
@@ -96,6 +98,7 @@ class Witnesses:
     books: Sequence[Line]
     streamed: Streamed
     audited: Audited
+    booked: Booked
 
     def compared(self) -> Verdict:
         """The three held against each other."""
@@ -116,10 +119,11 @@ class Run:
     def holds(self) -> bool:
         """Whether nothing is wrong with anything."""
         witnesses = self.witnesses
-        return self.verdict.holds and witnesses.streamed.holds and witnesses.audited.ok
+        streamed = witnesses.streamed.holds and witnesses.audited.ok and witnesses.booked.holds
+        return self.verdict.holds and streamed
 
     def document(self) -> dict[str, Any]:
-        """As `turnout chaos --json` prints it (contract 1), stream and audit log besides."""
+        """As `turnout chaos --json` prints it (contract 1), stream, audit log and books besides."""
         verdict = self.verdict
         return {
             "seed": self.order.seed,
@@ -131,6 +135,7 @@ class Run:
             "disagree": list(verdict.disagree),
             "stream": self.witnesses.streamed.document(),
             "audit": self.witnesses.audited.document(),
+            "postings": self.witnesses.booked.document(),
         }
 
 
@@ -138,7 +143,7 @@ def processes_of(switches: int) -> list[str]:
     """The names of the stack's processes that faults are done to."""
     hsm = [f"hsm-{number}" for number in range(Settings().hsm.workers)]
     return [
-        *("api", "postgres", "relay", "audit"),
+        *("api", "postgres", "relay", "audit", "postings"),
         *hsm,
         *NETWORKS,
         *(f"switch-{number}" for number in range(switches)),
@@ -246,7 +251,11 @@ async def _judge(order: Order, stack: TemporaryStack, shop: Shop, saboteur: Sabo
     witnesses = await hear(stack, shop)
     verdict = witnesses.compared()
     _summarize(shop, verdict)
-    for text in (*witnesses.streamed.named, *map(str, witnesses.audited.findings)):
+    for text in (
+        *witnesses.streamed.named,
+        *map(str, witnesses.audited.findings),
+        *witnesses.booked.named,
+    ):
         _say(text)
     _say(f"exceptions opened: {_listed(witnesses.ledger.exceptions)}")
     return Run(
@@ -265,9 +274,12 @@ async def hear(stack: TemporaryStack, shop: Shop) -> Witnesses:
     for name, number in left.items():
         _say(f"not at rest: {number} {name}")
     read = trio.to_thread.run_sync
+    books = partial(read_booked, within_s=STREAMED_WITHIN_S)
     compare = partial(read_streamed, within_s=STREAMED_WITHIN_S)
+    booked = await read(books, dsn)  # first, for what it waits for is published, too
     return Witnesses(
         merchant=await shop.testify(),
+        booked=booked,
         ledger=await read(read_ledger, dsn),
         books=await read(read_books, stack.data_dir, NETWORKS),
         streamed=await read(compare, dsn, stack.data_dir),

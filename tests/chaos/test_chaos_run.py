@@ -23,7 +23,7 @@ async def test_three_witnesses_agree_and_any_missing_line_is_found_out() -> None
     document = run.document()
     assert document.keys() == {
         "seed", "charges", "faults", "unresolved", "lost", "duplicated", "disagree", "stream",
-        "audit",
+        "audit", "postings",
     }  # fmt: skip
     assert document["charges"] > ORDER.rate_per_s * ORDER.duration_s / 2
     assert all(fault["in_flight"] > 0 for fault in document["faults"])

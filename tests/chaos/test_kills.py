@@ -34,12 +34,13 @@ def _patience_s() -> float:
         ("api", set()),  # the switch goes on, and the repeated request finds the answer
         ("relay", set()),  # payments do not wait for it
         ("audit", set()),  # nor for the log of what it streams
+        ("postings", set()),  # nor for the books
         ("hsm-0", set()),  # nothing is recorded before a card is open
         ("postgres", set()),  # both commits are repeated until they are decided
         ("switch-0", {"vsim", "msim"}),  # what was at a network becomes unknown at the next start
         ("vsim", {"vsim"}),  # what was there is unknown; the other network is not touched
     ],
-    ids=["api", "relay", "audit", "hsm", "postgres", "switch", "network"],
+    ids=["api", "relay", "audit", "postings", "hsm", "postgres", "switch", "network"],
 )
 async def test_a_kill_under_load_loses_and_doubles_nothing(
     whole: WholeStack, name: str, doubtful: set[str]

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from chaos.booked import read_booked
 from ledger.postings.accounts import KINDS, PURPOSES
 from ledger.postings.balances import folded_differently, merchant_balance, totals, trial_balance
 from ledger.postings.rules import FeeSchedule
@@ -166,6 +168,27 @@ async def test_the_trial_balance_balances_and_finds_what_was_changed(booked: Boo
     assert [total.balanced for total in totals(await trial_balance(booked.session))] == [False]
     [found] = await folded_differently(booked.ledger.superuser)
     assert (found.credits_minor, found.posted_credits_minor) == (49, 50)
+
+
+async def test_chaos_finds_what_is_booked_otherwise(booked: Booked) -> None:
+    """What runs under faults are judged by: a posting changed, and one missing, are found."""
+
+    async def read() -> tuple[int, int, int]:
+        dsn = booked.ledger.dsn("turnout_reader")
+        found = await trio.to_thread.run_sync(partial(read_booked, dsn, within_s=0.0))
+        return found.postings, len(found.payments), len(found.accounts)
+
+    await booked.ledger.rows("DELETE FROM payment_intents")  # of other tests, booked by nobody
+    [first, second] = await booked.ledger.charged(2)
+    assert await read() == (0, 2, 0)
+    await booked.book()
+    assert await read() == (2, 0, 0)
+    await booked.ledger.rows(
+        "UPDATE postings SET amount_minor = 1 WHERE intent_id = $1::uuid", first.intent_id
+    )
+    assert await read() == (2, 1, 2)
+    await booked.ledger.rows("DELETE FROM postings WHERE intent_id = $1::uuid", second.intent_id)
+    assert await read() == (1, 2, 2)
 
 
 async def test_constraints_and_tables_name_the_same_words(ledger: LedgerHarness) -> None:
