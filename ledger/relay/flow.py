@@ -9,6 +9,13 @@ and every sync to disk; so while there is traffic the reader looks every `batch_
 what it finds is one batch. The first change after silence waits for nothing. The *messenger* tells
 the server how far the stream is: on its own timer, and at once where the server asks.
 
+*A server that waits for us.* It sends each message by itself, and the kernel gives a Unix socket
+room for some 165 of them, however short they are. When it finds no room it waits, and decodes
+nothing meanwhile: looked at every 20 ms it sends 8,000 messages a second, and where more are
+committed it falls behind for as long as they are. What it sends then was committed long before. So
+where commit and sending are further apart than one interval, the reader looks again as soon as the
+socket can be full.
+
 A slow disk therefore stops nobody but itself: the buffer fills up to its bound, the reader stops
 reading, the server's own buffers fill and its walsender waits; meanwhile the messenger goes on, so
 the server does not give us up. And nothing is acknowledged that is not durable, because the
@@ -43,7 +50,7 @@ from ledger.stream.record import Mark
 
 ENVELOPES_MAX: Final = 2_048  # taken in one go: two milliseconds of work
 FULL_RETRY_S: Final = 1.0  # between tries to append to a stream without room
-LATE_INTERVALS: Final = 2  # of `batch_interval_ms` from commit to sending: the server waits for us
+LATE_INTERVALS: Final = 1  # of `batch_interval_ms` from commit to sending: the server waits for us
 LATE_PAUSE_S: Final = 0.002  # then: as long as it takes the server to fill the socket
 EARLY_SHARE: Final = 0.9  # of the interval: what comes by the reader's next look is not held up
 
