@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 The log is a consumer whose effect is files, so its cursor is its own size: the records from there
-on are what it has not taken in. It reads in batches, at most twenty times a second, because a
+on are what it has not taken in. It reads in batches, at most five times a second, because a
 record need not be hashed sooner than it is signed. It signs when the interval is over or enough
 records have come, whichever is first, and once more when it drains.
 
