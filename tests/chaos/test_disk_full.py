@@ -1,4 +1,7 @@
-"""The disk full under load: refused in time, nothing lost, and on again when there is room."""
+"""The disk full under load: refused in time, nothing lost, and on again when there is room.
+
+All writers share it: Postgres, the event stream, the audit log. Each goes on by itself.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +76,7 @@ async def test_below_the_watermark_nothing_new_is_taken(open_tmp_path: Path) -> 
         assert load.statuses().keys() == {"succeeded", "failed"}
         assert stack.refresh().processes == processes
         await whole.prove()
+        await whole.prove_stream()
         assert not await whole.doubts(load)
     assert stack.exit_code == 0
 
@@ -103,4 +107,5 @@ async def test_a_disk_filled_to_the_last_byte(open_tmp_path: Path) -> None:
             await whole.pay_well(within_s=SERVES_AGAIN_WITHIN_S)
         assert len(load.told) == load.started
         await whole.prove()
+        await whole.prove_stream()
     assert stack.exit_code == 0
