@@ -111,8 +111,12 @@ def remember(path: Path, signed: Signed) -> str:
     return line_digest(encoded)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path, end: int | None = None) -> Iterator[tuple[int, bytes]]:
     """The lines with the byte at which each begins; one without its newline is none yet.
+
+    Args:
+        path: of the history.
+        end: lines that end behind this byte came later and are left out.
 
     Raises:
         OSError: the file cannot be read.
@@ -120,6 +124,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     at = 0
     with path.open("rb") as lines:
         for line in lines:
+            if end is not None and at + len(line) > end:
+                return
             if line.endswith(b"\n"):
                 yield at, line[:-1]
             at += len(line)

@@ -2,8 +2,9 @@
 
 Three places tell of them: the history, of all; the published note, of the newest; the witness, of
 the newest that it saw. A history of years has many millions of lines, so they are read one by one.
-What was published or witnessed must stand in the history, whatever is added while it is read: so
-those two are looked at first.
+What was published or witnessed must stand in the history, and what stands in the history must stand
+in the stream, whatever is added meanwhile: so those two are looked at first, then the history's
+length, and what comes after is left out.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class SignedCheckpoints:
         self._published = folder / CHECKPOINT
         if self._published.exists():
             self._look_at(self._published, "checkpoint", self._published.read_bytes())
+        self._bytes = self._history.stat().st_size if self._history.exists() else 0
         self._beside.sort(key=_size)
         sizes = [checkpoint.size for _, checkpoint in self._beside]
         self.expected = max(self._last_size(), *sizes, 0)
@@ -88,7 +90,7 @@ class SignedCheckpoints:
             return
         before: str | None = NO_LINE
         newest: Checkpoint | None = None
-        for at, line in read_lines(path):
+        for at, line in read_lines(path, self._bytes):
             place = f"{path}:{at}"
             try:
                 signed = decode_line(path, at, line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from ledger.audit.levels import Edge
 from ledger.audit.log import CHECKPOINT, HISTORY, LEVELS, AuditLog
 from ledger.audit.merkle import leaf_hash
 from ledger.audit.notes import COSIGNATURE, ED25519, Checkpoint, cosign, sign_note
-from ledger.audit.segment_entries import read_entries
+from ledger.audit.segment_entries import Entries, read_entries
 from ledger.audit.verify_log import Verified, verify_log
 from ledger.stream.record import Mark, Position
 from ledger.stream.segments.files import segment_path
@@ -140,6 +140,24 @@ def test_a_stream_that_grows_meanwhile_is_found_well(place: Path) -> None:
     assert _verify(place)[1].found == []
     path.write_bytes(data[: end - 40] + bytes(64))
     assert _verify(place)[1].found[0].where.startswith(f"{path}:")
+
+
+def test_a_log_that_signs_meanwhile_is_found_well(place: Path) -> None:
+    """What is signed once the verification has begun is the next one's to judge."""
+    findings = Findings()
+    log = AuditLog.open(place / "log", "turnout.example/0", PAIR.public, PAIR)
+
+    def entries() -> Iterator[Entries]:
+        for number, batch in enumerate(read_entries(place / "stream", 0, findings)):
+            if number == 1:
+                log.append([*RECORDS[850:], b"a record that came meanwhile" * 3])
+                log.checkpoint(NOW)
+            yield batch
+
+    verified = verify_log(place / "log", PAIR.public, entries(), findings)
+    log.close()
+    assert findings.found == []
+    assert verified == Verified(leaves=900, signed=850, checkpoints=6)
 
 
 @pytest.mark.parametrize(
