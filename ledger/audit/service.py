@@ -44,19 +44,20 @@ class Signing:
 
     following: Following | None = None
     refused: str = ""
+    _told: type[Exception] | None = None
 
     async def once_it_fits(self, look: Callable[[], Awaitable[T]]) -> T:
-        """Look again and again until nothing is refused; what is refused is logged once."""
+        """Look again and again until nothing is refused; a kind of refusal is logged once."""
         while True:
             try:
                 found = await look()
             except (AuditLogError, StreamError) as error:
-                if self.refused != str(error):
+                if self._told is not type(error):  # its text may count what comes
                     _log.error("nothing is signed", reason=str(error))
-                self.refused = str(error)
+                self.refused, self._told = str(error), type(error)
                 await trio.sleep(LOOK_AGAIN_S)
             else:
-                self.refused = ""
+                self.refused, self._told = "", None
                 return found
 
     def signed_at_us(self, otherwise: int) -> int:

@@ -14,10 +14,10 @@ from ledger.stream.errors import StreamCorruptError
 
 
 async def test_what_does_not_fit_is_looked_at_until_it_does(autojump_clock: MockClock) -> None:
-    """Told once for each reason; the process lives on meanwhile, and says that it refuses."""
+    """Told once for each kind of reason; the process lives on meanwhile, and says that it refuses."""
     signing = Signing()
     damaged = StreamCorruptError(Path("7.seg"), 64, "a frame does not match its CRC")
-    reasons: list[Exception] = [AuditLogError("cut short"), AuditLogError("cut short"), damaged]
+    reasons: list[Exception] = [AuditLogError("5 are left"), AuditLogError("6 are left"), damaged]
     stood: list[str] = []
 
     async def look() -> str:
@@ -28,8 +28,8 @@ async def test_what_does_not_fit_is_looked_at_until_it_does(autojump_clock: Mock
 
     with capture_logs() as lines:
         assert await signing.once_it_fits(look) == "the log"
-    assert stood == ["", "cut short", "cut short", str(damaged)]
-    assert [line["reason"] for line in lines] == ["cut short", str(damaged)]
+    assert stood == ["", "5 are left", "6 are left", str(damaged)]
+    assert [line["reason"] for line in lines] == ["5 are left", str(damaged)]
     assert signing.refused == ""
 
 
