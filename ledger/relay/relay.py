@@ -38,6 +38,7 @@ from ledger.relay.starting import Repair as RepairDecision
 from ledger.relay.transactions import Assembler, Tampering
 from ledger.statements import Runner
 from ledger.stream.backend import Batch, Writer
+from ledger.stream.cursors import reset_cursors
 from ledger.stream.errors import StreamFullError
 from ledger.stream.record import Mark
 
@@ -56,6 +57,7 @@ PASSING: Final = (
     RelayError,
     StreamFullError,
 )
+_SHARD: Final = 0
 TAMPERING_TOLD_MAX: Final = 16  # exceptions opened for one batch; the log and the metric have all
 
 _log = get_logger(__name__)
@@ -185,6 +187,7 @@ class Relay:
         health.finding = finding.value
         await self._tell_state("repairing", finding=finding.value)
         if self._mark is None:  # so that a death on the way is told from a stream that was lost
+            await reset_cursors(self.runner, _SHARD)
             begin = Mark(identity.system_identifier, identity.timeline, 0)
             await self.writer.append(Batch([], [], begin))
             self._mark = begin

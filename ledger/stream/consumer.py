@@ -16,6 +16,8 @@ What may go wrong, and what becomes of it:
   payment that follow are taken in all the same; a consumer that must not do so refuses them too.
 - *A repair repeated an event* that the stream had already: the consumer is asked which events of a
   repair it knows by id. Only repairs can repeat one, so nothing else is asked about.
+- *The stream was lost and begins anew*: the relay sets cursors back, and a runner that stands
+  beyond the stream's end asks the database where to go on.
 - *Too much is parked*: that is no odd event but a fault of ours. The runner stops and says so.
 
 Memory is bounded by one page.
@@ -201,6 +203,7 @@ class ConsumerRunner:
         """Read one page and take it in, and what operators want tried again; how many events."""
         if trio.current_time() >= self._retries_due_at:
             await self._retry_parked()
+            await self._begin_again_if_the_stream_did(self.figures.cursor)
             self._retries_due_at = trio.current_time() + self._limits.parked_check_s
         cursor = self.figures.cursor
         page = await self._reader.read(
@@ -209,6 +212,15 @@ class ConsumerRunner:
         if page.records:
             await self._take(self._deliveries(page), cursor, page.cursor)
         return len(page.records)
+
+    async def _begin_again_if_the_stream_did(self, cursor: Cursor) -> None:
+        """Go on where the ledger says if the stream ends before the cursor: it is another one."""
+        ends = await self._reader.high_water()
+        if any(offset > ends.get(partition, 0) for partition, offset in cursor.items()):
+            group, shard = self._consumer.group, self._shard
+            self.figures.cursor = await self._patiently(
+                lambda: read_cursor(self._database, group, shard)
+            )
 
     def _deliveries(self, page: Page) -> list[Delivery]:
         return [Delivery(*found, page, self._decoder) for found in page.records]

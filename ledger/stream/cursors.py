@@ -19,6 +19,7 @@ _READ: Final = QUERIES["stream_cursor"]
 _BEGIN: Final = QUERIES["begin_stream_cursor"]
 _MOVE: Final = QUERIES["move_stream_cursor"]
 _RESET: Final = QUERIES["reset_stream_cursor"]
+_RESET_ALL: Final = QUERIES["reset_stream_cursors"]
 _EXPECTED: Final = "stream_cursors_expected"
 
 
@@ -41,6 +42,15 @@ async def reset_cursor(runner: Runner, group: str, shard: int, cursor: Cursor) -
     for partition, offset in cursor.items():
         place = [text_(group), int4_(shard), int4_(partition), int8_(offset)]
         await runner.run(_RESET, place)
+
+
+async def reset_cursors(runner: Runner, shard: int) -> None:
+    """Have every group read a shard from its beginning, because another stream begins there.
+
+    Runners notice by themselves: an idle one when the stream ends before its cursor, a busy one
+    when it moves. What comes again comes from a repair, so they ask which of it they know.
+    """
+    await runner.run(_RESET_ALL, [int4_(shard)])
 
 
 def move_steps(group: str, shard: int, before: Cursor, after: Cursor) -> list[Step]:

@@ -26,6 +26,11 @@ VALUES ($1::text, $2::integer, $3::integer, $4::bigint)
 ON CONFLICT (consumer_group, shard, partition) DO UPDATE
 SET next_offset = excluded.next_offset, updated_at = now()
 
+-- name: reset_stream_cursors
+-- Have every group read from the beginning. $1 shard.
+UPDATE stream_cursors SET next_offset = 0, updated_at = now()
+WHERE shard = $1::integer AND next_offset > 0
+
 -- name: park_event
 -- Put an event aside, or note that another try has failed. $1 group, $2 shard, $3 partition,
 -- $4 offset, $5 intent or NULL, $6 reason.

@@ -131,8 +131,12 @@ async def _stream_ahead(relaying: RelayHarness) -> None:
 async def test_another_database_is_not_streamed_from_without_an_operators_word(
     relaying: RelayHarness, fault: Any, finding: str
 ) -> None:
-    """Nothing is appended until the very case is approved; then the stream lacks nothing."""
+    """Nothing is appended until the very case is approved; then the stream lacks nothing.
+
+    Consumers read a stream that begins anew from its beginning, and any other where they are.
+    """
     await _fed(relaying)
+    await relaying.sql("INSERT INTO stream_cursors VALUES ('readers', 0, 0, 7)")
     await fault(relaying)
     await relaying.sql(OUTCOMES_SQL)
     async with relaying.running() as relay:
@@ -153,6 +157,10 @@ async def test_another_database_is_not_streamed_from_without_an_operators_word(
     await relaying.prove()
     approved = await relaying.value("SELECT approved_case FROM relays")
     assert approved is None  # used up: the next case needs a word of its own
+    cursor = await relaying.value(
+        "SELECT next_offset FROM stream_cursors WHERE consumer_group = 'readers'"
+    )
+    assert cursor == (0 if finding == "stream_missing" else 7)
 
 
 async def test_rows_that_the_database_has_lost_are_counted(relaying: RelayHarness) -> None:

@@ -20,7 +20,7 @@ from ledger.pool import Pool
 from ledger.queries import Query
 from ledger.stream.backend import Batch
 from ledger.stream.consumer import ConsumerRunner, ConsumerStoppedError
-from ledger.stream.cursors import read_cursor, reset_cursor
+from ledger.stream.cursors import begin_cursor, read_cursor, reset_cursor, reset_cursors
 from ledger.stream.parking import ask_for_retry, list_parked
 from ledger.stream.record import REPAIR, Mark
 from tests.support.consuming import GRANT, GROUP, LIMITS, TABLE, EffectsConsumer
@@ -209,6 +209,20 @@ async def test_replay_from_anywhere(backend: Backend, database: Connection) -> N
     async with _runner(backend, database) as runner:
         await _drain(runner)
     assert await _numbers(database) == [*range(10), *range(6, 10)]
+
+
+async def test_a_stream_that_begins_anew_is_read_from_its_beginning(
+    backend: Backend, database: Connection
+) -> None:
+    """By the runner that stands beyond its end, once the cursors have been set back."""
+    await begin_cursor(database, GROUP, 0, {0: 1_000})
+    await _fill(backend, 10)
+    async with _runner(backend, database) as runner:
+        assert await runner.step() == 0
+        assert runner.figures.cursor == {0: 1_000}
+        await reset_cursors(database, 0)
+        await _drain(runner)
+    assert await _numbers(database) == list(range(10))
 
 
 async def test_a_fault_of_ours_parks_nothing(backend: Backend, database: Connection) -> None:
