@@ -14,7 +14,7 @@ from ledger.stream.errors import StreamCorruptError
 
 
 async def test_what_does_not_fit_is_looked_at_until_it_does(autojump_clock: MockClock) -> None:
-    """Told once for each kind of reason; the process lives on meanwhile, and says that it refuses."""
+    """Told once for each kind of reason; the process lives on, and says that it refuses."""
     signing = Signing()
     damaged = StreamCorruptError(Path("7.seg"), 64, "a frame does not match its CRC")
     reasons: list[Exception] = [AuditLogError("5 are left"), AuditLogError("6 are left"), damaged]
