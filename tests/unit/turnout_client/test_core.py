@@ -221,6 +221,13 @@ def test_a_timeline_is_read(stage: Stage) -> None:
     assert event.actor == "merchant"
 
 
+def test_a_balance_is_read(stage: Stage) -> None:
+    """Signed like every request of a server; nothing booked is no balance."""
+    assert stage.play(stage.core.balance(), [ok({"data": []})]) == ()
+    assert stage.requests[0].target == "/balance"
+    _assert_signed(stage.requests[0])
+
+
 def test_a_charge_seals_the_card_for_its_intent(stage: Stage) -> None:
     """Keys are fetched without credentials; the ciphertext opens to the card."""
     transaction = stage.play(

@@ -12,6 +12,7 @@ from turnout_client import UnexpectedAnswerError
 from turnout_client.models import (
     FINAL_STATUSES,
     FINAL_TRANSACTION_STATUSES,
+    Balance,
     PaymentIntent,
     PaymentIntentPage,
     TimelineEvent,
@@ -114,6 +115,19 @@ def test_a_page_and_a_timeline_are_read_in_order() -> None:
     assert PaymentIntentPage.from_json({"data": [], "nextCursor": None}).next_cursor is None
     events = TimelineEvent.list_from_json({"data": [EVENT, {**EVENT, "sequence": 2}]})
     assert [event.sequence for event in events] == [1, 2]
+
+
+def test_balances_are_read_by_currency() -> None:
+    """Each account where its name says; a member that is missing is named."""
+    names = ("Pending", "Available", "Reserved", "Disputed", "InTransit", "Owed", "Held")
+    amounts = {f"amount{name}": number for number, name in enumerate(names, start=1)}
+    [found] = Balance.list_from_json({"data": [{"currency": "usd", **amounts}]})
+    expected = (found.amount_pending, found.amount_available, found.amount_reserved)
+    expected += (found.amount_disputed, found.amount_in_transit, found.amount_owed)
+    assert (found.currency, *expected, found.amount_held) == ("usd", 1, 2, 3, 4, 5, 6, 7)
+    del amounts["amountOwed"]
+    with pytest.raises(UnexpectedAnswerError, match="amountOwed"):
+        Balance.list_from_json({"data": [{"currency": "usd", **amounts}]})
 
 
 def test_unknown_members_are_ignored() -> None:
