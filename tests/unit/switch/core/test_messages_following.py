@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from switch.core.messages_following import (
+    Card,
     InquiryAnswer,
     MessageError,
     Numbers,
