@@ -158,7 +158,7 @@ async def _measure(
         measured = []
         for number in range(1, rounds + 1):
             rows = await prepared(place, charges)
-            measured.append(await _round(place, rows, batch))
+            measured.append(await measured_round(place, rows, batch))
             progress(
                 f"bench ledger: round {number} of {rounds}: "
                 f"{measured[-1].charges_per_s:,.0f} charges/s"
@@ -343,9 +343,10 @@ async def through_both(
             await recorded.send([outcome for _, outcome in some])
 
 
-async def _round(
+async def measured_round(
     place: Workplace, rows: Sequence[tuple[ChargeToRecord, OutcomeToRecord]], batch: int
 ) -> Round:
+    """What charges through both commits give, with a checkpoint inside."""
     before = await _counters(place)
     started = time.perf_counter()
     async with trio.open_nursery() as nursery:

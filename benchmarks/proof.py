@@ -38,6 +38,7 @@ PROOFS: Final[Sequence[tuple[str, str, Mapping[str, Any], int]]] = (
     ("echo", "sessions", {"seconds": 20.0}, RUNS),
     ("drain", "drain", {}, RUNS),
     ("idle", "idle", {}, RUNS),
+    ("growth", "growth", {}, 1),
     ("charges-memory", "charges", {"count": 200_000, "connections": 256}, 1),
 )
 MEMORY_GROWTH_RATIO: Final = 1.05
