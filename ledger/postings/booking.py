@@ -18,6 +18,7 @@ from typing import Final
 from attrs import define, field
 from msgspec import Struct
 
+from chassis.log import get_logger
 from ledger.connection import Step
 from ledger.pgtypes import (
     bool_array,
@@ -31,7 +32,9 @@ from ledger.postings.accounts import KINDS, Account, Parties, Transfer, balance
 from ledger.postings.outcomes import Fact, Success, SuccessReader, event_of
 from ledger.postings.rules import Books, FeeSchedule, book
 from ledger.statements import QUERIES, Runner
+from ledger.stream.backend import Reader
 from ledger.stream.consumer import Delivery, EventRefusedError
+from ledger.stream.cursors import read_cursor, reset_cursor
 
 GROUP: Final = "postings"
 _FACTS: Final = QUERIES["posting_facts"]
@@ -39,6 +42,8 @@ _BOOKS: Final = QUERIES["posting_books"]
 _SUMS: Final = QUERIES["read_account_sums"]
 _INSERT: Final = QUERIES["insert_postings"]
 _FOLD: Final = QUERIES["fold_accounts"]
+
+_log = get_logger(__name__)
 
 
 class Posting(Struct, frozen=True, gc=False):
@@ -159,6 +164,18 @@ class PostingsConsumer:
             return {}
         rows = (await self._database.run(_SUMS, [uuid_array(list(wanted))])).rows()
         return {id_: balance("merchant_available", *sums) for id_, *sums in rows}
+
+
+async def begin_again_where_replaced(reader: Reader, database: Runner, group: str) -> None:
+    """Read a stream from its beginning where it is shorter than its cursor: it is another one.
+
+    What is booked is not booked again, so nothing is lost by it but time.
+    """
+    cursor = await read_cursor(database, group, 0)
+    end = await reader.high_water()
+    if any(offset > end.get(partition, 0) for partition, offset in cursor.items()):
+        _log.error("stream is another one: begun again", group=group)
+        await reset_cursor(database, group, 0, dict.fromkeys(cursor, 0))
 
 
 def steps(postings: Sequence[Posting]) -> list[Step]:

@@ -18,7 +18,9 @@ from chassis.log import get_logger
 from chassis.service import Service
 from ledger.dsn import hot_settings
 from ledger.pool import Pool
-from ledger.postings.booking import PostingsConsumer
+from ledger.postings.booking import GROUP as BOOKING
+from ledger.postings.booking import PostingsConsumer, begin_again_where_replaced
+from ledger.postings.checker import GROUP as CHECKING
 from ledger.postings.checker import Checker
 from ledger.postings.rules import FeeSchedule
 from ledger.stream.consumer import ConsumerRunner
@@ -48,6 +50,8 @@ async def serve(service: Service) -> None:
     ):
         await background.start(pool.serve)
         await background.start(snapshots.serve)
+        for group in (BOOKING, CHECKING):
+            await begin_again_where_replaced(reader, pool, group)
         runner = ConsumerRunner(consumer, reader, pool, limits=settings.stream)
         checker = Checker(
             second_reader,

@@ -17,8 +17,9 @@ import trio
 from chaos.booked import read_booked
 from ledger.postings.accounts import KINDS, PURPOSES
 from ledger.postings.balances import folded_differently, merchant_balance, totals, trial_balance
+from ledger.postings.booking import begin_again_where_replaced
 from ledger.postings.rules import FeeSchedule
-from ledger.stream.cursors import reset_cursor
+from ledger.stream.cursors import read_cursor, reset_cursor
 from tests.support.deciding import Decide, refund, settle_refund
 from tests.support.ledger import LedgerHarness, charge, outcome
 from tests.support.posting import ROLE, Booked, booking
@@ -81,6 +82,17 @@ async def test_a_stream_read_again_books_nothing_again(booked: Booked) -> None:
     assert (
         await booked.ledger.rows("SELECT id, debits_minor, credits_minor FROM accounts") == before
     )
+
+
+async def test_a_stream_that_was_replaced_is_read_from_its_beginning(booked: Booked) -> None:
+    """A cursor behind its end would wait for ever; one within it is left alone."""
+    await booked.ledger.charged(2)
+    await booked.stream()
+    for wrong, expected in ((1_000_000, 0), (3, 3)):
+        await reset_cursor(booked.session, "postings", 0, {0: wrong})
+        async with booked.backend.reader() as reader:
+            await begin_again_where_replaced(reader, booked.session, "postings")
+        assert await read_cursor(booked.session, "postings", 0) == {0: expected}
 
 
 async def test_pages_of_any_size_book_the_same(booked: Booked) -> None:
