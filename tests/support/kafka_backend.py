@@ -18,7 +18,7 @@ from tests.support.stream import SMALL
 class KafkaBackend:
     """A stream in topics of its own."""
 
-    hears_within_s = 0.25  # three JVMs share two cores with the test
+    hears_within_s = 2.0  # three JVMs share two cores with the test, and with whatever else runs
 
     def __init__(self, bootstrap: str, prefix: str, *, partitions: int = 1) -> None:
         self.kafka = Kafka(

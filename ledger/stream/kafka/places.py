@@ -1,14 +1,16 @@
-"""Finding the place of an offset of the shard's log in a partition of Kafka, by probing.
+"""Finding where in Kafka's partitions the offsets of the shard's log are, by probing.
 
 A probe goes to one of Kafka's offsets and looks at the first message that can be read there. The
 log's offsets grow along a partition, so the place is found by galloping back from the end and then
-by halves: some two probes for each doubling of the distance from the end.
+by halves: some two probes for each doubling of the distance from the end. All partitions are probed
+at once, so a search takes as many rounds as its longest one takes probes.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Generator, Mapping
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -18,82 +20,120 @@ from ledger.stream.kafka.messages import read_message
 
 FIRST_STEP: Final = 4  # back from the end: the last record, and the marker behind it
 STEP_FACTOR: Final = 4
-_POLL_S: Final = 0.2
+_MESSAGES: Final = 100
+_POLL_S: Final = 0.05
 
 
-class Places:
-    """Finds places in one topic; blocks. The consumer's assignment is used up by it.
+class Probe(NamedTuple):
+    """The first message at or behind a place.
 
-    Args:
-        consumer: reads committed messages only, and tells of partitions' ends.
-        topic: of the events.
-        timeout_s: for one answer.
+    Attributes:
+        at: Kafka's offset of it.
+        offset: the log's.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, timeout_s: float) -> None:
-        self._consumer = consumer
-        self._topic = topic
-        self._timeout_s = timeout_s
+    at: int
+    offset: int
 
-    def find(self, partition: int, wanted: int) -> TopicPartition:
-        """Where to read a partition from so as to miss nothing from an offset of the log on.
 
-        Raises:
-            StreamMissingError: what was there may have been removed.
-            StreamAwayError: no broker answers in time.
-            StreamCorruptError: a message there is not ours.
-            KafkaException: the client's, for the caller to understand.
-        """
-        place = TopicPartition(self._topic, partition)
-        low, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout_s)
-        place.offset = low
-        if wanted == 0 and low == 0:
-            return place
-        if low > 0:
-            self._refuse_gap(partition, low, wanted)
-        begin, end = self._gallop(partition, wanted, low, high)
-        while begin < end:
-            middle = (begin + end) // 2
-            probe = self._probe(partition, middle)
-            if probe is None or probe[1] >= wanted:
-                end = middle
-            else:
-                begin = probe[0] + 1
-        place.offset = begin
-        return place
+Search = Generator[int, Probe | None, int]  # yields where to probe; None is sent for the end
 
-    def _gallop(self, partition: int, wanted: int, low: int, high: int) -> tuple[int, int]:
-        """Bounds of the place: something before the first one is too old, the second one is not."""
-        step, end = FIRST_STEP, high
-        while (at := high - step) > low:
-            probe = self._probe(partition, at)
-            if probe is not None and probe[1] < wanted:
-                return probe[0] + 1, end
-            end = at
-            step *= STEP_FACTOR
-        return low, end
 
-    def _refuse_gap(self, partition: int, low: int, wanted: int) -> None:
-        first = self._probe(partition, low)
-        if first is None or wanted < first[1]:
-            begins = f"what is left begins at {first[1]}" if first else "nothing is left"
-            raise StreamMissingError(
-                f"{self._topic}[{partition}] may have lost what followed offset {wanted}: {begins}"
-            )
+def search(wanted: int, low: int, high: int) -> Search:
+    """Find where to read one partition from so as to miss nothing from `wanted` on.
 
-    def _probe(self, partition: int, at: int) -> tuple[int, int] | None:
-        """The first message at or behind a place: (Kafka's offset, the log's); None at the end."""
-        self._consumer.assign([TopicPartition(self._topic, partition, at)])
-        ends_at = time.monotonic() + self._timeout_s
-        while time.monotonic() < ends_at:
-            for message in self._consumer.consume(1, _POLL_S):
-                error = message.error()
-                if error is None:
-                    _, here = place_of(message)
-                    found = read_message(self._topic, partition, here, message.headers() or ())
-                    return here, found.offset
-                if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    return None
+    Args:
+        wanted: an offset of the log.
+        low: Kafka's offset of the oldest message that is left.
+        high: behind the newest.
+
+    Raises:
+        StreamMissingError: what followed `wanted` may have been removed.
+    """
+    if low > 0:
+        first = yield low
+        if first is None or wanted < first.offset:
+            begins = f"what is left begins at {first.offset}" if first else "nothing is left"
+            raise StreamMissingError(f"what followed offset {wanted} may be lost: {begins}")
+    elif wanted == 0:
+        return low
+    begin, end, step = low, high, FIRST_STEP
+    while (at := high - step) > low:
+        probe = yield at
+        if probe is not None and probe.offset < wanted:
+            begin = probe.at + 1
+            break
+        end, step = at, step * STEP_FACTOR
+    while begin < end:
+        middle = (begin + end) // 2
+        probe = yield middle
+        if probe is None or probe.offset >= wanted:
+            end = middle
+        else:
+            begin = probe.at + 1
+    return begin
+
+
+def find_places(
+    consumer: Consumer, topic: str, wanted: Mapping[int, int], *, timeout_s: float
+) -> list[TopicPartition]:
+    """Where to read partitions from so as to miss nothing from offsets of the log on; blocks.
+
+    Args:
+        consumer: reads committed messages only, and tells of partitions' ends. What it was
+            assigned to is used up.
+        topic: of the events.
+        wanted: an offset of the log, by partition.
+        timeout_s: for one answer.
+
+    Raises:
+        StreamMissingError: what was there may have been removed.
+        StreamAwayError: no broker answers in time.
+        StreamCorruptError: a message there is not ours.
+        KafkaException: the client's, for the caller to understand.
+    """
+    found: dict[int, int] = {}
+    searches: dict[int, Search] = {}
+    for partition, offset in wanted.items():
+        place = TopicPartition(topic, partition)
+        low, high = consumer.get_watermark_offsets(place, timeout=timeout_s)
+        searches[partition] = search(offset, low, high)
+    answers: dict[int, Probe | None] = dict.fromkeys(searches)
+    while answers:
+        probing: dict[int, int] = {}
+        for partition, answer in answers.items():
+            try:
+                probing[partition] = searches[partition].send(answer)
+            except StopIteration as ended:
+                found[partition] = ended.value
+            except StreamMissingError as error:
+                raise StreamMissingError(f"{topic}[{partition}]: {error}") from None
+        answers = _probe(consumer, topic, probing, timeout_s)
+    return [TopicPartition(topic, partition, at) for partition, at in found.items()]
+
+
+def _probe(
+    consumer: Consumer, topic: str, places: Mapping[int, int], timeout_s: float
+) -> dict[int, Probe | None]:
+    """Look at one place in each of some partitions."""
+    answers: dict[int, Probe | None] = {}
+    if places:
+        consumer.assign([TopicPartition(topic, one, at) for one, at in places.items()])
+    ends_at = time.monotonic() + timeout_s
+    while len(answers) < len(places):
+        if time.monotonic() > ends_at:
+            raise StreamAwayError(f"looking for a place in {topic}: no answer in time")
+        for message in consumer.consume(_MESSAGES, _POLL_S):
+            partition, at = place_of(message)
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                 if not error.retriable():
-                    raise as_stream_error(error, doing=f"looking for a place in {self._topic}")
-        raise StreamAwayError(f"looking for a place in {self._topic}: no answer in time")
+                    raise as_stream_error(error, doing=f"looking for a place in {topic}")
+                continue
+            if at < places.get(partition, at) or partition in answers:
+                continue  # of a probe before, or more than was asked for
+            answers[partition] = None
+            if error is None:
+                found = read_message(topic, partition, at, message.headers() or ())
+                answers[partition] = Probe(at, found.offset)
+    return answers

@@ -8,8 +8,7 @@ marker takes one in each partition) and mean nothing to anybody else; these are 
 audit log, stand in the event, and are the same when the topic is written anew.
 
 Kafka cannot find a message by such an offset. So where a reader does not go on from where it was,
-it looks for its place in each partition by probing: back from the end in growing steps, and then by
-halves. A group that was nearly at the end finds itself within a few probes.
+it looks for its place in each partition by probing (`places`).
 
 A partition from which old messages were removed does not tell which they were. A cursor before what
 is left there is refused (`StreamMissingError`), rather than passing over what may be a gap.
@@ -36,7 +35,7 @@ from ledger.stream.kafka.clients import (
     place_of,
 )
 from ledger.stream.kafka.messages import Found, read_message
-from ledger.stream.kafka.places import Places
+from ledger.stream.kafka.places import find_places
 from ledger.stream.kafka.positions import partition_count, read_positions
 from ledger.stream.record import DESCRIPTOR_ID
 
@@ -135,14 +134,14 @@ class KafkaReader:
         self._held.clear()
         self._at = {}
         count = partition_count(consumer, self._topic, self._settings.answer_timeout_s)
-        places = Places(consumer, self._topic, self._settings.answer_timeout_s)
+        wanted = {one: cursor.get(one, 0) for one in range(count)}
         try:
-            starts = [places.find(one, cursor.get(one, 0)) for one in range(count)]
-            consumer.assign(starts)
+            timeout_s = self._settings.answer_timeout_s
+            consumer.assign(find_places(consumer, self._topic, wanted, timeout_s=timeout_s))
         except KafkaException as failure:
             raise as_stream_error(cause_of(failure), doing=f"seeking in {self._topic}") from None
-        self._at = {one: cursor.get(one, 0) for one in range(count)}
-        self._behind = set(self._at)
+        self._at = wanted
+        self._behind = set(wanted)
 
     def _fetch(self, wait_s: float) -> None:
         """Take what the client has, or wait for the first of it."""

@@ -20,8 +20,11 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
+from ledger.connection import Connection
 from ledger.ids import public_id
+from ledger.queries import Query
 from ledger.stream.backend import START, Batch, Cursor
+from ledger.stream.consumer import ConsumerRunner
 from ledger.stream.errors import (
     BatchError,
     StreamAwayError,
@@ -36,11 +39,14 @@ from ledger.stream.kafka.clients import (
 )
 from ledger.stream.kafka.forwarder import Forwarder, OtherLogError
 from ledger.stream.kafka.topics import create_topics
+from ledger.stream.parking import ask_for_retry, list_parked
 from ledger.stream.record import Mark
 from stack.commands.kafka import kafka
+from tests.support.consuming import GRANT, LIMITS, TABLE, EffectsConsumer
 from tests.support.kafka_backend import KafkaBackend
 from tests.support.kafka_cluster import Cluster
 from tests.support.murmur2 import partition_of
+from tests.support.postgres import LedgerDSN
 from tests.support.stream import DESCRIPTOR, SYSTEM, SegmentsBackend, batch, record
 
 pytestmark = pytest.mark.kafka
@@ -282,6 +288,32 @@ async def test_another_log_is_not_forwarded_into_the_same_topics(
         async with backend.reader() as reader:
             with pytest.raises(OtherLogError, match="topic_prefix begins anew"):
                 await Forwarder(reader, wide.writer, wide.kafka).run()
+
+
+async def test_a_parked_event_is_retried_alone_where_there_are_several_partitions(
+    wide: KafkaBackend, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """Its place names a partition, and nothing of another one has its effect again."""
+    await _fill(wide, 1)
+    database = await Connection.open(fresh_ledger_dsn.superuser, connect_timeout_s=10)
+    await database.script(f"{TABLE}; {GRANT}")
+    consumer = EffectsConsumer(database, refused={3})
+    async with wide.reader(read_wait_s=0.02) as reader:
+        runner = ConsumerRunner(consumer, reader, database, limits=LIMITS)
+        with trio.fail_after(20):
+            while runner.figures.events < 19:
+                await runner.step()
+            [parked] = await list_parked(database)
+            consumer.refused.clear()
+            place = (parked.group, parked.shard, parked.partition, parked.offset)
+            names = ("group", "shard", "partition", "offset")
+            await ask_for_retry(database, **dict(zip(names, place, strict=True)), operator="anna")
+            while await list_parked(database):
+                await runner.step()
+            assert await runner.step() == 0
+    numbers = (await database.run(Query("numbers", "SELECT n FROM effects"))).column(0)
+    assert sorted(numbers) == list(range(20))
+    await database.aclose()
 
 
 def test_the_command_makes_the_topics_and_tells_how_far_they_are(
