@@ -16,6 +16,7 @@ is left there is refused (`StreamMissingError`), rather than passing over what m
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from functools import partial
 from typing import Final, Self
@@ -41,6 +42,7 @@ from ledger.stream.record import DESCRIPTOR_ID
 
 THREADS: Final = 1  # a reader is for one task
 FETCH_MESSAGES: Final = 1_000  # taken from the client at once, and held
+HIGH_WATER_S: Final = 5.0
 SLICE_S: Final = 0.1  # of a wait: a reader that is canceled is heard within this
 
 
@@ -61,6 +63,8 @@ class KafkaReader:
         self._limiter = trio.CapacityLimiter(THREADS)
         self._consumer: Consumer | None = None
         self._at: dict[int, int] = {}  # by partition: nothing before this is wanted any more
+        self._high_water: Cursor = {}
+        self._high_water_until = -math.inf
         self._held: deque[Found] = deque()
         self._behind: set[int] = set()  # partitions whose end nobody has seen since the last seek
 
@@ -78,16 +82,24 @@ class KafkaReader:
             self._consumer = None
 
     async def high_water(self) -> Cursor:
-        """The cursor behind everything that is committed now.
+        """The cursor behind everything that is committed; at most `HIGH_WATER_S` old.
+
+        Idle consumers ask at every turn, and an answer takes a read of the positions.
 
         Raises:
             StreamAwayError, StreamMissingError, StreamCorruptError: It cannot be told.
         """
+        if trio.current_time() < self._high_water_until:
+            await trio.lowlevel.checkpoint()
+            return self._high_water
         read = partial(read_positions, self._settings, self._shard)
         positions = await trio.to_thread.run_sync(read, limiter=self._limiter)
-        if positions.state is None:
-            return {0: 0}
-        return dict.fromkeys(range(positions.state.partitions), positions.state.next_offset)
+        self._high_water_until = trio.current_time() + HIGH_WATER_S
+        state = positions.state
+        self._high_water = (
+            dict.fromkeys(range(state.partitions), state.next_offset) if state else {0: 0}
+        )
+        return self._high_water
 
     async def read(self, cursor: Cursor, records_max: int, bytes_max: int) -> Page:
         """Return what follows `cursor`, of whichever partitions; empty when nothing came.
