@@ -343,9 +343,7 @@ async def test_months_are_made_ahead_and_once(ledger: LedgerHarness) -> None:
     made = await ensure_partitions(session, now_us=_us(2040, 11), months_ahead=2)
     assert made == 3 * len(PARTITIONED)
     assert await ensure_partitions(session, now_us=_us(2040, 11), months_ahead=2) == 0
-    assert await ensure_partitions(session, now_us=_us(2041, 1), months_ahead=1) == len(
-        PARTITIONED
-    )
+    assert await ensure_partitions(session, now_us=_us(2041, 1), months_ahead=1) == len(PARTITIONED)
     january = intent(ledger.merchant_id, intent_id=lowest_id_at(_us(2041, 1)))
     await ledger.intents.create([january])
     [(partition,)] = await ledger.rows(
