@@ -417,7 +417,7 @@ def test_a_history_line_changed_is_named(place: Path) -> None:
     path = place / "log" / HISTORY
     text = path.read_text()
     second = f"{path}:{_line_at(path, 1)}"
-    for old, new in (("\\n340\\n", "\\n341\\n"), ("2030", "2031"), ('"size":', '"siz":')):
+    for old, new in (("\\n340\\n", "\\n341\\n"), ("2030", "2031"), ('"size":', '"room":')):
         lines = text.splitlines(keepends=True)
         lines[1] = lines[1].replace(old, new)
         path.write_text("".join(lines))
