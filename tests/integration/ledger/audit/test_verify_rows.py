@@ -205,16 +205,18 @@ async def test_a_table_taken_out_of_the_publication_is_named(
 
 async def test_a_stack_at_work_is_found_well(relaying: RelayHarness, verify: Verify) -> None:
     """Rows come and change while they are compared; none is named."""
-    stop = trio.Event()
+    begun, stop = trio.Event(), trio.Event()
 
     async def work() -> None:
         while not stop.is_set():
             await relaying.sql(INTENTS_SQL.format(count=5))
             await relaying.sql(f"{BUMP_SQL} WHERE id IN ({NEWEST_SQL.replace('1', '20')})")
+            begun.set()
             await trio.sleep(0.005)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(work)
+        await begun.wait()
         for keys_max in (100_000, 150):
             compared, findings = await verify(keys_max)
             assert findings.found == []
