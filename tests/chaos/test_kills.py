@@ -57,10 +57,12 @@ async def test_a_kill_under_load_loses_and_doubles_nothing(
     assert len(load.told) == load.started
     await whole.prove()
     await whole.prove_stream()
-    doubts = await whole.doubted(load)
-    assert doubts.keys() <= doubtful
-    assert bool(doubts) == bool(doubtful)  # the kill hit payments between the commits
-    assert load.statuses()["pending_verification"] >= doubts.total()
+    doubted = await whole.doubted(load)
+    assert set(doubted.values()) <= doubtful
+    assert bool(doubted) == bool(doubtful)  # the kill hit payments between the commits
+    # An inquiry may end a doubt before the merchant's repeated request is answered, so not every
+    # doubt was told; but no doubt was told that the ledger does not have.
+    assert load.told_pending() <= doubted.keys()
 
 
 async def test_everything_killed_at_once(whole: WholeStack) -> None:

@@ -109,6 +109,10 @@ class Load:
         """How many payments were told what."""
         return Counter(answer.status for answer in self.told)
 
+    def told_pending(self) -> set[str]:
+        """Intents whose charge was answered with a doubt."""
+        return {answer.intent for answer in self.told if answer.status == "pending_verification"}
+
 
 @define
 class WholeStack:
@@ -231,20 +235,19 @@ class WholeStack:
             while await trio.to_thread.run_sync(self.query, UNDECIDED_SQL) != [(0,)]:
                 await trio.sleep(_POLL_S)
 
-    async def doubts(self, load: Load) -> Counter[str]:
-        """How many payments of a load are still in doubt, by network."""
-        return await self._count(load, DOUBTS_SQL)
+    async def doubts(self, load: Load) -> dict[str, str]:
+        """Intents of a load whose charge is still in doubt, each with its network."""
+        return await self._networks(load, DOUBTS_SQL)
 
-    async def doubted(self, load: Load) -> Counter[str]:
-        """How many payments of a load were ever in doubt, by network."""
-        return await self._count(load, DOUBTED_SQL)
+    async def doubted(self, load: Load) -> dict[str, str]:
+        """Intents of a load whose charge was ever in doubt, each with its network."""
+        return await self._networks(load, DOUBTED_SQL)
 
-    async def _count(self, load: Load, sql: str) -> Counter[str]:
+    async def _networks(self, load: Load, sql: str) -> dict[str, str]:
         intents = {answer.intent for answer in load.told}
         rows = await trio.to_thread.run_sync(self.query, sql)
-        return Counter(
-            network for intent, network in rows if public_id("pi", intent.bytes) in intents
-        )
+        named = {public_id("pi", intent.bytes): network for intent, network in rows}
+        return {intent: network for intent, network in named.items() if intent in intents}
 
     async def prove(self) -> Agreement:
         """Wait for rest; every payment is one transaction, and the three witnesses agree."""
