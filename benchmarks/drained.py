@@ -15,6 +15,7 @@ from benchmarks.report import Document, WrongResultsError, bench_document
 from chaos.agreement import Verdict
 from chaos.records import Line
 from chassis.settings import Settings
+from switch.core.forwarding import SAVED_S
 
 REVERSAL: Final = "0420"
 ENDS: Final = frozenset({"00", "21", "25"})  # that took something back, or found nothing to
@@ -103,8 +104,7 @@ def drain_document(
         "duplicated": len(verdict.duplicated),
         "disagree": len(verdict.disagree),
     }
-    # The rate saves up for one second, so the busiest one may see two seconds' worth.
-    too_fast = peak > BURST * 2 * per_s
+    too_fast = peak > BURST * per_s * (1 + SAVED_S)
     wrong = results["acknowledged"] != drives.queued or results["acknowledged_twice"]
     if left or wrong or too_fast or not verdict.holds:
         raise WrongResultsError(f"{results}; left {left}; {list(verdict.reasons.items())[:5]}")

@@ -79,8 +79,9 @@ class Generator:
 
     def run(self) -> LoadOutcome:
         """Send everything, or as much as the time allows, and collect every answer."""
-        for _ in range(min(self._spec.connections, len(self._requests))):
-            self._connect()
+        if not self._spec.rate:
+            for _ in range(min(self._spec.connections, len(self._requests))):
+                self._connect()
         began = time.monotonic()
         cpu_began = time.process_time()
         if self._spec.rate:
@@ -116,19 +117,24 @@ class Generator:
             ready = self._receive(POLL_S)
 
     def _open_loop(self, began: float, stop_at: float) -> None:
+        """Send at the rate, over connections opened as they are needed.
+
+        A server closes one that says nothing for long, maybe in the instant of its first request.
+        """
         interval = 1.0 / self._spec.rate
         total = len(self._requests)
-        while self._next < total and self._connections:
+        while self._next < total:
             now = time.monotonic()
             if now >= stop_at:
                 return
-            while self._idle and self._next < total:
-                due_at = began + self._next * interval
-                if due_at > now:
-                    break
+            while self._next < total and (due_at := began + self._next * interval) <= now:
+                if not self._idle:
+                    if len(self._connections) == self._spec.connections:
+                        break
+                    self._connect()
                 self._send(self._idle.pop(), due_at)
             wait_s = POLL_S
-            if self._idle:
+            if self._idle or len(self._connections) < self._spec.connections:
                 wait_s = max(0.0, began + self._next * interval - time.monotonic())
             self._idle.extend(self._receive(min(POLL_S, wait_s)))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import attrs
 
 SECOND_US = 1_000_000
+SAVED_S = 0.2  # of the drain rate; a longer wave would make live payments wait behind it
 DOUBLINGS_MAX = 32  # keeps the power finite; every ceiling is reached long before
 
 
@@ -68,24 +69,29 @@ class RepeatSchedule:
 
 
 class DrainRate:
-    """How many advices of one network may leave now: so many a second, saved up for one second.
+    """How many advices of one network may leave now: so many a second, saved up for a fifth of one.
 
     It keeps live traffic ahead of what an outage left behind.
     """
 
-    __slots__ = ("_at", "_per_s", "_saved")
+    __slots__ = ("_at", "_per_s", "_saved", "_saved_max")
 
     def __init__(self, per_s: float, now: float) -> None:
         self._per_s = per_s
-        self._saved = per_s
+        self._saved = self._saved_max = max(1.0, per_s * SAVED_S)
         self._at = now
 
     def allowed(self, now: float) -> int:
         """How many may leave at this instant (monotonic seconds)."""
-        self._saved = min(self._per_s, self._saved + (now - self._at) * self._per_s)
+        self._saved = min(self._saved_max, self._saved + (now - self._at) * self._per_s)
         self._at = now
         return int(self._saved)
 
     def left(self, count: int) -> None:
         """So many have left."""
         self._saved -= count
+
+    @property
+    def spent(self) -> bool:
+        """Whether not even one may leave any more."""
+        return self._saved < 1

@@ -19,7 +19,7 @@ from chassis.log import get_logger
 from ledger.deciding.records import SafRow
 from ledger.records import Lost
 from switch.core.findings import Finding
-from switch.core.forwarding import DrainRate, RepeatSchedule
+from switch.core.forwarding import SAVED_S, DrainRate, RepeatSchedule
 from switch.core.operations.records import Conclusion
 from switch.operations.desk import Desk
 from switch.operations.equipping import Equipment, Equipping, Unequipped, Want
@@ -29,6 +29,8 @@ from switch.operations.telling import About, Telling
 from switch.pipeline.anomalies import Anomalies
 
 log = get_logger(__name__)
+
+AGAIN_S: Final = 0.02  # between rounds while more is due than one takes: live traffic goes first
 
 # What an operator found out, as a network would have said it.
 WORDS: Final = {
@@ -107,8 +109,11 @@ class Forwarder:
         self._rates = {name: DrainRate(each.drain_per_s, now) for name, each in terms.items()}
         self._resolving: set[bytes] = set()  # an operator's word that is being decided on
 
-    async def round(self) -> bool:
-        """Send what is due, once; whether more is due than a round takes.
+    async def round(self) -> float | None:
+        """Send what is due, once.
+
+        Returns: after how many seconds more can be sent of what may be due already; None when a
+        round has taken it all.
 
         Raises:
             LedgerError: the ledger could not be asked. What was counted and not sent is due again
@@ -136,7 +141,10 @@ class Forwarder:
                 sending.append(row)
         if sending:
             await self._send(sending)
-        return len(rows) == self._batch_max
+        if len(rows) == self._batch_max:
+            return AGAIN_S
+        spent = any(self._rates[network].spent for network in open_)
+        return SAVED_S / 2 if spent else None  # before the rate has saved up all that it may
 
     def _tell_unknown(self, row: SafRow) -> None:
         self._anomalies.tell(

@@ -7,7 +7,6 @@ doubts that are due, and again as soon as something was put into a queue, or aft
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import attrs
 import trio
@@ -23,7 +22,6 @@ from switch.responsibility import Responsibility
 
 log = get_logger(__name__)
 
-AGAIN_S: Final = 0.02  # between rounds while more is due than one takes: live traffic goes first
 # The ledger is away or busy, which passes; anything else is a fault of ours and ends the process.
 PASSING = (RetryableError, ConnectionLostError, PoolOverloadError)
 
@@ -83,12 +81,12 @@ class Watch:
     async def _go_round(self) -> None:
         while not self._closing:
             self._awake = False
-            more = False
+            again_s: float | None = None
             try:
                 if not self._taken_up:
                     await self.take_up()
                     self._taken_up = True
-                more = await self.forwarder.round()
+                again_s = await self.forwarder.round()
                 await self.doubts.round()
             except PASSING as error:
                 if not self._failing:
@@ -97,8 +95,8 @@ class Watch:
             else:
                 self._failing = False
             self.telling.tell_postponed()
-            if more:
-                await trio.sleep(AGAIN_S)
+            if again_s is not None:
+                await trio.sleep(again_s)
             elif not (self._awake or self._closing):
                 with trio.move_on_after(self.poll_s):
                     await self._bell.wait()

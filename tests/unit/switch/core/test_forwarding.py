@@ -64,13 +64,24 @@ def test_somebody_is_called_once() -> None:
     assert [sends for sends in range(1, 20) if SCHEDULE.alarms(sends)] == [8]
 
 
-def test_what_leaves_is_bounded_by_the_second() -> None:
-    """A second's worth at once, then as the time goes by."""
+def test_what_leaves_is_bounded_by_the_fifth_of_a_second() -> None:
+    """A fifth of a second's worth at once, then as the time goes by."""
     rate = DrainRate(100.0, now=0.0)
-    assert rate.allowed(0.0) == 100
-    rate.left(100)
-    assert rate.allowed(0.0) == 0
-    assert rate.allowed(0.25) == 25
+    assert rate.allowed(0.0) == 20
+    assert not rate.spent
     rate.left(20)
-    assert rate.allowed(0.25) == 5
-    assert rate.allowed(60.0) == 100
+    assert rate.allowed(0.0) == 0
+    assert rate.spent
+    assert rate.allowed(0.05) == 5
+    rate.left(2)
+    assert rate.allowed(0.05) == 3
+    assert rate.allowed(60.0) == 20
+
+
+def test_the_slowest_rate_lets_one_leave() -> None:
+    """One at once, and the next when its second is over."""
+    rate = DrainRate(1.0, now=0.0)
+    assert rate.allowed(0.0) == 1
+    rate.left(1)
+    assert rate.allowed(0.9) == 0
+    assert rate.allowed(1.0) == 1

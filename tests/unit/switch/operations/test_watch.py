@@ -17,7 +17,8 @@ from ledger.errors import (
     PoolOverloadError,
     RetryableError,
 )
-from switch.operations.watch import AGAIN_S, Watch
+from switch.operations.forwarder import AGAIN_S
+from switch.operations.watch import Watch
 
 POLL_S = 0.25
 
