@@ -214,15 +214,15 @@ async def test_advices_take_a_share_of_the_window() -> None:
 
 async def test_advices_leave_at_the_drain_rate() -> None:
     """What piled up behind an outage does not come back in one wave."""
-    async with running(saf_drain_per_s=2.0, saf_window_share=1.0) as scene:
-        for number in range(6):
+    async with running(saf_drain_per_s=20.0, saf_window_share=1.0) as scene:
+        for number in range(12):
             queue(scene, number)
         await scene.settle_down()
-        assert len(scene.messages()) == 1
-        await trio.sleep(1.05)
-        assert len(scene.messages()) == 3
-        await trio.sleep(1)
-        assert len(scene.messages()) == 5
+        assert len(scene.messages()) == 4
+        await trio.sleep(0.25)
+        assert 4 < len(scene.messages()) <= 9
+        await trio.sleep(0.25)
+        assert len(scene.messages()) == 12
 
 
 async def test_a_network_that_is_down_holds_no_other_back(scene: Scene) -> None:

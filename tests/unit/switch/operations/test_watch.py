@@ -60,11 +60,11 @@ class Queues:
         if act is not None:
             act()
 
-    async def advices(self) -> bool:
-        """Look at advices; whether there are more."""
+    async def advices(self) -> float | None:
+        """Look at advices; when to look for more."""
         await self._round("advices", self.forwarding)
         self.more -= 1
-        return self.more >= 0
+        return AGAIN_S if self.more >= 0 else None
 
     async def doubts(self) -> None:
         """Look at doubts."""
