@@ -327,7 +327,7 @@ async def test_an_advice_of_a_network_that_is_gone_disturbs_nobody(scene: Scene)
 
 async def test_more_than_a_round_takes_is_sent_in_the_next_one_at_once() -> None:
     """Not after the poll."""
-    async with running(saf_window_share=1.0) as scene:
+    async with running(saf_drain_per_s=5_000.0, saf_window_share=1.0) as scene:
         limit = scene.operations._settings.switch.queue_batch_max
         count = limit + 8
         scene.groups["msim"].window.size = 2 * count
