@@ -21,12 +21,13 @@ import trio
 
 from chassis.settings.tree import Stream
 from ledger.stream.backend import Cursor, Page
-from ledger.stream.errors import StreamCorruptError, StreamMissingError
+from ledger.stream.errors import StreamCorruptError
 from ledger.stream.record import Mark
 from ledger.stream.segments.files import list_segments, segment_path, shard_folder
 from ledger.stream.segments.high_water import NAME as HIGH_WATER
 from ledger.stream.segments.high_water import HighWater, HighWaterFile
 from ledger.stream.segments.open_segment import OpenSegment
+from ledger.stream.segments.trim import missing
 from ledger.stream.segments.watch import FileWatch
 
 PARTITION: Final = 0  # segments have one
@@ -146,8 +147,7 @@ class SegmentReader:
         segments = list_segments(self._folder)
         at_or_before = [first for first in segments if first <= wanted]
         if not at_or_before:
-            begins = f"the oldest segment begins at {segments[0]}" if segments else "it is empty"
-            raise StreamMissingError(f"the stream does not hold offset {wanted}: {begins}")
+            raise missing(self._folder, wanted, segments)
         following = segments[len(at_or_before)] if len(at_or_before) < len(segments) else None
         if at_or_before[-1] == ended:  # its seal, or its name, says that another follows
             raise StreamCorruptError(segment_path(self._folder, wanted), 0, "it is missing")
