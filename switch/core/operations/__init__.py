@@ -15,6 +15,7 @@ as it did before.
 - `records`    what deciders are given and give back
 - `reading`    questions to a view
 - `writing`    rows of a plan
+- `matter`     a finding beside all that it is judged by, and what a plan says of it
 - `admitting`  a merchant's capture, cancel or refund: may it be, and which message does it take
 - `charges` `captures` `cancels` `refunds`  what a finding does to each of them
 - `reversals`  beginning one, its acknowledgment, and answers that come after it

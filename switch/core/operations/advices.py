@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from ledger.deciding.records import AttemptView, IntentView, Plan, TransactionView
-from switch.core.findings import Finding
+from ledger.deciding.records import AttemptView, Plan, TransactionView
+from switch.core.operations.matter import Matter
 from switch.core.operations.reading import saf_row_of
 from switch.core.operations.records import Context
-from switch.core.operations.writing import concluded, exception, next_attempt, queued, remark
+from switch.core.operations.writing import next_attempt, queued
 from switch.iso8583.mti import FINANCIAL_ADVICE
 
 
@@ -57,44 +57,30 @@ def add_release(
     plan.saf_add.append(queued(release, due_at_us=context.steady_us))
 
 
-def settle_advice(
-    view: IntentView,
-    transaction: TransactionView,
-    advice: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def settle_advice(matter: Matter) -> Plan:
     """The answer to a completion or a release.
 
     Where the network finds nothing that it could be about the matter is over, but somebody should
     look: what we count as captured was not posted there. While a charge still waits for another
     attempt nothing can be remarked on it: the advice is sent again, and answered again.
     """
-    plan = Plan()
-    waits = advice.result or transaction.status == "pending"
-    if waits or finding.result not in ("approved", "nothing_found", "declined"):
-        if finding.result == "poison":
-            put_aside(plan, view, advice, finding)
-        return concluded(view, transaction, plan)
-    approved = finding.result != "declined"  # only an operator gives up on an advice
+    plan, advice = Plan(), matter.attempt
+    waits = advice.result or matter.transaction.status == "pending"
+    if waits or matter.result not in ("approved", "nothing_found", "declined"):
+        if matter.result == "poison":
+            put_aside(plan, matter)
+        return matter.concluded(plan)
+    approved = matter.result != "declined"  # only an operator gives up on an advice
     plan.saf_drop = [advice.attempt_id]
-    plan.outcomes = [
-        remark(
-            advice,
-            transaction,
-            finding,
-            context,
-            result="approved" if approved else "declined",
-        )
-    ]
-    if finding.result != "approved" and advice.kind == "completion":
-        plan.exceptions = [exception("completion_not_posted", advice, finding)]
-    return concluded(view, transaction, plan)
+    plan.outcomes = [matter.remark("approved" if approved else "declined")]
+    if matter.result != "approved" and advice.kind == "completion":
+        plan.exceptions = [matter.exception("completion_not_posted")]
+    return matter.concluded(plan)
 
 
-def put_aside(plan: Plan, view: IntentView, attempt: AttemptView, finding: Finding) -> None:
+def put_aside(plan: Plan, matter: Matter) -> None:
     """Give an advice that the network rejects for ever to an operator; it blocks nobody."""
-    row = saf_row_of(view, attempt.attempt_id)
+    row = saf_row_of(matter.view, matter.attempt.attempt_id)
     if row is not None and not row.manual and not row.resolution:
         plan.saf_update.append(replace(row, manual=True))
-        plan.exceptions.append(exception("advice_rejected", attempt, finding, mti=attempt.mti))
+        plan.exceptions.append(matter.exception("advice_rejected", mti=matter.attempt.mti))

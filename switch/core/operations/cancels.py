@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledger.deciding.records import AttemptView, IntentView, NewOutcome, Plan, TransactionView
-from switch.core.findings import Finding
+from ledger.deciding.records import NewOutcome, Plan
 from switch.core.operations.advices import put_aside
+from switch.core.operations.matter import Matter
 from switch.core.operations.reading import (
     ViewError,
     approved_minor,
@@ -19,16 +19,7 @@ from switch.core.operations.reading import (
     requests_of,
     saf_row_of,
 )
-from switch.core.operations.records import Context
-from switch.core.operations.writing import (
-    asked_by,
-    by_operator,
-    cancel_intent,
-    concluded,
-    next_attempt,
-    outcome,
-    queued,
-)
+from switch.core.operations.writing import asked_by, cancel_intent, next_attempt, queued
 
 # What the answer to a 0400 counts as: with "not now" and poison the network has not done it.
 _FIRST_RESULTS: Final = {
@@ -40,114 +31,69 @@ _FIRST_RESULTS: Final = {
 }
 
 
-def settle_cancel(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def settle_cancel(matter: Matter) -> Plan:
     """The answer to the 0400 of a cancel, or to the 0420 that follows it, or the lack of one."""
     plan = Plan()
-    if transaction.status not in ("pending", "pending_verification"):
-        return concluded(view, transaction, plan)
-    forwarded = saf_row_of(view, attempt.attempt_id) is not None
-    if not forwarded and attempt.result:
-        return concluded(view, transaction, plan)  # a 0420 is on its way and says the last word
-    if finding.result in ("approved", "nothing_found"):
-        _canceled(plan, view, transaction, attempt, finding, context)
+    if matter.transaction.status not in ("pending", "pending_verification"):
+        return matter.concluded(plan)
+    forwarded = saf_row_of(matter.view, matter.attempt.attempt_id) is not None
+    if not forwarded and matter.attempt.result:
+        return matter.concluded(plan)  # a 0420 is on its way and says the last word
+    if matter.result in ("approved", "nothing_found"):
+        _canceled(plan, matter)
     elif not forwarded:
-        _follow_up(plan, view, transaction, attempt, finding, context)
-    elif finding.result == "declined" and by_operator(context):
-        _refused(plan, view, transaction, attempt, finding, context)
-    elif finding.result == "poison":
-        put_aside(plan, view, attempt, finding)
-    return concluded(view, transaction, plan)
+        _follow_up(plan, matter)
+    elif matter.result == "declined" and matter.by_operator:
+        _refused(plan, matter)
+    elif matter.result == "poison":
+        put_aside(plan, matter)
+    return matter.concluded(plan)
 
 
-def _canceled(
-    plan: Plan,
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> None:
-    plan.outcomes = _ended(view, transaction, attempt, finding, context, approved=True)
-    plan.saf_drop = [row.attempt_id for row in view.saf if row.attempt_id == attempt.attempt_id]
+def _canceled(plan: Plan, matter: Matter) -> None:
+    view = matter.view
+    plan.outcomes = _ended(matter, "approved", to_status="succeeded")
+    plan.saf_drop = matter.queue_rows()
     if view.captured_minor:  # what was captured before stays the merchant's
         plan.intent = {"live_transaction_id": None, "status": "succeeded", "capturable_minor": 0}
     else:
-        cancel_intent(plan, view, context, canceled_by=asked_by(transaction.request_id))
+        asker = asked_by(matter.transaction.request_id)
+        cancel_intent(plan, view, matter.context, canceled_by=asker)
 
 
-def _follow_up(
-    plan: Plan,
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> None:
+def _follow_up(plan: Plan, matter: Matter) -> None:
     """The 0400 came to nothing: the 0420 takes over, and whoever waits hears that it is pending."""
-    authorization = authorization_of(view)
+    authorization = authorization_of(matter.view)
     if authorization is None:
         raise ViewError("the authorization that is canceled")
     charge, authorized = authorization
     plan.intent = {"status": "pending_verification"}
-    plan.outcomes = [
-        outcome(
-            attempt,
-            transaction,
-            finding,
-            context,
-            result=_FIRST_RESULTS[finding.result],
-            to_status="pending_verification",
-        )
-    ]
+    result = _FIRST_RESULTS[matter.result]
+    plan.outcomes = [matter.outcome(result, to_status="pending_verification")]
     advice = next_attempt(
-        context.spare,
-        transaction,
+        matter.context.spare,
+        matter.transaction,
         kind="request",
-        mti=context.rules.reversal_mti,
+        mti=matter.context.rules.reversal_mti,
         rrn=authorized.rrn,
         amount_minor=approved_minor(charge),
     )
     plan.attempts = [advice]
-    plan.saf_add = [queued(advice, due_at_us=context.steady_us)]
+    plan.saf_add = [queued(advice, due_at_us=matter.context.steady_us)]
 
 
-def _refused(
-    plan: Plan,
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> None:
-    plan.outcomes = _ended(view, transaction, attempt, finding, context, approved=False)
-    plan.saf_drop = [attempt.attempt_id]
+def _refused(plan: Plan, matter: Matter) -> None:
+    plan.outcomes = _ended(matter, "declined", to_status="failed")
+    plan.saf_drop = [matter.attempt.attempt_id]
     plan.intent = {"live_transaction_id": None, "status": "authorized"}
 
 
-def _ended(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-    *,
-    approved: bool,
-) -> list[NewOutcome]:
+def _ended(matter: Matter, result: str, *, to_status: str) -> list[NewOutcome]:
     """The result of this attempt, and with it of those before it that were unknown."""
-    result, to_status = ("approved", "succeeded") if approved else ("declined", "failed")
-    resolution = "manual" if by_operator(context) else result
+    resolution = "manual" if matter.by_operator else result
     earlier = [
-        outcome(before, transaction, finding, context, result=resolution, to_status=to_status)
-        for before in requests_of(view, transaction.transaction_id)
+        matter.outcome(resolution, to_status=to_status, of=before)
+        for before in requests_of(matter.view, matter.transaction.transaction_id)
         if before.result == "unknown" and not before.resolution
     ]
-    return [
-        *earlier,
-        outcome(attempt, transaction, finding, context, result=result, to_status=to_status),
-    ]
+    return [*earlier, matter.outcome(result, to_status=to_status)]

@@ -8,104 +8,68 @@ was.
 
 from __future__ import annotations
 
-from ledger.deciding.records import AttemptView, IntentView, Plan, TransactionView
-from switch.core.findings import Finding
+from ledger.deciding.records import Plan
 from switch.core.operations.advices import add_release, put_aside
+from switch.core.operations.matter import Matter
 from switch.core.operations.reading import approved_minor, authorization_of
-from switch.core.operations.records import Context
-from switch.core.operations.writing import by_operator, concluded, exception, outcome, phase_of
 
 
-def settle_capture(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def settle_capture(matter: Matter) -> Plan:
     """The answer to a capture, or the lack of one."""
     plan = Plan()
-    if transaction.status not in ("pending", "pending_verification"):
-        if _contradicts(transaction, finding):
-            plan.exceptions = [exception("capture_contradicted", attempt, finding)]
-        return concluded(view, transaction, plan)
-    if finding.result == "approved":
-        _captured(plan, view, transaction, attempt, finding, context)
-    elif finding.result in ("nothing_found", "declined"):
-        _refused(plan, transaction, attempt, finding, context)
+    if matter.transaction.status not in ("pending", "pending_verification"):
+        if _contradicts(matter):
+            plan.exceptions = [matter.exception("capture_contradicted")]
+        return matter.concluded(plan)
+    if matter.result == "approved":
+        _captured(plan, matter)
+    elif matter.result in ("nothing_found", "declined"):
+        _refused(plan, matter)
     else:
-        if not attempt.result:
+        if not matter.attempt.result:
             plan.intent = {"status": "pending_verification"}
-            plan.outcomes = [
-                outcome(
-                    attempt,
-                    transaction,
-                    finding,
-                    context,
-                    result="unknown",
-                    to_status="pending_verification",
-                )
-            ]
-        if finding.result == "poison":
-            put_aside(plan, view, attempt, finding)
-        return concluded(view, transaction, plan)
-    plan.saf_drop = [row.attempt_id for row in view.saf if row.attempt_id == attempt.attempt_id]
-    return concluded(view, transaction, plan)
+            plan.outcomes = [matter.outcome("unknown", to_status="pending_verification")]
+        if matter.result == "poison":
+            put_aside(plan, matter)
+        return matter.concluded(plan)
+    plan.saf_drop = matter.queue_rows()
+    return matter.concluded(plan)
 
 
-def _contradicts(transaction: TransactionView, finding: Finding) -> bool:
+def _contradicts(matter: Matter) -> bool:
     """Whether an answer to a capture that is over says the opposite of the one that stands.
 
     A capture is never reversed by itself, so a person has to find out which of them holds.
     """
-    if transaction.status == "failed":
-        return finding.result == "approved"
-    return finding.result == "nothing_found"
+    if matter.transaction.status == "failed":
+        return matter.result == "approved"
+    return matter.result == "nothing_found"
 
 
-def _captured(
-    plan: Plan,
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> None:
-    amount_minor = transaction.amount_minor
+def _captured(plan: Plan, matter: Matter) -> None:
+    view, amount_minor = matter.view, matter.transaction.amount_minor
     left_minor = view.capturable_minor - amount_minor
-    final = bool(transaction.final_capture) or left_minor == 0
+    final = bool(matter.transaction.final_capture) or left_minor == 0
     plan.intent = {
         "live_transaction_id": None,
         "status": "succeeded" if final else "authorized",
         "captured_minor": view.captured_minor + amount_minor,
         "capturable_minor": 0 if final else left_minor,
     }
-    result = _result(attempt, context, "approved")
-    plan.outcomes = [
-        outcome(attempt, transaction, finding, context, result=result, to_status="succeeded")
-    ]
+    plan.outcomes = [matter.outcome(_result(matter, "approved"), to_status="succeeded")]
     authorization = authorization_of(view)
     if final and left_minor and authorization is not None:
         charge, authorized = authorization
-        add_release(plan, transaction, authorized, approved_minor(charge), context)
+        add_release(plan, matter.transaction, authorized, approved_minor(charge), matter.context)
 
 
-def _refused(
-    plan: Plan,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> None:
+def _refused(plan: Plan, matter: Matter) -> None:
     """Nothing was captured: the authorization is as it was, and may be captured or canceled."""
     plan.intent = {"live_transaction_id": None, "status": "authorized"}
-    result = _result(attempt, context, "declined")
-    plan.outcomes = [
-        outcome(attempt, transaction, finding, context, result=result, to_status="failed")
-    ]
-    if not by_operator(context):
-        plan.exceptions = [exception("capture_not_found", attempt, finding)]
+    plan.outcomes = [matter.outcome(_result(matter, "declined"), to_status="failed")]
+    if not matter.by_operator:
+        plan.exceptions = [matter.exception("capture_not_found")]
 
 
-def _result(attempt: AttemptView, context: Context, result: str) -> str:
-    return "manual" if phase_of(attempt) == 2 and by_operator(context) else result
+def _result(matter: Matter, result: str) -> str:
+    return "manual" if matter.attempt.result and matter.by_operator else result

@@ -9,81 +9,40 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec.structs import replace
-
-from ledger.deciding.records import AttemptView, IntentView, Plan, TransactionView
-from switch.core.findings import Finding
+from ledger.deciding.records import Plan
 from switch.core.operations.advices import add_completion
-from switch.core.operations.reading import doubts_of, final_result
-from switch.core.operations.records import Context
+from switch.core.operations.matter import Matter
 from switch.core.operations.reversals import NOT_CONFIRMED, RETRY_LATER, add_reversal, answer_after
-from switch.core.operations.writing import (
-    close_intent,
-    concluded,
-    declined_card,
-    doubted,
-    outcome,
-    phase_of,
-)
+from switch.core.operations.writing import close_intent
 from switch.iso8583.mti import AUTHORIZATION_REQUEST
 
 PARTIAL_NOT_ACCEPTED: Final = "partial_not_accepted"
 USE_OTHER_CARD: Final = "use_other_card"
 
 
-def settle_charge(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def settle_charge(matter: Matter) -> Plan:
     """The first result of a charge's attempt, or the end of its doubt."""
-    waits = transaction.status in ("pending", "pending_verification")
-    if not waits or final_result(attempt) not in ("", "unknown"):
-        return answer_after(view, transaction, attempt, finding, context)
-    if finding.result in ("approved", "partial"):
-        return _approved(view, transaction, attempt, finding, context)
-    if finding.result == "declined" or (finding.result == "not_sent" and not attempt.result):
-        return _failed(view, transaction, attempt, finding, context)
-    if attempt.result:
-        return concluded(view, transaction, Plan())  # in doubt, and so it stays
-    plan = Plan(
-        intent={"status": "pending_verification"},
-        outcomes=[
-            outcome(
-                attempt,
-                transaction,
-                finding,
-                context,
-                result="unknown",
-                to_status="pending_verification",
-            )
-        ],
-        verify_add=[doubted(attempt, context)],
-    )
-    return concluded(view, transaction, plan)
+    waits = matter.transaction.status in ("pending", "pending_verification")
+    if not waits or matter.held not in ("", "unknown"):
+        return answer_after(matter)
+    if matter.result in ("approved", "partial"):
+        return _approved(matter)
+    if matter.is_failure:
+        return _failed(matter)
+    return matter.doubted(intent_status="pending_verification")
 
 
-def _approved(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def _approved(matter: Matter) -> Plan:
     """Adopt an approval, unless nobody wants it any more: then it is reversed."""
-    refused = finding.result == "partial" and not view.allow_partial
+    view, transaction, context = matter.view, matter.transaction, matter.context
+    refused = matter.result == "partial" and not view.allow_partial
     if refused or view.cancel_requested:
-        return _approved_and_reversed(view, transaction, attempt, finding, context)
-    amount_minor = finding.approved_minor or transaction.amount_minor
-    result = "approved" if phase_of(attempt) == 2 else finding.result
+        return _approved_and_reversed(matter)
+    amount_minor = matter.finding.approved_minor or transaction.amount_minor
     plan = Plan(
         intent={"live_transaction_id": None},
-        outcomes=[
-            outcome(attempt, transaction, finding, context, result=result, to_status="succeeded")
-        ],
-        verify_drop=doubts_of(view, transaction.transaction_id),
+        outcomes=[matter.outcome(matter.as_approved, to_status="succeeded")],
+        verify_drop=matter.doubts(),
     )
     if view.capture_method == "manual":
         capture_before_us = context.now_us + context.rules.authorization_us
@@ -98,88 +57,49 @@ def _approved(
             "status": "succeeded",
             "captured_minor": view.captured_minor + amount_minor,
         }
-        if attempt.mti == AUTHORIZATION_REQUEST:
-            add_completion(plan, transaction, attempt, amount_minor, context)
-    return concluded(view, transaction, plan)
+        if matter.attempt.mti == AUTHORIZATION_REQUEST:
+            add_completion(plan, transaction, matter.attempt, amount_minor, context)
+    return matter.concluded(plan)
 
 
-def _approved_and_reversed(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def _approved_and_reversed(matter: Matter) -> Plan:
     """Record what was approved, and take it back: for less than asked, or after a cancel."""
-    told = finding
-    if not view.cancel_requested:
-        told = replace(finding, decline_code=PARTIAL_NOT_ACCEPTED, advice=USE_OTHER_CARD)
-    result = "approved" if phase_of(attempt) == 2 else finding.result
+    told = matter
+    if not matter.view.cancel_requested:
+        told = matter.telling(PARTIAL_NOT_ACCEPTED, USE_OTHER_CARD)
     plan = Plan(
         intent={"status": "pending_verification", "reversing": True},
-        outcomes=[
-            outcome(attempt, transaction, told, context, result=result, to_status="reversing")
-        ],
-        verify_drop=doubts_of(view, transaction.transaction_id),
+        outcomes=[told.outcome(matter.as_approved, to_status="reversing")],
+        verify_drop=matter.doubts(),
     )
-    amount_minor = finding.approved_minor or attempt.amount_minor
-    add_reversal(plan, transaction, attempt, amount_minor, context)
-    return concluded(view, transaction, plan)
+    amount_minor = matter.approved_minor
+    add_reversal(plan, matter.transaction, matter.attempt, amount_minor, matter.context)
+    return matter.concluded(plan)
 
 
-def _failed(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def _failed(matter: Matter) -> Plan:
     plan = Plan(
-        outcomes=[
-            outcome(
-                attempt,
-                transaction,
-                finding,
-                context,
-                result=finding.result,
-                to_status="failed",
-            )
-        ],
-        verify_drop=doubts_of(view, transaction.transaction_id),
-        declines=declined_card(attempt, transaction, finding, context),
+        outcomes=[matter.outcome(matter.result, to_status="failed")],
+        verify_drop=matter.doubts(),
+        declines=matter.declines(),
     )
-    close_intent(plan, view, context, otherwise="failed")
-    return concluded(view, transaction, plan)
+    close_intent(plan, matter.view, matter.context, otherwise="failed")
+    return matter.concluded(plan)
 
 
-def settle_verification(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def settle_verification(matter: Matter) -> Plan:
     """The result of an account verification: it moves no money, so doubt is a failure.
 
     The intent stays as it was and is free again; the card may be asked about once more.
     """
-    if attempt.result or transaction.status != "pending":
-        return answer_after(view, transaction, attempt, finding, context)
-    approved = finding.result == "approved"
-    if finding.result == "unknown":
-        finding = replace(finding, decline_code=NOT_CONFIRMED, advice=RETRY_LATER)
+    if matter.attempt.result or matter.transaction.status != "pending":
+        return answer_after(matter)
+    result = "unknown" if matter.result == "partial" else matter.result
+    to_status = "succeeded" if matter.result == "approved" else "failed"
+    told = matter.telling(NOT_CONFIRMED, RETRY_LATER) if matter.result == "unknown" else matter
     plan = Plan(
         intent={"live_transaction_id": None},
-        outcomes=[
-            outcome(
-                attempt,
-                transaction,
-                finding,
-                context,
-                result="unknown" if finding.result == "partial" else finding.result,
-                to_status="succeeded" if approved else "failed",
-            )
-        ],
-        declines=declined_card(attempt, transaction, finding, context),
+        outcomes=[told.outcome(result, to_status=to_status)],
+        declines=matter.declines(),
     )
-    return concluded(view, transaction, plan)
+    return matter.concluded(plan)

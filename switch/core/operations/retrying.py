@@ -15,9 +15,10 @@ from msgspec import Struct
 from ledger.deciding.records import IntentView, NewAttempt, Plan
 from ledger.records import Lost
 from switch.core.findings import Finding
+from switch.core.operations.matter import Matter
 from switch.core.operations.reading import find_attempt, find_transaction
 from switch.core.operations.records import Context
-from switch.core.operations.writing import declined_card, next_attempt, remark
+from switch.core.operations.writing import next_attempt
 
 RETRIED_CODES: Final = frozenset({"91", "96"})  # the issuer or a switch is away: known declined
 REMARKS: Final = frozenset({"declined", "not_sent"})
@@ -60,6 +61,10 @@ def attempt_again(
         return Plan(value=Again(new))  # an earlier run was committed
     if transaction.status != "pending" or attempt.result:
         return Lost("not_waiting")
-    told = remark(attempt, transaction, finding, context, result=finding.result)
-    declines = declined_card(attempt, transaction, finding, context)
-    return Plan(outcomes=[told], attempts=[new], declines=declines, value=Again(new))
+    matter = Matter(view, transaction, attempt, finding, context)
+    return Plan(
+        outcomes=[matter.remark(finding.result)],
+        attempts=[new],
+        declines=matter.declines(),
+        value=Again(new),
+    )

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec.structs import replace
-
 from ledger.deciding.records import (
     AttemptView,
     IntentView,
@@ -18,8 +16,8 @@ from ledger.deciding.records import (
     Plan,
     TransactionView,
 )
-from switch.core.findings import Finding
 from switch.core.operations.advices import put_aside
+from switch.core.operations.matter import Matter
 from switch.core.operations.reading import (
     APPROVED,
     ViewError,
@@ -30,16 +28,7 @@ from switch.core.operations.reading import (
     transaction_of,
 )
 from switch.core.operations.records import Context
-from switch.core.operations.writing import (
-    by_operator,
-    close_intent,
-    concluded,
-    exception,
-    next_attempt,
-    outcome,
-    queued,
-    remark,
-)
+from switch.core.operations.writing import close_intent, concluded, next_attempt, queued
 
 NOT_CONFIRMED: Final = (
     "not_confirmed"  # what the merchant hears: nobody could say, so it was undone
@@ -96,65 +85,41 @@ def close_window(view: IntentView, attempt_id: bytes, context: Context) -> Plan:
     return concluded(view, transaction, plan)
 
 
-def settle_reversal(
-    view: IntentView,
-    transaction: TransactionView,
-    reversal: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def settle_reversal(matter: Matter) -> Plan:
     """The answer to a reversal: only an acknowledgment ends it."""
-    plan = Plan()
-    if reversal.result or finding.result not in ("approved", "nothing_found"):
-        if finding.result == "poison":
-            put_aside(plan, view, reversal, finding)
-        return concluded(view, transaction, plan)
-    plan.saf_drop = [reversal.attempt_id]
+    plan, transaction = Plan(), matter.transaction
+    if matter.attempt.result or matter.result not in ("approved", "nothing_found"):
+        if matter.result == "poison":
+            put_aside(plan, matter)
+        return matter.concluded(plan)
+    plan.saf_drop = [matter.attempt.attempt_id]
     if transaction.status != "reversing":  # it mends a contradiction of one that is over
-        plan.outcomes = [remark(reversal, transaction, finding, context, result="approved")]
-        return concluded(view, transaction, plan)
-    plan.outcomes = _reversed(view, transaction, reversal, finding, context)
+        plan.outcomes = [matter.remark("approved")]
+        return matter.concluded(plan)
+    plan.outcomes = _reversed(matter)
     if transaction.type == "refund":
-        pending_minor = view.refund_pending_minor - transaction.amount_minor
+        pending_minor = matter.view.refund_pending_minor - transaction.amount_minor
         plan.intent = {"refund_pending_minor": pending_minor}
     else:
-        close_intent(plan, view, context, otherwise="failed")
-    return concluded(view, transaction, plan)
+        close_intent(plan, matter.view, matter.context, otherwise="failed")
+    return matter.concluded(plan)
 
 
-def _reversed(
-    view: IntentView,
-    transaction: TransactionView,
-    reversal: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> list[NewOutcome]:
+def _reversed(matter: Matter) -> list[NewOutcome]:
     """The reversal's result, and the resolution of what it reverses where that was unknown."""
-    told = replace(
-        finding,
-        decline_code=transaction.decline_code or NOT_CONFIRMED,
-        advice=transaction.advice or RETRY_LATER,
+    transaction = matter.transaction
+    told = matter.telling(
+        transaction.decline_code or NOT_CONFIRMED, transaction.advice or RETRY_LATER
     )
     outcomes = []
-    original = original_of(view, reversal.rrn)
+    original = original_of(matter.view, matter.attempt.rrn)
     if original is not None and final_result(original) == "unknown":
-        result = "manual" if by_operator(context) else "reversed"
-        outcomes = [
-            outcome(original, transaction, told, context, result=result, to_status="reversed")
-        ]
-    return [
-        *outcomes,
-        outcome(reversal, transaction, told, context, result="approved", to_status="reversed"),
-    ]
+        result = "manual" if matter.by_operator else "reversed"
+        outcomes = [told.outcome(result, to_status="reversed", of=original)]
+    return [*outcomes, told.outcome("approved", to_status="reversed")]
 
 
-def answer_after(
-    view: IntentView,
-    transaction: TransactionView,
-    attempt: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def answer_after(matter: Matter) -> Plan:
     """An answer to an attempt that has one, or whose transaction is being reversed, or is over.
 
     The first answer stands, whatever this one says. One that contradicts it goes to a person; and
@@ -162,17 +127,16 @@ def answer_after(
     reversed, without touching the transaction. While that waits for another attempt the message is
     a release, or it would count as `reversing`. A verification has no money to reverse.
     """
-    plan = Plan()
-    approves = finding.result in ("approved", "partial")
-    held = final_result(attempt)
-    if approves and held not in APPROVED and transaction.type != "verification":
-        if has_reversal(view, attempt):
-            plan.exceptions = [exception("late_approval", attempt, finding)]
+    plan, transaction, attempt = Plan(), matter.transaction, matter.attempt
+    approves = matter.result in ("approved", "partial")
+    if approves and matter.held not in APPROVED and transaction.type != "verification":
+        if has_reversal(matter.view, attempt):
+            plan.exceptions = [matter.exception("late_approval")]
         else:
-            plan.exceptions = [exception("second_answer_approved", attempt, finding)]
-            amount_minor = finding.approved_minor or attempt.amount_minor
+            plan.exceptions = [matter.exception("second_answer_approved")]
             kind = "reversal" if is_over(transaction) else "release"
-            add_reversal(plan, transaction, attempt, amount_minor, context, kind=kind)
-    elif finding.result == "declined" and held in APPROVED:
-        plan.exceptions = [exception("second_answer_declined", attempt, finding)]
-    return concluded(view, transaction, plan)
+            amount_minor = matter.approved_minor
+            add_reversal(plan, transaction, attempt, amount_minor, matter.context, kind=kind)
+    elif matter.result == "declined" and matter.held in APPROVED:
+        plan.exceptions = [matter.exception("second_answer_declined")]
+    return matter.concluded(plan)

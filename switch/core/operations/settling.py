@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ledger.deciding.records import AttemptView, IntentView, Plan, TransactionView
+from msgspec.structs import replace
+
+from ledger.deciding.records import IntentView, Plan
 from ledger.records import Lost
 from switch.core.findings import Finding
 from switch.core.operations.advices import settle_advice
 from switch.core.operations.cancels import settle_cancel
 from switch.core.operations.captures import settle_capture
 from switch.core.operations.charges import settle_charge, settle_verification
+from switch.core.operations.matter import Matter
 from switch.core.operations.reading import (
     ViewError,
     find_attempt,
@@ -26,9 +29,9 @@ from switch.core.operations.reading import (
 from switch.core.operations.records import Context
 from switch.core.operations.refunds import settle_refund
 from switch.core.operations.reversals import settle_reversal
-from switch.core.operations.writing import concluded, remark
+from switch.core.operations.writing import concluded
 
-Settle = Callable[[IntentView, TransactionView, AttemptView, Finding, Context], Plan]
+Settle = Callable[[Matter], Plan]
 
 NO_RESULT_YET: Final = "no_result_yet"
 CONCLUSIVE: Final = frozenset({"approved", "partial", "declined"})
@@ -59,32 +62,28 @@ def settle(
         return concluded(view, transaction, Plan(), done_before=True)
     if second and not attempt.result:
         return Lost(NO_RESULT_YET)
-    return _handler(attempt.kind, transaction.type)(view, transaction, attempt, finding, context)
+    handle = _handler(attempt.kind, transaction.type)
+    return handle(Matter(view, transaction, attempt, finding, context))
 
 
-def settle_inquiry(
-    view: IntentView,
-    transaction: TransactionView,
-    inquiry: AttemptView,
-    finding: Finding,
-    context: Context,
-) -> Plan:
+def settle_inquiry(matter: Matter) -> Plan:
     """What an inquiry brought: a remark on itself, and the end of the doubt where it says one.
 
     One whose original was decided meanwhile decides nothing: a reversal that was begun stands. A
     late answer to one that was given up is as good as any.
     """
+    inquiry, transaction = matter.attempt, matter.transaction
     if inquiry.result not in ("", "unknown"):
-        return concluded(view, transaction, Plan())
+        return matter.nothing()
     remarks = []
     if not inquiry.result:
-        result = finding.result if finding.result in (*CONCLUSIVE, "not_sent") else "unknown"
-        remarks = [remark(inquiry, transaction, finding, context, result=result)]
-    original = original_of(view, inquiry.rrn)
+        conclusive = matter.result in (*CONCLUSIVE, "not_sent")
+        remarks = [matter.remark(matter.result if conclusive else "unknown")]
+    original = original_of(matter.view, inquiry.rrn)
     in_doubt = transaction.status == "pending_verification"
-    if original is None or not in_doubt or finding.result not in CONCLUSIVE:
-        return concluded(view, transaction, Plan(outcomes=remarks))
-    plan = _handler(original.kind, transaction.type)(view, transaction, original, finding, context)
+    if original is None or not in_doubt or matter.result not in CONCLUSIVE:
+        return matter.concluded(Plan(outcomes=remarks))
+    plan = _handler(original.kind, transaction.type)(replace(matter, attempt=original))
     plan.outcomes = remarks + plan.outcomes
     return plan
 

@@ -5,70 +5,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ledger.deciding.records import (
-    AttemptView,
     IntentView,
     NewAttempt,
-    NewDecline,
-    NewException,
     NewOutcome,
     Plan,
     SafRow,
     TransactionView,
-    VerificationRow,
 )
 from ledger.lifecycle import TRANSACTION_TERMINAL
 from ledger.records import TransactionRow
-from switch.core.findings import Finding
 from switch.core.operations.reading import requested_cancels, row_of
 from switch.core.operations.records import EXPIRY_REQUEST_ID, Conclusion, Context, Spare
-
-
-def phase_of(attempt: AttemptView) -> int:
-    """Which result of an attempt comes next: its first, or the resolution of its unknown."""
-    return 2 if attempt.result else 1
-
-
-def outcome(
-    attempt: AttemptView,
-    transaction: TransactionView,
-    finding: Finding,
-    context: Context,
-    *,
-    result: str,
-    to_status: str,
-) -> NewOutcome:
-    """The next result of an attempt, with what the network said."""
-    return NewOutcome(
-        attempt_id=attempt.attempt_id,
-        transaction_id=transaction.transaction_id,
-        phase=phase_of(attempt),
-        result=result,
-        from_status=transaction.status,
-        to_status=to_status,
-        actor=context.actor,
-        request_id=transaction.request_id,
-        at_us=context.now_us,
-        response_code=finding.response_code,
-        approval_code=finding.approval_code,
-        decline_code=finding.decline_code,
-        advice=finding.advice,
-        approved_minor=finding.approved_minor,
-        settles_on=finding.settles_on,
-    )
-
-
-def remark(
-    attempt: AttemptView,
-    transaction: TransactionView,
-    finding: Finding,
-    context: Context,
-    *,
-    result: str,
-) -> NewOutcome:
-    """A first result that moves nothing: the transaction stays what it is."""
-    return outcome(
-        attempt, transaction, finding, context, result=result, to_status=transaction.status
-    )
 
 
 def next_attempt(
@@ -109,49 +56,6 @@ def queued(attempt: NewAttempt, *, due_at_us: int, repeats: int = 0) -> SafRow:
     )
 
 
-def doubted(attempt: AttemptView, context: Context) -> VerificationRow:
-    """The window of inquiries of an attempt whose outcome is unknown from now on."""
-    window = context.rules.doubt.open(context.steady_us)
-    return VerificationRow(
-        attempt.attempt_id,
-        attempt.transaction_id,
-        attempt.network,
-        due_at_us=window.due_at_us,
-        window_ends_at_us=window.ends_at_us,
-    )
-
-
-def declined_card(
-    attempt: AttemptView, transaction: TransactionView, finding: Finding, context: Context
-) -> list[NewDecline]:
-    """What is remembered of a card that was declined, if this is a decline of one."""
-    if not finding.decline_class or transaction.fingerprint is None:
-        return []
-    return [
-        NewDecline(
-            attempt.attempt_id,
-            transaction.fingerprint,
-            attempt.network,
-            finding.decline_class,
-            context.now_us,
-        )
-    ]
-
-
-def exception(
-    kind: str, attempt: AttemptView, finding: Finding, **detail: str | int
-) -> NewException:
-    """Something about an attempt that a person has to look into."""
-    known: dict[str, str | int] = {"rrn": attempt.rrn, "response_code": finding.response_code}
-    return NewException(
-        kind,
-        network=attempt.network,
-        transaction_id=attempt.transaction_id,
-        attempt_id=attempt.attempt_id,
-        detail=known | detail,
-    )
-
-
 def close_intent(plan: Plan, view: IntentView, context: Context, *, otherwise: str) -> None:
     """Free an intent whose live charge came to nothing; it is canceled where that was asked for."""
     plan.intent |= {"live_transaction_id": None, "reversing": False, "status": otherwise}
@@ -183,11 +87,6 @@ def cancel_intent(plan: Plan, view: IntentView, context: Context, *, canceled_by
         )
         for cancel in requested_cancels(view)
     ]
-
-
-def by_operator(context: Context) -> bool:
-    """Whether a person decided, not the network."""
-    return context.actor.startswith("operator:")
 
 
 def asked_by(request_id: bytes) -> str:
