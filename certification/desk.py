@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from certification.books import books_agree
+from certification.evidence import CaseFailedError, Evidence
 from certification.invariants import Told, Witnesses
 from certification.network import PlayedNetwork
 from certification.scrape import Metrics
@@ -42,10 +43,6 @@ BOOKED_WITHIN_S: Final = 20.0  # behind the payments, after a restart of the dat
 _POLL_S: Final = 0.05
 
 
-class CaseFailedError(Exception):
-    """What was seen is not what must follow."""
-
-
 def complete_pan(digits: str) -> str:
     """Digits with their Luhn check digit behind them (ISO/IEC 7812-1, annex B)."""
     total = 0
@@ -61,7 +58,7 @@ def _may_be_asked_again(error: TurnoutError) -> bool:
 
 
 @attrs.define(kw_only=True)
-class Desk:
+class Desk(Evidence):
     """One case at work.
 
     Attributes:
@@ -74,7 +71,6 @@ class Desk:
         factor: what the profile's timers are multiplied by.
         prefix: of its card numbers.
         told: every answer to the merchant.
-        evidence: what was seen, in words.
         nursery: for what runs beside the case; canceled at its end.
     """
 
@@ -88,26 +84,7 @@ class Desk:
     prefix: str
     nursery: trio.Nursery
     told: list[Told] = attrs.field(factory=list)
-    evidence: list[str] = attrs.field(factory=list)
     _pans: list[str] = attrs.field(factory=list)
-
-    # -------------------------------------------------------------------------------- judgments
-
-    def saw(self, text: str) -> None:
-        """Note something for the report."""
-        self.evidence.append(text)
-
-    def check(self, *, that: bool, what: str) -> None:
-        """Fail unless it is so."""
-        if not that:
-            raise CaseFailedError(what)
-        self.saw(what)
-
-    def equal(self, what: str, seen: object, expected: object) -> None:
-        """Fail unless what was seen is what was expected."""
-        if seen != expected:
-            raise CaseFailedError(f"{what}: expected {expected!r}, seen {seen!r}")
-        self.saw(f"{what}: {seen!r}")
 
     # ---------------------------------------------------------------------------------- merchant
 

@@ -18,7 +18,7 @@ import trio
 
 from certification import profile
 from certification.catalog import Row
-from certification.desk import CaseFailedError
+from certification.evidence import CaseFailedError
 from certification.network import Certificates, PlayedNetwork
 from certification.peer_desk import PeerDesk
 from certification.progress import say

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import trio
 
-from certification.desk import CaseFailedError
+from certification.evidence import CaseFailedError, Evidence
 from certification.network import Exchange, PlayedNetwork
 from certification.progress import say
 from certification.trace import Line
@@ -19,43 +19,25 @@ from certification.vocabulary import REQUESTS
 
 
 @attrs.define(kw_only=True)
-class PeerDesk:
+class PeerDesk(Evidence):
     """One case against an acquirer that we see only the messages of.
 
     Attributes:
         case_id: which.
         network: whom the acquirer talks to.
         wait_s: for what it was asked for, and for what it must do by itself.
-        evidence: what was seen, in words.
         began: length of the trace when the case began.
     """
 
     case_id: str
     network: PlayedNetwork
     wait_s: float
-    evidence: list[str] = attrs.field(factory=list)
     began: int = 0
 
     def ask(self, text: str) -> None:
         """Print what the acquirer must be made to do."""
         say(f"do {self.case_id}: {text}")
         self.evidence.append(f"asked: {text}")
-
-    def saw(self, text: str) -> None:
-        """Note something for the report."""
-        self.evidence.append(text)
-
-    def check(self, *, that: bool, what: str) -> None:
-        """Fail unless it is so."""
-        if not that:
-            raise CaseFailedError(what)
-        self.saw(what)
-
-    def equal(self, what: str, seen: object, expected: object) -> None:
-        """Fail unless what was seen is what was expected."""
-        if seen != expected:
-            raise CaseFailedError(f"{what}: expected {expected!r}, seen {seen!r}")
-        self.saw(f"{what}: {seen!r}")
 
     def heard(self, mtis: str) -> list[Line]:
         """What came since the case began."""

@@ -15,7 +15,8 @@ import trio
 
 from certification.bench import Bench, in_groups, open_bench
 from certification.catalog import Row
-from certification.desk import CaseFailedError, Desk
+from certification.desk import Desk
+from certification.evidence import CaseFailedError
 from certification.invariants import check_all
 from certification.registry import CASE_TIMEOUT_S, Script, plays_of, scripts
 from certification.results import Result, Tell, failed, merged

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from certification.desk import CaseFailedError, Desk
+from certification.desk import Desk
+from certification.evidence import CaseFailedError
 from certification.handlers import drop
 from certification.registry import case
 from certification.vocabulary import CAPTURES, REQUESTS
