@@ -43,14 +43,20 @@ CLUSTER_SETTINGS: Final = {
 
 @attrs.frozen
 class Layout:
-    """Where things lie below one data folder."""
+    """Where things lie below one data folder.
+
+    Attributes:
+        data_dir: The product's.
+        name: The server's, of which there may be two: `postgres`, and its `replica`.
+    """
 
     data_dir: Path
+    name: str = "postgres"
 
     @property
     def home(self) -> Path:
         """The folder that belongs to the server's user."""
-        return self.data_dir / "postgres"
+        return self.data_dir / self.name
 
     @property
     def data(self) -> Path:
@@ -60,16 +66,16 @@ class Layout:
     @property
     def log(self) -> Path:
         """What the server writes to stderr; ours, so that no link of its user misleads us."""
-        return self.data_dir / "postgres.log"
+        return self.data_dir / f"{self.name}.log"
 
     @property
     def lock(self) -> Path:
         """Held by the process that runs the server."""
-        return self.data_dir / "postgres.lock"
+        return self.data_dir / f"{self.name}.lock"
 
     @property
     def password(self) -> Path:
-        """The superuser's password."""
+        """The superuser's password, of a server and its replica alike."""
         return self.data_dir / "postgres.password"
 
     @property
