@@ -6,22 +6,19 @@ here a moment after its answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from attrs import define
 
-from api.coalescing import Coalescer
 from api.gate import Call, delivery, merchant_of
 from api.http.answer import JSON, Answer, prepare_head
 from api.query import refuse_parameters
 from api.resources import Balance, CurrencyBalance
+from api.routing import Routing
+from api.shard import Sums
 
 OK: Final = prepare_head(200, JSON)
-
-Sums = Mapping[str, Mapping[str, int]]  # currency → purpose of the account → minor units
-BalanceLookup = Coalescer[tuple[bytes, bool], Sums]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -31,16 +28,17 @@ class Balances:
     """The endpoint.
 
     Args:
-        lookup: reads balances by merchant and mode.
+        routing: the shards; what each has booked is added up.
     """
 
-    lookup: BalanceLookup
+    routing: Routing
 
     def read_balance(self, call: Call) -> None:
         """`GET /balance`."""
         refuse_parameters(call.query)
         merchant = merchant_of(call)
-        self.lookup.submit((merchant.merchant_id, merchant.live), delivery(call, self._read))
+        wanted = (merchant.merchant_id, merchant.live)
+        self.routing.read_balance(wanted, delivery(call, self._read))
 
     def _read(self, call: Call, sums: Sums) -> None:
         call.exchange.answer(Answer(OK, _encode(balance(sums))))

@@ -27,7 +27,6 @@ from api.auth.credentials import (
     SignedCredential,
 )
 from api.auth.verify import Merchant, Verifier, canonical_of
-from api.coalescing import Coalescer
 from api.errors import Problem, ProblemError
 from api.http.exchange import Exchange
 from api.merchants import MerchantDirectory
@@ -62,7 +61,8 @@ class Call(Struct, gc=False):
 
 
 Endpoint = Callable[[Call], None]
-IntentLookup = Coalescer[tuple[bytes, bytes], IntentRow | None]
+# Asks for an intent by merchant and id; the answer is delivered.
+ReadIntent = Callable[[tuple[bytes, bytes], Callable[[IntentRow | Problem | None], None]], None]
 
 
 @define
@@ -93,7 +93,7 @@ class Gate:
         endpoints: what each route does, by its name.
         verifier: checks signatures.
         merchants: finds merchants.
-        intents: reads the intent that a browser holds the secret of.
+        read_intent: reads the intent that a browser holds the secret of.
     """
 
     live: bool
@@ -101,7 +101,7 @@ class Gate:
     endpoints: Mapping[str, Endpoint]
     verifier: Verifier
     merchants: MerchantDirectory
-    intents: IntentLookup
+    read_intent: ReadIntent
     refusals: RefusalCounts = field(factory=RefusalCounts)
     _reader: CredentialReader = field(factory=CredentialReader)
 
@@ -174,7 +174,7 @@ class Gate:
         except IdError:
             raise _wrong_secret() from None
         go_on = partial(self._check_client_secret, credential, merchant)
-        self.intents.submit((merchant.merchant_id, intent_id), delivery(call, go_on))
+        self.read_intent((merchant.merchant_id, intent_id), delivery(call, go_on))
 
     def _check_client_secret(
         self,

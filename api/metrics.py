@@ -31,7 +31,10 @@ def register(metrics: Metrics, application: Application) -> None:
     metrics.watch("refusals", application.gate.refusals)
     metrics.gauge("nonces_used_ratio", "nonce table in use", lambda: nonces.used_ratio)
     for coalescer in application.coalescers:
-        metrics.watch("queries", coalescer, kind=coalescer.name)
+        metrics.watch("queries", coalescer, kind=coalescer.name, shard="0")
+    for shard in application.shards:
+        for coalescer in shard.coalescers:
+            metrics.watch("queries", coalescer, kind=coalescer.name, shard=str(shard.number))
     metrics.watch("secrets", application.key_service)
 
 

@@ -10,9 +10,8 @@ import msgspec
 from attrs import define
 
 from api import client_secrets, views
-from api.coalescing import Coalescer
 from api.errors import FieldProblem, Problem, ProblemError
-from api.gate import Call, IntentLookup, delivery, intent_id_of, merchant_of
+from api.gate import Call, delivery, intent_id_of, merchant_of
 from api.http.answer import JSON, REPLAYED, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
 from api.json_body import read_object
@@ -20,7 +19,8 @@ from api.posting import posting_key
 from api.query import ListQuery, parse_list_query, refuse_parameters
 from api.requests import read_create_intent
 from api.resources import PaymentIntentList, Timeline
-from ledger.ids import UUID7Source, public_id
+from api.routing import Routing
+from ledger.ids import public_id
 from ledger.records import (
     CreationVerdict,
     IntentPage,
@@ -37,48 +37,33 @@ STORAGE_RETRY_AFTER_S: Final = 5  # somebody has to make room first
 
 _encode = msgspec.json.Encoder().encode
 
-Creations = Coalescer[IntentToCreate, CreationVerdict]
-Lists = Coalescer[tuple[bytes, bool, ListQuery], IntentPage]
-Timelines = Coalescer[tuple[bytes, bytes, bool], list[TimelineEvent] | None]
-
 
 @define
 class PaymentIntents:
     """The endpoints of payment intents.
 
     Args:
-        intents: reads intents by merchant and id.
-        creations: creates them.
-        lists: reads pages of them.
-        timelines: reads what happened to one.
-        ids: new intents' ids.
+        routing: the shards that intents are created on and read from.
         now_us: microseconds since 1970.
         expiry_us: after which an intent that was not paid is canceled.
-        storage_is_full: whether nothing new may be recorded.
-        stream_is_behind: the same, because what was recorded has not reached the event stream.
     """
 
-    intents: IntentLookup
-    creations: Creations
-    lists: Lists
-    timelines: Timelines
-    ids: UUID7Source
+    routing: Routing
     now_us: Callable[[], int]
     expiry_us: int
-    storage_is_full: bool = False
-    stream_is_behind: bool = False
 
     def create_intent(self, call: Call) -> None:
         """`POST /payment-intents`."""
         refuse_parameters(call.query)
-        if self.storage_is_full:
+        shard = self.routing.shards[0]
+        if shard.storage_is_full:
             raise ProblemError(Problem("insufficient_storage", retry_after_s=STORAGE_RETRY_AFTER_S))
-        if self.stream_is_behind:
+        if shard.stream_is_behind:
             raise ProblemError(Problem("overloaded", retry_after_s=STORAGE_RETRY_AFTER_S))
         request, merchant = call.exchange.request, merchant_of(call)
         key = posting_key(request)
         body = read_create_intent(read_object(request.body))
-        intent_id = self.ids.next()
+        intent_id = shard.ids.next()
         public = public_id("pi", intent_id)
         client_secret = client_secrets.derive(merchant.secrets[0], intent_id, public)
         row = IntentToCreate(
@@ -99,7 +84,7 @@ class PaymentIntents:
             expires_at_us=self.now_us() + self.expiry_us,
         )
         go_on = partial(self._created, public, client_secret)
-        self.creations.submit(row, delivery(call, go_on))
+        shard.creations.submit(row, delivery(call, go_on))
 
     def _created(
         self, public: str, client_secret: str | None, call: Call, verdict: CreationVerdict
@@ -128,7 +113,7 @@ class PaymentIntents:
             call.exchange.answer(Answer(OK, body))
             return
         question = (merchant_of(call).merchant_id, intent_id_of(call))
-        self.intents.submit(question, delivery(call, self._read))
+        self.routing.read_intent(question, delivery(call, self._read))
 
     def _read(self, call: Call, intent: IntentRow | None) -> None:
         if intent is None or intent.live is not merchant_of(call).live:
@@ -140,7 +125,7 @@ class PaymentIntents:
         merchant = merchant_of(call)
         query = parse_list_query(call.query)
         question = (merchant.merchant_id, merchant.live, query)
-        self.lists.submit(question, delivery(call, partial(self._listed, query)))
+        self.routing.list_intents(question, delivery(call, partial(self._listed, query)))
 
     def _listed(self, query: ListQuery, call: Call, page: IntentPage) -> None:
         document = PaymentIntentList(
@@ -158,7 +143,7 @@ class PaymentIntents:
         refuse_parameters(call.query)
         merchant = merchant_of(call)
         question = (merchant.merchant_id, intent_id_of(call), merchant.live)
-        self.timelines.submit(question, delivery(call, self._told))
+        self.routing.read_timeline(question, delivery(call, self._told))
 
     def _told(self, call: Call, events: list[TimelineEvent] | None) -> None:
         if events is None:

@@ -1,5 +1,8 @@
 """The api process: sessions to Postgres, the mux to switch and HSM, HTTP in front.
 
+Of every shard it has a pool of sessions, clients of its switches and two watches of its own; what
+belongs to shard 0 has no mark, what belongs to shard k ends in `@k`.
+
 Start: nonces are remembered from the first full second on, and only then are connections
 accepted, so that no request of an earlier process can be replayed. Stop: the HTTP server drains,
 and since the supervisor stops the api before the switch, what was asked is still answered.
@@ -8,13 +11,16 @@ and since the supervisor stops the api before the switch, what was asked is stil
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 import trio
 
 from api.assembly import Outside, assemble
 from api.metrics import register
+from api.shard import Shard, ShardPeers
 from chassis.clock import now_s
 from chassis.mux import MuxClient, dial_unix
 from chassis.service import Service
@@ -29,32 +35,32 @@ async def serve(service: Service) -> None:
     """Run the api until asked to drain."""
     settings = service.settings
     started_s = now_s()
-    pool = Pool(
-        service.secrets["database_dsn"], settings.api.database_sessions, settings=settings.ledger
-    )
     async with trio.open_nursery() as background:
-        await background.start(pool.serve)
+        pools = [
+            Pool(
+                service.secrets[of_shard("database_dsn", number)],
+                settings.api.database_sessions,
+                settings=settings.ledger,
+            )
+            for number in range(count_shards(service.endpoints))
+        ]
+        for pool in pools:
+            await background.start(pool.serve)
         hsm: list[MuxClient[HSMRequest, HSMReply]] = [
             _dial(background, service, "hsm", path, HSMRequest, HSMReply)
             for path in service.endpoints["hsm"]
         ]
-        switches: list[MuxClient[SwitchRequest, SwitchReply]] = [
-            _dial(background, service, "switch", path, SwitchRequest, SwitchReply)
-            for path in service.endpoints["switch"]
+        shards = [
+            ShardPeers(runner=pool, switches=_dial_switches(background, service, number))
+            for number, pool in enumerate(pools)
         ]
-        outside = Outside(runner=pool, hsm=hsm, switches=switches, readiness=service.readiness)
+        outside = Outside(shards=shards, hsm=hsm, readiness=service.readiness)
         application = assemble(settings, outside, started_s=started_s)
         register(service.metrics, application)
-        service.checks["ledger"] = pool.check
         service.checks["hsm"] = lambda: application.key_service.connected
-        service.checks["switch"] = lambda: application.charging.connected
         service.checks["clock"] = lambda: now_s() >= application.nonces.forgotten_until_s
-        storage = watched_storage(service.data_dir, settings.ledger)
-        service.checks["storage"] = lambda: not storage.scarce
-        background.start_soon(storage.watch, application.heed_storage)
-        pinned = PinnedWAL(pool, settings.relay)
-        service.checks["stream"] = lambda: not pinned.over
-        background.start_soon(pinned.watch, application.heed_stream)
+        for shard, pool in zip(application.shards, pools, strict=True):
+            _watch(background, service, shard, pool)
         application.start(background)
         # At most a second, also if the clock was set back meanwhile.
         await trio.sleep(min(1.0, max(0.0, math.floor(started_s) + 1 - now_s())))
@@ -65,6 +71,40 @@ async def serve(service: Service) -> None:
             service.ready()
         application.close()
         background.cancel_scope.cancel(reason="the last connection is gone")
+
+
+def of_shard(name: str, number: int) -> str:
+    """What something of a shard is called: shard 0 keeps the names of an installation of one."""
+    return f"{name}@{number}" if number else name
+
+
+def count_shards(endpoints: Mapping[str, list[str]]) -> int:
+    """How many shards have switches to speak to."""
+    numbers = count()
+    return next(number for number in numbers if of_shard("switch", number) not in endpoints)
+
+
+def _watch(background: trio.Nursery, service: Service, shard: Shard, pool: Pool) -> None:
+    """Watch what a shard's intents wait for: its database, its switches, disk and stream."""
+    number, settings = shard.number, service.settings
+    folder = service.data_dir / "shards" / str(number) if number else service.data_dir
+    storage = watched_storage(folder, settings.ledger)
+    pinned = PinnedWAL(pool, settings.relay)
+    service.checks[of_shard("ledger", number)] = pool.check
+    service.checks[of_shard("switch", number)] = lambda: shard.charging.connected
+    service.checks[of_shard("storage", number)] = lambda: not storage.scarce
+    service.checks[of_shard("stream", number)] = lambda: not pinned.over
+    background.start_soon(storage.watch, shard.heed_storage)
+    background.start_soon(pinned.watch, shard.heed_stream)
+
+
+def _dial_switches(
+    background: trio.Nursery, service: Service, number: int
+) -> list[MuxClient[SwitchRequest, SwitchReply]]:
+    return [
+        _dial(background, service, "switch", path, SwitchRequest, SwitchReply)
+        for path in service.endpoints[of_shard("switch", number)]
+    ]
 
 
 def _dial(

@@ -14,13 +14,14 @@ from attrs import define
 from msgspec import UNSET, UnsetType
 
 from api import views
-from api.charging import Charging, refusal
+from api.charging import refusal
 from api.errors import Problem, ProblemError
-from api.gate import Call, IntentLookup, delivery, intent_id_of, merchant_of
+from api.gate import Call, delivery, intent_id_of, merchant_of
 from api.http.answer import JSON, REPLAYED, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
 from api.posting import posting_key
 from api.query import refuse_parameters
+from api.routing import Routing
 from api.transaction_requests import (
     CancelIntent,
     CaptureIntent,
@@ -57,18 +58,17 @@ class Transactions:
     """The endpoint of transactions.
 
     Args:
-        intents: reads intents by merchant and id.
-        charging: the switch.
+        routing: the shards, each with its switches.
     """
 
-    intents: IntentLookup
-    charging: Charging
+    routing: Routing
 
     def create_transaction(self, call: Call) -> None:
         """`POST /payment-intents/{id}/transactions`."""
         refuse_parameters(call.query)
         request, merchant = call.exchange.request, merchant_of(call)
         intent_id = intent_id_of(call)
+        charging = self.routing.home(intent_id).charging
         key = posting_key(request)
         body = read_transaction(request.body)
         by_browser = call.intent is not None
@@ -82,7 +82,7 @@ class Transactions:
         )
         deliver = delivery(call, self._done)
         if not isinstance(body, CardBody):
-            self.charging.submit(_operation(call, intent_id, body, digest), deliver)
+            charging.submit(_operation(call, intent_id, body, digest), deliver)
             return
         charge = Charge(
             intent_id=intent_id,
@@ -95,7 +95,7 @@ class Transactions:
             request_id=call.exchange.request_id,
             operation="verification" if type(body) is VerifyIntent else "charge",
         )
-        self.charging.submit(charge, deliver)
+        charging.submit(charge, deliver)
 
     def _done(self, call: Call, reply: SwitchReply | MuxError) -> None:
         if not isinstance(reply, Done):
@@ -119,7 +119,7 @@ class Transactions:
         if problem.code not in CARD_REFUSALS:
             raise ProblemError(problem)
         question = (merchant_of(call).merchant_id, intent_id_of(call))
-        self.intents.submit(question, delivery(call, partial(self._refuse_card, problem)))
+        self.routing.read_intent(question, delivery(call, partial(self._refuse_card, problem)))
 
     def _refuse_card(self, problem: Problem, call: Call, intent: IntentRow | None) -> None:
         is_there = intent is not None and intent.live is merchant_of(call).live

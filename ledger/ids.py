@@ -9,6 +9,10 @@ of 1/4096 ms. A source never issues the same tick twice and never a lower one, w
 does, so the ids of one process are strictly increasing: partition ranges, `(owner, id)` recovery
 scans and "latest transaction" all rest on that.
 
+The eight highest of the random bits name the shard where a payment intent is at home (ADR 0029);
+they are 0 in an installation of one shard, and in every id that is no intent's. The other 54, with
+the tick, still keep ids of many processes apart.
+
 Outside, an id is a prefix that names its kind and 22 digits of base62, zero padded. The alphabet
 is in ASCII order, so public ids sort as the inner ones do.
 """
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 Prefix = Literal["mer", "pi", "txn", "att", "evt", "we", "whd", "dp", "po"]
 
 ID_BYTES: Final = 16
+SHARDS_MAX: Final = 256  # that an id can name
 PUBLIC_DIGITS: Final = 22  # 62^22 > 2^128 > 62^21
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -44,7 +49,8 @@ _VERSION_7: Final = 7 << 12
 _VARIANT_RFC: Final = 2 << 62
 _HALF: Final = Struct("!Q")
 _HALVES: Final = Struct("!QQ")
-_RANDOM_MASK: Final = (1 << 62) - 1
+_SHARD_SHIFT: Final = 54
+_RANDOM_MASK: Final = (1 << _SHARD_SHIFT) - 1
 _FRACTION_MASK: Final = 0xFFF
 _RANDOM_REFILL_BYTES: Final = 4_096  # 512 ids to one read of the system's generator
 
@@ -59,10 +65,10 @@ class UUID7Source:
     `now_us` gives microseconds since 1970 and may go backwards; `random(n)` gives n random bytes.
     Beyond 4.096 million ids a second the ids run ahead of the clock instead of repeating.
     `above` is an id that every new one must exceed: the newest of an earlier process of the same
-    owner, whose clock may have been ahead of ours.
+    owner, whose clock may have been ahead of ours. `shard` is where what the ids name is at home.
     """
 
-    __slots__ = ("_last_tick", "_now_us", "_pool", "_pool_at", "_random")
+    __slots__ = ("_last_tick", "_low_bits", "_now_us", "_pool", "_pool_at", "_random")
 
     def __init__(
         self,
@@ -70,10 +76,14 @@ class UUID7Source:
         random: Callable[[int], bytes],
         *,
         above: bytes = b"",
+        shard: int = 0,
     ) -> None:
+        if not 0 <= shard < SHARDS_MAX:
+            raise ValueError(f"a shard is a number from 0 to {SHARDS_MAX - 1}")
         self._now_us = now_us
         self._random = random
         self._last_tick = _tick_of(above) if above else -1
+        self._low_bits = _VARIANT_RFC | shard << _SHARD_SHIFT
         self._pool = b""
         self._pool_at = 0
 
@@ -86,16 +96,16 @@ class UUID7Source:
             at = 0
         self._pool_at = at + 8
         (noise,) = _HALF.unpack_from(self._pool, at)
-        return _HALVES.pack(_high_half(tick), _VARIANT_RFC | noise & _RANDOM_MASK)
+        return _HALVES.pack(_high_half(tick), self._low_bits | noise & _RANDOM_MASK)
 
     def take(self, count: int) -> list[bytes]:
         """The next `count` ids in order, for a batch: a third of the cost of one by one."""
         first = self._next_tick()
         self._last_tick = first + count - 1
         noises = unpack(f"!{count}Q", self._random(8 * count))
-        pack_id = _HALVES.pack
+        pack_id, low_bits = _HALVES.pack, self._low_bits
         return [
-            pack_id(_high_half(tick), _VARIANT_RFC | noise & _RANDOM_MASK)
+            pack_id(_high_half(tick), low_bits | noise & _RANDOM_MASK)
             for tick, noise in enumerate(noises, first)
         ]
 
@@ -112,6 +122,11 @@ def _high_half(tick: int) -> int:
 def _tick_of(id_: bytes) -> int:
     """Milliseconds and fraction of an id as one number, in 1/4096 ms."""
     return int.from_bytes(id_[:6]) << 12 | int.from_bytes(id_[6:8]) & _FRACTION_MASK
+
+
+def shard_of(id_: bytes) -> int:
+    """The shard where the payment intent of this id is at home, 0 to 255."""
+    return (id_[8] & 0x3F) << 2 | id_[9] >> 6
 
 
 def uuid7_time_us(id_: bytes) -> int:

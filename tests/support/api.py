@@ -23,6 +23,7 @@ import trio
 from attrs import define, field
 
 from api.assembly import Application, Outside, assemble
+from api.shard import ShardPeers
 from chassis.mux import MuxClient, MuxPeer, MuxServer, dial_unix
 from chassis.settings import API, HSM, MuxLimits, Settings
 from hsm_sim import wire as hsm_wire
@@ -298,9 +299,8 @@ async def running_api(
         application = assemble(
             settings,
             Outside(
-                runner=pool,
+                shards=[ShardPeers(runner=pool, switches=[switch_client])],
                 hsm=[hsm_client],
-                switches=[switch_client],
                 readiness=lambda: {"ledger": pool.check(), "switch": switch_client.connected},
             ),
             started_s=datetime.now(UTC).timestamp() - 60,

@@ -185,7 +185,7 @@ async def test_without_a_switch_charges_are_503_and_reading_goes_on(api: Running
     """A lost switch is told at once; what does not need it works."""
     created = await api.create()
     api.cut_switch()
-    await until(lambda: not api.application.charging.connected)
+    await until(lambda: not api.application.shards[0].charging.connected)
     response = await charge(api, created["id"])
     assert (response.status, problem(response)["code"]) == (503, "switch_unavailable")
     assert response.headers["retry-after"] == "1"

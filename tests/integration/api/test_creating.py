@@ -245,26 +245,26 @@ async def test_json_with_a_charset_is_json(api: RunningAPI) -> None:
 async def test_a_stream_far_behind_sheds_load_and_can_be_read(api: RunningAPI) -> None:
     """503 `overloaded` with Retry-After while WAL piles up; reading goes on."""
     created = await api.create()
-    api.application.heed_stream(is_behind=True)
+    api.application.shards[0].heed_stream(is_behind=True)
     body = {"amountInCents": 1, "currency": "usd"}
     response = await api.ask(api.shop.request("POST", "/payment-intents", body))
     assert (response.status, response.headers["retry-after"]) == (503, "5")
     assert problem(response)["code"] == "overloaded"
     read = await api.ask(api.shop.request("GET", f"/payment-intents/{created['id']}"))
     assert read.status == 200
-    api.application.heed_stream(is_behind=False)
+    api.application.shards[0].heed_stream(is_behind=False)
     await api.create()
 
 
 async def test_full_disks_create_nothing_and_can_be_read(api: RunningAPI) -> None:
     """503 with Retry-After while it lasts; reading, and creating afterwards, go on."""
     created = await api.create()
-    api.application.heed_storage(is_full=True)
+    api.application.shards[0].heed_storage(is_full=True)
     body = {"amountInCents": 1, "currency": "usd"}
     response = await api.ask(api.shop.request("POST", "/payment-intents", body))
     assert (response.status, response.headers["retry-after"]) == (503, "5")
     assert problem(response)["code"] == "insufficient_storage"
     read = await api.ask(api.shop.request("GET", f"/payment-intents/{created['id']}"))
     assert read.status == 200
-    api.application.heed_storage(is_full=False)
+    api.application.shards[0].heed_storage(is_full=False)
     await api.create()

@@ -159,7 +159,7 @@ async def test_an_operation_needs_a_key(api: RunningAPI) -> None:
 async def test_without_a_switch_operations_are_503(api: RunningAPI) -> None:
     """And may be repeated under their key."""
     api.cut_switch()
-    await until(lambda: not api.application.charging.connected)
+    await until(lambda: not api.application.shards[0].charging.connected)
     response = await operate(api, {"type": "cancel"})
     assert (response.status, problem(response)["code"]) == (503, "switch_unavailable")
     assert response.headers["retry-after"] == "1"

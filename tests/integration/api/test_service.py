@@ -119,7 +119,7 @@ async def test_the_process_serves_and_drains(ledger_dsn: LedgerDSN, folder: Path
             service.draining.set()
             peers.cancel_scope.cancel()
     assert 'turnout_api_requests_total{route="listCaptureKeys",status="2xx"} 1.0' in page
-    assert 'turnout_api_queries_batches_total{kind="intents"} 0.0' in page
+    assert 'turnout_api_queries_batches_total{kind="intents",shard="0"} 0.0' in page
     assert "turnout_api_nonces_used_ratio 0.0" in page
     assert page.count("\n") < 900
 

@@ -17,6 +17,7 @@ from ledger.ids import (
     lowest_id_at,
     parse_id,
     public_id,
+    shard_of,
     uuid7_time_us,
 )
 
@@ -31,6 +32,21 @@ def test_layout_is_version_7_of_rfc_9562() -> None:
     assert value.version == 7
     assert value.variant == uuid.RFC_4122
     assert value.int >> 80 == 1_767_323_045_678
+
+
+@given(st.integers(0, 255), st.binary(min_size=8, max_size=8))
+def test_an_id_says_which_shard_it_is_of(shard: int, noise: bytes) -> None:
+    """Whatever the random bits are: drawn one by one or as a batch, the shard reads back."""
+    source = UUID7Source(lambda: 0, lambda count: noise * (count // 8), shard=shard)
+    assert [shard_of(id_) for id_ in (source.next(), *source.take(2))] == [shard] * 3
+    assert uuid.UUID(bytes=source.next()).variant == uuid.RFC_4122
+
+
+@pytest.mark.parametrize("shard", [-1, 256])
+def test_a_shard_that_no_id_can_name_is_refused(shard: int) -> None:
+    """Eight bits name 256 shards; one more would change the id's layout."""
+    with pytest.raises(ValueError, match="from 0 to 255"):
+        UUID7Source(lambda: 0, os.urandom, shard=shard)
 
 
 @given(st.lists(INSTANT_US, min_size=1, max_size=50))
@@ -73,10 +89,10 @@ def test_ids_of_a_batch_have_the_layout_of_single_ones() -> None:
 
 
 def test_random_bits_come_from_the_generator() -> None:
-    """The 62 low bits are the generator's, eight bytes an id, over refills of its pool."""
+    """The 54 low bits are the generator's, eight bytes an id, over refills of its pool."""
     source = UUID7Source(lambda: 0, lambda count: b"\xff" * count)
     issued = [source.next() for _ in range(1_200)]
-    assert {id_[8:] for id_ in issued} == {b"\xbf" + b"\xff" * 7}
+    assert {id_[8:] for id_ in issued} == {b"\x80\x3f" + b"\xff" * 6}
     assert len(set(issued)) == 1_200
 
 

@@ -1,0 +1,1 @@
+"""Merchants over shards: buckets, who owns them, and how they move."""
