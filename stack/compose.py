@@ -8,6 +8,9 @@
     schema ─────────────────▶ relay, postings
     audit · witness · forwarder   read files, need nobody
 
+With several shards there is such a column of each one's ledger, `postgres@1` and so on, beside the
+others; api, HSM and networks are there once.
+
 Independent units start together. Stopping goes the other way: the api closes the front door and
 hands on what it has accepted, the switch waits for the networks' answers, the stream's consumers
 go, the relay takes the last commits into the stream, and Postgres goes last. No payment waits for
@@ -18,23 +21,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from itertools import chain
+from pathlib import Path
+from typing import Final, TypedDict
 
 import msgspec
 
-from chassis.settings import Settings
+from chassis.settings import Settings, settings_of_shared
 from chassis.supervisor import (
     Listener,
     ProcessSpec,
     ProcessUnit,
-    Resource,
     ResourceUnit,
     StepUnit,
     Unit,
     UnitPlan,
 )
 from ledger.roles import API, POSTINGS, RELAY, SWITCH
-from stack.context import Provision, StackContext
+from stack.context import Provision, ShardContext, StackContext
 from stack.database import prepare_schema
 from stack.layout import consumers_run, forwarder_runs, postings_run, simulated_networks
 from stack.sockets import hsm_keys, switch_keys
@@ -53,7 +57,6 @@ STOP_RANKS: Final = {
 def compose(
     context: StackContext,
     *,
-    resource: Resource | None,
     provision: Sequence[Provision] = (),
     held_fds: tuple[int, ...] = (),
 ) -> list[Unit]:
@@ -61,43 +64,53 @@ def compose(
 
     Args:
         context: the stack, its sockets bound.
-        resource: our own Postgres, if the ledger is in it.
-        provision: steps to take once schema and HSM are ready, in this order.
+        provision: steps to take once schemas and HSM are ready, in this order.
         held_fds: files that every process inherits to keep them open: the lock.
     """
-    processes = [_hsm(context, index) for index in range(context.settings.hsm.workers)]
+    workers = hsm_keys(context.settings)
+    schemas = [shard.key("schema") for shard in context.shards]
+    processes = [_hsm(context, index) for index in range(len(workers))]
     processes += [_network(context, name) for name in simulated_networks(context.settings)]
-    processes += [_switch(context, index) for index in range(context.settings.switch.processes)]
+    for shard in context.shards:
+        processes += [_switch(context, shard, index) for index in range(len(shard.switches))]
     processes.append(_api(context))
-    if context.settings.relay.enabled:
-        processes.append(_relay(context))
-    if consumers_run(context.settings):
-        processes += [_reader_of_files(context, "audit", "relay")]
-        processes += [_reader_of_files(context, "witness")]
-    if postings_run(context.settings):
-        processes.append(_postings(context))
-    if forwarder_runs(context.settings):
-        processes.append(_reader_of_files(context, "forwarder", "relay"))
+    for shard in context.shards:
+        processes += _followers(context, shard)
     return [
-        *_ledger_units(context, resource),
+        *chain(*(_ledger_units(shard) for shard in context.shards)),
         StepUnit(
-            UnitPlan(key="provision", needs=("schema", *hsm_keys(context.settings)), once=True),
+            UnitPlan(key="provision", needs=(*schemas, *workers), once=True),
             partial(_provision, context, provision),
         ),
         *(ProcessUnit(spec, held_fds=held_fds) for spec in processes),
     ]
 
 
-def _ledger_units(context: StackContext, resource: Resource | None) -> list[Unit]:
-    prepare = partial(prepare_schema, context.database)
-    if resource is None:
-        return [StepUnit(UnitPlan(key="schema", once=True), prepare)]
-    rank = STOP_RANKS["postgres"]
-    plan = UnitPlan(key="postgres", stop_rank=rank, times_itself=True)
+def _ledger_units(shard: ShardContext) -> list[Unit]:
+    schema, prepare = shard.key("schema"), partial(prepare_schema, shard.database)
+    if shard.resource is None:
+        return [StepUnit(UnitPlan(key=schema, once=True), prepare)]
+    postgres = shard.key("postgres")
+    plan = UnitPlan(key=postgres, stop_rank=STOP_RANKS["postgres"], times_itself=True)
     return [
-        ResourceUnit(plan, resource),
-        StepUnit(UnitPlan(key="schema", needs=("postgres",), once=True), prepare),
+        ResourceUnit(plan, shard.resource),
+        StepUnit(UnitPlan(key=schema, needs=(postgres,), once=True), prepare),
     ]
+
+
+def _followers(context: StackContext, shard: ShardContext) -> list[ProcessSpec]:
+    """What reads a shard's WAL, and what reads its stream."""
+    processes = []
+    if shard.settings.relay.enabled:
+        processes.append(_relay(context, shard))
+    if consumers_run(shard.settings):
+        processes += [_reader_of_files(context, shard, "audit", "relay")]
+        processes += [_reader_of_files(context, shard, "witness")]
+    if postings_run(shard.settings):
+        processes.append(_postings(context, shard))
+    if forwarder_runs(shard.settings):
+        processes.append(_reader_of_files(context, shard, "forwarder", "relay"))
+    return processes
 
 
 async def _provision(context: StackContext, steps: Sequence[Provision]) -> None:
@@ -111,7 +124,7 @@ def _hsm(context: StackContext, index: int) -> ProcessSpec:
         plan=UnitPlan(key=key, stop_rank=STOP_RANKS["hsm"]),
         name="hsm",
         index=index,
-        settings=_without_secrets(context.settings),
+        settings=_without_secrets(settings_of_shared(context.settings)),
         data_dir=context.data_dir,
         listeners=_listeners(context, key, mux=context.sockets.hsm[index]),
         allowed_uids=context.users.allowed("switch", "api"),
@@ -123,85 +136,105 @@ def _network(context: StackContext, name: str) -> ProcessSpec:
     return ProcessSpec(
         plan=UnitPlan(key=name, stop_rank=STOP_RANKS["network"]),
         name=name,
-        settings=_without_secrets(context.settings),
+        settings=_without_secrets(settings_of_shared(context.settings)),
         data_dir=context.data_dir,
         listeners=_listeners(context, name, network=context.sockets.networks[name]),
         identity=context.users.identity(name),
     )
 
 
-def _switch(context: StackContext, index: int) -> ProcessSpec:
+def _switch(context: StackContext, shard: ShardContext, index: int) -> ProcessSpec:
     settings = context.settings
-    key = switch_keys(settings)[index]
-    workers = hsm_keys(settings)
+    key = switch_keys(settings, shard.number)[index]
     return ProcessSpec(
         plan=UnitPlan(
             key=key,
-            needs=("schema", *workers, *simulated_networks(settings)),
+            needs=(shard.key("schema"), *hsm_keys(settings), *simulated_networks(settings)),
             stop_rank=STOP_RANKS["switch"],
         ),
         name="switch",
         index=index,
-        settings=_without_secrets(settings),
-        data_dir=context.data_dir,
-        listeners=_listeners(context, key, mux=context.sockets.switches[index]),
+        **_of(context, shard),
+        listeners=_listeners(context, key, mux=shard.switches[index]),
         endpoints={"hsm": context.hsm_sockets} | network_endpoints(context),
-        secrets={"database_dsn": context.database.dsn(SWITCH)},
+        secrets={"database_dsn": shard.database.dsn(SWITCH)},
         allowed_uids=context.users.allowed("api"),
         identity=context.users.identity("switch", connects_to=("hsm",)),
     )
 
 
 def _api(context: StackContext) -> ProcessSpec:
+    """The front door of every shard: each one's ledger and switches under a name of their own."""
+    switches = (switch_keys(context.settings, shard.number) for shard in context.shards)
     return ProcessSpec(
         plan=UnitPlan(
             key="api",
-            needs=(*switch_keys(context.settings), "provision"),
+            needs=(*chain(*switches), "provision"),
             stop_rank=STOP_RANKS["api"],
         ),
         name="api",
         settings=_without_secrets(context.settings),
         data_dir=context.data_dir,
         listeners=_listeners(context, "api", http=context.sockets.http),
-        endpoints={"hsm": context.hsm_sockets, "switch": context.switch_sockets},
-        secrets={"database_dsn": context.database.dsn(API)},
+        endpoints={"hsm": context.hsm_sockets}
+        | {shard.key("switch"): shard.switch_sockets for shard in context.shards},
+        secrets={shard.key("database_dsn"): shard.database.dsn(API) for shard in context.shards},
         identity=context.users.identity("api", connects_to=("hsm", "switch")),
     )
 
 
-def _relay(context: StackContext) -> ProcessSpec:
+def _relay(context: StackContext, shard: ShardContext) -> ProcessSpec:
+    key = shard.key("relay")
     return ProcessSpec(
-        plan=UnitPlan(key="relay", needs=("schema",), stop_rank=STOP_RANKS["relay"]),
+        plan=UnitPlan(key=key, needs=(shard.key("schema"),), stop_rank=STOP_RANKS["relay"]),
         name="relay",
-        settings=_without_secrets(context.settings),
-        data_dir=context.data_dir,
-        listeners=_listeners(context, "relay"),
-        secrets={"database_dsn": context.database.dsn(RELAY)},
+        **_of(context, shard),
+        listeners=_listeners(context, key),
+        secrets={"database_dsn": shard.database.dsn(RELAY)},
         identity=context.users.identity("relay"),
     )
 
 
-def _postings(context: StackContext) -> ProcessSpec:
+def _postings(context: StackContext, shard: ShardContext) -> ProcessSpec:
+    key = shard.key("postings")
     return ProcessSpec(
-        plan=UnitPlan(key="postings", needs=("schema",), stop_rank=STOP_RANKS["consumer"]),
+        plan=UnitPlan(key=key, needs=(shard.key("schema"),), stop_rank=STOP_RANKS["consumer"]),
         name="postings",
-        settings=_without_secrets(context.settings),
-        data_dir=context.data_dir,
-        listeners=_listeners(context, "postings"),
-        secrets={"database_dsn": context.database.dsn(POSTINGS)},
+        **_of(context, shard),
+        listeners=_listeners(context, key),
+        secrets={"database_dsn": shard.database.dsn(POSTINGS)},
         identity=context.users.identity("postings", connects_to=("relay",)),
     )
 
 
-def _reader_of_files(context: StackContext, name: str, *groups: str) -> ProcessSpec:
+def _reader_of_files(
+    context: StackContext, shard: ShardContext, name: str, *groups: str
+) -> ProcessSpec:
     """A process that works on files alone, as a member of the groups of those who write them."""
+    key = shard.key(name)
     return ProcessSpec(
-        plan=UnitPlan(key=name, stop_rank=STOP_RANKS["consumer"]),
+        plan=UnitPlan(key=key, stop_rank=STOP_RANKS["consumer"]),
         name=name,
-        settings=_without_secrets(context.settings),
-        data_dir=context.data_dir,
-        listeners=_listeners(context, name),
+        **_of(context, shard),
+        listeners=_listeners(context, key),
         identity=context.users.identity(name, connects_to=groups),
+    )
+
+
+class _OfShard(TypedDict):
+    shard: int
+    settings: Settings
+    data_dir: Path
+    stack_dir: Path
+
+
+def _of(context: StackContext, shard: ShardContext) -> _OfShard:
+    """What every process of a shard is told of it."""
+    return _OfShard(
+        shard=shard.number,
+        settings=_without_secrets(shard.settings),
+        data_dir=shard.data_dir,
+        stack_dir=context.data_dir,
     )
 
 
@@ -221,7 +254,9 @@ def network_endpoints(context: StackContext) -> dict[str, list[str]]:
 
 
 def _without_secrets(settings: Settings) -> Settings:
-    """What a process may know: `ledger.url` is of a role that may do anything."""
+    """What a process may know: databases' addresses are of a role that may do anything."""
     return msgspec.structs.replace(
-        settings, ledger=msgspec.structs.replace(settings.ledger, url="")
+        settings,
+        ledger=msgspec.structs.replace(settings.ledger, url=""),
+        shards=msgspec.structs.replace(settings.shards, database_urls=()),
     )

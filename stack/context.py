@@ -8,10 +8,46 @@ from pathlib import Path
 from attrs import frozen
 
 from chassis.settings import Settings
-from chassis.supervisor import Users
+from chassis.supervisor import Listener, Resource, Users
 from ledger.roles import ADMIN
 from stack.database import Database
+from stack.shard_names import unit_key
 from stack.sockets import Sockets
+
+
+@frozen(kw_only=True)
+class ShardContext:
+    """One ledger, and what works on it alone.
+
+    Attributes:
+        number: from 0 on.
+        settings: what its processes may be told; see `chassis.settings.settings_of_shard`.
+        data_dir: absolute; the stack's for shard 0.
+        switches: the Unix socket of each of its switches, in the order of their indexes.
+        database: where the ledger is.
+        resource: our own Postgres, if the ledger is in it.
+    """
+
+    number: int
+    settings: Settings
+    data_dir: Path
+    switches: list[Listener]
+    database: Database
+    resource: Resource | None
+
+    def key(self, name: str) -> str:
+        """The key of one of its units."""
+        return unit_key(name, self.number)
+
+    @property
+    def switch_sockets(self) -> list[str]:
+        """The path of each switch's socket."""
+        return [listener.address for listener in self.switches]
+
+    @property
+    def admin_dsn(self) -> str:
+        """The database, as the role that creates merchants."""
+        return self.database.dsn(ADMIN)
 
 
 @frozen(kw_only=True)
@@ -24,7 +60,7 @@ class StackContext:
         runtime_dir: the short folder of the Unix sockets.
         users: who each process is.
         sockets: every listening socket, bound.
-        database: where the ledger is.
+        shards: every ledger and what belongs to it, in the order of their numbers.
     """
 
     settings: Settings
@@ -32,7 +68,7 @@ class StackContext:
     runtime_dir: Path
     users: Users
     sockets: Sockets
-    database: Database
+    shards: list[ShardContext]
 
     @property
     def api_url(self) -> str:
@@ -46,14 +82,9 @@ class StackContext:
         return [listener.address for listener in self.sockets.hsm]
 
     @property
-    def switch_sockets(self) -> list[str]:
-        """The Unix socket of each switch, in the order of their indexes."""
-        return [listener.address for listener in self.sockets.switches]
-
-    @property
     def admin_dsn(self) -> str:
-        """The database, as the role that creates merchants."""
-        return self.database.dsn(ADMIN)
+        """The database of shard 0, which knows every merchant, as the role that creates them."""
+        return self.shards[0].admin_dsn
 
 
 # Something to be done once the ledger's schema stands and the HSM answers, before the switch and

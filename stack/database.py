@@ -25,6 +25,7 @@ from ledger.embedded import EmbeddedPostgres
 from ledger.migrate import migrate
 from ledger.roles import OWNER, ROLES, ensure_roles
 from stack.endpoints import Endpoints
+from stack.shard_names import unit_key
 
 PASSWORDS_FILE: Final = "database-passwords.json"
 PASSWORD_BYTES: Final = 24  # of randomness; SCRAM makes guessing slow besides
@@ -50,9 +51,9 @@ class EmbeddedDatabase:
     """Our own Postgres, and the resource that the supervisor runs.
 
     Args:
-        settings: the whole tree.
-        data_dir: the stack's data directory.
-        runtime_dir: the short folder for sockets.
+        settings: the shard's.
+        data_dir: the shard's data directory.
+        socket_dir: the short folder of its socket.
         users: who Postgres runs as.
         passwords: by role.
     """
@@ -61,14 +62,14 @@ class EmbeddedDatabase:
         self,
         settings: Settings,
         data_dir: Path,
-        runtime_dir: Path,
+        socket_dir: Path,
         users: Users,
         passwords: Mapping[str, str],
     ) -> None:
         self.passwords = passwords
         self._postgres = EmbeddedPostgres(
             data_dir=data_dir,
-            socket_dir=postgres_folder(runtime_dir),
+            socket_dir=socket_dir,
             settings=settings.ledger,
             uid=postgres_uid(settings, users),
         )
@@ -126,9 +127,9 @@ class ExternalDatabase:
         return with_role(self._url, role, self.passwords[role])
 
 
-def postgres_folder(runtime_dir: Path) -> Path:
-    """Where our own Postgres has its socket."""
-    return runtime_dir / "pg"
+def postgres_folder(runtime_dir: Path, shard: int) -> Path:
+    """Where our own Postgres of a shard has its socket."""
+    return runtime_dir / unit_key("pg", shard)
 
 
 def postgres_uid(settings: Settings, users: Users) -> int | None:
@@ -139,17 +140,24 @@ def postgres_uid(settings: Settings, users: Users) -> int | None:
 
 
 def make_database(
-    settings: Settings, data_dir: Path, runtime_dir: Path, users: Users
+    settings: Settings,
+    data_dir: Path,
+    socket_dir: Path,
+    users: Users,
+    passwords: Mapping[str, str],
 ) -> tuple[Database, Resource | None]:
-    """The ledger's database, and what the supervisor must run for it, if anything.
+    """A ledger's database, and what the supervisor must run for it, if anything.
 
-    Raises:
-        StartError: the passwords cannot be kept.
+    Args:
+        settings: the shard's.
+        data_dir: the shard's data directory.
+        socket_dir: the short folder for the socket of our own Postgres.
+        users: who Postgres runs as.
+        passwords: by role.
     """
-    passwords = load_passwords(data_dir)
     if settings.ledger.url:
         return ExternalDatabase(settings.ledger.url, passwords), None
-    embedded = EmbeddedDatabase(settings, data_dir, runtime_dir, users, passwords)
+    embedded = EmbeddedDatabase(settings, data_dir, socket_dir, users, passwords)
     return embedded, embedded
 
 
@@ -160,36 +168,62 @@ def load_passwords(data_dir: Path) -> dict[str, str]:
         StartError: the file cannot be read or written.
     """
     path = data_dir / PASSWORDS_FILE
-    try:
-        known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except FileNotFoundError:
-        known = {}
-    except (OSError, msgspec.DecodeError) as error:
-        raise StartError(f"{path} cannot be read ({type(error).__name__}); restore it") from None
+    known = _read_passwords(path)
     passwords = {role: known.get(role) or secrets.token_urlsafe(PASSWORD_BYTES) for role in ROLES}
     if passwords != known:
-        try:
-            write_durably(path, msgspec.json.encode(passwords))
-        except OSError as error:
-            raise StartError(f"{path} cannot be written: {error.strerror}") from error
+        _write_passwords(path, passwords)
     return passwords
+
+
+def keep_passwords(data_dir: Path, passwords: Mapping[str, str]) -> None:
+    """Keep the stack's passwords beside another shard's ledger, which has no others.
+
+    Roles belong to a server, and two shards may be two databases of one.
+
+    Raises:
+        StartError: the file cannot be read or written.
+    """
+    path = data_dir / PASSWORDS_FILE
+    if _read_passwords(path) != passwords:
+        _write_passwords(path, passwords)
+
+
+def _read_passwords(path: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise StartError(f"{path} cannot be read ({type(error).__name__}); restore it") from None
+
+
+def _write_passwords(path: Path, passwords: Mapping[str, str]) -> None:
+    try:
+        write_durably(path, msgspec.json.encode(passwords))
+    except OSError as error:
+        raise StartError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def dsn_of_running(settings: Settings, data_dir: Path, endpoints: Endpoints, role: str) -> str:
     """Address the ledger of a stack that runs, from another program of its operator's.
 
     Args:
-        settings: as the stack has them; only `ledger` matters.
-        data_dir: the stack's data directory.
-        endpoints: the stack's, see `stack.endpoints.read_endpoints`.
+        settings: as the shard has them; only `ledger` matters.
+        data_dir: the shard's data directory.
+        endpoints: those that are published there, see `stack.endpoints.read_endpoints`.
         role: one of `ledger.roles.ROLES`.
 
     Raises:
-        StartError: the passwords cannot be read by this user.
+        StartError: the passwords cannot be read by this user, or the settings do not say where
+            the ledger is.
     """
     password = load_passwords(data_dir)[role]
     if settings.ledger.url:
         return with_role(settings.ledger.url, role, password)
+    if not endpoints.sockets["postgres"]:
+        raise StartError(
+            "the stack's Postgres is elsewhere: set ledger.url (or shards.database_urls) here, too"
+        )
     socket_dir = Path(endpoints.sockets["postgres"][0])
     postgres = EmbeddedPostgres(data_dir=data_dir, socket_dir=socket_dir, settings=settings.ledger)
     return postgres.dsn(role, password)

@@ -2,17 +2,23 @@
 
 Written when every process is ready and again after each restart, removed at the end. A stack that
 was killed leaves the file behind, so readers check that its supervisor lives.
+The directory of a shard above 0 has a file of its own, so that whoever works on one ledger finds
+there what a stack of one ledger would have published.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from chassis.durable import write_durably
 from chassis.supervisor import process_is_alive
+from stack.shard_names import name_within
+
+T = TypeVar("T")
 
 FILE: Final = Path("run", "endpoints.json")
 FILE_BYTES_MAX: Final = 65_536
@@ -31,8 +37,28 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     api: APIEndpoint
     metrics: dict[str, str]  # process key -> URL of its /metrics
     networks: dict[str, str]  # network -> host:port
-    sockets: dict[str, list[str]]  # hsm, switch: Unix sockets; postgres: the folder of its socket
+    # hsm, switch: Unix sockets; postgres: the folder of its socket; switch@1 … of other shards
+    sockets: dict[str, list[str]]
     processes: dict[str, int]  # process key -> process id
+
+
+def of_shard(endpoints: Endpoints, shard: int) -> Endpoints:
+    """What is published in the directory of a shard (1 or above): its own, under plain names.
+
+    API, HSM and networks are those of the stack, and so is the supervisor.
+    """
+    own = {"hsm": endpoints.sockets["hsm"]}
+    return msgspec.structs.replace(
+        endpoints,
+        metrics=_within(endpoints.metrics, shard),
+        sockets=own | _within(endpoints.sockets, shard),
+        processes=_within(endpoints.processes, shard),
+    )
+
+
+def _within(by_key: Mapping[str, T], shard: int) -> dict[str, T]:
+    named = ((name_within(key, shard), value) for key, value in by_key.items())
+    return {name: value for name, value in named if name is not None}
 
 
 class NotRunningError(Exception):

@@ -8,6 +8,7 @@
     audit/               the audit log and its key: hashes, for everyone to read
     witness/             what the witness saw, and its key; may lie elsewhere (audit.witness_dir)
     pki/                 certificates for all, each key for its one process
+    shards/<k>/          of shard 1 and above: postgres*, stream/, audit/, witness/, endpoints
     networks/            per simulated network its record and its key-exchange key, each its own;
                          and the HSM's copy of that key, the HSM's alone
 """
@@ -26,7 +27,7 @@ from chassis.development_keks import (
     network_kek_path,
 )
 from chassis.pki import development_pki
-from chassis.settings import Network, Settings
+from chassis.settings import Network, Settings, settings_of_shard
 from chassis.supervisor import (
     StartError,
     Users,
@@ -36,6 +37,7 @@ from chassis.supervisor import (
 )
 from chassis.tls import Role
 from ledger.audit.folders import AUDIT_FOLDER, witness_folder
+from stack.shard_names import shard_directory, shards_in, stack_of
 from switch.credentials import ClientFiles
 
 PASS_THROUGH: Final = 0o711
@@ -95,6 +97,23 @@ def check_forwarder(settings: Settings) -> None:
         raise StartError('stream.backend = "kafka" needs kafka.bootstrap_servers')
 
 
+def check_shards(settings: Settings, data_dir: Path) -> None:
+    """See that no ledger of a data directory would be left out.
+
+    Raises:
+        StartError: it has more shards than the settings name, or is itself one of a stack's.
+    """
+    if (stack_dir := stack_of(data_dir)) is not None:
+        raise StartError(f"{data_dir} is a shard of the stack on {stack_dir}: start it there")
+    count, found = settings.shards.count, shards_in(data_dir)
+    if found > count:
+        raise StartError(
+            f"{data_dir} has {found} shards, and {count} would be started: the payments of the "
+            f"others could not be reached; start it with --shards {found}, "
+            f"or set shards.count = {found}"
+        )
+
+
 def make_run_folder(data_dir: Path) -> Path:
     """Make the data directory and the folder of its lock, which comes before all else.
 
@@ -121,15 +140,26 @@ def make_data_folders(settings: Settings, data_dir: Path, users: Users) -> None:
             "or set supervisor.separate_uids = false"
         )
     make_folder(data_dir / "hsm", mode=0o700, owner=users.owner("hsm"))
+    for shard in range(settings.shards.count):
+        _make_shard_folders(settings, data_dir, shard, users)
+    make_folder(data_dir / "networks", mode=PASS_THROUGH)
+    for name in simulated_networks(settings):
+        for suffix in ("log", "keys"):  # its record, and its MAC keys where it has any
+            _make_file(data_dir / "networks" / f"{name}.{suffix}", users.owner(name))
+
+
+def _make_shard_folders(settings: Settings, stack_dir: Path, shard: int, users: Users) -> None:
+    """Make what the processes of one shard write to."""
+    settings, data_dir = settings_of_shard(settings, shard), shard_directory(stack_dir, shard)
+    if shard:
+        make_folder(data_dir.parent, mode=PASS_THROUGH)
+        make_folder(data_dir, mode=PASS_THROUGH)
+        make_folder(data_dir / "run", mode=0o755)
     make_folder(data_dir / "stream", mode=0o750, owner=users.owner("relay"))
     if consumers_run(settings):
         make_folder(data_dir / AUDIT_FOLDER, mode=0o755, owner=users.owner("audit"))
         witness = witness_folder(data_dir, settings.audit.witness_dir)
         make_folder(witness, mode=0o755, owner=users.owner("witness"))
-    make_folder(data_dir / "networks", mode=PASS_THROUGH)
-    for name in simulated_networks(settings):
-        for suffix in ("log", "keys"):  # its record, and its MAC keys where it has any
-            _make_file(data_dir / "networks" / f"{name}.{suffix}", users.owner(name))
 
 
 def _make_file(path: Path, owner: tuple[int, int] | None) -> None:

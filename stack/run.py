@@ -13,21 +13,28 @@ from attrs import define, field
 
 from chassis.log import get_logger
 from chassis.service import forbid_core_dumps
-from chassis.settings import Settings
+from chassis.settings import Settings, settings_of_shard
 from chassis.supervisor import (
     DirectoryLock,
-    Resource,
     Unit,
+    Users,
     make_runtime_folder,
     supervise,
 )
 from stack.compose import compose, network_endpoints
-from stack.context import Provision, StackContext
-from stack.database import make_database, postgres_folder
-from stack.endpoints import APIEndpoint, Endpoints, remove_endpoints, write_endpoints
+from stack.context import Provision, ShardContext, StackContext
+from stack.database import keep_passwords, load_passwords, make_database, postgres_folder
+from stack.endpoints import (
+    APIEndpoint,
+    Endpoints,
+    of_shard,
+    remove_endpoints,
+    write_endpoints,
+)
 from stack.layout import (
     PASS_THROUGH,
     check_forwarder,
+    check_shards,
     make_certificates,
     make_data_folders,
     make_development_keks,
@@ -35,7 +42,8 @@ from stack.layout import (
     stack_users,
 )
 from stack.live import refuse_what_test_mode_left
-from stack.sockets import bind_sockets
+from stack.shard_names import shard_directory
+from stack.sockets import Sockets, bind_sockets
 
 # Past a drain, a process ends by its own alarm; see chassis.service.run.
 ORPHANS_MARGIN_S = 10.0
@@ -105,8 +113,8 @@ async def running_stack(
         lock = DirectoryLock(make_run_folder(data_dir))
         held.callback(lock.release)
         await _acquire(lock, settings)
-        context, resource = _prepare(settings, data_dir, environ, held)
-        units = compose(context, resource=resource, provision=provision, held_fds=(lock.fileno(),))
+        context = _prepare(settings, data_dir, environ, held)
+        units = compose(context, provision=provision, held_fds=(lock.fileno(),))
         stack = RunningStack(context, _endpoints(context, {}))
         failure = None
         async with trio.open_nursery() as nursery:
@@ -130,7 +138,7 @@ async def _supervise(stack: RunningStack, units: Sequence[Unit]) -> None:
 
     def publish(process_ids: Mapping[str, int]) -> None:
         stack.endpoints = _endpoints(stack.context, process_ids)
-        _publish(stack.context.data_dir, stack.endpoints)
+        _publish(stack.context, stack.endpoints)
         stack.ready.set()
 
     with trio.CancelScope(shield=True):
@@ -150,14 +158,16 @@ async def _acquire(lock: DirectoryLock, settings: Settings) -> None:
 
 def _prepare(
     settings: Settings, data_dir: Path, environ: Mapping[str, str], held: ExitStack
-) -> tuple[StackContext, Resource | None]:
+) -> StackContext:
     """Everything that can be done, and can fail, before a process starts."""
     forbid_core_dumps()  # of ours and of Postgres; the other processes see to it themselves
+    check_shards(settings, data_dir)
     users = stack_users(settings, euid=os.geteuid())
     if not users.separated:
         _log.warning("trust zones not separated: every process runs as this user")
-    remove_endpoints(data_dir)
-    held.callback(remove_endpoints, data_dir)
+    for shard in range(settings.shards.count):
+        remove_endpoints(shard_directory(data_dir, shard))
+        held.callback(remove_endpoints, shard_directory(data_dir, shard))
     refuse_what_test_mode_left(settings, data_dir)
     check_forwarder(settings)
     make_data_folders(settings, data_dir, users)
@@ -166,16 +176,43 @@ def _prepare(
     runtime_dir = _runtime_folder(data_dir, environ, held)
     sockets = bind_sockets(settings, runtime_dir, users)
     held.callback(sockets.close)
-    database, resource = make_database(settings, data_dir, runtime_dir, users)
-    context = StackContext(
+    return StackContext(
         settings=settings,
         data_dir=data_dir,
         runtime_dir=runtime_dir,
         users=users,
         sockets=sockets,
-        database=database,
+        shards=make_shards(settings, data_dir, runtime_dir, users, sockets),
     )
-    return context, resource
+
+
+def make_shards(
+    settings: Settings, stack_dir: Path, runtime_dir: Path, users: Users, sockets: Sockets
+) -> list[ShardContext]:
+    """Every ledger of the stack, with one set of passwords for all of them.
+
+    Raises:
+        StartError: the passwords cannot be kept.
+    """
+    passwords = load_passwords(stack_dir)
+    shards = []
+    for number, switches in enumerate(sockets.switches):
+        own, data_dir = settings_of_shard(settings, number), shard_directory(stack_dir, number)
+        keep_passwords(data_dir, passwords)
+        database, resource = make_database(
+            own, data_dir, postgres_folder(runtime_dir, number), users, passwords
+        )
+        shards.append(
+            ShardContext(
+                number=number,
+                settings=own,
+                data_dir=data_dir,
+                switches=switches,
+                database=database,
+                resource=resource,
+            )
+        )
+    return shards
 
 
 def _runtime_folder(data_dir: Path, environ: Mapping[str, str], held: ExitStack) -> Path:
@@ -187,27 +224,29 @@ def _runtime_folder(data_dir: Path, environ: Mapping[str, str], held: ExitStack)
 
 
 def _endpoints(context: StackContext, process_ids: Mapping[str, int]) -> Endpoints:
-    sockets = context.sockets
-    external = bool(context.settings.ledger.url)
+    sockets = {"hsm": context.hsm_sockets}
+    for shard in context.shards:
+        sockets[shard.key("switch")] = shard.switch_sockets
+        folder = postgres_folder(context.runtime_dir, shard.number)
+        sockets[shard.key("postgres")] = [] if shard.resource is None else [str(folder)]
     return Endpoints(
         pid=os.getpid(),
         api=APIEndpoint(url=context.api_url),
         metrics={
-            key: f"http://{listener.address}/metrics" for key, listener in sockets.metrics.items()
+            key: f"http://{listener.address}/metrics"
+            for key, listener in context.sockets.metrics.items()
         },
         networks={name: hosts[0] for name, hosts in network_endpoints(context).items()},
-        sockets={
-            "hsm": context.hsm_sockets,
-            "switch": context.switch_sockets,
-            "postgres": [] if external else [str(postgres_folder(context.runtime_dir))],
-        },
+        sockets=sockets,
         processes=dict(process_ids),
     )
 
 
-def _publish(data_dir: Path, endpoints: Endpoints) -> None:
+def _publish(context: StackContext, endpoints: Endpoints) -> None:
     """Write the endpoints; a full disk must not take a running stack down."""
     try:
-        write_endpoints(data_dir, endpoints)
+        for shard in context.shards[1:]:
+            write_endpoints(shard.data_dir, of_shard(endpoints, shard.number))
+        write_endpoints(context.data_dir, endpoints)
     except OSError as error:
         _log.error("endpoints.json cannot be written", reason=error.strerror)

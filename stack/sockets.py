@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 from attrs import frozen
@@ -11,6 +12,7 @@ from attrs import frozen
 from chassis.settings import Settings
 from chassis.supervisor import Listener, Users, bind_tcp, bind_unix
 from stack.layout import consumers_run, forwarder_runs, postings_run, simulated_networks
+from stack.shard_names import unit_key
 
 
 @frozen(kw_only=True)
@@ -19,14 +21,14 @@ class Sockets:
 
     Attributes:
         http: the API.
-        switches: one Unix socket a switch.
+        switches: by shard, one Unix socket a switch.
         hsm: one Unix socket a worker.
         networks: one TCP listener a simulated network.
         metrics: by process key.
     """
 
     http: Listener
-    switches: list[Listener]
+    switches: list[list[Listener]]
     hsm: list[Listener]
     networks: Mapping[str, Listener]
     metrics: Mapping[str, Listener]
@@ -37,7 +39,7 @@ class Sockets:
             listener.close()
 
     def _all(self) -> Iterator[Listener]:
-        yield from (self.http, *self.switches, *self.hsm)
+        yield from (self.http, *chain(*self.switches), *self.hsm)
         yield from (*self.networks.values(), *self.metrics.values())
 
 
@@ -46,9 +48,9 @@ def hsm_keys(settings: Settings) -> list[str]:
     return [f"hsm-{index}" for index in range(settings.hsm.workers)]
 
 
-def switch_keys(settings: Settings) -> list[str]:
-    """The key of each switch: the name under which it owns its attempts."""
-    return [f"switch-{index}" for index in range(settings.switch.processes)]
+def switch_keys(settings: Settings, shard: int = 0) -> list[str]:
+    """The key of each switch of a shard: the name under which it owns its attempts."""
+    return [unit_key(f"switch-{index}", shard) for index in range(settings.switch.processes)]
 
 
 def bind_sockets(settings: Settings, runtime_dir: Path, users: Users) -> Sockets:
@@ -70,8 +72,11 @@ def bind_sockets(settings: Settings, runtime_dir: Path, users: Users) -> Sockets
         sockets = Sockets(
             http=tcp(settings.api.host, settings.api.port, "the API", "api.port"),
             switches=[
-                keep(bind_unix(runtime_dir / key, owner=switch_owner))
-                for key in switch_keys(settings)
+                [
+                    keep(bind_unix(runtime_dir / key, owner=switch_owner))
+                    for key in switch_keys(settings, shard)
+                ]
+                for shard in range(settings.shards.count)
             ],
             hsm=[keep(bind_unix(runtime_dir / key, owner=hsm_owner)) for key in hsm_keys(settings)],
             networks={
@@ -95,18 +100,24 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
     """
     ports = settings.metrics
     yield "api", ports.api, "metrics.api"
-    for position, key in enumerate(switch_keys(settings)):
+    shards = range(settings.shards.count)
+    for position, key in enumerate(chain(*(switch_keys(settings, shard) for shard in shards))):
         yield key, 0 if position else ports.switch, "metrics.switch"
     for position, key in enumerate(hsm_keys(settings)):
         yield key, 0 if position else ports.hsm, "metrics.hsm"
     if settings.relay.enabled:
-        yield "relay", ports.relay, "metrics.relay"
+        yield from _in_each_shard(settings, "relay", ports.relay)
     for position, name in enumerate(simulated_networks(settings)):
         yield name, 0 if position else ports.networks, "metrics.networks"
     if consumers_run(settings):
-        yield "audit", ports.audit, "metrics.audit"
-        yield "witness", ports.witness, "metrics.witness"
+        yield from _in_each_shard(settings, "audit", ports.audit)
+        yield from _in_each_shard(settings, "witness", ports.witness)
     if postings_run(settings):
-        yield "postings", ports.postings, "metrics.postings"
+        yield from _in_each_shard(settings, "postings", ports.postings)
     if forwarder_runs(settings):
-        yield "forwarder", ports.forwarder, "metrics.forwarder"
+        yield from _in_each_shard(settings, "forwarder", ports.forwarder)
+
+
+def _in_each_shard(settings: Settings, name: str, port: int) -> Iterator[tuple[str, int, str]]:
+    for shard in range(settings.shards.count):
+        yield unit_key(name, shard), 0 if shard else port, f"metrics.{name}"

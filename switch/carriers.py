@@ -103,7 +103,7 @@ def make_carriers(
     for name, settings in service.settings.networks.items():
         dialect = load_dialect(settings.dialect)
         stans = StanAllocator()
-        credentials = Credentials(service.data_dir / "pki", name)
+        credentials = Credentials(service.stack_dir / "pki", name)
         authenticate = None
         if dialect.policy.mac == "cmac":
             batch_max = service.settings.hsm.macs_max

@@ -39,7 +39,7 @@ class LaunchDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: str
     index: int
     settings: Settings
-    data_dir: str
+    data_dir: str  # the shard's, for a process of a shard
     listeners: dict[str, int]  # role -> bound, listening socket
     endpoints: dict[str, list[str]]  # peer -> socket paths or host:port
     secrets: dict[str, str]
@@ -47,6 +47,8 @@ class LaunchDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lifeline_fd: int  # end of file = drain
     ready_fd: int  # see READY and FAILED
     identity: Identity | None = None  # None = stay who we are
+    shard: int = 0
+    stack_dir: str = ""  # what all shards share lies there; empty = in `data_dir`
 
     def __repr__(self) -> str:
         """Never the secrets."""

@@ -68,7 +68,9 @@ class Service:
         name: which process: `api`, `switch`, `hsm`, or a network's name.
         index: worker number among processes of the same name.
         settings: the whole tree, without other processes' secrets.
-        data_dir: absolute; the process owns its own sub-directory of it.
+        shard: whose ledger it works on; 0 also for what serves all of them.
+        data_dir: absolute, of its shard; the process owns its own sub-directory of it.
+        stack_dir: absolute; what all shards share: certificates, the HSM, the networks.
         listeners: bound, listening sockets by role: `http`, `mux`, `network`, `metrics`.
         endpoints: where peers listen: Unix socket paths or `host:port`, by the peer's name.
         secrets: this process's own, by name: `database_dsn`.
@@ -94,6 +96,10 @@ class Service:
     checks: dict[str, Callable[[], bool]] = attrs.field(factory=dict)
     draining: trio.Event = attrs.field(factory=trio.Event)
     exit_code: int = 0
+    shard: int = 0
+    stack_dir: Path = attrs.field(
+        default=attrs.Factory(lambda self: self.data_dir, takes_self=True)
+    )
     _ready_fd: int | None = None
 
     def ready(self) -> None:
@@ -153,6 +159,7 @@ def run_service(launch_fd: int, serve: Serve, *, prepare: Prepare | None = None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to interpret
     document = read_launch_document(launch_fd)
     name = f"{document.name}-{document.index}" if document.index else document.name
+    name += f"@{document.shard}" if document.shard else ""
     configure_logging(document.settings.log, process=name)
     if document.settings.testing.clock_offset_file:
         follow_offset(Path(document.settings.testing.clock_offset_file))
@@ -198,6 +205,8 @@ def _make_service(document: LaunchDocument, pauses: CollectorPauses) -> Service:
         allowed_uids=document.allowed_uids,
         registry=registry,
         metrics=metrics,
+        shard=document.shard,
+        stack_dir=Path(document.stack_dir or document.data_dir),
         ready_fd=document.ready_fd,
     )
 

@@ -15,6 +15,7 @@ import msgspec
 
 from chassis.settings.errors import SettingsError
 from chassis.settings.section import Section
+from chassis.settings.shards import SHARDS_MAX
 from chassis.settings.tree import SWITCHES_MAX, Settings
 
 Path = tuple[str, ...]
@@ -153,6 +154,8 @@ def _check_range(path: Path, number: float, source: str) -> None:
         reason = f"must be an hour of the day: 0 to {HOUR_MAX}"
     elif number > SWITCHES_MAX and path == ("switch", "processes"):
         reason = f"must not exceed {SWITCHES_MAX}"
+    elif path == ("shards", "count") and not 1 <= number <= SHARDS_MAX:
+        reason = f"must be between 1 and {SHARDS_MAX}"
     if reason:
         raise SettingsError(dotted(path), source, reason)
 

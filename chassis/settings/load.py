@@ -27,6 +27,7 @@ from chassis.settings import leaves
 from chassis.settings.directories import default_config_path
 from chassis.settings.errors import SettingsError
 from chassis.settings.live import check_live
+from chassis.settings.of_shard import raised
 from chassis.settings.tree import Network, Settings
 
 ENVIRONMENT_PREFIX = "TURNOUT_"
@@ -82,6 +83,7 @@ def load_settings(
     _check_ordered_pairs(tree, sources)
     _check_lease(settings, sources)
     _check_inquiries(settings, sources)
+    _check_shards(settings, sources)
     check_live(settings)
     return settings
 
@@ -192,6 +194,27 @@ def _check_inquiries(settings: Settings, sources: Mapping[leaves.Path, str]) -> 
         source = sources.get(path) or sources.get((*path[:2], "inquiry_window_s"), "default")
         reason = "must rise from above 0, and stay below inquiry_window_s"
         raise SettingsError(leaves.dotted(path), source, reason)
+
+
+def _check_shards(settings: Settings, sources: Mapping[leaves.Path, str]) -> None:
+    """Every shard has a database of its own, and a number to its acquirer ids."""
+    count, urls = settings.shards.count, settings.shards.database_urls
+    source = sources.get(("shards", "database_urls")) or sources.get(("shards", "count"), "default")
+    if urls and len(urls) != count:
+        reason = f"must name one database for each of {count} shards, not {len(urls)}"
+        raise SettingsError("shards.database_urls", source, reason)
+    if settings.ledger.url and (urls or count > 1):
+        reason = "must name every shard's database, in the place of ledger.url"
+        raise SettingsError("shards.database_urls", source, reason)
+    if count == 1:
+        return
+    for name, network in settings.networks.items():
+        try:
+            raised(network.acquirer_id, count - 1)
+        except ValueError:
+            path = ("networks", name, "acquirer_id")
+            reason = f"must be digits, and leave room for {count} shards: each counts one up"
+            raise SettingsError(leaves.dotted(path), sources.get(path, source), reason) from None
 
 
 def _expand(section: leaves.Path, tree: dict[str, Any]) -> list[leaves.Path]:

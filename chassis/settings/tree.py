@@ -13,6 +13,7 @@ from msgspec import field
 from chassis.settings.archive import Archive
 from chassis.settings.kafka import Kafka
 from chassis.settings.section import Section
+from chassis.settings.shards import Shards
 
 SWITCHES_MAX = 36  # RRNs begin with a base-36 digit that names the switch
 
@@ -380,6 +381,7 @@ class Settings(Section, frozen=True):
     networks: dict[str, Network] = field(default_factory=_networks)
     simulator: Simulator = field(default_factory=Simulator)
     ledger: Ledger = field(default_factory=Ledger)
+    shards: Shards = field(default_factory=Shards)
     relay: Relay = field(default_factory=Relay)
     stream: Stream = field(default_factory=Stream)
     kafka: Kafka = field(default_factory=Kafka)

@@ -45,7 +45,9 @@ class ProcessSpec:
         name: the service, such as `hsm`; `turnout serve NAME` runs it.
         index: worker number among processes of this name.
         settings: what it may know of the settings (no other process's secrets).
-        data_dir: the stack's data directory.
+        data_dir: its shard's data directory, which is the stack's for shard 0.
+        shard: whose ledger it works on; 0 also for what serves all of them.
+        stack_dir: the stack's data directory; None = `data_dir`.
         listeners: the sockets it serves, by role.
         endpoints: where its peers listen, by the peer's name.
         secrets: its own, by name.
@@ -59,6 +61,8 @@ class ProcessSpec:
     index: int = 0
     settings: Settings
     data_dir: Path
+    shard: int = 0
+    stack_dir: Path | None = None
     listeners: Mapping[str, Listener] = MappingProxyType({})
     endpoints: Mapping[str, Sequence[str]] = MappingProxyType({})
     secrets: Mapping[str, str] = field(default=MappingProxyType({}), repr=False)
@@ -179,6 +183,8 @@ class ProcessUnit:
             lifeline_fd=lifeline_fd,
             ready_fd=ready_fd,
             identity=spec.identity,
+            shard=spec.shard,
+            stack_dir=str(spec.stack_dir or ""),
         )
 
 

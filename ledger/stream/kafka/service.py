@@ -25,7 +25,7 @@ async def serve(service: Service) -> None:
     """
     settings = service.settings
     async with stream_reader(settings, service.data_dir) as reader:
-        writer = partial(KafkaWriter, settings.kafka, settings.stream, shard=0)
+        writer = partial(KafkaWriter, settings.kafka, settings.stream, shard=service.shard)
         forwarder = Forwarder(reader, writer, settings.kafka)
         _register(service.metrics, forwarder.health)
         service.checks["forwarding"] = lambda: forwarder.health.connected

@@ -11,14 +11,14 @@ import attrs
 import msgspec
 import pytest
 
-from chassis.settings import HSM, Network, Settings, Switch
+from chassis.settings import HSM, Network, Settings, Switch, settings_of_shard
 from chassis.settings.kafka import Kafka
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.roles import ROLES as DATABASE_ROLES
 from stack.compose import STOP_RANKS, compose
-from stack.context import StackContext
+from stack.context import ShardContext, StackContext
 from stack.database import ExternalDatabase, load_passwords
 from stack.layout import (
     ROLES,
@@ -28,9 +28,11 @@ from stack.layout import (
     make_development_keks,
     stack_users,
 )
+from stack.shard_names import shard_directory
 from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports, switch_keys
 from switch.core.lease import switch_name
 
+DATA_DIR = Path("/srv/turnout")
 PASSWORDS = {role: f"password-of-{role}" for role in DATABASE_ROLES}
 URL = "postgresql://owner:hunter2@db.example/turnout"
 SETTINGS = msgspec.structs.replace(
@@ -45,30 +47,48 @@ def _listener(address: str) -> Listener:
     return Listener(socket.socket(), address)
 
 
+def _shard(settings: Settings, number: int, switches: list[Listener]) -> ShardContext:
+    own = settings_of_shard(settings, number)
+    return ShardContext(
+        number=number,
+        settings=own,
+        data_dir=shard_directory(DATA_DIR, number),
+        switches=switches,
+        database=ExternalDatabase(own.ledger.url, PASSWORDS),
+        resource=None,
+    )
+
+
+def _with(context: StackContext, settings: Settings, **changed: object) -> StackContext:
+    """The same stack with other settings."""
+    shards = [attrs.evolve(one, settings=settings) for one in context.shards]
+    return attrs.evolve(context, settings=settings, shards=shards, **changed)
+
+
 @pytest.fixture
 def context() -> Iterator[StackContext]:
     """A stack on imagined addresses, its processes under uids of their own."""
     sockets = Sockets(
         http=_listener("127.0.0.1:8080"),
-        switches=[_listener("/run/t/switch-0"), _listener("/run/t/switch-1")],
+        switches=[[_listener("/run/t/switch-0"), _listener("/run/t/switch-1")]],
         hsm=[_listener("/run/t/hsm-0"), _listener("/run/t/hsm-1")],
         networks={"vsim": _listener("127.0.0.1:1"), "msim": _listener("127.0.0.1:2")},
         metrics={key: _listener("127.0.0.1:3") for key, _, _ in metrics_ports(SETTINGS)},
     )
     yield StackContext(
         settings=SETTINGS,
-        data_dir=Path("/srv/turnout"),
+        data_dir=DATA_DIR,
         runtime_dir=Path("/run/t"),
         users=assign_users(SETTINGS.supervisor, (*ROLES, *SETTINGS.networks), euid=0),
         sockets=sockets,
-        database=ExternalDatabase(URL, PASSWORDS),
+        shards=[_shard(SETTINGS, 0, sockets.switches[0])],
     )
     for listener in sockets._all():
         listener.socket.close()
 
 
 def _specs(context: StackContext) -> dict[str, ProcessSpec]:
-    units = compose(context, resource=None)
+    units = compose(context)
     return {unit.plan.key: unit.spec for unit in units if isinstance(unit, ProcessUnit)}
 
 
@@ -84,7 +104,7 @@ def test_there_is_a_process_for_every_service_worker_and_network(context: StackC
 
 def test_the_machine_accepts_the_plans(context: StackContext) -> None:
     """Keys are unique and needs name existing units without a circle."""
-    plans = [unit.plan for unit in compose(context, resource=None)]
+    plans = [unit.plan for unit in compose(context)]
     Lifecycle(plans, SETTINGS.supervisor)
     ranks = {plan.key: plan.stop_rank for plan in plans}
     assert ranks["api"] < ranks["switch-0"] == ranks["switch-1"] < ranks["vsim"] < ranks["hsm-0"]
@@ -93,22 +113,22 @@ def test_the_machine_accepts_the_plans(context: StackContext) -> None:
 
 def test_no_payment_waits_for_the_relay(context: StackContext) -> None:
     """Nothing needs the relay to be ready, and without it the stack is what it was."""
-    units = {unit.plan.key: unit.plan for unit in compose(context, resource=None)}
+    units = {unit.plan.key: unit.plan for unit in compose(context)}
     assert not any("relay" in plan.needs for plan in units.values())
     off = msgspec.structs.replace(SETTINGS, relay=Relay(enabled=False))
-    without = _specs(attrs.evolve(context, settings=off))
+    without = _specs(_with(context, off))
     assert without.keys() == _specs(context).keys() - {"relay", "audit", "witness", "postings"}
 
 
 def test_nothing_needs_a_consumer_of_the_stream(context: StackContext) -> None:
     """The audit log and its witness read files and need nobody; they can be left out."""
-    units = {unit.plan.key: unit.plan for unit in compose(context, resource=None)}
+    units = {unit.plan.key: unit.plan for unit in compose(context)}
     for name in ("audit", "witness"):
         assert not units[name].needs
         assert not any(name in plan.needs for plan in units.values())
         assert STOP_RANKS["hsm"] < units[name].stop_rank < STOP_RANKS["relay"]
     off = msgspec.structs.replace(SETTINGS, audit=Audit(enabled=False))
-    without = _specs(attrs.evolve(context, settings=off))
+    without = _specs(_with(context, off))
     assert without.keys() == _specs(context).keys() - {"audit", "witness"}
 
 
@@ -119,7 +139,7 @@ def test_the_forwarder_runs_where_the_stream_goes_to_kafka(context: StackContext
         context.sockets,
         metrics={**context.sockets.metrics, "forwarder": context.sockets.metrics["audit"]},
     )
-    specs = _specs(attrs.evolve(context, settings=kafka, sockets=sockets))
+    specs = _specs(_with(context, kafka, sockets=sockets))
     assert specs.keys() == _specs(context).keys() | {"forwarder"}
     forwarder = specs["forwarder"]
     assert not forwarder.secrets
@@ -215,9 +235,7 @@ def test_a_real_network_is_dialed_and_not_simulated(context: StackContext) -> No
         SETTINGS, networks={"vsim": real, "msim": SETTINGS.networks["msim"]}
     )
     bound = {"msim": context.sockets.networks["msim"]}
-    changed = attrs.evolve(
-        context, settings=settings, sockets=attrs.evolve(context.sockets, networks=bound)
-    )
+    changed = _with(context, settings, sockets=attrs.evolve(context.sockets, networks=bound))
     specs = _specs(changed)
     assert "vsim" not in specs
     assert specs["switch-0"].endpoints["vsim"] == ["network.example:8583"]
