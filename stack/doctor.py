@@ -27,7 +27,8 @@ from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 from stack.endpoints import NotRunningError, read_endpoints
-from stack.layout import simulated_networks, stack_users
+from stack.layout import check_shards, simulated_networks, stack_users
+from stack.shard_names import shards_in
 from stack.sockets import metrics_ports
 
 PYTHON_MIN: Final = (3, 11)
@@ -54,6 +55,7 @@ def examine(settings: Settings, data_dir: Path, environ: Mapping[str, str]) -> l
     checks: tuple[Callable[[], Iterator[Check]], ...] = (
         check_python,
         lambda: check_ports(settings, data_dir),
+        lambda: look_at_shards(settings, data_dir),
         lambda: check_sockets(data_dir, environ),
         lambda: check_disk(settings, data_dir),
         lambda: check_open_files(settings),
@@ -105,6 +107,21 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
         yield network.host, network.port, f"network {name}", f"networks.{name}.port"
     for key, port, setting in metrics_ports(settings):
         yield settings.metrics.host, port, f"metrics of {key}", setting
+
+
+def look_at_shards(settings: Settings, data_dir: Path) -> Iterator[Check]:
+    """Whether every ledger of the data directory would be started."""
+    try:
+        check_shards(settings, data_dir)
+    except StartError as error:
+        problem, _, remedy = str(error).partition("; ")
+        yield Check("shards", "failed", problem, remedy)
+        return
+    count, found = settings.shards.count, shards_in(data_dir)
+    if count > found:
+        yield Check("shards", "ok", f"{count} to start; {data_dir} has {found} so far")
+    elif count > 1:
+        yield Check("shards", "ok", f"{count}, each with a Postgres of its own")
 
 
 def check_sockets(data_dir: Path, environ: Mapping[str, str]) -> Iterator[Check]:

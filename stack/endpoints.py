@@ -16,7 +16,7 @@ import msgspec
 
 from chassis.durable import write_durably
 from chassis.supervisor import process_is_alive
-from stack.shard_names import name_within
+from stack.shard_names import name_within, stack_of
 
 T = TypeVar("T")
 
@@ -87,7 +87,8 @@ def read_endpoints(data_dir: Path) -> Endpoints:
         NotRunningError: none runs there, or it is not ready yet.
     """
     path = data_dir / FILE
-    advice = f"no stack runs on {data_dir}; start one there with `turnout up`"
+    stack_dir = stack_of(data_dir) or data_dir
+    advice = f"no stack runs on {stack_dir}; start one there with `turnout up`"
     try:
         with path.open("rb") as file:
             endpoints = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Endpoints)

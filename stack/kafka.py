@@ -22,7 +22,6 @@ from stack.options import EXIT_CANNOT_START, Place
 
 Document = dict[str, Any]
 
-SHARD: Final = 0
 EXITS: Final[dict[type[Exception], int]] = {
     StreamAwayError: EXIT_CANNOT_START,
     StreamMissingError: EXIT_CANNOT_START,
@@ -38,7 +37,7 @@ async def create(place: Place) -> list[Document]:
         StreamAwayError: no broker answers in time.
         StreamFatalError: a topic is not as it should be, or may not be made.
     """
-    made = await trio.to_thread.run_sync(partial(create_topics, place.settings.kafka, SHARD))
+    made = await trio.to_thread.run_sync(partial(create_topics, place.settings.kafka, place.shard))
     return [
         {
             "topic": topic.name,
@@ -59,13 +58,13 @@ async def status(place: Place) -> Document:
         StreamMissingError: there are no topics.
     """
     settings = place.settings.kafka
-    partitions = await trio.to_thread.run_sync(partial(events_partitions, settings, SHARD))
-    found = await trio.to_thread.run_sync(partial(read_positions, settings, SHARD))
+    partitions = await trio.to_thread.run_sync(partial(events_partitions, settings, place.shard))
+    found = await trio.to_thread.run_sync(partial(read_positions, settings, place.shard))
     async with stream_reader(place.settings, place.data_dir) as reader:
         records = (await reader.high_water()).get(0, 0)
     forwarded = found.state.next_offset if found.state else 0
     return {
-        "topic": events_topic(settings, SHARD),
+        "topic": events_topic(settings, place.shard),
         "partitions": partitions,
         "forwarded": forwarded,
         "records": records,

@@ -104,7 +104,7 @@ def check_shards(settings: Settings, data_dir: Path) -> None:
         StartError: it has more shards than the settings name, or is itself one of a stack's.
     """
     if (stack_dir := stack_of(data_dir)) is not None:
-        raise StartError(f"{data_dir} is a shard of the stack on {stack_dir}: start it there")
+        raise StartError(f"{data_dir} is a shard of another stack; start it on {stack_dir}")
     count, found = settings.shards.count, shards_in(data_dir)
     if found > count:
         raise StartError(

@@ -14,8 +14,17 @@ import click
 import msgspec
 from attrs import frozen
 
-from chassis.settings import Log, Settings, SettingsError, data_directory, load_settings
+from chassis.settings import (
+    SHARDS_MAX,
+    Log,
+    Settings,
+    SettingsError,
+    data_directory,
+    load_settings,
+    settings_of_shard,
+)
 from chassis.settings.tree import SWITCHES_MAX
+from stack.shard_names import shard_directory, shards_in
 
 EXIT_CANNOT_START: Final = 3
 # Every address is a setting and a flag (contract 1); `--set` reaches all other settings.
@@ -42,12 +51,14 @@ class Place:
     """The settings that a command works with, and where.
 
     Attributes:
-        settings: the whole tree.
-        data_dir: absolute; need not exist.
+        settings: the whole tree; of a shard, as its processes have them.
+        data_dir: absolute; need not exist. Of a shard, its own.
+        shard: whose ledger is meant.
     """
 
     settings: Settings
     data_dir: Path
+    shard: int = 0
 
 
 def quiet_log(log: Log) -> Log:
@@ -91,7 +102,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
             click.echo(f"turnout: {error}", err=True)
             sys.exit(EXIT_CANNOT_START)
         place = Place(settings, data_directory(settings, os.environ, os.geteuid()))
-        command(place=place, **rest)
+        command(place=rest.pop("narrow", _whole)(place), **rest)
 
     return with_place
 
@@ -117,22 +128,74 @@ def port_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-def switches_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--switches`; stands between `port_options` and `settings_options`."""
+def _whole(place: Place) -> Place:
+    return place
+
+
+def count_option(
+    flag: str, key: str, maximum: int, what: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for a number of things; stands above `settings_options`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option(flag, type=click.IntRange(1, maximum), help=f"{what}; sets {key}.")
+        @functools.wraps(command)
+        def with_count(**rest: Any) -> None:
+            count = rest.pop(_parameter(flag))
+            overrides = rest.pop("flag_overrides", {})
+            if count is not None:
+                overrides[key] = str(count)
+            command(flag_overrides=overrides, **rest)
+
+        decorated: Callable[..., None] = with_count
+        return decorated
+
+    return decorate
+
+
+switches_option = count_option(
+    "--switches", "switch.processes", SWITCHES_MAX, "How many switches to run for each shard"
+)
+shards_option = count_option(
+    "--shards", "shards.count", SHARDS_MAX, "Over how many ledgers merchants are spread"
+)
+
+
+def shard_option(command: Callable[..., None], *, may_be_new: bool = False) -> Callable[..., None]:
+    """Give a command `--shard`; stands above `settings_options`, and narrows its `place`.
+
+    Args:
+        command: works on one ledger, and finds what it needs at its place.
+        may_be_new: the shard need not be there yet.
+    """
 
     @click.option(
-        "--switches",
-        type=click.IntRange(1, SWITCHES_MAX),
-        help="How many switches to run; sets switch.processes.",
+        "--shard",
+        type=click.IntRange(0, SHARDS_MAX - 1),
+        default=0,
+        help="Whose ledger.  [default: 0, the first]",
     )
     @functools.wraps(command)
-    def with_switches(*, switches: int | None, **rest: Any) -> None:
-        overrides = rest.pop("flag_overrides", {})
-        if switches is not None:
-            overrides["switch.processes"] = str(switches)
-        command(flag_overrides=overrides, **rest)
+    def with_shard(*, shard: int, **rest: Any) -> None:
+        command(narrow=functools.partial(_narrowed, shard, may_be_new=may_be_new), **rest)
 
-    return with_switches
+    return with_shard
+
+
+new_shard_option = functools.partial(shard_option, may_be_new=True)
+
+
+def _narrowed(shard: int, place: Place, *, may_be_new: bool) -> Place:
+    """One shard of a place; a shard that is not there ends the program as wrong usage."""
+    count = shards_in(place.data_dir)
+    if shard >= count and not may_be_new:
+        have = "shard 0 alone" if count == 1 else f"shards 0 to {count - 1}"
+        raise click.BadParameter(f"{place.data_dir} has {have}", param_hint="--shard")
+    settings = place.settings
+    if shard >= settings.shards.count:  # a flag of `up` that nobody repeats here
+        shards = msgspec.structs.replace(settings.shards, count=max(count, shard + 1))
+        settings = msgspec.structs.replace(settings, shards=shards)
+    return Place(settings_of_shard(settings, shard), shard_directory(place.data_dir, shard), shard)
 
 
 def _free_ports(settings: Settings) -> dict[str, str]:

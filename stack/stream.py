@@ -36,7 +36,7 @@ EXITS: Final[dict[type[Exception], int]] = {
     OSError: EXIT_CANNOT_START,
     LedgerError: EXIT_FAULT,
 }
-SHARD: Final = 0
+SHARD: Final = 0  # as each ledger counts: its own stream is all that it knows
 PAGE_RECORDS: Final = 1_000
 PAGE_BYTES: Final = 1_048_576
 _CURSORS: Final = QUERIES["list_stream_cursors"]
@@ -76,7 +76,7 @@ async def tail(
         OSError: its files are not ours to read.
     """
     versions = PreviousVersions()
-    decoder = EventDecoder(shard=SHARD, before=versions.find)
+    decoder = EventDecoder(shard=place.shard, before=versions.find)
     async with stream_reader(place.settings, place.data_dir) as reader:
         end = _only(await reader.high_water())
         at = selection.start if selection.start is not None else _last(end, selection)
@@ -86,7 +86,7 @@ async def tail(
             for event in _events(page, decoder, selection.payment):
                 if isinstance(event, Event):
                     versions.note(event)
-                show(_document(event))
+                show(_document(event, place.shard))
                 shown += 1
                 if (
                     selection.limit is not None
@@ -108,8 +108,8 @@ async def show(place: Place, offset: int) -> Document:
         if offset >= _only(await reader.high_water()):
             raise StreamMissingError(f"the stream has no record {offset} yet")
         page = await reader.read({0: offset}, 1, 1)
-    [event] = _events(page, EventDecoder(shard=SHARD), None)
-    return _document(event)
+    [event] = _events(page, EventDecoder(shard=place.shard), None)
+    return _document(event, place.shard)
 
 
 async def status(place: Place) -> Document:
@@ -225,17 +225,17 @@ def _events(
             yield offset, error
 
 
-def _document(event: Event | tuple[int, RecordError]) -> Document:
+def _document(event: Event | tuple[int, RecordError], shard: int) -> Document:
     if isinstance(event, Event):
         try:
             return masked(event.document())
         except RecordError as error:
-            return _unreadable(event.place.offset, error)
-    return _unreadable(*event)
+            return _unreadable(shard, event.place.offset, error)
+    return _unreadable(shard, *event)
 
 
-def _unreadable(offset: int, error: RecordError) -> Document:
-    return {"position": {"shard": SHARD, "offset": offset}, "error": str(error)}
+def _unreadable(shard: int, offset: int, error: RecordError) -> Document:
+    return {"position": {"shard": shard, "offset": offset}, "error": str(error)}
 
 
 def _mask(value: Any) -> Any:

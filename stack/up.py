@@ -46,8 +46,10 @@ async def _up(place: Place, *, stop_on_eof: bool) -> int:
 def ready_line(endpoints: Endpoints, place: Place) -> str:
     """What an operator wants to know once everything runs, on one line."""
     networks = " ".join(f"{name} {address}" for name, address in endpoints.networks.items())
+    count = place.settings.shards.count
+    shards = f"{count} shards · " if count > 1 else ""
     return (
-        f"turnout is ready: API {endpoints.api.url} · {networks} · "
+        f"turnout is ready: API {endpoints.api.url} · {networks} · {shards}"
         f"metrics {endpoints.metrics['api']} · data {place.data_dir} · Ctrl-C stops"
     )
 

@@ -14,7 +14,7 @@ import click
 from stack.commands.operating import json_option
 from stack.commands.progress import progress
 from stack.endings import EXIT_FAULT, told_in_one_line
-from stack.options import EXIT_CANNOT_START, Place, settings_options
+from stack.options import EXIT_CANNOT_START, Place, settings_options, shard_option
 
 _EXTRA = frozenset(("obstore", "pyarrow"))
 
@@ -45,6 +45,7 @@ def archive() -> None:
 
 @archive.command("run")
 @json_option
+@shard_option
 @settings_options
 def run(place: Place, *, as_json: bool) -> None:
     """Archive every sealed segment that the audit log has signed."""
@@ -63,6 +64,7 @@ def run(place: Place, *, as_json: bool) -> None:
 @archive.command("verify")
 @source_options
 @json_option
+@shard_option
 @settings_options
 def verify(
     place: Place, *, source: str | None, key: str | None, log_key: str | None, as_json: bool
@@ -104,6 +106,7 @@ def verify(
 )
 @source_options
 @json_option
+@shard_option
 @settings_options
 def restore(
     place: Place,
@@ -132,6 +135,7 @@ def restore(
 
 @archive.command("status")
 @json_option
+@shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """How much is archived, and how much waits."""

@@ -14,7 +14,7 @@ import click
 from stack.commands.operating import json_option
 from stack.commands.parameters import PublicId
 from stack.endings import EXIT_FAULT, told_in_one_line
-from stack.options import Place, settings_options
+from stack.options import Place, settings_options, shard_option
 
 SIZE_MAX: Final = 2**63 - 1
 
@@ -35,6 +35,7 @@ def audit() -> None:
 
 @audit.command("status")
 @json_option
+@shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """How much is signed, how much witnessed."""
@@ -52,6 +53,7 @@ def status(place: Place, *, as_json: bool) -> None:
 
 @audit.command("keys")
 @json_option
+@shard_option
 @settings_options
 def keys(place: Place, *, as_json: bool) -> None:
     """Print the public keys of log and witness: keep them where the files are not."""
@@ -72,6 +74,7 @@ def keys(place: Place, *, as_json: bool) -> None:
     help="Where to write it.  [default: PAYMENT.bundle.json]",
 )
 @json_option
+@shard_option
 @settings_options
 def bundle(place: Place, *, payment: bytes, output: Path | None, as_json: bool) -> None:
     """Write the evidence of one payment to a file that proves itself."""
@@ -87,6 +90,7 @@ def bundle(place: Place, *, payment: bytes, output: Path | None, as_json: bool) 
 @audit.command("export")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @json_option
+@shard_option
 @settings_options
 def export(place: Place, *, folder: Path, as_json: bool) -> None:
     """Write checkpoint, tiles and entries as C2SP tlog-tiles has them."""
@@ -108,6 +112,7 @@ def verify() -> None:
 )
 @witness_key_option
 @json_option
+@shard_option
 @settings_options
 def verify_all(place: Place, *, key: str | None, witness_key: str | None, as_json: bool) -> None:
     """Compute the tree anew from the stream; hold it to levels, history and witness.
@@ -140,6 +145,7 @@ def verify_all(place: Place, *, key: str | None, witness_key: str | None, as_jso
 
 @verify.command("db")
 @json_option
+@shard_option
 @settings_options
 def verify_db(place: Place, *, as_json: bool) -> None:
     """Hold every row of a running stack's tables to the stream, and the other way round."""
@@ -160,6 +166,7 @@ def verify_db(place: Place, *, as_json: bool) -> None:
 @verify.command("inclusion")
 @click.argument("index", type=click.IntRange(0, SIZE_MAX))
 @json_option
+@shard_option
 @settings_options
 def verify_inclusion(place: Place, *, index: int, as_json: bool) -> None:
     """Prove that record INDEX stands under the newest checkpoint."""
@@ -176,6 +183,7 @@ def verify_inclusion(place: Place, *, index: int, as_json: bool) -> None:
 @click.argument("old", type=click.IntRange(1, SIZE_MAX))
 @click.argument("new", type=click.IntRange(1, SIZE_MAX), required=False)
 @json_option
+@shard_option
 @settings_options
 def verify_consistency(place: Place, *, old: int, new: int | None, as_json: bool) -> None:
     """Prove that the log signed at OLD records is a prefix of that at NEW, or the newest."""

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from stack.options import Place, port_options, settings_options
+from stack.options import Place, port_options, settings_options, shards_option
 
 
 @click.command()
@@ -15,6 +15,7 @@ from stack.options import Place, port_options, settings_options
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 @port_options
+@shards_option
 @settings_options
 def demo(place: Place, *, leave: bool, as_json: bool) -> None:
     """Start everything, run the stories, keep serving until Ctrl-C.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import click
 
-from stack.options import Place, port_options, settings_options
+from stack.options import Place, port_options, settings_options, shards_option
 
 if TYPE_CHECKING:  # --help must not wait for what the checks import
     from stack.doctor import Check
@@ -22,6 +22,7 @@ _COLORS: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 @click.command()
 @port_options
+@shards_option
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def doctor(place: Place, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option
 from stack.commands.parameters import PublicId
-from stack.options import Place, settings_options
+from stack.options import Place, settings_options, shard_option
 
 
 @click.group()
@@ -20,6 +20,7 @@ def doubts() -> None:
 @doubts.command("list")
 @limit_option
 @json_option
+@shard_option
 @settings_options
 def list_(place: Place, *, limit: int, as_json: bool) -> None:
     """List what is in doubt, oldest first."""
@@ -38,6 +39,7 @@ def list_(place: Place, *, limit: int, as_json: bool) -> None:
 @doubts.command("show")
 @click.argument("attempt", type=PublicId("att"))
 @json_option
+@shard_option
 @settings_options
 def show(place: Place, *, attempt: bytes, as_json: bool) -> None:
     """Show one message in doubt: its numbers, and what will be done about it."""

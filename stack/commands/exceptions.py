@@ -10,7 +10,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option, note_option, operator_option
 from stack.commands.parameters import Text
-from stack.options import Place, settings_options
+from stack.options import Place, settings_options, shard_option
 
 NUMBER_MAX: Final = 2**63 - 1
 KIND: Final = r"[a-z][a-z0-9_]{0,63}"
@@ -31,6 +31,7 @@ def exceptions() -> None:
 )
 @limit_option
 @json_option
+@shard_option
 @settings_options
 def list_(
     place: Place, *, closed_too: bool, kind: str | None, above: int, limit: int, as_json: bool
@@ -59,6 +60,7 @@ def list_(
 @exceptions.command("show")
 @number_argument
 @json_option
+@shard_option
 @settings_options
 def show(place: Place, *, number: int, as_json: bool) -> None:
     """Show one exception: what happened, the numbers to ask the network by, what to do."""
@@ -79,6 +81,7 @@ def show(place: Place, *, number: int, as_json: bool) -> None:
 @operator_option
 @note_option("What came of it, for the record.", required=True)
 @json_option
+@shard_option
 @settings_options
 def close(place: Place, *, number: int, operator: str | None, note: str, as_json: bool) -> None:
     """Close an exception that was looked into. Moves no money, and cannot be taken back."""

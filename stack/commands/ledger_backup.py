@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stack.commands.operating import json_option
-from stack.options import Place, settings_options
+from stack.options import Place, new_shard_option, settings_options, shard_option
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 
@@ -17,6 +17,7 @@ folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_
 @click.command("backup")
 @folder_argument
 @json_option
+@shard_option
 @settings_options
 def backup(place: Place, folder: Path, *, as_json: bool) -> None:
     """Copy the ledger of the running stack to FOLDER, which is new or empty.
@@ -38,6 +39,7 @@ def backup(place: Place, folder: Path, *, as_json: bool) -> None:
 @click.command("restore")
 @folder_argument
 @json_option
+@new_shard_option
 @settings_options
 def restore(place: Place, folder: Path, *, as_json: bool) -> None:
     """Make the ledger of a data directory, which has none, from the backup in FOLDER.

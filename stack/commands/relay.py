@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from stack.commands.operating import json_option, note_option, operator_option
-from stack.options import Place, settings_options
+from stack.options import Place, settings_options, shard_option
 
 
 @click.group()
@@ -18,6 +18,7 @@ def relay() -> None:
 
 @relay.command("status")
 @json_option
+@shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """Show how the relay stands, its slot, and how much WAL that pins."""
@@ -37,6 +38,7 @@ def status(place: Place, *, as_json: bool) -> None:
 @operator_option
 @note_option("Why this is the right database, for the record.", required=True)
 @json_option
+@shard_option
 @settings_options
 def repair(place: Place, *, operator: str | None, note: str, as_json: bool) -> None:
     """Agree to the repair that the relay waits for, and to streaming from this database.

@@ -10,7 +10,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option, note_option, operator_option
 from stack.commands.parameters import PublicId
-from stack.options import Place, settings_options
+from stack.options import Place, settings_options, shard_option
 
 advice_argument = click.argument("advice", type=PublicId("att"))
 
@@ -24,6 +24,7 @@ def saf() -> None:
 @click.option("--manual", "manual_only", is_flag=True, help="Only those that wait for an operator.")
 @limit_option
 @json_option
+@shard_option
 @settings_options
 def list_(place: Place, *, manual_only: bool, limit: int, as_json: bool) -> None:
     """List what waits, oldest first."""
@@ -43,6 +44,7 @@ def list_(place: Place, *, manual_only: bool, limit: int, as_json: bool) -> None
 @saf.command("show")
 @advice_argument
 @json_option
+@shard_option
 @settings_options
 def show(place: Place, *, advice: bytes, as_json: bool) -> None:
     """Show one advice: its message's numbers, what was done about it, what may be done."""
@@ -63,6 +65,7 @@ def show(place: Place, *, advice: bytes, as_json: bool) -> None:
 @operator_option
 @note_option("Why, for the record.")
 @json_option
+@shard_option
 @settings_options
 def retry(
     place: Place, *, advice: bytes, operator: str | None, note: str | None, as_json: bool
@@ -84,6 +87,7 @@ def retry(
 @operator_option
 @note_option("How you know: who at the network said so, when.", required=True)
 @json_option
+@shard_option
 @settings_options
 def resolve(
     place: Place, *, advice: bytes, word: str, operator: str | None, note: str, as_json: bool

@@ -11,7 +11,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option, note_option, operator_option
 from stack.commands.parameters import PublicId, Text
-from stack.options import Place, settings_options
+from stack.options import Place, settings_options, shard_option
 
 OFFSET_MAX: Final = 2**63 - 1
 TAIL_DEFAULT: Final = 20
@@ -36,6 +36,7 @@ def stream() -> None:
 @click.option("--follow", "-f", is_flag=True, help="Wait for more, until Ctrl-C.")
 @click.option("--payment", type=PublicId("pi"), help="Only of this payment intent.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line.")
+@shard_option
 @settings_options
 def tail(
     place: Place,
@@ -71,6 +72,7 @@ def tail(
 
 @stream.command("show")
 @click.argument("offset", type=offset_type)
+@shard_option
 @settings_options
 def show(place: Place, *, offset: int) -> None:
     """Show one event in full, as JSON."""
@@ -86,6 +88,7 @@ def show(place: Place, *, offset: int) -> None:
 
 @stream.command("status")
 @json_option
+@shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """How much there is; with a running stack, how far each consumer has come."""
@@ -126,6 +129,7 @@ def parked() -> None:
 @click.option("--group", type=group_type, help="Only of this consumer group.")
 @limit_option
 @json_option
+@shard_option
 @settings_options
 def parked_list(place: Place, *, group: str | None, limit: int, as_json: bool) -> None:
     """List what was put aside, and why."""
@@ -152,6 +156,7 @@ def parked_list(place: Place, *, group: str | None, limit: int, as_json: bool) -
 @operator_option
 @note_option("Why it should go well now.")
 @json_option
+@shard_option
 @settings_options
 def parked_retry(
     place: Place,

@@ -6,12 +6,19 @@ import sys
 
 import click
 
-from stack.options import Place, port_options, settings_options, switches_option
+from stack.options import (
+    Place,
+    port_options,
+    settings_options,
+    shards_option,
+    switches_option,
+)
 
 
 @click.command()
 @port_options
 @switches_option
+@shards_option
 @settings_options
 @click.option(
     "--stop-on-eof",

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 import pytest
 
-from chassis.settings import HSM, Network, Settings, Switch, settings_of_shard
+from chassis.settings import HSM, Network, Settings, Shards, Switch, settings_of_shard
 from chassis.settings.kafka import Kafka
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
@@ -23,6 +23,7 @@ from stack.database import ExternalDatabase, load_passwords
 from stack.layout import (
     ROLES,
     check_forwarder,
+    check_shards,
     make_certificates,
     make_data_folders,
     make_development_keks,
@@ -63,6 +64,23 @@ def _with(context: StackContext, settings: Settings, **changed: object) -> Stack
     """The same stack with other settings."""
     shards = [attrs.evolve(one, settings=settings) for one in context.shards]
     return attrs.evolve(context, settings=settings, shards=shards, **changed)
+
+
+def _two_shards(context: StackContext) -> StackContext:
+    """The same stack over two ledgers, both elsewhere."""
+    settings = msgspec.structs.replace(
+        SETTINGS,
+        ledger=msgspec.structs.replace(SETTINGS.ledger, url=""),
+        shards=Shards(count=2, database_urls=(URL, URL.replace("db.", "two."))),
+    )
+    other = [_listener("/run/t/switch-0@1"), _listener("/run/t/switch-1@1")]
+    for listener in other:
+        listener.close()  # only the addresses are looked at
+    switches = [*context.sockets.switches, other]
+    metrics = {key: context.sockets.metrics["api"] for key, _, _ in metrics_ports(settings)}
+    sockets = attrs.evolve(context.sockets, switches=switches, metrics=metrics)
+    shards = [_shard(settings, number, own) for number, own in enumerate(switches)]
+    return attrs.evolve(context, settings=settings, sockets=sockets, shards=shards)
 
 
 @pytest.fixture
@@ -240,6 +258,70 @@ def test_a_real_network_is_dialed_and_not_simulated(context: StackContext) -> No
     assert "vsim" not in specs
     assert specs["switch-0"].endpoints["vsim"] == ["network.example:8583"]
     assert "vsim" not in specs["switch-0"].plan.needs
+
+
+def test_each_shard_has_a_column_of_its_own(context: StackContext) -> None:
+    """One api, one HSM and the networks serve all; the rest is there again under `@1`."""
+    context = _two_shards(context)
+    specs = _specs(context)
+    alone = {"hsm-0", "hsm-1", "vsim", "msim", "api"}
+    column = {"switch-0", "switch-1", "relay", "audit", "witness", "postings"}
+    assert specs.keys() == alone | column | {f"{name}@1" for name in column}
+    assert {key for key, spec in specs.items() if spec.shard == 1} == {f"{n}@1" for n in column}
+    for key, spec in specs.items():
+        directory = DATA_DIR / "shards" / "1" if key.endswith("@1") else DATA_DIR
+        assert (spec.data_dir, spec.stack_dir or spec.data_dir) == (directory, DATA_DIR)
+        twin = specs[key.removesuffix("@1")]
+        assert (spec.identity, spec.index, spec.name) == (twin.identity, twin.index, twin.name)
+    Lifecycle([unit.plan for unit in compose(context)], SETTINGS.supervisor)
+
+
+def test_a_shards_processes_reach_its_own_ledger_and_no_other(context: StackContext) -> None:
+    """Only the api has every ledger's address and every switch's socket; the owner's nobody."""
+    specs = _specs(_two_shards(context))
+    hosts = {key: set(spec.secrets) for key, spec in specs.items() if spec.secrets}
+    assert hosts.pop("api") == {"database_dsn", "database_dsn@1"}
+    assert all(names == {"database_dsn"} for names in hosts.values())
+    for key in hosts:
+        host = "host=two.example" if key.endswith("@1") else "host=db.example"
+        assert specs[key].secrets["database_dsn"].endswith(host)
+    assert specs["api"].endpoints["switch@1"] == ["/run/t/switch-0@1", "/run/t/switch-1@1"]
+    assert {"switch-0", "switch-0@1", "switch-1@1"} < set(specs["api"].plan.needs)
+    assert specs["relay@1"].plan.needs == ("schema@1",)
+    assert not any(spec.settings.shards.database_urls for spec in specs.values())
+    assert not any(spec.settings.ledger.url for spec in specs.values())
+
+
+def test_no_shard_waits_for_another(context: StackContext) -> None:
+    """What is restarted in one needs nothing of the other."""
+    for unit in compose(_two_shards(context)):
+        shards = {need.rpartition("@")[2] for need in unit.plan.needs if "@" in need}
+        if unit.plan.key not in {"api", "provision"}:
+            assert shards <= {unit.plan.key.rpartition("@")[2]}
+
+
+def test_fewer_shards_than_there_are_do_not_start(tmp_path: Path) -> None:
+    """Payments would be out of reach; and a shard is no stack of its own."""
+    check_shards(SETTINGS, tmp_path)
+    (tmp_path / "shards" / "2").mkdir(parents=True)
+    with pytest.raises(StartError, match=r"has 3 shards, and 1 would be started.*--shards 3"):
+        check_shards(SETTINGS, tmp_path)
+    check_shards(msgspec.structs.replace(SETTINGS, shards=Shards(count=3)), tmp_path)
+    (tmp_path / "run").mkdir()
+    with pytest.raises(StartError, match=rf"is a shard of another stack; start it on {tmp_path}"):
+        check_shards(SETTINGS, tmp_path / "shards" / "2")
+
+
+def test_every_shard_has_folders_of_its_own(open_tmp_path: Path) -> None:
+    """They belong to the same users; HSM and networks are there once."""
+    two = msgspec.structs.replace(Settings(), shards=Shards(count=2))
+    users = stack_users(two, euid=os.geteuid())
+    make_data_folders(two, open_tmp_path, users)
+    shard = open_tmp_path / "shards" / "1"
+    assert {path.name for path in shard.iterdir()} == {"audit", "run", "stream", "witness"}
+    for name in ("audit", "stream", "witness"):
+        own, first = (shard / name).stat(), (open_tmp_path / name).stat()
+        assert (own.st_mode, own.st_uid) == (first.st_mode, first.st_uid)
 
 
 def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:

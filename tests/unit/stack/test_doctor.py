@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from chassis.settings import Settings
+from chassis.settings import Settings, Shards
 from chassis.settings.tree import Metrics
 from stack import doctor
 from stack.commands.doctor import doctor as command
@@ -41,6 +41,19 @@ def test_a_taken_port_fails_with_its_remedy(tmp_path: Path) -> None:
         ]
     (check,) = doctor.check_ports(settings, tmp_path)
     assert check.status == "ok"
+
+
+def test_shards_that_would_be_left_out_fail(tmp_path: Path) -> None:
+    """The number that the data directory has is the remedy; more than it has are welcome."""
+    (tmp_path / "shards" / "1").mkdir(parents=True)
+    (check,) = doctor.look_at_shards(FREE, tmp_path)
+    assert (check.status, f"{tmp_path} has 2 shards" in check.detail) == ("failed", True)
+    assert check.remedy == "start it with --shards 2, or set shards.count = 2"
+    for count in (2, 3):
+        more = msgspec.structs.replace(FREE, shards=Shards(count=count))
+        (check,) = doctor.look_at_shards(more, tmp_path)
+        assert (check.status, check.detail[0]) == ("ok", str(count))
+    assert list(doctor.look_at_shards(FREE, tmp_path / "new")) == []
 
 
 def test_free_ports_need_no_check(tmp_path: Path) -> None:

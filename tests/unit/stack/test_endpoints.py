@@ -14,6 +14,7 @@ from stack.endpoints import (
     APIEndpoint,
     Endpoints,
     NotRunningError,
+    of_shard,
     read_endpoints,
     remove_endpoints,
     write_endpoints,
@@ -54,6 +55,30 @@ def test_without_a_stack_the_remedy_is_named(data_dir: Path) -> None:
     remove_endpoints(data_dir)
     with pytest.raises(NotRunningError, match="no stack runs"):
         read_endpoints(data_dir)
+
+
+def test_a_shard_publishes_its_own_under_plain_names(data_dir: Path) -> None:
+    """What works on one ledger finds what a stack of one ledger would have published."""
+    whole = msgspec.structs.replace(
+        ENDPOINTS,
+        metrics={"relay": "http://a", "relay@1": "http://b", "relay@11": "http://c"},
+        sockets={"hsm": ["/h"], "switch": ["/s"], "switch@1": ["/s@1"], "postgres@1": ["/pg@1"]},
+        processes={"api": 1, "relay": 2, "switch-0@1": 3, "relay@1": 4, "relay@11": 5},
+    )
+    directory = data_dir / "shards" / "1"
+    (directory / "run").mkdir(parents=True)
+    write_endpoints(directory, of_shard(whole, 1))
+    own = read_endpoints(directory)
+    assert (own.pid, own.api, own.networks) == (whole.pid, whole.api, whole.networks)
+    assert own.metrics == {"relay": "http://b"}
+    assert own.sockets == {"hsm": ["/h"], "switch": ["/s@1"], "postgres": ["/pg@1"]}
+    assert own.processes == {"switch-0": 3, "relay": 4}
+
+
+def test_without_a_stack_a_shard_names_where_to_start_one(data_dir: Path) -> None:
+    """A shard is not started by itself."""
+    with pytest.raises(NotRunningError, match=rf"no stack runs on {data_dir}; start one there"):
+        read_endpoints(data_dir / "shards" / "1")
 
 
 def test_the_file_of_a_killed_stack_does_not_count(data_dir: Path) -> None:

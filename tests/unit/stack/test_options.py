@@ -8,7 +8,16 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from stack.options import PORT_FLAGS, Place, port_options, settings_options, switches_option
+from stack.options import (
+    PORT_FLAGS,
+    Place,
+    new_shard_option,
+    port_options,
+    settings_options,
+    shard_option,
+    shards_option,
+    switches_option,
+)
 
 
 @click.command()
@@ -61,6 +70,72 @@ def test_the_number_of_switches_is_a_flag() -> None:
     for wrong in ("0", "37", "many"):
         refused = CliRunner().invoke(show, ["--switches", wrong])
         assert (refused.exit_code, "--switches" in refused.output) == (2, True)
+
+
+def test_the_number_of_shards_is_a_flag() -> None:
+    """From one to as many as there may be; beside the number of switches."""
+    shown: list[Place] = []
+
+    @click.command()
+    @switches_option
+    @shards_option
+    @settings_options
+    def show(place: Place) -> None:
+        shown.append(place)
+
+    for arguments in ([], ["--shards", "64", "--switches", "2"], ["--set", "shards.count=3"]):
+        assert CliRunner().invoke(show, arguments).exit_code == 0
+    assert [place.settings.shards.count for place in shown] == [1, 64, 3]
+    assert shown[1].settings.switch.processes == 2
+    for wrong in ("0", "65", "-1", "two"):
+        refused = CliRunner().invoke(show, ["--shards", wrong])
+        assert (refused.exit_code, "--shards" in refused.output) == (2, True)
+
+
+def test_a_command_is_narrowed_to_one_shard(tmp_path: Path) -> None:
+    """It finds the shard's directory and settings at its place; the first one's without a flag."""
+    (tmp_path / "shards" / "1").mkdir(parents=True)
+    shown: list[Place] = []
+
+    @click.command()
+    @shard_option
+    @settings_options
+    def show(place: Place) -> None:
+        shown.append(place)
+
+    for arguments in ([], ["--shard", "1"]):
+        assert CliRunner().invoke(show, ["--data-dir", str(tmp_path), *arguments]).exit_code == 0
+    assert [place.shard for place in shown] == [0, 1]
+    assert [place.data_dir for place in shown] == [tmp_path, tmp_path / "shards" / "1"]
+    assert [place.settings.relay.slot for place in shown] == ["turnout_relay_0", "turnout_relay_1"]
+
+
+def test_a_shard_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    """The shards that are there are named; only who makes a ledger may name a new one."""
+
+    @click.command()
+    @shard_option
+    @settings_options
+    def show(place: Place) -> None:
+        raise AssertionError(place)
+
+    @click.command()
+    @new_shard_option
+    @settings_options
+    def make(place: Place) -> None:
+        click.echo(place.data_dir)
+
+    where = ["--data-dir", str(tmp_path)]
+    refused = CliRunner().invoke(show, [*where, "--shard", "1"])
+    assert (refused.exit_code, "has shard 0 alone" in refused.output) == (2, True)
+    (tmp_path / "shards" / "1").mkdir(parents=True)
+    refused = CliRunner().invoke(show, [*where, "--shard", "2"])
+    assert (refused.exit_code, "has shards 0 to 1" in refused.output) == (2, True)
+    for wrong in ("-1", "64", "all"):
+        refused = CliRunner().invoke(show, [*where, "--shard", wrong])
+        assert (refused.exit_code, "--shard" in refused.output) == (2, True)
+    made = CliRunner().invoke(make, [*where, "--shard", "5"])
+    assert made.output == f"{tmp_path / 'shards' / '5'}\n"
 
 
 def test_free_ports_frees_all_but_those_named() -> None:
