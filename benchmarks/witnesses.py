@@ -11,10 +11,13 @@ import psycopg
 
 from benchmarks.agreement import Carried, Held, Told
 from benchmarks.load import LoadOutcome
+from chassis.settings import Settings
+from chassis.settings.of_shard import raised
 from ledger.ids import public_id
 from network_sim.journal import read_journal
 
 REST_TICK_S = 0.1
+_NETWORKS = Settings().networks
 # What a transaction is, by the outcomes that moved it: the furthest that any of them came, for the
 # statuses of money.md 2 only ever go forward. Neither `transaction_states` nor the order in which
 # outcomes were written is asked. What moved nothing (an inquiry's own result, an acknowledgment)
@@ -83,10 +86,20 @@ def wait_for_rest(dsn: str, *, limit_s: float) -> None:
             time.sleep(REST_TICK_S)
 
 
-def network_decisions(data_dir: Path, networks: Sequence[str]) -> Iterator[Carried]:
-    """Every financial message that a simulated network decided."""
+def network_decisions(
+    data_dir: Path, networks: Sequence[str], shard: int | None = None
+) -> Iterator[Carried]:
+    """Every financial message that a simulated network decided.
+
+    Args:
+        data_dir: of the stack.
+        networks: their names; as the settings have them by default.
+        shard: only of this one, by its acquirer ids; None = of all there are.
+    """
     for name in networks:
+        acquirer = None if shard is None else raised(_NETWORKS[name].acquirer_id, shard)
         for entry in read_journal(data_dir / "networks" / f"{name}.log"):
-            yield Carried(
-                name, entry.rrn, entry.response_code, int(entry.amount), entry.mti, entry.stan
-            )
+            if acquirer is None or entry.acquirer_id == acquirer:
+                yield Carried(
+                    name, entry.rrn, entry.response_code, int(entry.amount), entry.mti, entry.stan
+                )

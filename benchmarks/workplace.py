@@ -67,7 +67,8 @@ def address(stack: TemporaryStack) -> tuple[str, int]:
 
 
 def group_of(process: str) -> str:
-    """`hsm-0` is hsm, `vsim` and `msim` are networks."""
+    """`hsm-0` is hsm, `vsim` and `msim` are networks, `relay@1` is relay."""
+    process = process.partition("@")[0]
     name = process.rpartition("-")[0] or process
     return "networks" if name in NETWORKS else name
 

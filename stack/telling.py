@@ -18,7 +18,7 @@ from rich.text import Text
 
 from chassis.secrets import masked_pan
 from ledger.connection import Connection
-from ledger.ids import parse_id
+from ledger.ids import parse_id, shard_of
 from ledger.merchants import get_merchants
 from network_sim.journal import NEVER_MS, Entry, JournalError, read_journal
 from stack.context import StackContext
@@ -133,9 +133,10 @@ def show_story(told: Told, context: StackContext, witnesses: Witnesses, console:
         console.print(line, soft_wrap=True)
     problems = [told.problem] if told.problem else []
     transactions = payment.transactions()
+    home = context.shards[shard_of(parse_id("pi", payment.intent.id))]
     for transaction in transactions:
         for attempt in _shown(transaction.attempts):
-            network = context.settings.networks[attempt.network]
+            network = home.settings.networks[attempt.network]
             circumstances = Circumstances(
                 card=story.card,
                 acquirer_id=network.acquirer_id,

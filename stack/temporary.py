@@ -21,10 +21,11 @@ from types import MappingProxyType
 from typing import Final
 
 import trio
-from attrs import define
+from attrs import define, evolve
 
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
 from stack.endpoints import Endpoints, NotRunningError, read_endpoints
+from stack.shard_names import shard_directory
 
 READY_TIMEOUT_S: Final = 120.0  # initdb and the first start of everything, on a busy machine
 STOP_TIMEOUT_S: Final = 60.0  # the drain and Postgres' checkpoint, then it is killed
@@ -62,6 +63,15 @@ class TemporaryStack:
         """
         self.endpoints = read_endpoints(self.data_dir)
         return self.endpoints
+
+    def of_shard(self, shard: int) -> TemporaryStack:
+        """The same stack as who works on one of its ledgers sees it.
+
+        Raises:
+            NotRunningError: the stack has ended.
+        """
+        data_dir = shard_directory(self.data_dir, shard)
+        return evolve(self, data_dir=data_dir, endpoints=read_endpoints(data_dir))
 
     def credentials(self) -> Credentials:
         """The demo shop's."""

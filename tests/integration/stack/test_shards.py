@@ -1,0 +1,74 @@
+"""Two shards on one machine: two ledgers under one api, each with all that works on it."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from stack.temporary import TemporaryStack, TemporaryStackError, stack_in
+from tests.support.logs import logging_restored
+from turnout import main
+
+TWO = {"log.level": "warning", "shards.count": "2"}
+COLUMN = {"postgres", "switch-0", "relay", "audit", "witness", "postings"}
+SHARED = {"hsm-0", "vsim", "msim", "api"}
+SIGNED_ON_WITHIN_S = 20.0
+
+
+def _turnout(stack: TemporaryStack, *words: str) -> Result:
+    with logging_restored():
+        return CliRunner().invoke(
+            main,
+            [*words, "--data-dir", str(stack.data_dir)],
+            env={"XDG_CONFIG_HOME": "/nonexistent"},
+        )
+
+
+async def _document(stack: TemporaryStack, *words: str) -> Any:
+    done = await trio.to_thread.run_sync(partial(_turnout, stack, *words, "--json"))
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def _links_up(url: str) -> list[str]:
+    """How many of the links of each network take messages, of those there are."""
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return [line.split()[1] for line in lines if line.startswith("turnout_switch_links_up_ratio{")]
+
+
+async def test_two_shards_run_side_by_side(open_tmp_path: Path) -> None:
+    """Both switches sign on, each ledger is followed by its own, and commands find either."""
+    async with stack_in(open_tmp_path, TWO) as stack:
+        assert stack.endpoints.processes.keys() == SHARED | COLUMN | {f"{n}@1" for n in COLUMN}
+        with trio.fail_after(SIGNED_ON_WITHIN_S):
+            for key in ("switch-0", "switch-0@1"):
+                while _links_up(stack.endpoints.metrics[key]) != ["1.0", "1.0"]:
+                    await trio.sleep(0.05)
+        for shard in ("0", "1"):
+            relay = await _document(stack, "relay", "status", "--shard", shard)
+            assert (relay["slot"], relay["running"]) == (f"turnout_relay_{shard}", True)
+            await _document(stack, "exceptions", "list", "--shard", shard)
+        logs = {(await _document(stack, "audit", "keys", "--shard", s))["log"] for s in ("0", "1")}
+        assert len(logs) == 2
+        own = stack.of_shard(1)
+        assert own.endpoints.processes["relay"] == stack.endpoints.processes["relay@1"]
+        assert own.endpoints.sockets["switch"] == stack.endpoints.sockets["switch@1"]
+        refused = await trio.to_thread.run_sync(
+            partial(_turnout, stack, "relay", "status", "--shard", "2")
+        )
+        assert (refused.exit_code, "has shards 0 to 1" in refused.stderr) == (2, True)
+    assert stack.exit_code == 0
+    assert not (own.data_dir / "run" / "endpoints.json").exists()
+    with pytest.raises(
+        TemporaryStackError, match=r"(?s)status 3.*has 2 shards, and 1 would.*shards 2"
+    ):
+        async with stack_in(open_tmp_path):
+            raise AssertionError("a ledger was left out")
