@@ -20,6 +20,7 @@ import trio
 
 from api.assembly import Outside, assemble
 from api.metrics import register
+from api.reading import open_reader, register_reader
 from api.shard import Shard, ShardPeers
 from chassis.clock import now_s
 from chassis.mux import MuxClient, dial_unix
@@ -27,6 +28,7 @@ from chassis.service import Service
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.pool import Pool
 from ledger.relay.shedding import PinnedWAL
+from ledger.replica import FreshReader
 from ledger.storage import watched_storage
 from switch.wire import SwitchReply, SwitchRequest
 
@@ -51,7 +53,11 @@ async def serve(service: Service) -> None:
             for path in service.endpoints["hsm"]
         ]
         shards = [
-            ShardPeers(runner=pool, switches=_dial_switches(background, service, number))
+            ShardPeers(
+                runner=pool,
+                switches=_dial_switches(background, service, number),
+                reader=_reader(background, service, number, pool),
+            )
             for number, pool in enumerate(pools)
         ]
         outside = Outside(shards=shards, hsm=hsm, readiness=service.readiness)
@@ -96,6 +102,18 @@ def _watch(background: trio.Nursery, service: Service, shard: Shard, pool: Pool)
     service.checks[of_shard("stream", number)] = lambda: not pinned.over
     background.start_soon(storage.watch, shard.heed_storage)
     background.start_soon(pinned.watch, shard.heed_stream)
+
+
+def _reader(
+    background: trio.Nursery, service: Service, number: int, pool: Pool
+) -> FreshReader | None:
+    """What reads on a shard's replica, if it has one."""
+    dsn = service.secrets.get(of_shard("replica_dsn", number))
+    if dsn is None:
+        return None
+    reader = open_reader(background, dsn, pool, service.settings)
+    register_reader(service.metrics, reader, str(number))
+    return reader
 
 
 def _dial_switches(

@@ -21,6 +21,7 @@ READER: Final = "turnout_reader"
 ADMIN: Final = "turnout_admin"
 RELAY: Final = "turnout_relay"
 POSTINGS: Final = "turnout_postings"
+REPLICA: Final = "turnout_replica"
 
 # Attributes in SQL, so that the table reads as the statement does.
 ROLES: Final[Mapping[str, str]] = {
@@ -31,6 +32,7 @@ ROLES: Final[Mapping[str, str]] = {
     ADMIN: "",
     RELAY: "REPLICATION",  # reads the WAL, with every column of every table: nobody else may
     POSTINGS: "",
+    REPLICA: "REPLICATION",  # the WAL and the files, for a copy of the whole server; no table
 }
 
 _KNOWN: Final = Query("known_roles", "SELECT rolname, rolreplication FROM pg_roles")

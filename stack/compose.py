@@ -5,7 +5,7 @@
     hsm-0 … hsm-n ────────┤                           ├──▶ api
                           ├──▶ switch-0 … switch-n ───┘
     vsim, msim ───────────┘
-    schema ─────────────────▶ relay, postings
+    schema ─────────────────▶ relay, postings, replica
     audit · witness · forwarder   read files, need nobody
 
 With several shards there is such a column of each one's ledger, `postgres@1` and so on, beside the
@@ -49,6 +49,7 @@ STOP_RANKS: Final = {
     "network": 3,
     "hsm": 4,
     "consumer": 7,
+    "replica": 7,
     "relay": 8,
     "postgres": 9,
 }
@@ -95,7 +96,21 @@ def _ledger_units(shard: ShardContext) -> list[Unit]:
     return [
         ResourceUnit(plan, shard.resource),
         StepUnit(UnitPlan(key=schema, needs=(postgres,), once=True), prepare),
+        *_replica_units(shard),
     ]
+
+
+def _replica_units(shard: ShardContext) -> list[Unit]:
+    """Nobody needs it: reads go to the ledger itself while it is away."""
+    if shard.replica is None or shard.replica.resource is None:
+        return []
+    plan = UnitPlan(
+        key=shard.key("replica"),
+        needs=(shard.key("schema"),),
+        stop_rank=STOP_RANKS["replica"],
+        times_itself=True,
+    )
+    return [ResourceUnit(plan, shard.replica.resource)]
 
 
 def _followers(context: StackContext, shard: ShardContext) -> list[ProcessSpec]:
@@ -178,7 +193,12 @@ def _api(context: StackContext) -> ProcessSpec:
         listeners=_listeners(context, "api", http=context.sockets.http),
         endpoints={"hsm": context.hsm_sockets}
         | {shard.key("switch"): shard.switch_sockets for shard in context.shards},
-        secrets={shard.key("database_dsn"): shard.database.dsn(API) for shard in context.shards},
+        secrets={shard.key("database_dsn"): shard.database.dsn(API) for shard in context.shards}
+        | {
+            shard.key("replica_dsn"): shard.replica.dsn
+            for shard in context.shards
+            if shard.replica is not None
+        },
         identity=context.users.identity("api", connects_to=("hsm", "switch")),
     )
 
@@ -258,5 +278,6 @@ def _without_secrets(settings: Settings) -> Settings:
     return msgspec.structs.replace(
         settings,
         ledger=msgspec.structs.replace(settings.ledger, url=""),
+        replica=msgspec.structs.replace(settings.replica, url=""),
         shards=msgspec.structs.replace(settings.shards, database_urls=()),
     )

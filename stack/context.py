@@ -11,6 +11,7 @@ from chassis.settings import Settings
 from chassis.supervisor import Listener, Resource, Users
 from ledger.roles import ADMIN
 from stack.database import Database
+from stack.replica import Replica
 from stack.shard_names import unit_key
 from stack.sockets import Sockets
 
@@ -26,6 +27,7 @@ class ShardContext:
         switches: the Unix socket of each of its switches, in the order of their indexes.
         database: where the ledger is.
         resource: our own Postgres, if the ledger is in it.
+        replica: where the ledger is read besides, if anywhere.
     """
 
     number: int
@@ -34,6 +36,7 @@ class ShardContext:
     switches: list[Listener]
     database: Database
     resource: Resource | None
+    replica: Replica | None = None
 
     def key(self, name: str) -> str:
         """The key of one of its units."""

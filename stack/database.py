@@ -72,6 +72,7 @@ class EmbeddedDatabase:
             socket_dir=socket_dir,
             settings=settings.ledger,
             uid=postgres_uid(settings, users),
+            has_replica=settings.replica.enabled,
         )
 
     def superuser_dsn(self) -> str:

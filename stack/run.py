@@ -42,6 +42,7 @@ from stack.layout import (
     stack_users,
 )
 from stack.live import refuse_what_test_mode_left
+from stack.replica import check_replica, make_replica
 from stack.shard_names import shard_directory
 from stack.sockets import Sockets, bind_sockets
 
@@ -170,6 +171,7 @@ def _prepare(
         held.callback(remove_endpoints, shard_directory(data_dir, shard))
     refuse_what_test_mode_left(settings, data_dir)
     check_forwarder(settings)
+    check_replica(settings)
     make_data_folders(settings, data_dir, users)
     make_certificates(settings, data_dir, users)
     make_development_keks(settings, data_dir, users)
@@ -210,6 +212,15 @@ def make_shards(
                 switches=switches,
                 database=database,
                 resource=resource,
+                replica=make_replica(
+                    own,
+                    number=number,
+                    data_dir=data_dir,
+                    runtime_dir=runtime_dir,
+                    users=users,
+                    database=database,
+                    passwords=passwords,
+                ),
             )
         )
     return shards

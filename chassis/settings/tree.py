@@ -12,6 +12,7 @@ from msgspec import field
 
 from chassis.settings.archive import Archive
 from chassis.settings.kafka import Kafka
+from chassis.settings.replica import Replica
 from chassis.settings.section import Section
 from chassis.settings.shards import Shards
 
@@ -381,6 +382,7 @@ class Settings(Section, frozen=True):
     networks: dict[str, Network] = field(default_factory=_networks)
     simulator: Simulator = field(default_factory=Simulator)
     ledger: Ledger = field(default_factory=Ledger)
+    replica: Replica = field(default_factory=Replica)
     shards: Shards = field(default_factory=Shards)
     relay: Relay = field(default_factory=Relay)
     stream: Stream = field(default_factory=Stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger.embedded.replica import EmbeddedReplica, Primary
 from ledger.embedded.server import EmbeddedPostgres
 
-__all__ = ["EmbeddedPostgres"]
+__all__ = ["EmbeddedPostgres", "EmbeddedReplica", "Primary"]

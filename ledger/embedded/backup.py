@@ -113,7 +113,7 @@ async def copy_cluster(binaries: Binaries, *, socket_dir: Path, password: str, t
         "--manifest-checksums=SHA256",
         "--label=turnout ledger backup",
     ]
-    await _run(command, {"PGPASSWORD": password})
+    await run_program(command, {"PGPASSWORD": password})
     write_durably(to / PASSWORD, password.encode(), mode=0o600)
     manifest = _read_manifest(to / COPY / MANIFEST)
     [wal] = manifest.ranges  # more than one only where the server changed its timeline meanwhile
@@ -180,7 +180,7 @@ async def verify_copy(binaries: Binaries, copy: Path) -> None:
     Raises:
         BackupError: with what `pg_verifybackup` found.
     """
-    await _run([binaries.folder / "pg_verifybackup", "--quiet", copy], {})
+    await run_program([binaries.folder / "pg_verifybackup", "--quiet", copy], {})
 
 
 async def copy_tree(source: Path, target: Path) -> None:
@@ -208,7 +208,16 @@ def _copy_tree(source: Path, target: Path) -> None:
         sync_folder(Path(folder))
 
 
-async def _run(command: list[str | Path], environment: dict[str, str]) -> None:
+async def run_program(command: list[str | Path], environment: dict[str, str]) -> None:
+    """Run one of Postgres' programs to its end.
+
+    Args:
+        command: the program, by its path, and its arguments; no secrets.
+        environment: besides the minimal one; secrets go here.
+
+    Raises:
+        BackupError: it cannot be run, or failed; with what it said.
+    """
     try:
         done = await trio.run_process(
             command,

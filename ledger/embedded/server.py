@@ -23,6 +23,7 @@ from ledger.embedded.cluster import SUPERUSER, Layout, ensure_cluster
 from ledger.embedded.files import FolderLock
 from ledger.embedded.identity import choose_identity
 from ledger.embedded.postmaster import Postmaster
+from ledger.embedded.slot import drop_slot
 from ledger.errors import ConnectionLostError, EmbeddedPostgresError
 from ledger.queries import Query
 
@@ -42,6 +43,7 @@ class EmbeddedPostgres:
         settings: The ledger's section.
         uid: Who the server runs as; needed as root, None otherwise.
         gid: Its group; None = the number of `uid`.
+        has_replica: Whether WAL is kept for a replica of ours.
 
     Attributes:
         process_id: Of the postmaster, or None when it does not run.
@@ -55,11 +57,13 @@ class EmbeddedPostgres:
         settings: Ledger,
         uid: int | None = None,
         gid: int | None = None,
+        has_replica: bool = False,
     ) -> None:
         self._layout = Layout(data_dir.absolute())
         self._settings = settings
         self._uid = uid
         self._gid = gid
+        self._has_replica = has_replica
         self._password = ""
         self._lock = FolderLock(self._layout.lock)
         self._postmaster = Postmaster(layout=self._layout, socket_dir=socket_dir, settings=settings)
@@ -143,6 +147,8 @@ class EmbeddedPostgres:
             known = await connection.run(_DATABASES)
             if DATABASE not in known.column(0):
                 await connection.script(f"CREATE DATABASE {DATABASE}")
+            if not self._has_replica:
+                await drop_slot(connection)  # of a replica that is no more: it would pin WAL
         finally:
             await connection.aclose()
 

@@ -1,0 +1,80 @@
+"""The place that the primary keeps for our replica: a physical replication slot.
+
+WAL that the replica has not taken yet is kept for it, up to `ledger.max_slot_wal_keep_size`. Past
+that the server gives the slot up (`wal_status` becomes `lost`) and removes the WAL: its disk, and
+with it the payments, come before a replica, which can be copied anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+
+from ledger.connection import Connection
+from ledger.pgtypes import text_
+from ledger.queries import Query
+
+SLOT: Final = "turnout_replica"
+
+_READ: Final = Query(
+    "replica_slot",
+    "SELECT wal_status, active_pid FROM pg_replication_slots"
+    " WHERE slot_name = $1::text AND slot_type = 'physical'",
+)
+_END_SENDER: Final = Query(
+    "end_sender_of_replica",
+    # Waits for it: a slot that is in use cannot be dropped.
+    "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots"
+    " WHERE slot_name = $1::text AND active_pid IS NOT NULL",
+)
+_DROP: Final = Query(
+    "drop_slot_of_replica",
+    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+    " WHERE slot_name = $1::text AND slot_type = 'physical'",
+)
+
+
+@attrs.frozen
+class SlotState:
+    """What the primary says of the slot.
+
+    Attributes:
+        wal_status: `reserved`, `extended`, `unreserved` or `lost`; empty where there is no slot.
+        in_use: Whether a replica is connected.
+    """
+
+    wal_status: str
+    in_use: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether all WAL since the replica's last word is there."""
+        return self.wal_status not in ("", "lost")
+
+
+async def read_slot(session: Connection) -> SlotState:
+    """Ask for the slot's state; raises DatabaseError."""
+    rows = (await session.run(_READ, [text_(SLOT)])).rows()
+    if not rows:
+        return SlotState("", in_use=False)
+    [(wal_status, sender)] = rows
+    return SlotState(wal_status or "lost", in_use=sender is not None)
+
+
+async def drop_slot(session: Connection) -> None:
+    """Have the slot gone, if there is one; raises DatabaseError."""
+    await session.run(_END_SENDER, [text_(SLOT)])
+    await session.run(_DROP, [text_(SLOT)])
+
+
+@asynccontextmanager
+async def superuser_session(dsn: str, *, connect_timeout_s: float) -> AsyncIterator[Connection]:
+    """A session for a few statements; raises ConnectionLostError."""
+    session = await Connection.open(dsn, connect_timeout_s=connect_timeout_s)
+    try:
+        yield session
+    finally:
+        await session.aclose()
