@@ -45,6 +45,9 @@ ARCHIVE_WRITTEN: Final = "archive_written"  # a segment's tables are written bes
 ARCHIVE_RECORDS: Final = "archive_records"  # its records are stored, its frames are not
 ARCHIVE_FRAMES: Final = "archive_frames"  # both are stored, and no manifest speaks for them
 ARCHIVE_MANIFEST: Final = "archive_manifest"  # it is archived; the catalog does not know
+ARCHIVE_REMOVING: Final = "archive_removing"  # a segment is about to leave the stream
+ARCHIVE_HEAD: Final = "archive_head"  # the stream's head is behind it; its file is there
+ARCHIVE_REMOVED: Final = "archive_removed"  # its file is gone; the catalog does not know
 POINTS: Final = (
     BEFORE_COMMIT_1,
     AFTER_COMMIT_1,
@@ -60,6 +63,8 @@ STREAM_POINTS: Final = (BEFORE_STREAM_SYNC, AFTER_STREAM_SYNC)  # reached behind
 RELAY_POINTS: Final = (BEFORE_APPEND, AFTER_APPEND, AFTER_FEEDBACK, DURING_REPAIR)
 AUDIT_POINTS: Final = (BEFORE_SIGNING, BEFORE_PUBLISHING, AFTER_PUBLISHING)
 ARCHIVE_POINTS: Final = (ARCHIVE_WRITTEN, ARCHIVE_RECORDS, ARCHIVE_FRAMES, ARCHIVE_MANIFEST)
+TRIM_POINTS: Final = (ARCHIVE_REMOVING, ARCHIVE_HEAD, ARCHIVE_REMOVED)
+RETENTION_POINTS: Final = TRIM_POINTS
 
 
 class _Shared:
@@ -101,7 +106,14 @@ def arm(path: Path, point: str) -> None:
         ValueError: there is no such point.
         OSError: the file cannot be written.
     """
-    known = POINTS + STREAM_POINTS + RELAY_POINTS + AUDIT_POINTS + ARCHIVE_POINTS
+    known = (
+        *POINTS,
+        *STREAM_POINTS,
+        *RELAY_POINTS,
+        *AUDIT_POINTS,
+        *ARCHIVE_POINTS,
+        *RETENTION_POINTS,
+    )
     if point not in known:
         raise ValueError(f"{point!r} is no crash point: {', '.join(known)}")
     _write(path, _padded(point))

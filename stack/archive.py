@@ -8,6 +8,7 @@ the stack.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,15 +24,19 @@ from ledger.archive.catalog import (
     work_folder,
 )
 from ledger.archive.errors import ArchiveError
+from ledger.archive.holds import Register
 from ledger.archive.restoring import restore_segments
 from ledger.archive.store import Store, open_store
+from ledger.archive.trimming import Trimmer
 from ledger.archive.verifying import verify_archive
 from ledger.audit.findings import Findings
 from ledger.audit.folders import log_folder, log_public_key
-from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_public
+from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_pair, load_public
 from ledger.audit.level_files import LevelFileError
 from ledger.audit.notes import ED25519, NoteError, VerifierKey
 from ledger.stream.segments.files import shard_folder
+from stack.archive_needs import consumers, owners_of
+from stack.archive_place import archive_key_stem, archive_url
 from stack.audit import read_key, report
 from stack.endings import EXIT_FAULT
 from stack.options import EXIT_CANNOT_START, Place
@@ -47,14 +52,17 @@ EXITS: Final[dict[type[Exception], int]] = {
     LevelFileError: EXIT_FAULT,
 }
 SHARD: Final = 0
-ARCHIVE_FOLDER: Final = "archive"
-KEY_STEM: Final = "archive"
 
 __all__ = ["EXITS", "read_key", "restore", "run", "status", "verify"]
 
 
-def run(place: Place, progress: Progress) -> Document:
-    """Archive what is sealed and signed.
+def run(place: Place, progress: Progress, *, dry: bool = False) -> Document:
+    """Archive what is sealed and signed; then remove what the settings say need not stay.
+
+    Args:
+        place: whose stream.
+        progress: hears how far it is.
+        dry: change nothing; tell what would be archived and removed.
 
     Raises:
         ArchiveError: a segment cannot be archived, or an object cannot be believed.
@@ -64,19 +72,23 @@ def run(place: Place, progress: Progress) -> Document:
     if place.settings.testing.crash_point_file:
         follow_arming(Path(place.settings.testing.crash_point_file))
     log_key = load_public(log_public_key(place.data_dir))
+    if dry:
+        return _dry_run(place, log_key, progress)
     work = make_work_folder(place.data_dir, SHARD)
     with locked(work / "lock"):
+        pair = _pair(place, log_key)
         archiver = Archiver(
             stream=shard_folder(place.data_dir, SHARD),
             log=log_folder(place.data_dir, SHARD),
             log_key=log_key,
-            pair=_pair(place, log_key),
+            pair=pair,
             store=_store(place, make=True),
             work=work,
             now_us=now_us,
             shard=SHARD,
         )
         done = archiver.run(progress)
+        removed = _remove(place, pair, log_key, progress, dry=False)
     return {
         "segments": done.segments,
         "events": done.records,
@@ -84,7 +96,76 @@ def run(place: Place, progress: Progress) -> Document:
         "stored_bytes": done.stored_bytes,
         "waiting_for_signature": done.unsigned,
         "archive": archive_url(place),
+        "dry_run": False,
+        **removed,
     }
+
+
+def _dry_run(place: Place, log_key: VerifierKey, progress: Progress) -> Document:
+    """What a run would do; writes nothing, not even a key."""
+    done = archived(read_catalog(work_folder(place.data_dir, SHARD)))
+    sealed = sealed_segments(shard_folder(place.data_dir, SHARD))
+    waiting = [one for one in sealed if one not in done]
+    key = archive_key_stem(place).with_suffix(".key")
+    pair = load_pair(key) if key.exists() else None
+    return {
+        "segments": len(waiting),
+        "archive": archive_url(place),
+        "dry_run": True,
+        **_remove(place, pair, log_key, progress, dry=True),
+    }
+
+
+def _remove(
+    place: Place, pair: KeyPair | None, log_key: VerifierKey, progress: Progress, *, dry: bool
+) -> Document:
+    """Remove what may go from the stream; nothing is asked where nothing is ever removed."""
+    settings = place.settings.archive
+    if not settings.stream_days:
+        return {"stream": _untouched("archive.stream_days is 0: segments stay in the stream")}
+    if pair is None:
+        return {"stream": _untouched("nothing was archived yet")}
+    trimmer = Trimmer(
+        stream=shard_folder(place.data_dir, SHARD),
+        work=work_folder(place.data_dir, SHARD),
+        store=_store(place),
+        url=archive_url(place),
+        pair=pair,
+        log_key=log_key,
+        holds=Register(place.data_dir / FOLDER, pair.public),
+        owners_of=partial(owners_of, place),
+        days=settings.stream_days,
+        now_us=now_us,
+        shard=SHARD,
+    )
+    done = trimmer.run(consumers(place, log_key), progress, dry=dry)
+    return {
+        "stream": {
+            "removed_segments": done.segments,
+            "end_offset": done.end_offset,
+            "freed_bytes": done.freed_bytes,
+            "kept": done.kept or None,
+        }
+    }
+
+
+def removals(document: Document) -> list[str]:
+    """What a run removed, or would remove, a line for each place that it looked at."""
+    would = "would leave" if document["dry_run"] else "left"
+    stream = document["stream"]
+    lines = []
+    if segments := stream["removed_segments"]:
+        lines.append(
+            f"{len(segments)} segments {would} the stream, records before {stream['end_offset']}: "
+            f"{stream['freed_bytes']} bytes"
+        )
+    if stream["kept"]:
+        lines.append(f"stream: {stream['kept']}")
+    return lines
+
+
+def _untouched(reason: str) -> Document:
+    return {"removed_segments": [], "end_offset": 0, "freed_bytes": 0, "kept": reason}
 
 
 def verify(
@@ -113,7 +194,7 @@ def verify(
     verified = verify_archive(
         _store(place, archive),
         shard=SHARD,
-        key=key or load_public(_key_stem(place).with_suffix(".pub")),
+        key=key or load_public(archive_key_stem(place).with_suffix(".pub")),
         log_key=log_key or load_public(log_public_key(place.data_dir)),
         catalog=catalog,
         findings=findings,
@@ -156,7 +237,7 @@ def restore(
         _store(place, archive),
         folder,
         shard=SHARD,
-        key=key or load_public(_key_stem(place).with_suffix(".pub")),
+        key=key or load_public(archive_key_stem(place).with_suffix(".pub")),
         log_key=log_key or load_public(log_public_key(place.data_dir)),
         begin=begin,
         end=end,
@@ -187,24 +268,15 @@ def status(place: Place) -> Document:
     }
 
 
-def archive_url(place: Place) -> str:
-    """Where the archive's objects lie: a folder, or a bucket's URL."""
-    return place.settings.archive.url or str(place.data_dir / ARCHIVE_FOLDER)
-
-
 def _store(place: Place, other: str | None = None, *, make: bool = False) -> Store:
     return open_store(other or archive_url(place), place.settings.archive, make=make)
 
 
 def _pair(place: Place, log_key: VerifierKey) -> KeyPair:
     """The archive's key, made at the first run."""
-    return load_or_make(_key_stem(place), f"{log_key.name}/archive", ED25519)
-
-
-def _key_stem(place: Place) -> Path:
-    return place.data_dir / FOLDER / KEY_STEM
+    return load_or_make(archive_key_stem(place), f"{log_key.name}/archive", ED25519)
 
 
 def _public_key(place: Place) -> str | None:
-    path = _key_stem(place).with_suffix(".pub")
+    path = archive_key_stem(place).with_suffix(".pub")
     return str(load_public(path)) if path.exists() else None

@@ -11,6 +11,7 @@ import base64
 from pathlib import Path
 from typing import Any, Final
 
+from ledger.archive.errors import ArchiveError, StoreError
 from ledger.audit.bundle import BundleError, read_bundle
 from ledger.audit.evidence import Evidence, EvidenceError, Progress
 from ledger.audit.findings import Findings
@@ -24,12 +25,15 @@ from ledger.audit.keys import KeyFileError, load_public
 from ledger.audit.level_files import LevelFileError
 from ledger.audit.merkle import ProofError
 from ledger.audit.notes import Checkpoint, Note, NoteError, VerifierKey
-from ledger.audit.segment_entries import read_entries
 from ledger.audit.tiles import EntryError
 from ledger.audit.verify_log import verify_log
+from ledger.audit.whole_stream import WholeStream
 from ledger.audit.witness import WITNESSED
 from ledger.ids import public_id
 from ledger.stream.segments.files import shard_folder
+from ledger.stream.segments.trim import NAME as HEAD
+from ledger.stream.segments.trim import Head
+from stack.audit_source import SEGMENTS_ALONE, ExtraMissingError, Source, whole_stream
 from stack.audit_tables import EXITS as LEDGER_EXITS
 from stack.audit_tables import beside, compare
 from stack.endings import EXIT_FAULT
@@ -47,26 +51,32 @@ EXITS: Final[dict[type[Exception], int]] = {
     NoteError: EXIT_FAULT,
     LevelFileError: EXIT_FAULT,
     EntryError: EXIT_FAULT,
+    ExtraMissingError: EXIT_CANNOT_START,
+    StoreError: EXIT_CANNOT_START,
+    ArchiveError: EXIT_FAULT,
 }
 
 
-def evidence(place: Place, key: VerifierKey | None = None) -> Evidence:
+def evidence(place: Place, source: Source = SEGMENTS_ALONE) -> Evidence:
     """The log of a data directory.
 
     Args:
         place: where it is.
-        key: the log's public key; None believes the one that lies beside the log.
+        source: of records that left the stream.
 
     Raises:
-        KeyFileError: there is no log.
+        KeyFileError: there is no log, or no key of the archive.
+        NoteError: where the stream begins is not what the archive's key signed.
+        StoreError, ExtraMissingError: the archive cannot be read.
     """
+    key = load_public(log_public_key(place.data_dir))
+    return _evidence(place, key, whole_stream(place, key, source))
+
+
+def _evidence(place: Place, key: VerifierKey, stream: WholeStream) -> Evidence:
     data_dir = place.data_dir
-    return Evidence(
-        log_folder(data_dir),
-        shard_folder(data_dir, 0),
-        witness_folder(data_dir, place.settings.audit.witness_dir),
-        key or load_public(log_public_key(data_dir)),
-    )
+    witness = witness_folder(data_dir, place.settings.audit.witness_dir)
+    return Evidence(log_folder(data_dir), stream, witness, key)
 
 
 def keys(place: Place) -> Document:
@@ -97,6 +107,7 @@ def verify_all(
     *,
     key: VerifierKey | None = None,
     witness_key: VerifierKey | None = None,
+    source: Source = SEGMENTS_ALONE,
 ) -> Document:
     """Hold stream, levels, history and witness to each other; and the tables, if a stack runs.
 
@@ -105,13 +116,21 @@ def verify_all(
         progress: hears how far it is.
         key: the log's; None believes the one that lies beside the log.
         witness_key: likewise of the witness; given, the witness must have cosigned.
+        source: of records that left the stream.
     """
-    log = evidence(place, key)
     findings = Findings()
+    key = key or load_public(log_public_key(place.data_dir))
+    try:
+        stream = whole_stream(place, key, source)
+    except NoteError as error:
+        folder = shard_folder(place.data_dir, 0)
+        findings.add("segment", folder / HEAD, str(error))
+        stream = WholeStream(folder)
+    log = _evidence(place, key, stream)
     verified = verify_log(
         log.log,
         log.key,
-        read_entries(log.stream, log.shard, findings),
+        stream.entries(findings),
         findings,
         witness=log.witness,
         witness_key=witness_key,
@@ -119,9 +138,9 @@ def verify_all(
     )
     if not verified.signed:
         findings.add("checkpoint", log.log, "nothing has been signed yet")
-    database = beside(place, findings, progress)
+    database = beside(place, stream, findings, progress)
     checked = {
-        "events": verified.leaves,
+        "events": verified.leaves - stream.unread,
         "rows": database.rows,
         "checkpoints": verified.checkpoints,
     }
@@ -130,10 +149,23 @@ def verify_all(
         "unsigned": verified.leaves - verified.signed,
         "witnessed": verified.witnessed,
         "database": database.document(),
+        "archived": _archived(stream.head, stream),
     }
 
 
-def verify_db(place: Place, progress: Progress) -> Document:
+def _archived(head: Head | None, stream: WholeStream) -> Document | None:
+    """What left the stream, and how much of it was looked at; None if nothing has."""
+    if head is None:
+        return None
+    return {
+        "first_offset": head.first_offset,
+        "archive": head.archive,
+        "read": stream.archived is not None,
+        "unread": stream.unread,
+    }
+
+
+def verify_db(place: Place, progress: Progress, *, source: Source = SEGMENTS_ALONE) -> Document:
     """Hold every row of the published tables to the newest change of its key in the stream.
 
     Raises:
@@ -142,14 +174,17 @@ def verify_db(place: Place, progress: Progress) -> Document:
         LedgerError: the tables cannot be compared now.
     """
     findings = Findings()
-    compared = compare(place, findings, progress)
+    stream = whole_stream(place, load_public(log_public_key(place.data_dir)), source)
+    compared = compare(place, stream, findings, progress)
     checked = {"events": compared.records, "rows": compared.rows, "checkpoints": 0}
     return {**report(findings, checked), "not_compared": sorted(compared.not_compared)}
 
 
-def verify_inclusion(place: Place, index: int, progress: Progress) -> Document:
+def verify_inclusion(
+    place: Place, index: int, progress: Progress, *, source: Source = SEGMENTS_ALONE
+) -> Document:
     """Prove one record."""
-    found = evidence(place).inclusion(index, progress)
+    found = evidence(place, source).inclusion(index, progress)
     return {
         **report(Findings(), {"events": 1, "rows": 0, "checkpoints": 1}),
         "index": found.index,
@@ -172,9 +207,16 @@ def verify_consistency(place: Place, old_size: int, new_size: int | None) -> Doc
     }
 
 
-def make(place: Place, intent_id: bytes, output: Path, progress: Progress) -> Document:
+def make(
+    place: Place,
+    intent_id: bytes,
+    output: Path,
+    progress: Progress,
+    *,
+    source: Source = SEGMENTS_ALONE,
+) -> Document:
     """Write the bundle of one payment."""
-    data = evidence(place).bundle(intent_id, progress)
+    data = evidence(place, source).bundle(intent_id, progress)
     output.write_bytes(data)
     bundle = read_bundle(data)
     return {
@@ -185,9 +227,11 @@ def make(place: Place, intent_id: bytes, output: Path, progress: Progress) -> Do
     }
 
 
-def export(place: Place, folder: Path, progress: Progress) -> Document:
+def export(
+    place: Place, folder: Path, progress: Progress, *, source: Source = SEGMENTS_ALONE
+) -> Document:
     """Write the log as C2SP tlog-tiles."""
-    checkpoint = evidence(place).export(folder, progress)
+    checkpoint = evidence(place, source).export(folder, progress)
     return {"folder": str(folder), "origin": checkpoint.origin, "size": checkpoint.size}
 
 

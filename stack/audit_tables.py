@@ -13,10 +13,10 @@ from chassis.supervisor import StartError
 from ledger.audit.comparison import Compared
 from ledger.audit.findings import Findings
 from ledger.audit.verify_rows import Progress, RowsError, RowsPlace, verify_rows
+from ledger.audit.whole_stream import WholeStream
 from ledger.connection import Connection
 from ledger.errors import ConnectionLostError, LedgerError
 from ledger.roles import READER
-from ledger.stream.segments.files import shard_folder
 from stack.database import dsn_of_running
 from stack.endings import EXIT_FAULT
 from stack.endpoints import NotRunningError
@@ -30,7 +30,6 @@ EXITS: Final[dict[type[Exception], int]] = {
     RowsError: EXIT_CANNOT_START,
     LedgerError: EXIT_FAULT,
 }
-SHARD: Final = 0
 
 
 @frozen
@@ -59,17 +58,17 @@ class Beside:
         }
 
 
-def beside(place: Place, findings: Findings, progress: Progress) -> Beside:
+def beside(place: Place, stream: WholeStream, findings: Findings, progress: Progress) -> Beside:
     """Compare the tables if that is possible now; say why if it is not."""
     try:
-        return Beside(compare(place, findings, progress))
+        return Beside(compare(place, stream, findings, progress))
     except NotRunningError:
         return Beside(None, "no stack runs on this data directory")
     except (StartError, LedgerError, OSError) as error:
         return Beside(None, str(error))
 
 
-def compare(place: Place, findings: Findings, progress: Progress) -> Compared:
+def compare(place: Place, stream: WholeStream, findings: Findings, progress: Progress) -> Compared:
     """Compare every row of a running stack with the stream.
 
     Raises:
@@ -80,10 +79,12 @@ def compare(place: Place, findings: Findings, progress: Progress) -> Compared:
     """
     stack = find_running(place.settings, place.data_dir)
     configure_logging(quiet_log(place.settings.log), process="audit")
-    return trio.run(partial(_compare, stack, findings, progress))
+    return trio.run(partial(_compare, stack, stream, findings, progress))
 
 
-async def _compare(stack: RunningStack, findings: Findings, progress: Progress) -> Compared:
+async def _compare(
+    stack: RunningStack, stream: WholeStream, findings: Findings, progress: Progress
+) -> Compared:
     settings = stack.settings
     session = await Connection.open(
         dsn_of_running(settings, stack.data_dir, stack.endpoints, READER),
@@ -93,8 +94,7 @@ async def _compare(stack: RunningStack, findings: Findings, progress: Progress) 
         return await verify_rows(
             RowsPlace(
                 session,
-                shard_folder(stack.data_dir, SHARD),
-                SHARD,
+                stream,
                 settings.relay.slot,
                 settings.audit.verify_keys_max,
                 settings.audit.verify_wait_s,

@@ -15,3 +15,6 @@ class Archive(Section, frozen=True):
     s3_retries: int = (
         3  # of one request, a second apart at most; then the run ends, and is repeated
     )
+    # What `archive run` removes once it is archived, in days; 0: never.
+    stream_days: float = 0.0  # that an archived segment stays in the stream all the same
+    retention_days: float = 0.0  # that a segment stays in the archive: laws and card schemes say

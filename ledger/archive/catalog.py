@@ -20,7 +20,9 @@ from chassis.durable import sync_folder
 from ledger.archive.errors import ArchiveError, StoreError
 
 FOLDER: Final = "archiving"
-ARCHIVED: Final = "archived"
+ARCHIVED: Final = "archived"  # the segment is in the store
+REMOVING: Final = "removing"  # it is about to leave the stream
+REMOVED: Final = "removed"  # it has left it
 _NAME: Final = "catalog.jsonl"
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
@@ -30,11 +32,11 @@ class Entry(msgspec.Struct, frozen=True):
     """One step that is done.
 
     Attributes:
-        step: ARCHIVED.
+        step: ARCHIVED and those behind it.
         first_offset: of the segment's first record.
         end_offset: behind its last.
         at_us: when, Unix microseconds.
-        manifest: SHA-256 of the manifest as it is stored, in hex.
+        manifest: SHA-256 of the manifest as it is stored, in hex; empty in other steps.
     """
 
     step: str
@@ -80,6 +82,11 @@ def read_catalog(folder: Path) -> list[Entry]:
 def archived(entries: Iterable[Entry]) -> dict[int, Entry]:
     """The segments that are in the store, by their first offset."""
     return {one.first_offset: one for one in entries if one.step == ARCHIVED}
+
+
+def noted(entries: Iterable[Entry], step: str) -> set[int]:
+    """The first offsets of the segments that a step was noted of."""
+    return {one.first_offset for one in entries if one.step == step}
 
 
 def add_entry(folder: Path, entry: Entry) -> None:

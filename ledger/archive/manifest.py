@@ -15,9 +15,10 @@ from typing import Annotated, Final
 import msgspec
 
 from ledger.archive.errors import ArchiveError
+from ledger.archive.signed import read_document, sign_document
 from ledger.archive.subtrees import Prefix
 from ledger.audit.merkle import ProofError, check_consistency
-from ledger.audit.notes import Checkpoint, Note, NoteError, Signer, VerifierKey, sign_note
+from ledger.audit.notes import Checkpoint, Note, NoteError, Signer, VerifierKey
 from ledger.stream.segments.format import Header
 
 FORMAT: Final = "turnout-archive-manifest/1"
@@ -102,8 +103,7 @@ def first_offset_of(name: str) -> int | None:
 
 def sign_manifest(manifest: Manifest, key: VerifierKey, signer: Signer) -> bytes:
     """The manifest as it is stored."""
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode() + "\n"
-    return bytes(sign_note(text, key, signer))
+    return sign_document(manifest, key, signer)
 
 
 def read_manifest(data: bytes, key: VerifierKey, shard: int, first_offset: int) -> Manifest:
@@ -118,17 +118,10 @@ def read_manifest(data: bytes, key: VerifierKey, shard: int, first_offset: int) 
     Raises:
         ArchiveError: it is none, of another segment, or the key did not sign it.
     """
-    try:
-        note = Note.parse(data)
-        note.check(key)
-        manifest = msgspec.json.decode(note.text, type=Manifest)
-    except NoteError as error:
-        raise ArchiveError(str(error)) from error
-    except msgspec.DecodeError as error:
-        raise ArchiveError(f"it is malformed: {error}") from None
+    manifest = read_document(data, key, Manifest)
     if manifest.format != FORMAT:
         raise ArchiveError(f"its format is not {FORMAT}")
-    if bytes(note) != data or manifest.end_offset <= manifest.first_offset:
+    if manifest.end_offset <= manifest.first_offset:
         raise ArchiveError("it is not as it was written")
     if (manifest.shard, manifest.first_offset) != (shard, first_offset):
         raise ArchiveError(

@@ -26,8 +26,9 @@ from ledger.audit.merkle import (
     leaf_hash,
 )
 from ledger.audit.notes import Checkpoint, Note, VerifierKey
-from ledger.audit.segment_entries import Entries, read_entries
+from ledger.audit.segment_entries import Entries
 from ledger.audit.tiles import pack_entries, tile_path, tiles_of
+from ledger.audit.whole_stream import WholeStream
 from ledger.audit.witness import WITNESSED
 
 Progress = Callable[[int, int], None]
@@ -55,17 +56,15 @@ class Evidence:
 
     Attributes:
         log: the log's folder.
-        stream: the folder of its segments.
+        stream: its records.
         witness: the folder of its witness.
         key: the log's public key.
-        shard: of both.
     """
 
     log: Path
-    stream: Path
+    stream: WholeStream
     witness: Path
     key: VerifierKey
-    shard: int = 0
 
     def note(self) -> bytes:
         """The newest checkpoint that a witness has cosigned, else the log's own newest.
@@ -103,7 +102,7 @@ class Evidence:
                 if record[_INTENT] == intent_id
             ]
         if not found:
-            raise BundleError("the stream has nothing of this payment")
+            raise BundleError(f"the stream has nothing of this payment{self._unread()}")
         with LevelFiles(self.log / LEVELS) as levels:
             nodes = nodes_from(levels.read)
             return make_bundle(intent_id, self.note(), nodes, found, descriptors)
@@ -120,11 +119,13 @@ class Evidence:
             proof = inclusion_proof(nodes_from(levels.read), index, checkpoint.size)
         for entries in self._entries(progress, checkpoint.size):
             within = index - entries.first_offset
+            if within < 0:
+                break
             if within < len(entries.records):
                 leaf = entries.records[within]
                 check_inclusion(leaf_hash(leaf), index, checkpoint.size, proof, checkpoint.root)
                 return Inclusion(index, entries.place(index), leaf, checkpoint, proof)
-        raise EvidenceError(f"the stream has no record {index}")
+        raise EvidenceError(f"the stream has no record {index}{self._unread()}")
 
     def consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """Prove that one checkpoint of the history is a prefix of another, and check the proof.
@@ -155,6 +156,8 @@ class Evidence:
         waiting: list[bytes] = []
         number = 0
         for entries in self._entries(progress, checkpoint.size):
+            if self.stream.unread:
+                raise EvidenceError(f"not all records are there{self._unread()}")
             waiting += entries.records[: checkpoint.size - entries.first_offset]
             while len(waiting) >= TILE_WIDTH:
                 _write(folder / tile_path("entries", number), pack_entries(waiting[:TILE_WIDTH]))
@@ -179,7 +182,7 @@ class Evidence:
 
     def _entries(self, progress: Progress, size: int) -> Iterator[Entries]:
         findings = Findings()
-        for entries in read_entries(self.stream, self.shard, findings):
+        for entries in self.stream.entries(findings):
             if findings.found:
                 break
             if entries.first_offset >= size:
@@ -188,6 +191,14 @@ class Evidence:
             yield entries
         if findings.found:
             raise EvidenceError(f"the stream is damaged: {findings.found[0]}")
+
+    def _unread(self) -> str:
+        """What an answer leaves out: records that are in an archive nobody has named."""
+        if not self.stream.unread:
+            return ""
+        if self.stream.archived is not None:
+            return f"; records before {self.stream.unread} are no longer in the archive"
+        return f"; records before {self.stream.unread} are in the archive: see --archive"
 
 
 def _write(path: Path, data: bytes) -> None:

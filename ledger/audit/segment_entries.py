@@ -31,6 +31,7 @@ from ledger.stream.segments.high_water import NAME as HIGH_WATER
 from ledger.stream.segments.high_water import SIZE as HIGH_WATER_BYTES
 from ledger.stream.segments.high_water import HighWater, HighWaterFile
 from ledger.stream.segments.scan import DamageError, frames, scan_header
+from ledger.stream.segments.trim import Head
 
 _LENGTH_BYTES = 4
 
@@ -41,19 +42,21 @@ class Entries(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         first_offset: of the first of them in its stream: the index of its leaf.
         records: as they stand there.
-        path: of their segment.
-        at: the byte of the first of them.
+        path: of their segment; the name of their object in an archive.
+        at: the byte of the first of them; None in an archive, where records have no byte.
         descriptors: relation messages that came with them.
     """
 
     first_offset: int
     records: list[bytes]
-    path: Path
-    at: int
+    path: Path | str
+    at: int | None
     descriptors: list[bytes]
 
     def place(self, offset: int) -> str:
-        """File and byte of one of the records."""
+        """File and byte of one of the records; in an archive the object and the offset."""
+        if self.at is None:
+            return f"{self.path}: record {offset}"
         before = self.records[: offset - self.first_offset]
         return f"{self.path}:{self.at + sum(map(len, before))}"
 
@@ -64,23 +67,41 @@ class Entries(msgspec.Struct, frozen=True, gc=False):
         records = self.records[: max(0, end - self.first_offset)]
         return msgspec.structs.replace(self, records=records)
 
+    def split(self, end: int) -> tuple[Entries, Entries]:
+        """Those below an offset that lies among them, and those from there on."""
+        head = self.below(end)
+        behind = None if self.at is None else self.at + sum(map(len, head.records))
+        return head, Entries(end, self.records[len(head.records) :], self.path, behind, [])
 
-def read_entries(folder: Path, shard: int, findings: Findings) -> Iterator[Entries]:
+
+def read_entries(
+    folder: Path, shard: int, findings: Findings, *, head: Head | None = None
+) -> Iterator[Entries]:
     """Read a stream's segments from the first that is there to the end.
 
     The stream may be written to meanwhile: what lies behind the end that was published is read as
     far as it is whole, and not judged.
 
+    Args:
+        folder: of the segments.
+        shard: whose they must be.
+        findings: what is wrong is added here.
+        head: where they begin, if older ones were removed; one that is about to go is left out.
+
     Raises:
         OSError: a file cannot be read.
     """
     published = _published(folder, findings)
-    segments = list_segments(folder)
-    if segments and segments[0]:
-        reason = f"the records before it are not there; the stream began with {segments[0]} more"
+    begin = head.first_offset if head else 0
+    segments = [one for one in list_segments(folder) if one >= begin]
+    digest = bytes.fromhex(head.predecessor) if head else NO_PREDECESSOR
+    if segments and segments[0] != begin:
+        reason = (
+            f"the records before it are not there; the stream began with {segments[0] - begin} more"
+        )
         findings.add("segment", segment_path(folder, segments[0]), reason)
+        head = None
     expected: int | None = None
-    digest = NO_PREDECESSOR
     for index, first_offset in enumerate(segments):
         path = segment_path(folder, first_offset)
         is_last = index == len(segments) - 1
@@ -88,7 +109,8 @@ def read_entries(folder: Path, shard: int, findings: Findings) -> Iterator[Entri
             findings.add(
                 "segment", path, f"begins at record {first_offset}, and {expected} should follow"
             )
-        _check_header(path, shard, first_offset, digest if index else None, findings)
+        follows = index > 0 or head is not None
+        _check_header(path, shard, first_offset, digest if follows else None, findings)
         digest = NO_PREDECESSOR if is_last else file_digest(path)
         expected = first_offset
         end, sealed = HEADER_BYTES, False

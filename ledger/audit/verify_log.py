@@ -200,9 +200,4 @@ def _split(batch: Entries, size: int) -> tuple[Entries | None, Entries | None]:
         return None, batch
     if count >= len(batch.records):
         return batch, None
-    head, tail = batch.records[:count], batch.records[count:]
-    behind = batch.at + sum(map(len, head))
-    return (
-        Entries(batch.first_offset, head, batch.path, batch.at, batch.descriptors),
-        Entries(size, tail, batch.path, behind, []),
-    )
+    return batch.split(size)

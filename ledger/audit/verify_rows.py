@@ -28,8 +28,9 @@ import trio
 
 from ledger.audit.comparison import RESIDUE_BYTE, Compared, Comparison
 from ledger.audit.findings import Findings
-from ledger.audit.segment_entries import Entries, read_entries
+from ledger.audit.segment_entries import Entries
 from ledger.audit.tables import Column, TableRows
+from ledger.audit.whole_stream import WholeStream
 from ledger.connection import Connection
 from ledger.errors import DatabaseError, LedgerError
 from ledger.pgtypes import UUID, text_, text_array
@@ -65,16 +66,14 @@ class RowsPlace:
 
     Attributes:
         session: of a role that may read.
-        folder: of the stream's segments.
-        shard: whose they are.
+        stream: its records.
         slot: of the relay.
         keys_max: rows held in memory at once; more take passes.
         wait_s: for open transactions and for the relay, each.
     """
 
     session: Connection
-    folder: Path
-    shard: int
+    stream: WholeStream
     slot: str
     keys_max: int
     wait_s: float
@@ -93,14 +92,14 @@ async def verify_rows(place: RowsPlace, findings: Findings, progress: Progress) 
         DatabaseError: or one of its children.
         OSError, StreamCorruptError: the stream cannot be read.
     """
-    settled = _published_offset(place.folder)
+    settled = _published_offset(place.stream.folder)
     await _wait_until_over(place)
     session = place.session
     await session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         snapshot_lsn = (await session.run(_SNAPSHOT)).column(0)[0]
         await _wait_until_streamed(place, snapshot_lsn)
-        end = _published_offset(place.folder)
+        end = _published_offset(place.stream.folder)
         tables = [_Source.of(table) for table in await _tables(session, findings)]
         compared = Compared()
         passes = min(1 + end // place.keys_max, 256)
@@ -201,9 +200,12 @@ def _entries(place: RowsPlace, end: int, findings: Findings) -> Iterator[Entries
         RowsError: its beginning is no longer there.
     """
     begun = False
-    for entries in read_entries(place.folder, place.shard, findings):
+    for entries in place.stream.entries(findings):
         if not begun and entries.first_offset:
-            raise RowsError(f"the stream begins at record {entries.first_offset}")
+            where = (
+                "; what came before is in the archive: see --archive" if place.stream.head else ""
+            )
+            raise RowsError(f"the stream begins at record {entries.first_offset}{where}")
         begun = True
         if entries.first_offset >= end:
             return

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from stack.commands.archive_hold import hold
 from stack.commands.operating import json_option
 from stack.commands.progress import progress
 from stack.endings import EXIT_FAULT, told_in_one_line
@@ -44,21 +45,34 @@ def archive() -> None:
 
 
 @archive.command("run")
+@click.option("--dry-run", "dry", is_flag=True, help="Change nothing; say what would go.")
 @json_option
 @shard_option
 @settings_options
-def run(place: Place, *, as_json: bool) -> None:
-    """Archive every sealed segment that the audit log has signed."""
+def run(place: Place, *, dry: bool, as_json: bool) -> None:
+    """Archive every sealed segment that the audit log has signed; remove what need not stay.
+
+    Nothing is removed unless archive.stream_days, archive.database_days or archive.retention_days
+    say so.
+    """
     actions = _actions()
     with told_in_one_line("archive run", actions.EXITS), progress("archiving") as show:
-        document = actions.run(place, show)
-    text = (
-        f"{document['segments']} segments archived, {document['events']} records: "
-        f"{document['segment_bytes']} bytes in {document['stored_bytes']}"
-    )
-    if document["waiting_for_signature"]:
-        text += f"; {document['waiting_for_signature']} wait for the audit log's signature"
-    click.echo(json.dumps(document, indent=2) if as_json else text)
+        document = actions.run(place, show, dry=dry)
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+        return
+    if dry:
+        text = f"{document['segments']} segments would be archived"
+    else:
+        text = (
+            f"{document['segments']} segments archived, {document['events']} records: "
+            f"{document['segment_bytes']} bytes in {document['stored_bytes']}"
+        )
+        if document["waiting_for_signature"]:
+            text += f"; {document['waiting_for_signature']} wait for the audit log's signature"
+    click.echo(text)
+    for line in actions.removals(document):
+        click.echo(line)
 
 
 @archive.command("verify")
@@ -147,6 +161,9 @@ def status(place: Place, *, as_json: bool) -> None:
         f"{document['waiting']} sealed segments wait"
     )
     click.echo(json.dumps(document, indent=2) if as_json else text)
+
+
+archive.add_command(hold)
 
 
 def _keys(actions: Any, key: str | None, log_key: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,37 @@ key_option = click.option(
 witness_key_option = click.option(
     "--witness-key", help="Of a witness that must have cosigned; likewise."
 )
+
+
+def archive_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--archive` and `--archive-key`; it receives them as `source`.
+
+    Records that left the stream are read from there; without them a command says what it left out.
+    """
+
+    @click.option(
+        "--archive",
+        "archive",
+        is_flag=False,
+        flag_value="",
+        metavar="[FOLDER|URL]",
+        help="Read what left the stream from the archive; without a value, that of the settings.",
+    )
+    @click.option(
+        "--archive-key",
+        "archive_key",
+        help="The archive's public key, or the file that holds it.  [default: the archive's own]",
+    )
+    @functools.wraps(command)
+    def with_source(*, archive: str | None, archive_key: str | None, **rest: Any) -> None:
+        from stack import audit as log  # noqa: PLC0415  when called: --help must not wait for it
+        from stack.audit_source import Source  # noqa: PLC0415
+
+        with told_in_one_line("audit", log.EXITS):
+            key = None if archive_key is None else log.read_key(archive_key)
+        command(source=Source(archive, key), **rest)
+
+    return with_source
 
 
 @click.group()
@@ -73,31 +105,35 @@ def keys(place: Place, *, as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write it.  [default: PAYMENT.bundle.json]",
 )
+@archive_options
 @json_option
 @shard_option
 @settings_options
-def bundle(place: Place, *, payment: bytes, output: Path | None, as_json: bool) -> None:
+def bundle(
+    place: Place, *, payment: bytes, output: Path | None, source: Any, as_json: bool
+) -> None:
     """Write the evidence of one payment to a file that proves itself."""
     from ledger.ids import public_id  # noqa: PLC0415
     from stack import audit as log  # noqa: PLC0415
 
     path = output or Path(f"{public_id('pi', payment)}.bundle.json")
     with told_in_one_line("audit bundle", log.EXITS), _progress("reading the stream") as progress:
-        document = log.make(place, payment, path, progress)
+        document = log.make(place, payment, path, progress, source=source)
     _print(document, f"{document['file']}: {document['events']} records", as_json=as_json)
 
 
 @audit.command("export")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@archive_options
 @json_option
 @shard_option
 @settings_options
-def export(place: Place, *, folder: Path, as_json: bool) -> None:
+def export(place: Place, *, folder: Path, source: Any, as_json: bool) -> None:
     """Write checkpoint, tiles and entries as C2SP tlog-tiles has them."""
     from stack import audit as log  # noqa: PLC0415
 
     with told_in_one_line("audit export", log.EXITS), _progress("writing tiles") as progress:
-        document = log.export(place, folder, progress)
+        document = log.export(place, folder, progress, source=source)
     _print(document, f"{document['folder']}: {document['size']} records", as_json=as_json)
 
 
@@ -111,10 +147,13 @@ def verify() -> None:
     "--key", help="The log's public key as you kept it, or its file.  [default: the log's own]"
 )
 @witness_key_option
+@archive_options
 @json_option
 @shard_option
 @settings_options
-def verify_all(place: Place, *, key: str | None, witness_key: str | None, as_json: bool) -> None:
+def verify_all(
+    place: Place, *, key: str | None, witness_key: str | None, source: Any, as_json: bool
+) -> None:
     """Compute the tree anew from the stream; hold it to levels, history and witness.
 
     If a stack runs, its tables are held to the stream, too, as by `verify db`.
@@ -127,6 +166,7 @@ def verify_all(place: Place, *, key: str | None, witness_key: str | None, as_jso
             progress,
             key=None if key is None else log.read_key(key),
             witness_key=None if witness_key is None else log.read_key(witness_key),
+            source=source,
         )
     checked, database = document["checked"], document["database"]
     _conclude(
@@ -137,6 +177,8 @@ def verify_all(place: Place, *, key: str | None, witness_key: str | None, as_jso
     )
     if as_json:
         return
+    if (archived := document["archived"]) and archived["unread"]:
+        click.echo(_unread(archived))
     if database["compared"]:
         click.echo(f"{checked['rows']} rows of the tables: as the stream has them")
     else:
@@ -144,15 +186,16 @@ def verify_all(place: Place, *, key: str | None, witness_key: str | None, as_jso
 
 
 @verify.command("db")
+@archive_options
 @json_option
 @shard_option
 @settings_options
-def verify_db(place: Place, *, as_json: bool) -> None:
+def verify_db(place: Place, *, source: Any, as_json: bool) -> None:
     """Hold every row of a running stack's tables to the stream, and the other way round."""
     from stack import audit as log  # noqa: PLC0415
 
     with told_in_one_line("audit verify db", log.EXITS), _progress("comparing") as progress:
-        document = log.verify_db(place, progress)
+        document = log.verify_db(place, progress, source=source)
     checked = document["checked"]
     _conclude(
         document,
@@ -165,15 +208,16 @@ def verify_db(place: Place, *, as_json: bool) -> None:
 
 @verify.command("inclusion")
 @click.argument("index", type=click.IntRange(0, SIZE_MAX))
+@archive_options
 @json_option
 @shard_option
 @settings_options
-def verify_inclusion(place: Place, *, index: int, as_json: bool) -> None:
+def verify_inclusion(place: Place, *, index: int, source: Any, as_json: bool) -> None:
     """Prove that record INDEX stands under the newest checkpoint."""
     from stack import audit as log  # noqa: PLC0415
 
     with told_in_one_line("audit verify inclusion", log.EXITS), _progress("reading") as progress:
-        document = log.verify_inclusion(place, index, progress)
+        document = log.verify_inclusion(place, index, progress, source=source)
     _conclude(
         document, f"record {index}, at {document['where']}: as it was signed", as_json=as_json
     )
@@ -218,6 +262,16 @@ def verify_bundle(file: Any, *, key: str, witness_key: str | None, as_json: bool
         *(f"not shown: {one}" for one in document["not_shown"]),
     ]
     _conclude(document, "\n".join(lines), as_json=as_json)
+
+
+def _unread(archived: Document) -> str:
+    """What of the archive nobody has looked at."""
+    if archived["read"]:
+        return f"records before {archived['unread']} are no longer in the archive: hashes alone"
+    return (
+        f"records before {archived['unread']} are in the archive, {archived['archive']}, and were "
+        "not read: hashes alone; --archive reads them"
+    )
 
 
 def _conclude(document: Document, well: str, *, as_json: bool) -> None:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from attrs import define
 
 from ledger.archive.archiver import Archived, Archiver
 from ledger.archive.catalog import archived, make_work_folder, read_catalog
+from ledger.archive.holds import Register
 from ledger.archive.store import FolderStore, Store
+from ledger.archive.trimming import DAY_US, Trimmed, Trimmer
 from ledger.archive.verifying import ArchiveVerified, verify_archive
 from ledger.audit.findings import Findings
 from ledger.audit.folders import LOG_KEY_STEM, log_folder
-from ledger.audit.keys import load_or_make
+from ledger.audit.keys import KeyPair, load_or_make
 from ledger.audit.log import AuditLog
 from ledger.audit.notes import ED25519
 from ledger.stream.record import Mark, Position, descriptor_id
 from ledger.stream.segments.files import segment_path, shard_folder
 from ledger.stream.segments.format import (
+    HEADER_BYTES,
     NO_PREDECESSOR,
     SEAL,
     Header,
     encode_frame,
     encode_header,
 )
+from ledger.stream.segments.high_water import HighWater, HighWaterFile
 from tests.support.stream import INT8, SYSTEM, TEXT, UUID, descriptor, record
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -88,6 +94,9 @@ class SealedStream:
             first, digest = first + count, sha256(data).digest()
         newest = encode_header(Header(0, first, 0, digest))
         segment_path(stream, first).write_bytes(newest + bytes(4_096))
+        high_water = HighWaterFile.to_publish(stream)
+        high_water.publish(HighWater(1, first, first, HEADER_BYTES))
+        high_water.close()
         made = cls(data_dir, firsts)
         made.sign(first)
         return made
@@ -147,6 +156,43 @@ class SealedStream:
             progress=lambda _done, _of: None,
         )
         return [str(one) for one in findings.found], verified
+
+    @property
+    def pair(self) -> KeyPair:
+        """The archive's key."""
+        return self.archiver().pair
+
+    @property
+    def holds(self) -> Register:
+        """The legal holds."""
+        return Register(self.archiver().work.parent, self.pair.public)
+
+    def trimmer(
+        self,
+        store: Store | None = None,
+        *,
+        owners: Mapping[bytes, bytes] | None = None,
+        **changes: Any,
+    ) -> Trimmer:
+        """What removes archived segments from the stream; a day after they were archived."""
+        archiver = self.archiver(store)
+        fields: dict[str, Any] = {
+            "stream": self.stream,
+            "work": archiver.work,
+            "store": archiver.store,
+            "url": str(self.archive),
+            "pair": archiver.pair,
+            "log_key": archiver.log_key,
+            "holds": Register(archiver.work.parent, archiver.pair.public),
+            "owners_of": lambda _intents: owners or {},
+            "days": 1.0,
+            "now_us": lambda: 2 * DAY_US,
+        }
+        return Trimmer(**(fields | changes))
+
+    def trim(self, **changes: Any) -> Trimmed:
+        """Remove from the stream what may go; everybody has read everything."""
+        return self.trimmer(**changes).run({"postings": 407}, lambda _done, _of: None, dry=False)
 
     def objects(self) -> list[Path]:
         """Every file of the archive, by name."""

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ledger.archive.manifest import RECORDS, object_name
+from ledger.ids import public_id
 from tests.support.archiving import SealedStream
 from turnout import main
 
@@ -87,3 +88,67 @@ def test_restore_writes_segments_and_tells_which(stream: SealedStream, tmp_path:
     refused = CliRunner().invoke(main, [*words, "--data-dir", str(stream.data_dir)])
     assert refused.exit_code == 1
     assert "the archive holds the records before 407" in refused.stderr
+
+
+def test_a_run_says_why_nothing_leaves_the_stream(stream: SealedStream) -> None:
+    """Unless a setting says so nothing is removed; then a stack must tell how far consumers are."""
+    assert "archive.stream_days is 0" in _run(stream, "run")["stream"]["kept"]
+    kept = _run(stream, "run", "--set", "archive.stream_days=1e-9")["stream"]
+    assert kept["removed_segments"] == []
+    assert "no stack runs on this data directory" in kept["kept"]
+
+
+def test_a_dry_run_makes_not_even_a_key(stream: SealedStream) -> None:
+    """It says how much waits, and leaves nothing behind."""
+    before = sorted(stream.data_dir.rglob("*"))
+    document = _run(stream, "run", "--dry-run", "--set", "archive.stream_days=1e-9")
+    assert (document["segments"], document["dry_run"]) == (3, True)
+    assert "nothing was archived yet" in document["stream"]["kept"]
+    assert sorted(stream.data_dir.rglob("*")) == before
+
+
+def test_holds_are_added_listed_and_released(stream: SealedStream) -> None:
+    """Each deed is kept with its operator and reason; a hold is released once."""
+    options = ["--operator", "ada", "--reason", "case 7"]
+    payment, merchant = public_id("pi", bytes(16)), public_id("mer", bytes(16))
+    added = _run(stream, "hold", "add", "--intent", payment, *options)
+    assert (added["hold"], added["intent"], added["operator"]) == (1, payment, "ada")
+    assert _run(stream, "hold", "add", "--merchant", merchant, *options)["merchant"] == merchant
+    span = _run(stream, "hold", "add", "--range", "2026-01-01..2026-01-02T01:00+01:00", *options)
+    assert (span["begin"], span["end"]) == (
+        "2026-01-01T00:00:00+00:00",
+        "2026-01-02T00:00:00+00:00",
+    )
+    assert [one["hold"] for one in _run(stream, "hold", "list")["holds"]] == [1, 2, 3]
+    _run(stream, "hold", "release", "2", "--reason", "settled", "--operator", "bo")
+    assert [one["hold"] for one in _run(stream, "hold", "list")["holds"]] == [1, 3]
+    deeds = _run(stream, "hold", "list", "--all")["holds"]
+    assert [(one["hold"], one["action"]) for one in deeds] == [
+        (1, "add"),
+        (2, "add"),
+        (3, "add"),
+        (2, "release"),
+    ]
+    words = ["archive", "hold", "release", "2", "--reason", "again"]
+    refused = CliRunner().invoke(main, [*words, "--data-dir", str(stream.data_dir)])
+    assert (refused.exit_code, "there is no legal hold 2" in refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "name one of --merchant, --intent and --range"),
+        (["--range", "2026-01-02..2026-01-01"], "must begin before it ends"),
+        (["--range", "yesterday"], "must be FROM..UNTIL"),
+        (["--intent", "pi_x"], "--intent"),
+        (["--range", "2026-01-01..2026-01-02", "--merchant", public_id("mer", bytes(16))], "one"),
+    ],
+)
+def test_a_hold_on_nothing_definite_is_refused(
+    stream: SealedStream, words: list[str], reason: str
+) -> None:
+    """What is held must be said, once, in a form that means something."""
+    line = ["archive", "hold", "add", *words, "--reason", "r"]
+    refused = CliRunner().invoke(main, [*line, "--data-dir", str(stream.data_dir)])
+    assert (refused.exit_code, reason in refused.output) == (2, True)
+    assert not (stream.data_dir / "archiving").exists()

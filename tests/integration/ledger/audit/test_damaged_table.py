@@ -11,6 +11,7 @@ import trio
 from ledger.audit.comparison import Compared
 from ledger.audit.findings import Findings
 from ledger.audit.verify_rows import RowsPlace, verify_rows
+from ledger.audit.whole_stream import WholeStream
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
 from ledger.roles import READER
@@ -28,7 +29,9 @@ SELECT pg_relation_filepath(tableoid::regclass) FROM attempts LIMIT 1
 async def _verified(harness: RelayHarness) -> tuple[Compared, Findings]:
     findings = Findings()
     session = await Connection.open(harness.dsn(READER), connect_timeout_s=10)
-    place = RowsPlace(session, shard_folder(harness.folder, 0), 0, harness.slot, 1_000, 10.0)
+    place = RowsPlace(
+        session, WholeStream(shard_folder(harness.folder, 0)), harness.slot, 1_000, 10.0
+    )
     try:
         return await verify_rows(place, findings, lambda _done, _total: None), findings
     finally:

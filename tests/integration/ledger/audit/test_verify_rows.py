@@ -10,6 +10,7 @@ import trio
 from ledger.audit.comparison import Compared
 from ledger.audit.findings import Findings
 from ledger.audit.verify_rows import RowsError, RowsPlace, verify_rows
+from ledger.audit.whole_stream import WholeStream
 from ledger.connection import Connection
 from ledger.errors import DatabaseError
 from ledger.ids import public_id
@@ -65,7 +66,7 @@ async def verify(relaying: RelayHarness, reader: Connection) -> AsyncIterator[Ve
         async def run(keys_max: int = 1_000, wait_s: float = 10.0) -> tuple[Compared, Findings]:
             findings = Findings()
             folder = shard_folder(relaying.folder, 0)
-            place = RowsPlace(reader, folder, 0, relaying.slot, keys_max, wait_s)
+            place = RowsPlace(reader, WholeStream(folder), relaying.slot, keys_max, wait_s)
             return await verify_rows(place, findings, lambda _done, _total: None), findings
 
         yield run

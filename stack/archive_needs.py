@@ -1,0 +1,101 @@
+"""What `turnout archive` asks a running stack: who needs the stream, whose payments are whose."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from typing import Final, TypeVar
+
+import trio
+
+from chassis.log import configure_logging
+from chassis.supervisor import StartError
+from ledger.archive.consumers import ledger_needs, log_needs, merchants_of
+from ledger.audit.folders import log_folder, witness_folder
+from ledger.audit.notes import VerifierKey
+from ledger.connection import Connection
+from ledger.errors import LedgerError
+from ledger.postings.booking import GROUP as BOOKING
+from ledger.postings.checker import GROUP as CHECKING
+from ledger.roles import READER
+from ledger.stream.attempt_monitor import GROUP as MONITORING
+from stack.database import dsn_of_running
+from stack.endpoints import NotRunningError
+from stack.options import Place, quiet_log
+from stack.running import find_running
+
+T = TypeVar("T")
+
+KAFKA: Final = "kafka"
+SHARD: Final = 0
+
+
+def consumers(place: Place, log_key: VerifierKey) -> dict[str, int] | str:
+    """From which record on each consumer needs the stream; or why nobody can tell.
+
+    Raises:
+        NoteError: a checkpoint is not the log's.
+        OSError: it cannot be read.
+    """
+    expected = _expected(place)
+    try:
+        needs = ask(place, READER, partial(ledger_needs, shard=SHARD, expected=expected))
+        if place.settings.stream.backend == KAFKA:
+            needs["forwarder"] = _forwarded(place)
+    except NotRunningError:
+        return "no stack runs on this data directory"
+    except (StartError, LedgerError) as error:
+        return str(error)
+    witness = witness_folder(place.data_dir, place.settings.audit.witness_dir)
+    return needs | log_needs(log_folder(place.data_dir, SHARD), witness, log_key)
+
+
+def owners_of(place: Place, intents: Collection[bytes]) -> Mapping[bytes, bytes]:
+    """The merchants of payments, as far as a running stack knows them."""
+    try:
+        return ask(place, READER, partial(merchants_of, intents=intents))
+    except (NotRunningError, StartError, LedgerError):
+        return {}  # nobody knows: whoever asks takes the payments for held
+
+
+def ask(place: Place, role: str, question: Callable[[Connection], Awaitable[T]]) -> T:
+    """Ask the ledger of a running stack something, in a session of its own.
+
+    Raises:
+        NotRunningError: no stack runs there.
+        StartError: its passwords are not ours to read.
+        LedgerError: or one of its children.
+    """
+    stack = find_running(place.settings, place.data_dir)
+    configure_logging(quiet_log(place.settings.log), process="archive")
+    dsn = dsn_of_running(stack.settings, stack.data_dir, stack.endpoints, role)
+    return trio.run(_with_session, dsn, stack.settings.ledger.connect_timeout_s, question)
+
+
+async def _with_session(
+    dsn: str, timeout_s: float, question: Callable[[Connection], Awaitable[T]]
+) -> T:
+    session = await Connection.open(dsn, connect_timeout_s=timeout_s)
+    try:
+        return await question(session)
+    finally:
+        await session.aclose()
+
+
+def _expected(place: Place) -> list[str]:
+    """The groups that run with these settings, begun or not."""
+    settings = place.settings
+    groups = [MONITORING] if settings.relay.enabled else []
+    if settings.postings.enabled:
+        groups.append(BOOKING)
+        if settings.postings.check_intents_per_s:
+            groups.append(CHECKING)
+    return groups
+
+
+def _forwarded(place: Place) -> int:
+    """How far Kafka is; raises LedgerError where that cannot be told."""
+    from ledger.stream.kafka.positions import read_positions  # noqa: PLC0415  needs an extra
+
+    state = read_positions(place.settings.kafka, SHARD).state
+    return state.next_offset if state else 0
