@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -133,6 +134,19 @@ def agree(
         lost=tuple(lost),
         duplicated=tuple(duplicated),
         disagree=tuple(disagree),
+    )
+
+
+def together(sent: int, agreements: Sequence[Agreement]) -> Agreement:
+    """What several comparisons say, each of payments that no other one is about."""
+    return Agreement(
+        sent=sent,
+        answered=sum(one.answered for one in agreements),
+        held=sum(one.held for one in agreements),
+        carried=sum(one.carried for one in agreements),
+        lost=tuple(chain(*(one.lost for one in agreements))),
+        duplicated=tuple(chain(*(one.duplicated for one in agreements))),
+        disagree=tuple(chain(*(one.disagree for one in agreements))),
     )
 
 

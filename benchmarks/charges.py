@@ -19,7 +19,7 @@ import attrs
 import msgspec
 import trio
 
-from benchmarks.agreement import Agreement, agree
+from benchmarks.agreement import Agreement
 from benchmarks.driving import LoadResult, drive
 from benchmarks.latency import percentiles
 from benchmarks.prepared import (
@@ -30,11 +30,13 @@ from benchmarks.prepared import (
     create_requests,
 )
 from benchmarks.report import Document, WrongResultsError, bench_document, progress
+from benchmarks.shards import agreement_of_shards, interleaved, merchants_on_each
 from benchmarks.sweep import charges_needed, draw, sweep
-from benchmarks.witnesses import attempts_held, network_decisions, told, wait_for_rest
+from benchmarks.witnesses import told
 from benchmarks.workplace import address, cpu_by_group, durability, reader_dsn, resident_bytes
 from chassis.settings import Settings
 from network_sim.authenticated import write_authenticated_dialect
+from stack.credentials import Credentials
 from stack.temporary import TemporaryStack, temporary_stack
 
 BUDGET_US = {  # design 3: each process's share at 10,000 charges/s on two cores
@@ -70,6 +72,7 @@ class Plan:
     dual: bool
     mac: Literal["none", "cmac"]
     relay: Literal["on", "off"]
+    shards: int = 1
 
     @property
     def messages(self) -> dict[str, str]:
@@ -118,6 +121,7 @@ def run(
     dual: bool = False,
     mac: Literal["none", "cmac"] = "none",
     relay: Literal["on", "off"] = "off",
+    shards: int = 1,
     keep: bool = False,
 ) -> Document:
     """Measure charges through the whole stack.
@@ -134,6 +138,7 @@ def run(
         mac: `cmac` = every message between switch and networks is authenticated.
         relay: `on` = the event stream and its consumers run beside the payments. Without them the
             figure is that of the payments' own path, and comparable over the years.
+        shards: ledgers; a merchant on each of them charges in turn.
         keep: leave the data directory behind.
 
     Raises:
@@ -149,11 +154,13 @@ def run(
         dual=dual,
         mac=mac,
         relay=relay,
+        shards=shards,
     )
     with networks_with(mac) as dialect:
         overrides = {
             "networks.msim.messages": plan.messages["msim"],
             "relay.enabled": "true" if relay == "on" else "false",
+            "shards.count": str(shards),
             **dialect,
         }
         return trio.run(partial(_run, plan, overrides, keep=keep))
@@ -171,10 +178,20 @@ def networks_with(mac: Literal["none", "cmac"]) -> Iterator[dict[str, str]]:
 async def _run(plan: Plan, overrides: Mapping[str, str], *, keep: bool) -> Document:
     async with temporary_stack({"log.level": "warning", **overrides}, keep=keep) as stack:
         facts = await trio.to_thread.run_sync(durability, reader_dsn(stack), stack.data_dir)
-        prepared = await trio.to_thread.run_sync(prepare, stack, plan.charges_needed)
+        merchants = await merchants_on_each(stack, plan.shards)
+        prepared = await trio.to_thread.run_sync(
+            partial(prepare, stack, plan.charges_needed, merchants=merchants)
+        )
         driven = await trio.to_thread.run_sync(_drive, stack, prepared, plan)
         progress("comparing answers, ledger and networks ...")
-        agreement = await _agreement(stack, [driven.result, *driven.swept], len(prepared.warm_up))
+        results = [driven.result, *driven.swept]
+        agreement = await agreement_of_shards(
+            stack,
+            plan.shards,
+            sum(result.outcome.sent for result in results) + len(prepared.warm_up),
+            (answer for result in results for answer in told(result.outcome)),
+            rest_s=REST_S,
+        )
     parameters = {
         "connections": plan.connections,
         "loop": "open" if plan.rate else "closed",
@@ -184,6 +201,7 @@ async def _run(plan: Plan, overrides: Mapping[str, str], *, keep: bool) -> Docum
         "networks": sorted(stack.endpoints.networks),
         "messages": plan.messages,
         "relay": plan.relay,
+        "shards": plan.shards,
         "mac": plan.mac,
         "codec": "compiled",
         "batch_sizes": {
@@ -197,7 +215,10 @@ async def _run(plan: Plan, overrides: Mapping[str, str], *, keep: bool) -> Docum
 
 
 def prepare(
-    stack: TemporaryStack, total: int, numbers: Callable[[int, int], list[str]] = card_numbers
+    stack: TemporaryStack,
+    total: int,
+    numbers: Callable[[int, int], list[str]] = card_numbers,
+    merchants: Sequence[Credentials] = (),
 ) -> Prepared:
     """Create the intents through the API, then seal and sign one charge for each.
 
@@ -205,19 +226,20 @@ def prepare(
         stack: where.
         total: charges, beside those of the warm-up, which come first.
         numbers: makes PANs, given how many and a seed.
+        merchants: whose they are, in turn; none = the demo shop's.
 
     Raises:
         WrongResultsError: an intent was not created.
     """
-    credentials = stack.credentials()
     host, port = address(stack)
-    signer = Signer(f"{host}:{port}", credentials.publishable_key, credentials.secret_key)
-    wanted = total + WARM_UP_CHARGES
+    shops = merchants or [stack.credentials()]
+    signers = [Signer(f"{host}:{port}", one.publishable_key, one.secret_key) for one in shops]
+    wanted, turns = total + WARM_UP_CHARGES, len(signers)
     progress(f"creating {wanted:,} intents ...")
     creating = drive(
         host,
         port,
-        create_requests(signer, wanted),
+        interleaved([create_requests(one, -(-wanted // turns)) for one in signers])[:wanted],
         connections=CREATE_CONNECTIONS,
         seconds=WHOLE_S,
     )
@@ -231,10 +253,16 @@ def prepare(
     intents = [msgspec.json.decode(body, type=dict[str, Any])["id"] for body in bodies]
     progress(f"sealing and signing {wanted:,} charges ...")
     (answer,) = drive(
-        host, port, [signer.request("GET", "/keys")], connections=1, seconds=60.0
+        host, port, [signers[0].request("GET", "/keys")], connections=1, seconds=60.0
     ).outcome.body
     keys = msgspec.json.decode(answer, type=dict[str, Any])["keys"]
-    requests = charge_requests(signer, keys, intents, numbers(wanted, SEED))
+    cards = numbers(wanted, SEED)
+    requests = interleaved(
+        [
+            charge_requests(one, keys, intents[turn::turns], cards[turn::turns])
+            for turn, one in enumerate(signers)
+        ]
+    )
     return Prepared(
         warm_up=requests[:WARM_UP_CHARGES],
         charges=requests[WARM_UP_CHARGES:],
@@ -275,17 +303,6 @@ def _drive(stack: TemporaryStack, prepared: Prepared, plan: Plan) -> Drive:
         resident_bytes=resident_bytes(processes),
         resident_early_bytes=resident_early,
     )
-
-
-async def _agreement(
-    stack: TemporaryStack, results: Sequence[LoadResult], warm_up: int
-) -> Agreement:
-    """Compare the witnesses once every payment has come to rest."""
-    await trio.to_thread.run_sync(partial(wait_for_rest, reader_dsn(stack), limit_s=REST_S))
-    held = await trio.to_thread.run_sync(attempts_held, reader_dsn(stack))
-    decisions = network_decisions(stack.data_dir, sorted(stack.endpoints.networks))
-    heard = [answer for result in results for answer in told(result.outcome)]
-    return agree(sum(result.outcome.sent for result in results) + warm_up, heard, held, decisions)
 
 
 def _document(

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import click
 
+from chassis.settings.shards import SHARDS_MAX
+
 EXIT_WRONG_RESULTS: Final = 1
 EXIT_CANNOT_START: Final = 3
 
@@ -141,6 +143,11 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
             _DUAL,
             _MAC,
             _RELAY,
+            click.option(
+                "--shards",
+                type=click.IntRange(1, SHARDS_MAX),
+                help="Ledgers to spread merchants over.",
+            ),
             _KEEP,
             _PNG,
         ),
