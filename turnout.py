@@ -7,13 +7,19 @@ it is called.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
+EXIT_FAULT = 1
 EXIT_INTERRUPTED = 130
+STANDARD_STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
+# What writing can end with although nothing is wrong with us; a broken pipe is click's.
+CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, help)
@@ -99,6 +105,11 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program, with all three standard streams open whatever its caller has closed."""
+        open_standard_streams()
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; Ctrl-C is told from a fault by its exit status.
 
@@ -108,6 +119,11 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):
             pass
+        except OSError as error:  # without a file's name: what was printed could not be
+            if error.filename is not None or error.errno not in CANNOT_WRITE:
+                raise
+            click.echo(f"turnout: the output cannot be written: {error.strerror}", err=True)
+            sys.exit(EXIT_FAULT)
         except BaseExceptionGroup as group:  # it met tasks
             if group.split(KeyboardInterrupt)[1] is not None:
                 raise
@@ -119,6 +135,20 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+def open_standard_streams() -> None:
+    """Put /dev/null in the place of every standard stream that is closed.
+
+    Otherwise the next file or socket that is opened would get its number, and take in what is meant
+    for a terminal. The lowest free number is the one that is missing: they are tried in order.
+    """
+    for descriptor, name, mode in STANDARD_STREAMS:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(descriptor, mode))  # noqa: PTH123, SIM115  for the whole run
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,12 +6,11 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
-from chassis.settings.directories import data_directory
-from chassis.settings.tree import Settings
+from chassis.settings import SettingsError, data_directory, load_settings
 
 EXIT_CANNOT_START: Final = 3
 DEFAULT_ADDRESS: Final = "127.0.0.1:8583"
@@ -37,8 +36,12 @@ class Address(click.ParamType[tuple[str, int]]):
 
 
 def default_certs() -> Path:
-    """Where certificates are kept when nobody says otherwise."""
-    return data_directory(Settings(), os.environ, os.geteuid()) / CERTS_FOLDER
+    """Where certificates are kept when nobody says otherwise; unusable settings end the program."""
+    try:
+        settings = load_settings(config=None, environ=os.environ)
+    except SettingsError as error:
+        _cannot_start(error)
+    return data_directory(settings, os.environ, os.geteuid()) / CERTS_FOLDER
 
 
 @click.group(invoke_without_command=True)
@@ -122,6 +125,6 @@ def triggers() -> None:
         click.echo(f"{amount // 100}.{amount % 100:02d}  {rule.name}")
 
 
-def _cannot_start(error: Exception) -> None:
+def _cannot_start(error: Exception) -> NoReturn:
     click.echo(f"turnout network: {error}", err=True)
     sys.exit(EXIT_CANNOT_START)

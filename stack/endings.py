@@ -26,6 +26,18 @@ def told_in_one_line(command: str, exits: Mapping[type[Exception], int]) -> Iter
     """
     try:
         yield
+    except BrokenPipeError:  # whoever read our output has gone: nothing is left to be told
+        raise
     except tuple(exits) as error:
-        click.echo(f"turnout {command}: {error}", err=True)
+        click.echo(f"turnout {command}: {_told(error)}", err=True)
         sys.exit(next(status for kind, status in exits.items() if isinstance(error, kind)))
+
+
+def _told(error: Exception) -> str:
+    """What is wrong, and with files of somebody else's what to do about it."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, PermissionError):
+        text += "; run this as the user who started the stack, or as root"
+    return text

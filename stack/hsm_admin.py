@@ -69,7 +69,7 @@ EXITS: Final = {
     NotRunningError: EXIT_CANNOT_START,
     ComponentError: EXIT_FAULT,
     HSMRefusedError: EXIT_FAULT,
-    HSMSilentError: EXIT_FAULT,
+    HSMSilentError: EXIT_CANNOT_START,
 }
 
 

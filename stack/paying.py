@@ -37,10 +37,11 @@ class UnheardError(Exception):
     """A payment was begun, and then its API fell silent: what became of it is not known here."""
 
     def __init__(self, intent_id: str, api_url: str, reason: Exception) -> None:
-        super().__init__(
-            f"{intent_id}: no answer from {api_url}: {reason}; to see what became of it: "
-            f"turnout sign GET /payment-intents/{intent_id} --curl | sh"
-        )
+        super().__init__(f"{intent_id}: no answer from {api_url}: {reason}; {_look_up(intent_id)}")
+
+
+def _look_up(intent_id: str) -> str:
+    return f"to see what became of it: turnout sign GET /payment-intents/{intent_id} --curl | sh"
 
 
 EXITS: Final = {
@@ -109,6 +110,7 @@ def make_payment(merchant: Credentials, order: Order, *, wait_s: float) -> Payme
     Raises:
         TurnoutError: the API refuses, or cannot be reached, and nothing was charged.
         UnheardError: it could be reached at first, and then no more.
+        KeyboardInterrupt: Ctrl-C; the payment's id is told if there is one.
         SealError: the card cannot be one.
     """
     with Turnout(merchant.publishable_key, merchant.secret_key, merchant.api_url) as turnout:
@@ -126,6 +128,9 @@ def make_payment(merchant: Credentials, order: Order, *, wait_s: float) -> Payme
             return Payment(intent, turnout.events(intent))
         except ConnectionLostError as error:
             raise UnheardError(intent.id, merchant.api_url, error) from error
+        except KeyboardInterrupt:
+            click.echo(f"\nturnout pay: {intent.id} was begun; {_look_up(intent.id)}", err=True)
+            raise
 
 
 def _wait(turnout: Turnout, intent: PaymentIntent, wait_s: float) -> PaymentIntent:

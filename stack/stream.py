@@ -75,6 +75,7 @@ async def tail(
         StreamCorruptError, StreamMissingError: the stream cannot be read.
         OSError: its files are not ours to read.
     """
+    _must_be_there(place)
     versions = PreviousVersions()
     decoder = EventDecoder(shard=place.shard, before=versions.find)
     async with stream_reader(place.settings, place.data_dir) as reader:
@@ -104,6 +105,7 @@ async def show(place: Place, offset: int) -> Document:
     Raises:
         StreamMissingError: there is none at this offset.
     """
+    _must_be_there(place)
     async with stream_reader(place.settings, place.data_dir) as reader:
         if offset >= _only(await reader.high_water()):
             raise StreamMissingError(f"the stream has no record {offset} yet")
@@ -116,8 +118,10 @@ async def status(place: Place) -> Document:
     """How much there is, and where.
 
     Raises:
+        StreamMissingError: there is no stream.
         OSError: its files are not ours to read.
     """
+    _must_be_there(place)
     folder = shard_folder(place.data_dir, SHARD)
     async with stream_reader(place.settings, place.data_dir) as reader:
         end = _only(await reader.high_water())
@@ -133,6 +137,17 @@ async def status(place: Place) -> Document:
             "bytes": sum(segment["bytes"] for segment in segments),
             "spare": (folder / SPARE).exists(),
         }
+
+
+def _must_be_there(place: Place) -> None:
+    """A reader waits for a stream that is not there yet; a person has mistyped a folder.
+
+    Raises:
+        StreamMissingError: no relay has ever run here.
+    """
+    folder = shard_folder(place.data_dir, SHARD)
+    if not folder.exists():
+        raise StreamMissingError(f"there is no stream in {folder}; is it another --data-dir?")
 
 
 async def consumers(_stack: RunningStack, session: Connection) -> list[Document]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,8 +98,16 @@ def load_kek(
 
 
 def _ask_for(number: int) -> tuple[str, str]:
-    text = click.prompt(f"Component {number}, 64 hex digits (not shown)", hide_input=True, err=True)
-    return text, click.prompt(f"Check value of component {number}", err=True)
+    try:
+        text = click.prompt(
+            f"Component {number}, 64 hex digits (not shown)", hide_input=True, err=True
+        )
+        return text, click.prompt(f"Check value of component {number}", err=True)
+    except click.Abort:
+        if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
+            raise
+        message = "standard input ends before the components do; is --component FILE meant?"
+        raise click.UsageError(message) from None
 
 
 def _line(key: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 
 from turnout import COMMANDS, HIDDEN, main
 
+ROOT = Path(__file__).parents[2]
+SIGN_ON = "08008220000000000000040000000000000011221214470000010001"
 # What takes its time to import, and no help text needs.
 HEAVY = (
     "trio",
@@ -108,5 +111,48 @@ def test_help_imports_nothing_that_takes_time(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_page_of_commands_names_every_command(name: str) -> None:
     """What a script may rely on is written down for each of them."""
-    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    page = (ROOT / "docs" / "commands.md").read_text()
     assert f"\n## {name}\n" in page or f"`{name}`" in page
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_fault(closed: str) -> None:
+    """Whoever closes standard output or error wants to hear nothing, not a traceback."""
+    done = _in_a_shell(f"iso decode {SIGN_ON} {closed}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_behind_the_output_is_told() -> None:
+    """What was printed got lost: one line says so, with the status of a fault."""
+    done = _in_a_shell("cards > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "turnout: the output cannot be written: No space left on device\n"
+
+
+def test_a_reader_that_leaves_is_no_news() -> None:
+    """As of `| head`: the program ends without a word."""
+    done = _in_a_shell("certify --list --json | true; exit ${PIPESTATUS[0]}")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_fault_of_a_file_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what has no file's name can have been the output."""
+
+    @click.command()
+    def writing() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/file")
+
+    monkeypatch.setattr(main, "get_command", lambda _context, _name: writing)
+    assert isinstance(CliRunner().invoke(main, ["writing"]).exception, OSError)
+
+
+def _in_a_shell(words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f'"$0" -m turnout {words}', sys.executable],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

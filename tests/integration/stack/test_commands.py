@@ -372,6 +372,32 @@ def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
     assert [merchant["name"] for merchant in listed] == ["Demo shop", "Zoë's"]
 
 
+def test_ctrl_c_at_a_payment_tells_which_one(demo: Demo) -> None:
+    """It may have been charged: its id is told, and how to look it up."""
+    words = ["pay", "--card", "4000000000007809", "--wait", "--data-dir", str(demo.data_dir)]
+    known = len(_intents(demo))
+    with subprocess.Popen(
+        [*TURNOUT, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    ) as paying:
+        deadline = time.monotonic() + DEADLINE_S
+        while len(_intents(demo)) == known:
+            assert time.monotonic() < deadline
+        paying.send_signal(signal.SIGINT)
+        printed, said = paying.communicate(timeout=DEADLINE_S)
+    assert (paying.returncode, printed) == (130, "")
+    assert f"turnout pay: {_intents(demo)[-1]} was begun; to see what became of it: " in said
+
+
+def _intents(demo: Demo) -> list[str]:
+    """The payments of the stream, oldest first."""
+    events = demo.run("stream", "tail", "--json", "--from", "0").stdout.splitlines()
+    return list(dict.fromkeys(json.loads(line)["payment_intent"] for line in events))
+
+
 def test_the_hsm_shows_its_keys_and_takes_one_in(demo: Demo) -> None:
     """Development keys at first; then one of two components, of which no digit is shown."""
     listed = demo.json("hsm", "keys")

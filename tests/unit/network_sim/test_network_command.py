@@ -54,11 +54,32 @@ def test_certificates_that_cannot_be_made_end_with_three() -> None:
     assert "no certificates in /proc/nowhere" in result.output
 
 
-def test_the_default_folder_is_in_the_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_in_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Wherever that is for this user."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("TURNOUT_DATA_DIR", raising=False)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", "/home/somebody/.local/share")
     assert default_certs() == Path("/home/somebody/.local/share/turnout/network-certs")
+
+
+def test_the_default_folder_follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As every command's data directory does."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("TURNOUT_DATA_DIR", "/srv/turnout")
+    assert default_certs() == Path("/srv/turnout/network-certs")
+
+
+def test_unusable_settings_end_with_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the default folder would be looked up in them."""
+    monkeypatch.setenv("TURNOUT_NO_SUCH", "1")
+    result = CliRunner().invoke(network, ["certs"])
+    assert result.exit_code == 3
+    assert "TURNOUT_NO_SUCH" in result.output
 
 
 def test_triggers_are_listed() -> None:

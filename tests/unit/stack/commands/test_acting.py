@@ -138,3 +138,10 @@ def test_components_are_asked_for_one_by_one(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "component 2 has another check value" in result.stderr
     assert "Component 3" not in result.stderr
+
+
+def test_components_that_end_too_early_are_a_usage_error(tmp_path: Path) -> None:
+    """Nobody interrupted anything: standard input is not a person who types."""
+    result = _invoke(hsm, tmp_path, "load-kek", "vsim", typed="")
+    assert result.exit_code == 2
+    assert "--component FILE" in result.stderr

@@ -119,8 +119,9 @@ def test_a_damaged_stream_is_a_fault(data_dir: Path) -> None:
     )
 
 
-def test_no_stream_is_an_empty_one(tmp_path: Path) -> None:
-    """Before the first start there is nothing to show, which is no fault."""
+def test_a_stream_that_has_not_begun_is_an_empty_one(tmp_path: Path) -> None:
+    """While a stack starts for the first time there is nothing to show, which is no fault."""
+    shard_folder(tmp_path, 0).mkdir(parents=True)
     assert _offsets(_run(tmp_path, "tail", "--json")) == []
     assert json.loads(_run(tmp_path, "status", "--json").stdout)["records"] == 0
 
@@ -131,3 +132,11 @@ def test_what_is_parked_is_in_the_ledger(data_dir: Path, words: tuple[str, ...])
     result = _run(data_dir, *words)
     assert result.exit_code == 3
     assert result.stderr.startswith(f"turnout stream {' '.join(words[:2])}: ")
+
+
+@pytest.mark.parametrize("words", [("tail",), ("show", "0"), ("status",)], ids=" ".join)
+def test_a_folder_without_a_stream_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A mistyped data directory does not look like a stream without events."""
+    result = _run(tmp_path, *words)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "there is no stream in" in result.stderr
