@@ -41,6 +41,7 @@ from ledger.roles import API, POSTINGS, RELAY, SWITCH
 from stack.context import Provision, ShardContext, StackContext
 from stack.database import prepare_schema
 from stack.layout import consumers_run, forwarder_runs, postings_run, simulated_networks
+from stack.shard_names import unit_key
 from stack.sockets import hsm_keys, switch_keys
 
 STOP_RANKS: Final = {
@@ -90,7 +91,9 @@ def compose(
 def _ledger_units(shard: ShardContext) -> list[Unit]:
     schema, prepare = shard.key("schema"), partial(prepare_schema, shard.database)
     if shard.resource is None:
-        return [StepUnit(UnitPlan(key=schema, once=True), prepare)]
+        # One after the other: roles belong to a server, and two shards' may be the same one.
+        before = (unit_key("schema", shard.number - 1),) if shard.number else ()
+        return [StepUnit(UnitPlan(key=schema, needs=before, once=True), prepare)]
     postgres = shard.key("postgres")
     plan = UnitPlan(key=postgres, stop_rank=STOP_RANKS["postgres"], times_itself=True)
     return [

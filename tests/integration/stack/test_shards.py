@@ -8,12 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from click.testing import CliRunner, Result
 
+from ledger.roles import ROLES
+from stack.database import PASSWORDS_FILE
 from stack.temporary import TemporaryStack, TemporaryStackError, stack_in
 from tests.support.logs import logging_restored
+from tests.support.postgres import PostgresServer, password_of
 from turnout import main
 
 TWO = {"log.level": "warning", "shards.count": "2"}
@@ -72,3 +76,29 @@ async def test_two_shards_run_side_by_side(open_tmp_path: Path) -> None:
     ):
         async with stack_in(open_tmp_path):
             raise AssertionError("a ledger was left out")
+
+
+async def test_two_ledgers_elsewhere_are_used(
+    open_tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """Each shard has its database, of one server even; commands find it by the same setting."""
+    data_dir = open_tmp_path / "data"
+    data_dir.mkdir()
+    # Roles belong to the whole server, which other tests use: keep their passwords.
+    passwords = {role: password_of(role) for role in ROLES}
+    (data_dir / PASSWORDS_FILE).write_bytes(msgspec.json.encode(passwords))
+    databases = [await trio.to_thread.run_sync(postgres.create_database) for _ in range(2)]
+    urls = ",".join(database.superuser for database in databases)
+    async with stack_in(open_tmp_path, TWO | {"shards.database_urls": urls}) as stack:
+        assert not {"postgres", "postgres@1"} & stack.endpoints.processes.keys()
+        elsewhere = ["--set", "shards.count=2", "--set", f"shards.database_urls={urls}"]
+        relay = await _document(stack, "relay", "status", "--shard", "1", *elsewhere)
+        assert (relay["slot"], relay["running"]) == ("turnout_relay_1", True)
+        lost = await trio.to_thread.run_sync(
+            partial(_turnout, stack, "relay", "status", "--shard", "1")
+        )
+        assert (lost.exit_code, "set ledger.url (or shards.database_urls)" in lost.stderr) == (
+            3,
+            True,
+        )
+    assert stack.exit_code == 0
