@@ -5,8 +5,8 @@
     hsm-0 … hsm-n ────────┤                           ├──▶ api
                           ├──▶ switch-0 … switch-n ───┘
     vsim, msim ───────────┘
-    schema ─────────────────▶ relay, postings, replica
-    audit · witness · forwarder   read files, need nobody
+    schema ─────────────────▶ relay, relay-2, postings, replica
+    audit · witness · comparer · forwarder   read files, need nobody
 
 With several shards there is such a column of each one's ledger, `postgres@1` and so on, beside the
 others; api, HSM and networks are there once.
@@ -37,10 +37,17 @@ from chassis.supervisor import (
     Unit,
     UnitPlan,
 )
+from ledger.relay.second import SECOND_INDEX
 from ledger.roles import API, POSTINGS, RELAY, SWITCH
 from stack.context import Provision, ShardContext, StackContext
 from stack.database import prepare_schema
-from stack.layout import consumers_run, forwarder_runs, postings_run, simulated_networks
+from stack.layout import (
+    consumers_run,
+    forwarder_runs,
+    postings_run,
+    second_relay_runs,
+    simulated_networks,
+)
 from stack.shard_names import unit_key
 from stack.sockets import hsm_keys, switch_keys
 
@@ -121,6 +128,9 @@ def _followers(context: StackContext, shard: ShardContext) -> list[ProcessSpec]:
     processes = []
     if shard.settings.relay.enabled:
         processes.append(_relay(context, shard))
+    if second_relay_runs(shard.settings):
+        processes.append(_second_relay(context, shard))
+        processes.append(_reader_of_files(context, shard, "comparer", "relay", "relay-2"))
     if consumers_run(shard.settings):
         processes += [_reader_of_files(context, shard, "audit", "relay")]
         processes += [_reader_of_files(context, shard, "witness")]
@@ -215,6 +225,20 @@ def _relay(context: StackContext, shard: ShardContext) -> ProcessSpec:
         listeners=_listeners(context, key),
         secrets={"database_dsn": shard.database.dsn(RELAY)},
         identity=context.users.identity("relay"),
+    )
+
+
+def _second_relay(context: StackContext, shard: ShardContext) -> ProcessSpec:
+    """The same process, with a user, a slot and a stream of its own."""
+    key = shard.key("relay-2")
+    return ProcessSpec(
+        plan=UnitPlan(key=key, needs=(shard.key("schema"),), stop_rank=STOP_RANKS["relay"]),
+        name="relay",
+        index=SECOND_INDEX,
+        **_of(context, shard),
+        listeners=_listeners(context, key),
+        secrets={"database_dsn": shard.database.dsn(RELAY)},
+        identity=context.users.identity("relay-2"),
     )
 
 

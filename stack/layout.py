@@ -5,6 +5,9 @@
     postgres*            Postgres' own (ledger.embedded)
     hsm/                 the HSM's alone: keys and their audit log
     stream/              the event stream: the relay's to write, for its consumers' groups to read
+    second/              of the second relay, if there is one: its stream; may lie elsewhere
+                         (relay.second_directory)
+    comparison/          how far the two streams were compared: the comparer's
     audit/               the audit log and its key: hashes, for everyone to read
     witness/             what the witness saw, and its key; may lie elsewhere (audit.witness_dir)
     pki/                 certificates for all, each key for its one process
@@ -37,6 +40,8 @@ from chassis.supervisor import (
 )
 from chassis.tls import Role
 from ledger.audit.folders import AUDIT_FOLDER, witness_folder
+from ledger.comparison.position import COMPARISON_FOLDER
+from ledger.relay.second import second_folder
 from stack.shard_names import shard_directory, shards_in, stack_of
 from switch.credentials import ClientFiles
 
@@ -52,6 +57,8 @@ ROLES: Final = (
     "witness",
     "postings",
     "forwarder",
+    "relay-2",
+    "comparer",
 )
 
 
@@ -68,6 +75,11 @@ def simulated_networks(settings: Settings) -> dict[str, Network]:
 def consumers_run(settings: Settings) -> bool:
     """Whether anything follows the stream: without a relay there is none."""
     return settings.relay.enabled and settings.audit.enabled
+
+
+def second_relay_runs(settings: Settings) -> bool:
+    """Whether a second relay runs, and with it who compares."""
+    return settings.relay.enabled and settings.relay.second
 
 
 def postings_run(settings: Settings) -> bool:
@@ -156,6 +168,11 @@ def _make_shard_folders(settings: Settings, stack_dir: Path, shard: int, users: 
         make_folder(data_dir, mode=PASS_THROUGH)
         make_folder(data_dir / "run", mode=0o755)
     make_folder(data_dir / "stream", mode=0o750, owner=users.owner("relay"))
+    if second_relay_runs(settings):
+        second = second_folder(settings.relay, data_dir)
+        make_folder(second, mode=0o750, owner=users.owner("relay-2"))
+        comparison = data_dir / COMPARISON_FOLDER
+        make_folder(comparison, mode=0o755, owner=users.owner("comparer"))
     if consumers_run(settings):
         make_folder(data_dir / AUDIT_FOLDER, mode=0o755, owner=users.owner("audit"))
         witness = witness_folder(data_dir, settings.audit.witness_dir)

@@ -42,6 +42,8 @@ PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "--metrics-witness-port": "metrics.witness",
         "--metrics-postings-port": "metrics.postings",
         "--metrics-forwarder-port": "metrics.forwarder",
+        "--metrics-second-relay-port": "metrics.second_relay",
+        "--metrics-comparer-port": "metrics.comparer",
     }
 )
 
@@ -159,6 +161,25 @@ switches_option = count_option(
 shards_option = count_option(
     "--shards", "shards.count", SHARDS_MAX, "Over how many ledgers merchants are spread"
 )
+
+
+def second_relay_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--second-relay`; stands above `settings_options`."""
+
+    @click.option(
+        "--second-relay",
+        is_flag=True,
+        help="Feed a second stream through a slot of its own, and compare both; sets relay.second.",
+    )
+    @functools.wraps(command)
+    def with_second_relay(*, second_relay: bool, **rest: Any) -> None:
+        overrides = rest.pop("flag_overrides", {})
+        if second_relay:
+            overrides["relay.second"] = "true"
+        command(flag_overrides=overrides, **rest)
+
+    decorated: Callable[..., None] = with_second_relay
+    return decorated
 
 
 def shard_option(command: Callable[..., None], *, may_be_new: bool = False) -> Callable[..., None]:

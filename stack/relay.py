@@ -23,28 +23,33 @@ NEVER_STARTED: Final = "never_started"
 _WORDS: Final = {finding.value: text for finding, text in EXPLANATIONS.items()}
 
 
-async def status(stack: RunningStack, session: Connection) -> Document:
-    """How the relay stands, and its slot as the server shows it now."""
-    name = stack.settings.relay.slot
+async def status(stack: RunningStack, session: Connection, *, second: bool = False) -> Document:
+    """How the relay stands, and its slot as the server shows it now; or how the second one does."""
+    name = _slot_name(stack, second=second)
+    limits = stack.settings.relay
+    running = ("relay-2" if second else "relay") in stack.endpoints.processes
     state = await read_state(session, name)
     flushed_lsn, slot = await read_positions(session, name)
     allowed_bytes = await allowed_pinned_bytes(session)
     return {
         "slot": name,
-        "enabled": stack.settings.relay.enabled,
-        "running": "relay" in stack.endpoints.processes,
+        "second": second,
+        "enabled": limits.enabled and (limits.second or running if second else True),
+        "running": running,
         **_state_document(state),
         "server": _slot_document(slot, flushed_lsn, allowed_bytes),
     }
 
 
-async def repair(stack: RunningStack, session: Connection, *, operator: str, note: str) -> Document:
+async def repair(
+    stack: RunningStack, session: Connection, *, operator: str, note: str, second: bool = False
+) -> Document:
     """Agree that the relay repairs what it has found, and streams from this database.
 
     Raises:
         OperatorError: it does not wait for that, or the texts cannot be kept.
     """
-    name = stack.settings.relay.slot
+    name = _slot_name(stack, second=second)
     state = await read_state(session, name)
     if state is None or state.case_id is None:
         raise OperatorError("the relay does not wait for an operator; see turnout relay status")
@@ -56,6 +61,11 @@ async def repair(stack: RunningStack, session: Connection, *, operator: str, not
         "case": state.case_id.hex(),
         "operator": operator,
     }
+
+
+def _slot_name(stack: RunningStack, *, second: bool) -> str:
+    limits = stack.settings.relay
+    return limits.second_slot if second else limits.slot
 
 
 def _state_document(state: RelayState | None) -> Document:

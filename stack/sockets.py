@@ -11,7 +11,13 @@ from attrs import frozen
 
 from chassis.settings import Settings
 from chassis.supervisor import Listener, Users, bind_tcp, bind_unix
-from stack.layout import consumers_run, forwarder_runs, postings_run, simulated_networks
+from stack.layout import (
+    consumers_run,
+    forwarder_runs,
+    postings_run,
+    second_relay_runs,
+    simulated_networks,
+)
 from stack.shard_names import unit_key
 
 
@@ -107,6 +113,9 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
         yield key, 0 if position else ports.hsm, "metrics.hsm"
     if settings.relay.enabled:
         yield from _in_each_shard(settings, "relay", ports.relay)
+    if second_relay_runs(settings):
+        yield from _in_each_shard(settings, "relay-2", ports.second_relay, "second_relay")
+        yield from _in_each_shard(settings, "comparer", ports.comparer)
     for position, name in enumerate(simulated_networks(settings)):
         yield name, 0 if position else ports.networks, "metrics.networks"
     if consumers_run(settings):
@@ -118,6 +127,8 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
         yield from _in_each_shard(settings, "forwarder", ports.forwarder)
 
 
-def _in_each_shard(settings: Settings, name: str, port: int) -> Iterator[tuple[str, int, str]]:
+def _in_each_shard(
+    settings: Settings, name: str, port: int, setting: str = ""
+) -> Iterator[tuple[str, int, str]]:
     for shard in range(settings.shards.count):
-        yield unit_key(name, shard), 0 if shard else port, f"metrics.{name}"
+        yield unit_key(name, shard), 0 if shard else port, f"metrics.{setting or name}"

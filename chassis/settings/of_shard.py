@@ -43,7 +43,12 @@ def settings_of_shard(settings: Settings, shard: int) -> Settings:
         settings,
         ledger=ledger,
         networks=networks,
-        relay=replace(relay, slot=f"{relay.slot.removesuffix('_0')}_{shard}"),
+        relay=replace(
+            relay,
+            slot=_numbered(relay.slot, shard),
+            second_slot=_numbered(relay.second_slot, shard),
+            second_directory=_below(relay.second_directory, shard),
+        ),
         audit=replace(
             audit,
             origin=_below(audit.origin, shard),
@@ -101,6 +106,11 @@ def divided(size: str, count: int, kb_min: int) -> str:
         return size
     kilobytes = float(match["number"]) * _KB[match["unit"]]
     return f"{int(max(kilobytes / count, min(kb_min, kilobytes)))}kB"
+
+
+def _numbered(slot: str, shard: int) -> str:
+    """A slot's name with the shard's number at its end."""
+    return f"{slot.removesuffix('_0')}_{shard}"
 
 
 def _below(place: str, shard: int) -> str:

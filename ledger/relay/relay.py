@@ -75,6 +75,8 @@ class Relay:
         limits: its settings.
         ledger: time-outs for reaching the database.
         now_us: Unix microseconds.
+        is_second: whether it feeds a second stream, which no consumer and no note in the ledger
+            is about.
         health: how it stands.
     """
 
@@ -85,6 +87,7 @@ class Relay:
     limits: Limits
     ledger: Ledger
     now_us: Callable[[], int]
+    is_second: bool = False
     health: Health = attrs.field(factory=Health)
     _mark: Mark | None = None
     _given: set[bytes] = attrs.field(factory=set)
@@ -187,7 +190,8 @@ class Relay:
         health.finding = finding.value
         await self._tell_state("repairing", finding=finding.value)
         if self._mark is None:  # so that a death on the way is told from a stream that was lost
-            await reset_cursors(self.runner, _SHARD)
+            if not self.is_second:
+                await reset_cursors(self.runner, _SHARD)
             begin = Mark(identity.system_identifier, identity.timeline, 0)
             await self.writer.append(Batch([], [], begin))
             self._mark = begin

@@ -23,6 +23,7 @@ from ledger.relay.ledger_side import allowed_pinned_bytes, read_positions
 from ledger.relay.metrics import register, register_attempts
 from ledger.relay.monitor import Monitor
 from ledger.relay.relay import Relay
+from ledger.relay.second import SECOND_INDEX, drop_unused_slot, limits_of_second, second_folder
 from ledger.stream.attempt_monitor import Figures, watch_attempts
 from ledger.stream.open import stream_reader, stream_writer
 
@@ -34,25 +35,31 @@ _log = get_logger(__name__)
 
 
 async def serve(service: Service) -> None:
-    """Run the relay until asked to drain."""
-    settings = service.settings
+    """Run the relay until asked to drain; the second one if that is its index."""
+    settings, data_dir = service.settings, service.data_dir
+    is_second = service.index == SECOND_INDEX
+    limits = settings.relay
+    if is_second:
+        limits, data_dir = limits_of_second(limits), second_folder(limits, data_dir)
     dsn = service.secrets["database_dsn"]
     session_settings = {"statement_timeout": str(settings.ledger.statement_timeout_ms)}
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger, role_settings=session_settings)
-    writer = stream_writer(settings, service.data_dir)
+    writer = stream_writer(settings, data_dir)
     relay = Relay(
         dsn=dsn,
         runner=pool,
         writer=writer,
-        open_reader=partial(stream_reader, settings, service.data_dir),
-        limits=settings.relay,
+        open_reader=partial(stream_reader, settings, data_dir),
+        limits=limits,
         ledger=settings.ledger,
         now_us=now_us,
+        is_second=is_second,
     )
     health = relay.health
-    register(service.metrics, health, buffer_records_max=settings.relay.buffer_records_max)
+    register(service.metrics, health, buffer_records_max=limits.buffer_records_max)
     attempts = Figures()
-    register_attempts(service.metrics, attempts)
+    if not is_second:
+        register_attempts(service.metrics, attempts)
     service.checks["streaming"] = lambda: health.state == "streaming"
     service.checks["lag"] = lambda: not health.alarmed
     try:
@@ -61,18 +68,20 @@ async def serve(service: Service) -> None:
             service.ready()
             await background.start(relay.run)
             allowed_bytes = await allowed_pinned_bytes(pool)
-            monitor = Monitor(pool, health, settings.relay, pinned_bytes_max=allowed_bytes)
+            monitor = Monitor(pool, health, limits, pinned_bytes_max=allowed_bytes)
             background.start_soon(monitor.run)
-            background.start_soon(
-                partial(
-                    watch_attempts,
-                    partial(stream_reader, settings, service.data_dir),
-                    pool,
-                    limits=settings.stream,
-                    now_us=now_us,
-                    figures=attempts,
+            if not is_second:
+                await drop_unused_slot(pool, limits)
+                background.start_soon(
+                    partial(
+                        watch_attempts,
+                        partial(stream_reader, settings, data_dir),
+                        pool,
+                        limits=settings.stream,
+                        now_us=now_us,
+                        figures=attempts,
+                    )
                 )
-            )
             await service.draining.wait()
             await _drain(pool, relay)
             background.cancel_scope.cancel(reason="the relay has drained")

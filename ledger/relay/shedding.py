@@ -27,7 +27,7 @@ _log = get_logger(__name__)
 
 
 class PinnedWAL:
-    """The share of what it may pin that our slot does pin.
+    """The share of what it may pin that our slot does pin; of two relays, the one behind.
 
     Args:
         runner: any role's sessions.
@@ -40,7 +40,7 @@ class PinnedWAL:
 
     def __init__(self, runner: Runner, limits: Limits) -> None:
         self._runner = runner
-        self._slots = [limits.slot]
+        self._slots = [limits.slot, *([limits.second_slot] if limits.second else [])]
         self._shed_at_ratio = limits.shed_at_ratio
         self.ratio = 0.0
         self.over = False

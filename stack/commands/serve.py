@@ -14,6 +14,7 @@ SERVICES = MappingProxyType(
     {
         "api": "api.service",
         "audit": "ledger.audit.service",
+        "comparer": "ledger.comparison.service",
         "forwarder": "ledger.stream.kafka.service",
         "hsm": "hsm_sim.service",
         "postings": "ledger.postings.service",

@@ -9,6 +9,7 @@ import click
 from stack.options import (
     Place,
     port_options,
+    second_relay_option,
     settings_options,
     shards_option,
     switches_option,
@@ -19,6 +20,7 @@ from stack.options import (
 @port_options
 @switches_option
 @shards_option
+@second_relay_option
 @settings_options
 @click.option(
     "--stop-on-eof",

@@ -16,6 +16,7 @@ from chassis.settings.kafka import Kafka
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
+from ledger.relay.second import SECOND_INDEX
 from ledger.roles import ROLES as DATABASE_ROLES
 from stack.compose import STOP_RANKS, compose
 from stack.context import ShardContext, StackContext
@@ -167,6 +168,46 @@ def test_the_forwarder_runs_where_the_stream_goes_to_kafka(context: StackContext
     assert ("forwarder", 9479, "metrics.forwarder") in metrics_ports(kafka)
 
 
+def test_a_second_relay_and_its_comparer_run_where_they_are_asked_for(
+    context: StackContext,
+) -> None:
+    """The same process again under a user of its own; who compares reads files and knows no key."""
+    settings = msgspec.structs.replace(SETTINGS, relay=Relay(second=True))
+    metrics = dict.fromkeys(("relay-2", "comparer"), context.sockets.metrics["audit"])
+    sockets = attrs.evolve(context.sockets, metrics={**context.sockets.metrics, **metrics})
+    specs = _specs(_with(context, settings, sockets=sockets))
+    assert specs.keys() == _specs(context).keys() | {"relay-2", "comparer"}
+    second, comparer = specs["relay-2"], specs["comparer"]
+    assert (second.name, second.index) == ("relay", SECOND_INDEX)
+    assert second.secrets == specs["relay"].secrets
+    assert not comparer.secrets
+    identities = {spec.plan.key: spec.identity for spec in (second, comparer)}
+    assert {key: (who.uid, who.groups) for key, who in identities.items() if who} == {
+        "relay-2": (52_009, ()),
+        "comparer": (52_010, (52_004, 52_009)),
+    }
+    assert not any({"relay-2", "comparer"} & {*spec.plan.needs} for spec in specs.values())
+    ports = {key: port for key, port, _ in metrics_ports(settings)}
+    assert (ports["relay-2"], ports["comparer"]) == (9480, 9481)
+
+
+def test_the_second_relays_folders_are_its_own(open_tmp_path: Path) -> None:
+    """Its stream is for its own group, wherever it lies; what was compared is for everyone."""
+    elsewhere = open_tmp_path / "other disk"
+    elsewhere.mkdir(mode=0o711)
+    users = stack_users(Settings(), euid=os.geteuid())
+    for directory in ("", str(elsewhere / "second")):
+        settings = Settings(relay=Relay(second=True, second_directory=directory))
+        make_data_folders(settings, open_tmp_path / "data", users)
+    for folder, mode, role in (
+        (open_tmp_path / "data" / "second", 0o750, "relay-2"),
+        (elsewhere / "second", 0o750, "relay-2"),
+        (open_tmp_path / "data" / "comparison", 0o755, "comparer"),
+    ):
+        status = folder.stat()
+        assert (status.st_mode & 0o777, status.st_uid) == (mode, users.uid(role))
+
+
 def test_a_forwarder_without_brokers_is_refused_before_anything_starts() -> None:
     """The setting is named; without Kafka nothing is asked for."""
     check_forwarder(SETTINGS)
@@ -234,8 +275,8 @@ def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContex
         "audit": (52_005, (relay,)),
         "witness": (52_006, ()),
         "postings": (52_007, (relay,)),
-        "vsim": (52_009, ()),
-        "msim": (52_010, ()),
+        "vsim": (52_011, ()),
+        "msim": (52_012, ()),
         "switch-0": (switch, (hsm,)),
         "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),

@@ -63,7 +63,7 @@ def test_what_others_know_a_shard_by_is_its_own() -> None:
         FOUR,
         audit=Audit(origin="pay.example/log", witness_dir="/other/disk/"),
         archive=Archive(url="s3://bucket/prefix"),
-        relay=Relay(slot="mine"),
+        relay=Relay(slot="mine", second_directory="/other/disk/second"),
     )
     first, third = settings_of_shard(settings, 0), settings_of_shard(settings, 3)
     assert first.networks == settings.networks
@@ -80,6 +80,8 @@ def test_what_others_know_a_shard_by_is_its_own() -> None:
     assert third.audit.witness_dir == "/other/disk/shards/3"
     assert third.archive.url == "s3://bucket/prefix/shards/3"
     assert third.relay.slot == "mine_3"
+    assert third.relay.second_slot == "turnout_relay_second_3"
+    assert third.relay.second_directory == "/other/disk/second/shards/3"
     assert settings_of_shard(FOUR, 3).archive.url == ""
     assert settings_of_shard(FOUR, 3).relay.slot == "turnout_relay_3"
 

@@ -1,0 +1,1 @@
+"""Two streams of one database held to each other: see `ledger.comparison.comparing`."""
