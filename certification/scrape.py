@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import attrs
 import trio
 
-_LINE: Final = re.compile(r"(?P<name>[a-z_]+)(?:\{(?P<labels>[^}]*)\})? (?P<value>[-+0-9.eE]+)")
+_LINE: Final = re.compile(r"(?P<name>[a-z0-9_]+)(?:\{(?P<labels>[^}]*)\})? (?P<value>[-+0-9.eE]+)")
 TIMEOUT_S: Final = 5.0
 
 
@@ -38,13 +38,20 @@ class Metrics:
         )
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of a series over everything that carries these labels."""
+        """The sum of a series over everything that carries these labels.
+
+        Raises:
+            ValueError: there is none, so whatever is concluded from its sum would hold of nothing.
+        """
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(
+        found = [
             value
             for sample, text, value in self.samples
             if sample == name and all(each in text for each in wanted)
-        )
+        ]
+        if not found:
+            raise ValueError(f"the switch has no series {name} with {labels}")
+        return sum(found)
 
 
 def _fetch(url: str) -> str:

@@ -147,7 +147,7 @@ async def stalled_reader(desk: Desk) -> None:
     )
     await desk.logged("link_down", f'"{desk.network.name}"', within_s=within_s)
     after = await desk.metrics()
-    name = "turnout_switch_process_resident_memory_bytes"
+    name = "turnout_switch_resident_bytes"
     grown = after.total(name) - before.total(name)
     desk.check(that=grown < 32 * 1_048_576, what=f"memory grew by {grown / 1_048_576:.0f} MiB")
     connection.reading.set()
