@@ -198,7 +198,7 @@ def shard_option(command: Callable[..., None], *, may_be_new: bool = False) -> C
     )
     @functools.wraps(command)
     def with_shard(*, shard: int, **rest: Any) -> None:
-        command(narrow=functools.partial(_narrowed, shard, may_be_new=may_be_new), **rest)
+        command(narrow=functools.partial(narrowed, shard, may_be_new=may_be_new), **rest)
 
     return with_shard
 
@@ -206,7 +206,7 @@ def shard_option(command: Callable[..., None], *, may_be_new: bool = False) -> C
 new_shard_option = functools.partial(shard_option, may_be_new=True)
 
 
-def _narrowed(shard: int, place: Place, *, may_be_new: bool) -> Place:
+def narrowed(shard: int, place: Place, *, may_be_new: bool = False) -> Place:
     """One shard of a place; a shard that is not there ends the program as wrong usage."""
     count = shards_in(place.data_dir)
     if shard >= count and not may_be_new:

@@ -15,6 +15,7 @@ from stack.commands.archive_hold import hold
 from stack.commands.operating import json_option
 from stack.commands.progress import progress
 from stack.endings import EXIT_FAULT, told_in_one_line
+from stack.every_shard import every_shard_option
 from stack.options import EXIT_CANNOT_START, Place, settings_options, shard_option
 
 _EXTRA = frozenset(("obstore", "pyarrow"))
@@ -47,7 +48,7 @@ def archive() -> None:
 @archive.command("run")
 @click.option("--dry-run", "dry", is_flag=True, help="Change nothing; say what would go.")
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def run(place: Place, *, dry: bool, as_json: bool) -> None:
     """Archive every sealed segment that the audit log has signed; remove what need not stay.
@@ -78,7 +79,7 @@ def run(place: Place, *, dry: bool, as_json: bool) -> None:
 @archive.command("verify")
 @source_options
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def verify(
     place: Place, *, source: str | None, key: str | None, log_key: str | None, as_json: bool
@@ -149,7 +150,7 @@ def restore(
 
 @archive.command("status")
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """How much is archived, and how much waits."""

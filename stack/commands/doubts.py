@@ -9,6 +9,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option
 from stack.commands.parameters import PublicId
+from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options, shard_option
 
 
@@ -20,7 +21,7 @@ def doubts() -> None:
 @doubts.command("list")
 @limit_option
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def list_(place: Place, *, limit: int, as_json: bool) -> None:
     """List what is in doubt, oldest first."""

@@ -10,6 +10,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option, note_option, operator_option
 from stack.commands.parameters import Text
+from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options, shard_option
 
 NUMBER_MAX: Final = 2**63 - 1
@@ -31,7 +32,7 @@ def exceptions() -> None:
 )
 @limit_option
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def list_(
     place: Place, *, closed_too: bool, kind: str | None, above: int, limit: int, as_json: bool

@@ -7,7 +7,8 @@ import json
 import click
 
 from stack.commands.operating import json_option
-from stack.options import Place, settings_options, shard_option
+from stack.every_shard import every_shard_option
+from stack.options import Place, settings_options
 
 
 @click.group()
@@ -17,7 +18,7 @@ def kafka() -> None:
 
 @kafka.command("create-topics")
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def create_topics(place: Place, *, as_json: bool) -> None:
     """Make the topics that are missing; check those that are there. Harmless when repeated."""
@@ -40,7 +41,7 @@ def create_topics(place: Place, *, as_json: bool) -> None:
 
 @kafka.command("status")
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """How far the stream is in Kafka, and how much of it is not there yet."""

@@ -9,6 +9,7 @@ from functools import partial
 import click
 
 from stack.commands.operating import json_option, note_option, operator_option
+from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options, shard_option
 
 
@@ -23,7 +24,7 @@ second_option = click.option("--second", is_flag=True, help="The second relay, i
 @relay.command("status")
 @second_option
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def status(place: Place, *, second: bool, as_json: bool) -> None:
     """Show how the relay stands, its slot, and how much WAL that pins."""

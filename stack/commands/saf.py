@@ -10,6 +10,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option, note_option, operator_option
 from stack.commands.parameters import PublicId
+from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options, shard_option
 
 advice_argument = click.argument("advice", type=PublicId("att"))
@@ -24,7 +25,7 @@ def saf() -> None:
 @click.option("--manual", "manual_only", is_flag=True, help="Only those that wait for an operator.")
 @limit_option
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def list_(place: Place, *, manual_only: bool, limit: int, as_json: bool) -> None:
     """List what waits, oldest first."""

@@ -11,6 +11,7 @@ import click
 
 from stack.commands.operating import json_option, limit_option, note_option, operator_option
 from stack.commands.parameters import PublicId, Text
+from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options, shard_option
 
 OFFSET_MAX: Final = 2**63 - 1
@@ -88,7 +89,7 @@ def show(place: Place, *, offset: int) -> None:
 
 @stream.command("status")
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """How much there is; with a running stack, how far each consumer has come."""
@@ -129,7 +130,7 @@ def parked() -> None:
 @click.option("--group", type=group_type, help="Only of this consumer group.")
 @limit_option
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def parked_list(place: Place, *, group: str | None, limit: int, as_json: bool) -> None:
     """List what was put aside, and why."""
