@@ -96,6 +96,7 @@ class RelayHarness:
     superuser: Connection
     shapes: dict[bytes, RowShape] = field(factory=dict)
     wrap: Callable[[Writer], Writer] = lambda writer: writer
+    is_second: bool = False
 
     def settings(self) -> Settings:
         """As a process would get them."""
@@ -130,6 +131,7 @@ class RelayHarness:
             limits=limits,
             ledger=LEDGER,
             now_us=lambda: time.time_ns() // 1_000,
+            is_second=self.is_second,
         )
         try:
             async with trio.open_nursery() as nursery:
