@@ -15,6 +15,7 @@ import click
 from stack.commands.operating import json_option
 from stack.commands.parameters import PublicId
 from stack.endings import EXIT_FAULT, told_in_one_line
+from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options, shard_option
 
 SIZE_MAX: Final = 2**63 - 1
@@ -67,7 +68,7 @@ def audit() -> None:
 
 @audit.command("status")
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def status(place: Place, *, as_json: bool) -> None:
     """How much is signed, how much witnessed."""
@@ -85,7 +86,7 @@ def status(place: Place, *, as_json: bool) -> None:
 
 @audit.command("keys")
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def keys(place: Place, *, as_json: bool) -> None:
     """Print the public keys of log and witness: keep them where the files are not."""
@@ -149,7 +150,7 @@ def verify() -> None:
 @witness_key_option
 @archive_options
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def verify_all(
     place: Place, *, key: str | None, witness_key: str | None, source: Any, as_json: bool
@@ -188,7 +189,7 @@ def verify_all(
 @verify.command("db")
 @archive_options
 @json_option
-@shard_option
+@every_shard_option
 @settings_options
 def verify_db(place: Place, *, source: Any, as_json: bool) -> None:
     """Hold every row of a running stack's tables to the stream, and the other way round."""
