@@ -24,6 +24,7 @@ from stack.options import Place, narrowed
 from stack.shard_names import shards_in
 
 ALL: Final = "all"
+_NUMBER: Final = click.IntRange(0, SHARDS_MAX - 1)
 
 
 class _ShardOrAll(click.ParamType[int | str]):
@@ -35,7 +36,8 @@ class _ShardOrAll(click.ParamType[int | str]):
         """Read a shard's number, or the word."""
         if value == ALL:
             return value
-        return click.IntRange(0, SHARDS_MAX - 1).convert(value, param, ctx)
+        number: int = _NUMBER(value, param, ctx)
+        return number
 
 
 def every_shard_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,7 +65,8 @@ def every_shard_option(command: Callable[..., None]) -> Callable[..., None]:
 
 def _ask_all(ask: Callable[..., None], *, as_json: bool) -> int:
     """Run a command for each shard; returns the worst status that is not the end of it."""
-    status, count, answers = 0, 1, []
+    status, count = 0, 1
+    answers: list[str] = []
 
     def narrow(shard: int, place: Place) -> Place:
         nonlocal count
