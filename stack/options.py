@@ -163,6 +163,22 @@ shards_option = count_option(
 )
 
 
+def replica_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--replica`; stands above `settings_options`."""
+
+    @click.option(
+        "--replica", is_flag=True, help="Read from a second Postgres; sets replica.enabled."
+    )
+    @functools.wraps(command)
+    def with_replica(*, replica: bool, **rest: Any) -> None:
+        overrides = rest.pop("flag_overrides", {})
+        if replica:
+            overrides["replica.enabled"] = "true"
+        command(flag_overrides=overrides, **rest)
+
+    return with_replica
+
+
 def second_relay_option(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command `--second-relay`; stands above `settings_options`."""
 

@@ -162,10 +162,19 @@ class Postmaster:
             beside.cancel_scope.cancel(reason="Postgres has ended")
         return status
 
-    async def stop(self) -> None:
-        """Stop the server if it runs; bounded, and not to be canceled."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Stop the server if it runs; bounded, and not to be canceled.
+
+        Args:
+            at_once: Without its checkpoint; the next start recovers.
+
+        Raises:
+            EmbeddedPostgresError: It survives SIGKILL.
+        """
         with trio.CancelScope(shield=True):
-            if self._process is not None:
+            if self._process is not None and at_once:
+                await self._signal_until_gone(self._process, (*_IMMEDIATE_SHUTDOWN, *_KILL))
+            elif self._process is not None:
                 fast = (signal.SIGINT, self._settings.stop_timeout_s)
                 await self._signal_until_gone(self._process, (fast, *_IMMEDIATE_SHUTDOWN, *_KILL))
 

@@ -54,6 +54,7 @@ from ledger.embedded.binaries import Binaries, find_binaries
 from ledger.embedded.cluster import Layout
 from ledger.embedded.files import FolderLock
 from ledger.embedded.identity import Identity, choose_identity
+from ledger.embedded.orphans import clear_orphans
 from ledger.embedded.postmaster import Postmaster
 from ledger.embedded.server import DATABASE, server_parameters
 from ledger.embedded.slot import SLOT, SlotState, drop_slot, read_slot, superuser_session
@@ -61,7 +62,7 @@ from ledger.errors import EmbeddedPostgresError, LedgerError
 from ledger.roles import REPLICA
 
 FAILURES_COPIED_AFTER: Final = 2  # starts in a row that came to nothing; another copy may mend it
-SLOT_CHECK_S: Final = 5.0  # between looks whether the primary still keeps our WAL
+SLOT_CHECK_S: Final = 2.0  # between looks whether the primary still keeps our WAL
 CONNECT_S: Final = 5.0
 REPLAY_DELAY_MAX_MS: Final = 1_000  # a query that replay has to wait for is ended after this
 
@@ -208,11 +209,18 @@ class EmbeddedReplica:
         }
 
     async def _stop_server(self) -> None:
-        """Stop it; what survives even SIGKILL must not take the stack down."""
-        try:
-            await self._postmaster.stop()
-        except EmbeddedPostgresError as error:
-            _log.critical("the replica cannot be ended", reason=str(error))
+        """End it and all its processes; what survives even SIGKILL must not take the stack down.
+
+        At once, for it has nothing to write; and its receiver must not outlive it, or it would
+        keep the primary's walsender (`ledger.embedded.slot`).
+        """
+        with trio.CancelScope(shield=True):
+            try:
+                await self._postmaster.stop(at_once=True)
+                identity = choose_identity(self._uid, None)
+                await clear_orphans(self._layout.data, identity, stop_timeout_s=0.0)
+            except EmbeddedPostgresError as error:
+                _log.critical("the replica cannot be ended", reason=str(error))
 
     async def _watch(self) -> str:
         """Wait for the server's end, or for the end of what it could follow."""

@@ -1,8 +1,14 @@
 """The place that the primary keeps for our replica: a physical replication slot.
 
 WAL that the replica has not taken yet is kept for it, up to `ledger.max_slot_wal_keep_size`. Past
-that the server gives the slot up (`wal_status` becomes `lost`) and removes the WAL: its disk, and
-with it the payments, come before a replica, which can be copied anew.
+that the server gives the slot up (`wal_status` becomes `unreserved`, and with the next checkpoint
+`lost`) and removes the WAL: its disk, and with it the payments, come before a replica, which can be
+copied anew.
+
+One thing may keep that checkpoint from its end: it ends the slot's walsender first, and a walsender
+in the middle of a write to a replica that is stopped (SIGSTOP) does not end; seen with Postgres 18.
+Meanwhile no WAL would be removed at all. So whoever runs the replica ends it, for good, as soon as
+the slot is no longer held.
 """
 
 from __future__ import annotations
@@ -51,8 +57,8 @@ class SlotState:
 
     @property
     def holds(self) -> bool:
-        """Whether all WAL since the replica's last word is there."""
-        return self.wal_status not in ("", "lost")
+        """Whether all WAL since the replica's last word is there, and will be."""
+        return self.wal_status in ("reserved", "extended")
 
 
 async def read_slot(session: Connection) -> SlotState:

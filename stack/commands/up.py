@@ -9,6 +9,7 @@ import click
 from stack.options import (
     Place,
     port_options,
+    replica_option,
     second_relay_option,
     settings_options,
     shards_option,
@@ -20,6 +21,7 @@ from stack.options import (
 @port_options
 @switches_option
 @shards_option
+@replica_option
 @second_relay_option
 @settings_options
 @click.option(

@@ -13,6 +13,7 @@ from stack.options import (
     Place,
     new_shard_option,
     port_options,
+    replica_option,
     settings_options,
     shard_option,
     shards_option,
@@ -90,6 +91,23 @@ def test_the_number_of_shards_is_a_flag() -> None:
     for wrong in ("0", "65", "-1", "two"):
         refused = CliRunner().invoke(show, ["--shards", wrong])
         assert (refused.exit_code, "--shards" in refused.output) == (2, True)
+
+
+def test_a_replica_is_a_flag() -> None:
+    """Without it the setting counts."""
+    shown: list[Place] = []
+
+    @click.command()
+    @shards_option
+    @replica_option
+    @settings_options
+    def show(place: Place) -> None:
+        shown.append(place)
+
+    for arguments in ([], ["--replica", "--shards", "2"], ["--set", "replica.enabled=true"]):
+        assert CliRunner().invoke(show, arguments).exit_code == 0
+    assert [place.settings.replica.enabled for place in shown] == [False, True, True]
+    assert shown[1].settings.shards.count == 2
 
 
 def test_a_command_is_narrowed_to_one_shard(tmp_path: Path) -> None:

@@ -1,0 +1,218 @@
+"""Our own replica: copied, following, killed, left behind, copied again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from ledger.connection import Connection
+from ledger.embedded import EmbeddedPostgres
+from ledger.embedded.slot import SLOT, read_slot
+from ledger.errors import DatabaseError
+from ledger.queries import Query
+from tests.support.postgres import TEST_SETTINGS, open_folder, password_of, server_uid
+from tests.support.replica import Replicated, make_pair, replicated
+
+KEPT = "SELECT n FROM kept ORDER BY n"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A folder with a ledger and its replica, both stopped; each test leaves both whole."""
+    with open_folder() as folder:
+        trio.run(make_cluster, folder)
+        yield folder
+
+
+async def make_cluster(folder: Path) -> None:
+    """Start both once."""
+    async with replicated(folder) as pair:
+        await pair.do("CREATE TABLE kept (n int)")
+        await pair.bring_up()
+
+
+async def wal_status(pair: Replicated) -> str:
+    """What the primary says of the replica's slot."""
+    async with pair.superuser() as session:
+        return (await read_slot(session)).wal_status
+
+
+async def test_it_is_copied_and_follows(open_tmp_path: Path) -> None:
+    """What was there and what comes later is read there, by the api's own role, and never written.
+
+    Its password stands in a file for its user alone, and on no command line.
+    """
+    async with replicated(open_tmp_path) as pair:
+        await pair.do("CREATE TABLE kept AS SELECT 1 AS n; GRANT SELECT ON kept TO turnout_api")
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+        await pair.do("INSERT INTO kept VALUES (2)")
+        await pair.catch_up()
+        session = await Connection.open(pair.reads(), connect_timeout_s=5)
+        assert (await session.run(Query("kept", KEPT))).column(0) == [1, 2]
+        with pytest.raises(DatabaseError, match="read-only transaction"):
+            await session.run(Query("write", "CREATE TABLE more (n int)"))
+        await session.aclose()
+        assert await wal_status(pair) == "reserved"
+        assert password_of("turnout_replica") not in arguments_of(pair.replica.process_id)
+        secret = open_tmp_path / "data" / "replica.pgpass"
+        status = secret.stat()
+        assert (status.st_mode & 0o777, status.st_uid) == (0o600, server_uid() or os.getuid())
+
+
+def arguments_of(process_id: int | None) -> str:
+    """The command line of a process, as anyone may read it."""
+    return Path(f"/proc/{process_id}/cmdline").read_text()
+
+
+async def test_a_killed_one_goes_on_where_it_was(cluster: Path) -> None:
+    """Without another copy, although it syncs nothing to disk; it has what came meanwhile."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        killed = pair.replica.process_id
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        with trio.fail_after(10):
+            assert await pair.replica.died() == "signal 9"
+        await pair.do("INSERT INTO kept VALUES (2)")
+        assert await pair.bring_up() == []
+        assert pair.replica.process_id != killed
+        await pair.catch_up()
+        assert await pair.ask(KEPT, on_replica=True) == [(2,)]
+        await pair.do("DELETE FROM kept")
+
+
+async def test_one_without_its_slot_is_copied_anew(cluster: Path) -> None:
+    """Nobody kept the WAL for it; a ledger restored from a backup looks like this, too."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        await pair.replica.stop()
+        await pair.do(f"SELECT pg_drop_replication_slot('{SLOT}'); INSERT INTO kept VALUES (3)")
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+        assert await pair.ask(KEPT, on_replica=True) == [(3,)]
+        await pair.do("DELETE FROM kept")
+        assert await wal_status(pair) == "reserved"
+
+
+async def test_the_primary_gives_up_one_that_stays_away(cluster: Path) -> None:
+    """Its disk comes first: no more WAL is kept than is set. The replica comes back by a copy."""
+    async with replicated(cluster, max_slot_wal_keep_size="16MB") as pair:
+        await pair.bring_up()
+        await pair.replica.stop()
+        await outgrow(pair)
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+        assert len(await pair.ask(KEPT, on_replica=True)) == 4
+        await pair.do("DELETE FROM kept")
+
+
+async def test_a_stopped_receiver_does_not_keep_the_primary_from_its_checkpoint(
+    cluster: Path,
+) -> None:
+    """It holds a walsender in the middle of a write; the replica is ended, and the sender free."""
+    async with replicated(cluster, max_slot_wal_keep_size="16MB") as pair:
+        await pair.bring_up()
+        [(receiver,)] = await pair.ask("SELECT pid FROM pg_stat_wal_receiver", on_replica=True)
+        os.kill(receiver, signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outgrow, pair)
+            with trio.fail_after(12):
+                assert await pair.replica.died() == "the primary has given up its replication slot"
+        assert pair.replica.process_id is None
+        assert not is_alive(receiver)
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether a process is there."""
+    return Path(f"/proc/{process_id}").exists()
+
+
+async def outgrow(pair: Replicated) -> None:
+    """Write more WAL than is kept for a replica that takes none."""
+    for _ in range(4):
+        await pair.do("INSERT INTO kept VALUES (0); SELECT pg_switch_wal()")
+    await pair.do("CHECKPOINT")
+    assert await wal_status(pair) == "lost"
+
+
+async def test_another_boot_or_version_makes_another_copy(cluster: Path) -> None:
+    """What was not synced to disk is not trusted after a restart of the machine."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        await pair.replica.stop()
+        boot = cluster / "data" / "replica.boot"
+        genuine = boot.read_text()
+        boot.write_text("another boot")
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+        assert boot.read_text() == genuine
+        await pair.replica.stop()
+        (cluster / "data" / "replica" / "data" / "PG_VERSION").write_text("17\n")
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+
+
+async def test_one_that_cannot_start_is_copied_once(cluster: Path) -> None:
+    """A broken copy is replaced after two failures; the primary is not copied over and over."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        await pair.replica.stop()
+        (cluster / "data" / "replica" / "data" / "global" / "pg_control").unlink()
+        endings = await fail_to_start(pair, 3)
+        assert ["copied" in ending for ending in endings] == [False, False, True]
+        (cluster / "data" / "replica" / "data" / "global" / "pg_control").unlink()
+        assert not any("copied" in ending for ending in await fail_to_start(pair, 3))
+
+
+async def fail_to_start(pair: Replicated, times: int) -> list[str]:
+    """Start the replica so many times, and hear why it ended."""
+    endings = []
+    for _ in range(times):
+        await pair.replica.start()
+        with trio.fail_after(20):
+            endings.append(await pair.replica.died())
+    return endings
+
+
+async def test_without_room_there_is_none_and_nothing_is_written(cluster: Path) -> None:
+    """The room of the payments is not a replica's to take; the primary keeps no WAL for it."""
+    free = shutil.disk_usage(cluster).free
+    async with replicated(cluster, free_bytes_min=free) as pair:
+        await pair.do(f"SELECT pg_drop_replication_slot('{SLOT}')")
+        [ending] = await fail_to_start(pair, 1)
+        assert "no room for a replica" in ending
+        assert not (cluster / "data" / "replica").exists()
+        assert await wal_status(pair) == ""
+
+
+async def test_a_primary_that_is_away_is_waited_for(cluster: Path) -> None:
+    """The start fails at nothing, and throws no copy away; who asks later hears the reason."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        await pair.replica.stop()
+        await pair.primary.stop()
+        [ending] = await fail_to_start(pair, 1)
+        assert "ConnectionLostError" in ending
+        await pair.primary.start()
+        assert await pair.bring_up() == []
+
+
+async def test_a_primary_without_a_replica_keeps_no_wal_for_it(cluster: Path) -> None:
+    """Started without one it drops the slot that an earlier run left."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+    pair = make_pair(cluster)
+    alone = EmbeddedPostgres(
+        data_dir=cluster / "data",
+        socket_dir=cluster / "run",
+        settings=TEST_SETTINGS,
+        uid=server_uid(),
+    )
+    pair.primary = alone
+    await alone.start()
+    try:
+        assert await wal_status(pair) == ""
+    finally:
+        await alone.stop()

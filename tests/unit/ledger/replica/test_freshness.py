@@ -1,0 +1,36 @@
+"""What a replica's answer is worth, by what both sides said."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.replica.freshness import ReadIndex, Replayed, Standing, judge
+
+INDEX = ReadIndex(flushed_lsn=1_000, system_identifier=7, timeline=2)
+
+
+@pytest.mark.parametrize(
+    ("replayed", "standing"),
+    [
+        (Replayed(1_000, 7, 2, 2), Standing.CURRENT),
+        (Replayed(1_001, 7, 2, 2), Standing.CURRENT),
+        (Replayed(1_000, 7, 2, 0), Standing.CURRENT),  # it has written no place to recover to yet
+        (Replayed(999, 7, 2, 2), Standing.BEHIND),
+        (Replayed(None, 7, 2, 2), Standing.BEHIND),
+        (Replayed(1_000, 8, 2, 2), Standing.STRANGER),
+        (Replayed(1_000, 7, 1, 2), Standing.STRANGER),
+        (Replayed(1_000, 7, 2, 3), Standing.STRANGER),
+        (Replayed(1_000, 7, 1, 1), Standing.STRANGER),
+        (Replayed(999, 8, 2, 2), Standing.STRANGER),
+    ],
+)
+def test_an_answer_counts_that_is_as_far_in_the_same_history(
+    replayed: Replayed, standing: Standing
+) -> None:
+    """A position says something only beside the cluster and the timeline that it is of."""
+    assert judge(INDEX, replayed, in_recovery=True) is standing
+
+
+def test_a_server_that_was_promoted_counts_for_nothing() -> None:
+    """However far it is: it takes writes of its own."""
+    assert judge(INDEX, Replayed(1_000, 7, 2, 2), in_recovery=False) is Standing.PROMOTED
