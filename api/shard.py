@@ -4,7 +4,9 @@ A shard is a whole column of its own (ADR 0029): Postgres, switches, relay, stre
 and reports know that there are several. Everything that the api keeps per ledger stands here;
 which shard a request goes to is the business of `api.routing`.
 
-Reading goes through `ShardPeers.reader`, creating and looking up keys through the primary's pool.
+Reading goes through `ShardPeers.reader`, creating and looking up keys through the primary's pool,
+and so do balances: they are booked by commits that a replica's reader knows nothing of in time
+(`ledger.replica.freshness`).
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class ShardPeers:
     Attributes:
         runner: a pool of role turnout_api on the primary.
         switches: a client for each of its switches, in the order of their indexes.
-        reader: where intents, lists, timelines and balances are read; the primary unless given.
+        reader: where intents, lists and timelines are read; the primary unless given.
     """
 
     runner: Runner
@@ -133,7 +135,7 @@ def make_shard(number: int, settings: Settings, peers: ShardPeers) -> Shard:
             "timelines", partial(_read_timelines, reader), queue_max=queue_max, batch_max=1
         ),
         balances=Coalescer(
-            "balances", partial(_read_balances, reader), queue_max=queue_max, batch_max=1
+            "balances", partial(_read_balances, peers.runner), queue_max=queue_max, batch_max=1
         ),
         charging=Charging(peers.switches),
     )
