@@ -71,14 +71,18 @@ def compare(place: Place, progress: Callable[[int, int], None]) -> Document:
 def _document(comparison: Comparison) -> Document:
     current = comparison.current_range()
     ranges = [*comparison.ranges, *([current] if current.leaves else [])]
+    differences = comparison.differences
+    if comparison.damage is not None:
+        differences = [comparison.damage, *differences]
+    total = comparison.differences_total + (comparison.damage is not None)
     first, second = (side.tape.end() for side in (comparison.first, comparison.second))
     return {
-        "ok": not comparison.differences_total,
+        "ok": not total,
         "compared": comparison.leaves,
         "waits_for": comparison.late_side() or None,
         "records": {"first": first, "second": second},
         "ranges": [msgspec.to_builtins(one) for one in ranges],
         "gaps": [msgspec.to_builtins(one) for one in comparison.gaps],
-        "differences": [msgspec.to_builtins(one) for one in comparison.differences],
-        "differences_total": comparison.differences_total,
+        "differences": [msgspec.to_builtins(one) for one in differences],
+        "differences_total": total,
     }

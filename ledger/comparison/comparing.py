@@ -100,6 +100,7 @@ class Comparison:
         leaves: records compared in ranges.
         differences: the first ones found.
         differences_total: all of them.
+        damage: why one of the streams cannot be read on; None while both can.
         ranges: those that are complete, the newest.
         gaps: likewise.
         gaps_total: all of them.
@@ -110,6 +111,7 @@ class Comparison:
     leaves: int = 0
     differences: list[Difference] = field(factory=list)
     differences_total: int = 0
+    damage: Difference | None = None
     ranges: list[Range] = field(factory=list)
     gaps: list[Gap] = field(factory=list)
     gaps_total: int = 0
@@ -132,17 +134,18 @@ class Comparison:
     def advance(self, records_max: int) -> int:
         """Compare what there is, up to about so many records; 0 when there is nothing to do now.
 
-        A stream that cannot be read is a difference, told once; the comparison stands there.
+        At damage in a stream it stands, and looks again at the next call.
 
         Raises:
             OSError: a file cannot be read now.
         """
         done = 0
+        self.damage = None
         while done < records_max:
             try:
                 step = self._cross(records_max) if self._rows else self._follow()
             except (StreamCorruptError, StreamMissingError, RecordError, KeyError) as error:
-                self._damaged(error)
+                self.damage = self._damaged(error)
                 break
             if not step:
                 break
@@ -353,16 +356,17 @@ class Comparison:
         if len(self.differences) < DIFFERENCES_MAX:
             self.differences.append(found)
 
-    def _damaged(self, error: Exception) -> None:
-        found = Difference(kind=DAMAGE, detail=str(error) or type(error).__name__)
-        if isinstance(error, StreamCorruptError):
-            place = f"{error.file}:{error.at}"
-            if error.file.is_relative_to(self.second.tape.folder):
-                found = msgspec.structs.replace(found, second=place)
-            else:
-                found = msgspec.structs.replace(found, first=place)
-        if found not in self.differences:
-            self._add(found)
+    def _damaged(self, error: Exception) -> Difference:
+        """Name the place, if the error does."""
+        if isinstance(error, KeyError):
+            return Difference(kind=DAMAGE, detail="a record's table is not described")
+        found = Difference(kind=DAMAGE, detail=str(error))
+        if not isinstance(error, StreamCorruptError):
+            return found
+        place = f"{error.file}:{error.at}"
+        if error.file.parent == self.second.tape.folder:
+            return msgspec.structs.replace(found, second=place)
+        return msgspec.structs.replace(found, first=place)
 
 
 def _index(records: list[bytes], wanted: bytes) -> int | None:

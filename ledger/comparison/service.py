@@ -32,7 +32,7 @@ async def serve(service: Service) -> None:
         now_s=time.monotonic,
     )
     _register(service.metrics, watch)
-    service.checks["alike"] = lambda: not watch.differences_total
+    service.checks["alike"] = lambda: not (watch.differences_total or watch.is_damaged)
     service.checks["compared"] = lambda: not watch.alarmed
     service.ready()
     async with trio.open_nursery() as nursery:
@@ -52,6 +52,9 @@ def _register(metrics: Metrics, watch: Watch) -> None:
         "differences_total",
         "Differences between the two streams, ever since they are these",
         lambda: watch.differences_total,
+    )
+    metrics.gauge(
+        "damaged_ratio", "1 while one of them cannot be read on", lambda: float(watch.is_damaged)
     )
     metrics.counter(
         "gaps_total",

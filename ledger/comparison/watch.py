@@ -12,6 +12,7 @@ from attrs import define, field
 from chassis.log import get_logger
 from chassis.settings.tree import Relay as Limits
 from ledger.comparison.comparing import Comparison
+from ledger.comparison.differences import Difference
 from ledger.comparison.position import Position, begin, load, position_of, save
 from ledger.stream.errors import StreamError
 
@@ -48,6 +49,7 @@ class Watch:
     alarmed: bool = False
     _told: int = 0  # differences
     _gaps_told: int = 0
+    _damage_told: Difference | None = None
     _saved: Position | None = None
     _waiting_since: float | None = None
     _compared_before: int = -1
@@ -59,6 +61,11 @@ class Watch:
     def differences_total(self) -> int:
         """Differences ever since both streams are these."""
         return self.comparison.differences_total if self.comparison else 0
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether one of them cannot be read on."""
+        return self.comparison is not None and self.comparison.damage is not None
 
     async def run(self) -> Never:
         """Compare until canceled.
@@ -143,6 +150,16 @@ class Watch:
                 remedy="turnout relay compare",
             )
         self._told = len(found)
+        damage = self.comparison.damage
+        if damage is not None and damage != self._damage_told:
+            _log.critical(
+                "stream_damaged",
+                detail=damage.detail,
+                first=damage.first,
+                second=damage.second,
+                remedy="turnout audit verify all",
+            )
+        self._damage_told = damage
         if self.comparison.gaps_total != self._gaps_told:
             self._gaps_told = self.comparison.gaps_total
             gap = self.comparison.gaps[-1]

@@ -229,20 +229,24 @@ async def test_whatever_was_done_to_a_record_is_one_difference_and_named(
 
 
 async def test_a_damaged_byte_is_named_by_its_file(folders: tuple[Path, Path]) -> None:
-    """A frame that does not match its CRC: the comparison stands there, and says so once."""
+    """A frame that does not match its CRC: nothing behind it is compared before it is mended."""
     first, second = folders
     for folder in folders:
         await write(folder, *first_start(), wal(0, 10), wal(10, 10))
     path = segment_path(shard_folder(second, 0), 0)
-    data = bytearray(path.read_bytes())
+    whole = path.read_bytes()
+    data = bytearray(whole)
     data[data.rindex(record(15)[:48]) + 40] ^= 1
     path.write_bytes(data)
     found = compare(first, second)
     proceed(found)
-    (one,) = found.differences
-    assert one.kind == DAMAGE
-    assert one.second.startswith(f"{path}:")
-    assert found.leaves == 10
+    assert found.damage is not None
+    assert found.damage.kind == DAMAGE
+    assert found.damage.second.startswith(f"{path}:")
+    assert (found.leaves, found.differences) == (10, [])
+    path.write_bytes(whole)
+    proceed(found)
+    assert (found.leaves, found.damage) == (20, None)
 
 
 async def test_a_stream_cut_short_is_named(folders: tuple[Path, Path]) -> None:
@@ -253,8 +257,8 @@ async def test_a_stream_cut_short_is_named(folders: tuple[Path, Path]) -> None:
     path = segment_path(shard_folder(first, 0), 0)
     path.write_bytes(path.read_bytes()[:900])
     found = compare(first, second)
-    assert [one.kind for one in found.differences] == [DAMAGE]
-    assert found.differences[0].first
+    assert found.damage is not None
+    assert found.damage.first.startswith(f"{path}:")
 
 
 async def test_no_more_differences_are_kept_than_anybody_reads(
