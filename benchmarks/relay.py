@@ -1,17 +1,19 @@
 """`turnout bench relay`: what the event stream costs, and how far it is behind, at full rate.
 
 An op is one change. Charges go through both commits as in `turnout bench ledger`, on a Postgres of
-its own, in pairs of rounds: one while no relay runs, one beside a relay process as the supervisor
-starts it. Between the two the relay starts and catches up with what the first round left behind.
+its own, in pairs of rounds: one while nothing else runs, one beside a relay and an audit process as
+the supervisor starts them. Between the two they start and catch up with what the first round left
+behind.
 
-`cpu_us_per_op` has the `relay`, reading WAL and writing segments, syncs included, and the
-`walsender`, the server's process that decodes for it. The latency is that of a consumer: from a
+`cpu_us_per_op` has the `relay`, reading WAL and writing segments, syncs included; the `audit`,
+reading segments, growing and signing the Merkle tree; both together, which the budget is for; and
+the `walsender`, the server's process that decodes. The latency is that of a consumer: from a
 transaction's commit, by the database's clock, until a reader of the stream has the record. Of the
 records that a reader gets at once only the oldest counts, so the percentiles err on the far side.
 
 With a rate, charges come as they would from merchants, and commits are as small as they come: the
-latency is then that of an ordinary day, and the figures for CPU are those of a relay with little to
-do at each step.
+latency is then that of an ordinary day, and the figures for CPU are those of processes with little
+to do at each step.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ from benchmarks.report import (
 )
 from benchmarks.workplace import durability
 from chassis.settings import Settings
+from ledger.audit.folders import log_folder
+from ledger.audit.log import CHECKPOINT
+from ledger.audit.notes import Checkpoint, Note
 from ledger.pgtypes import text_
 from ledger.queries import Query
 from ledger.records import ChargeToRecord, OutcomeToRecord
@@ -52,7 +57,7 @@ CHANGES_A_CHARGE: Final = 5  # transaction, attempt, outcome; the intent twice
 CAUGHT_UP_WITHIN_S: Final = 120.0
 PAGE_RECORDS: Final = 4_096
 PAGE_BYTES: Final = 4_194_304
-BUDGET_US: Final = {"relay": 4.0}  # with the Merkle log, which is measured apart
+BUDGET_US: Final = {"relay_and_audit": 4.0}
 
 _WALSENDER: Final = Query(
     "walsender",
@@ -65,13 +70,14 @@ _SETTINGS: Final = Settings(log=msgspec.structs.replace(Settings().log, level="w
 
 @attrs.frozen
 class Pair:
-    """A round without a relay, its catching up, and a round with it."""
+    """A round without the stream, its catching up, and a round with it."""
 
     charges_per_s_without: float
     charges_per_s: float
     catch_up_changes_per_s: float
     catch_up_relay_us: float
     relay_us: float
+    audit_us: float
     walsender_us: float
     latencies_s: list[float]
 
@@ -150,7 +156,12 @@ def run(*, charges: int = 20_000, rounds: int = 3, batch: int = 128, rate: float
             "load_cpu_us": 0.0,
             "budget_us": BUDGET_US,
         },
-        cpu_us_per_op={"relay": median("relay_us"), "walsender": median("walsender_us")},
+        cpu_us_per_op={
+            "relay": median("relay_us"),
+            "audit": median("audit_us"),
+            "relay_and_audit": statistics.median(pair.relay_us + pair.audit_us for pair in pairs),
+            "walsender": median("walsender_us"),
+        },
     )
 
 
@@ -171,7 +182,8 @@ async def _measure(
                 pairs.append(await _pair(place, folder, watch, charges, load, expected))
                 expected += 2 * charges * (CHANGES_A_CHARGE + 1)  # its creation, too
                 progress(
-                    f"bench relay: pair {number} of {rounds}: {pairs[-1].relay_us:.2f} us a change"
+                    f"bench relay: pair {number} of {rounds}: "
+                    f"{pairs[-1].relay_us:.2f} + {pairs[-1].audit_us:.2f} us a change"
                 )
             if await reader.high_water() != watch.cursor:
                 raise WrongResultsError("the stream holds more changes than were made")
@@ -186,30 +198,34 @@ async def _pair(
     await load(first)
     without_s = time.perf_counter() - started
     backlog = expected + charges * (CHANGES_A_CHARGE + 2) - watch.seen  # both rounds' intents
-    with _relay(place, folder) as relay_pid:
+    with _relay(place, folder) as relay_pid, _audit(folder) as audit_pid:
         started = time.perf_counter()
         before_s = process_cpu_s(relay_pid)
         await watch.until(watch.seen + backlog)
         catch_up_s = time.perf_counter() - started
         catch_up_cpu_s = process_cpu_s(relay_pid) - before_s
-        walsender_pid = await _walsender(place)
+        await _signed(folder, watch.seen)
+        measured = relay_pid, audit_pid, await _walsender(place)
         watch.latencies_s = []
-        before = process_cpu_s(relay_pid), process_cpu_s(walsender_pid)
+        before = [process_cpu_s(process_id) for process_id in measured]
         started = time.perf_counter()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch.until, watch.seen + charges * CHANGES_A_CHARGE)
             await load(second)
             with_s = time.perf_counter() - started
-        after = process_cpu_s(relay_pid), process_cpu_s(walsender_pid)
+        await _signed(folder, watch.seen)
+        after = [process_cpu_s(process_id) for process_id in measured]
     changes = charges * CHANGES_A_CHARGE
-    relay_s, walsender_s = (late - early for early, late in zip(before, after, strict=True))
+    spent_s = (late - early for early, late in zip(before, after, strict=True))
+    relay_us, audit_us, walsender_us = (one_s / changes * 1e6 for one_s in spent_s)
     return Pair(
         charges_per_s_without=charges / without_s,
         charges_per_s=charges / with_s,
         catch_up_changes_per_s=backlog / catch_up_s,
         catch_up_relay_us=catch_up_cpu_s / backlog * 1e6,
-        relay_us=relay_s / changes * 1e6,
-        walsender_us=walsender_s / changes * 1e6,
+        relay_us=relay_us,
+        audit_us=audit_us,
+        walsender_us=walsender_us,
         latencies_s=watch.latencies_s,
     )
 
@@ -226,6 +242,29 @@ def _relay(place: Workplace, folder: Path) -> Iterator[int]:
         secrets={"database_dsn": place.postgres.superuser_dsn()},
     ) as process:
         yield process.pid
+
+
+@contextmanager
+def _audit(folder: Path) -> Iterator[int]:
+    """Run the audit log's process; yields its process id. The end drains it."""
+    log_folder(folder).mkdir(parents=True, exist_ok=True)
+    with service_process(
+        "audit", settings=_SETTINGS, data_dir=folder, listeners={}, allowed_uids={}
+    ) as process:
+        yield process.pid
+
+
+async def _signed(folder: Path, count: int) -> None:
+    """Wait until so many records are signed for."""
+    path = log_folder(folder) / CHECKPOINT
+    size = 0
+    with trio.move_on_after(CAUGHT_UP_WITHIN_S):
+        while size < count:
+            await trio.sleep(0.02)
+            if path.exists():
+                size = Checkpoint.parse(Note.parse(path.read_bytes()).text).size
+        return
+    raise WrongResultsError(f"{size} changes are signed for, {count} were committed")
 
 
 async def _walsender(place: Workplace) -> int:

@@ -79,7 +79,7 @@ _HEAD: Final = Layout(">4sIIBBBxQIIQQIIQIQ")
 PREFIX_BYTES: Final = _PREFIX.size  # 12
 FRAME_HEAD_BYTES: Final = _HEAD.size  # 76
 SEAL_BYTES: Final = FRAME_HEAD_BYTES
-_LENGTH_BYTES: Final = 4
+LENGTH_BYTES: Final = 4
 
 assert HEADER_BYTES == 64  # noqa: PLR2004, RUF100
 assert FRAME_HEAD_BYTES == PREFIX_BYTES + _FIXED.size == 76  # noqa: PLR2004, RUF100
@@ -219,7 +219,7 @@ def decode_frame_head(data: bytes, at: int = 0) -> Frame:
     first_offset, record_count, descriptor_count, _, last_lsn, last_ordinal, *rest = numbers
     epoch, system_identifier, timeline, end_lsn = rest
     size = PREFIX_BYTES + length
-    if kind not in (BATCH, SEAL) or size < FRAME_HEAD_BYTES + _LENGTH_BYTES * (
+    if kind not in (BATCH, SEAL) or size < FRAME_HEAD_BYTES + LENGTH_BYTES * (
         record_count + descriptor_count
     ):
         raise FormatError("a frame's head contradicts itself")
@@ -244,10 +244,10 @@ def decode_frame(data: bytes, at: int = 0) -> tuple[Frame, list[bytes], list[byt
         raise FormatError("a frame does not match its CRC")
     count = frame.descriptor_count + frame.record_count
     lengths_at = at + FRAME_HEAD_BYTES
-    lengths = array("I", data[lengths_at : lengths_at + _LENGTH_BYTES * count])
+    lengths = array("I", data[lengths_at : lengths_at + LENGTH_BYTES * count])
     if sys.byteorder == "little":
         lengths.byteswap()
-    parts_at = lengths_at + _LENGTH_BYTES * count
+    parts_at = lengths_at + LENGTH_BYTES * count
     if parts_at + sum(lengths) != end:
         raise FormatError("a frame's lengths do not add up")
     ends = accumulate(lengths, initial=parts_at)

@@ -1,8 +1,8 @@
 """The writer of a stream of segments, as Trio sees it.
 
-Every call that touches the disk runs in a worker thread, one at a time: the event loop goes on
-reading from Postgres while the disk works. A call that has begun is waited for, also when its task
-is canceled, so that what the writer knows and what the disk holds never part.
+Every call that touches the disk runs in a thread, one at a time: the event loop goes on reading
+from Postgres while the disk works. A call that has begun is waited for, also when its task is
+canceled, so that what the writer knows and what the disk holds never part.
 """
 
 from __future__ import annotations
@@ -18,8 +18,14 @@ from ledger.stream.backend import Batch
 from ledger.stream.errors import BatchError
 from ledger.stream.record import HEAD_BYTES, Mark, Position
 from ledger.stream.segments.appender import Appender, Figures
+from ledger.stream.segments.disk_thread import DiskThread
 from ledger.stream.segments.files import FOLDER_MODE, shard_folder
-from ledger.stream.segments.format import FRAME_HEAD_BYTES, HEADER_BYTES, SEAL_BYTES
+from ledger.stream.segments.format import (
+    FRAME_HEAD_BYTES,
+    HEADER_BYTES,
+    LENGTH_BYTES,
+    SEAL_BYTES,
+)
 from ledger.stream.segments.high_water import HighWaterFile
 from ledger.stream.segments.lock import WriterLock
 from ledger.stream.segments.recovery import recover
@@ -45,6 +51,7 @@ class SegmentWriter:
         self._lock: WriterLock | None = None
         self._high_water: HighWaterFile | None = None
         self._appender: Appender | None = None
+        self._thread: DiskThread | None = None
 
     @property
     def next_offset(self) -> int:
@@ -69,6 +76,7 @@ class SegmentWriter:
             OSError: the folder is out of reach.
         """
         await trio.to_thread.run_sync(self._open)
+        self._thread = DiskThread("stream")
         return self._open_appender.mark
 
     async def append(self, batch: Batch) -> int:
@@ -77,8 +85,10 @@ class SegmentWriter:
         Raises:
             BatchError, StreamFullError, StreamFatalError: As `ledger.stream.backend` says.
         """
+        appender, thread = self._open_appender, self._thread
+        assert thread is not None
         self._check(batch)
-        return await trio.to_thread.run_sync(partial(self._open_appender.append, batch))
+        return await thread.run(partial(appender.append, batch))
 
     async def aclose(self) -> None:
         """Let go of the stream; what was appended stays."""
@@ -126,16 +136,20 @@ class SegmentWriter:
             raise BatchError(
                 f"{len(batch.records)} records; at most {self._settings.batch_records_max}"
             )
-        if batch.records and min(map(len, batch.records)) <= HEAD_BYTES:
+        lengths = list(map(len, batch.records))
+        if batch.records and min(lengths) <= HEAD_BYTES:
             raise BatchError("a record holds no change")
-        parts = (*batch.descriptors, *batch.records)
-        size = sum(map(len, parts)) + 4 * len(parts) + FRAME_HEAD_BYTES
+        size = FRAME_HEAD_BYTES + LENGTH_BYTES * (len(lengths) + len(batch.descriptors))
+        size += sum(lengths) + sum(map(len, batch.descriptors))
         room = self._settings.segment_bytes - HEADER_BYTES - SEAL_BYTES
         if size > (limit := min(self._settings.batch_bytes_max, room)):
             raise BatchError(f"{size} bytes in one batch; at most {limit}")
 
     def _close(self) -> None:
         """Let go of everything; the lock last."""
+        if self._thread is not None:
+            self._thread.close()
+            self._thread = None
         for held in (self._appender, self._high_water):
             if held is not None:
                 held.close()
