@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 TEST_WORKERS ?= 2
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
-.PHONY: install demo test test-chaos test-privileged test-node test-kafka check format bench proof clean help
+.PHONY: install demo test test-chaos test-privileged test-node test-kafka check format bench proof settings-page clean help
 
 install: $(STAMP)  ## create .venv/ and install the locked dependencies
 
@@ -61,10 +61,13 @@ format: install  ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: install  ## every benchmark, one after the other
-	@for name in codec link hsm ledger decisions api charges doubts macs sessions drain idle; do $(BIN)/turnout bench $$name; done
+	@for name in codec link hsm ledger relay stream audit decisions api charges doubts macs sessions drain idle; do $(BIN)/turnout bench $$name; done
 
 proof: install  ## the figures that the documents quote, five runs each, kept in docs/evidence/
 	@$(BIN)/python -m benchmarks.proof $(PROOF_ARGS)
+
+settings-page: install  ## write docs/settings.md anew, from the settings and their comments
+	@$(BIN)/python -m tests.support.settings_page > $@.tmp && mv $@.tmp docs/settings.md
 
 clean:  ## remove what was built here
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

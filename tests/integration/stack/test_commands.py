@@ -27,6 +27,7 @@ from click.testing import CliRunner, Result
 
 from chassis.mac import check_value_text
 from tests.support.logs import logging_restored
+from tests.support.metrics_page import PAGE, metrics_on_page, row_of
 from tests.support.postgres import open_folder
 from turnout import main
 
@@ -370,6 +371,21 @@ def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
     assert (again.exit_code, again.stdout) == (1, "")
     listed = demo.json("merchants", "list")["merchants"]
     assert [merchant["name"] for merchant in listed] == ["Demo shop", "Zoë's"]
+
+
+def test_every_metric_is_on_its_page(demo: Demo) -> None:
+    """And what the page tells of a plain stack, a plain stack has."""
+    page = metrics_on_page(PAGE.read_text())
+    urls = json.loads((demo.data_dir / "run" / "endpoints.json").read_text())["metrics"]
+    shown = set()
+    for url in urls.values():
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read().decode()
+        shown |= set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    assert len(shown) > 200
+    rows = {series: row_of(series, page, frozenset({"vsim", "msim"})) for series in sorted(shown)}
+    assert [series for series, row in rows.items() if row is None] == []
+    assert {name for name, plain in page.items() if plain} - set(rows.values()) == set()
 
 
 def test_ctrl_c_at_a_payment_tells_which_one(demo: Demo) -> None:
