@@ -170,7 +170,8 @@ def _make_shard_folders(settings: Settings, stack_dir: Path, shard: int, users: 
     make_folder(data_dir / "stream", mode=0o750, owner=users.owner("relay"))
     if second_relay_runs(settings):
         second = second_folder(settings.relay, data_dir)
-        make_folder(second, mode=0o750, owner=users.owner("relay-2"))
+        for folder in (second, second / "stream"):
+            make_folder(folder, mode=0o750, owner=users.owner("relay-2"))
         comparison = data_dir / COMPARISON_FOLDER
         make_folder(comparison, mode=0o755, owner=users.owner("comparer"))
     if consumers_run(settings):

@@ -78,6 +78,6 @@ def _compared(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if not document["ok"] and one["compared"]:
             rows = "rows compared"
         yield f"gap up to {one['end']}", f"{repaired}, {rows}"
-    if document["waits_for"]:
-        yield "waits for", f"the {document['waits_for']} stream, which is behind"
+    if (late := document["waits_for"]) is not None:
+        yield "waits for", "both streams" if late == "both" else f"the {late} stream"
     yield "differences", str(document["differences_total"])

@@ -169,15 +169,15 @@ class Comparison:
         return self.first.tape.was_replaced() or self.second.tape.was_replaced()
 
     def late_side(self) -> str:
-        """Whose records the other side's wait for; empty where none wait."""
-        ahead = [side.waits() for side in (self.first, self.second)]
-        if ahead[0] == ahead[1]:
-            return ""
-        return self.second.name if ahead[0] else self.first.name
+        """Whose records the other side's wait for; `both` if each waits, empty where none does.
 
-    def is_waiting(self) -> bool:
-        """Whether one side has what the other has not brought yet."""
-        return self.first.waits() or self.second.waits()
+        Raises:
+            StreamError, OSError: that cannot be told.
+        """
+        waiting = (self.first.waits(), self.second.waits())
+        if all(waiting):
+            return "both"
+        return self.second.name if waiting[0] else self.first.name if waiting[1] else ""
 
     # ----------------------------------------------------------------------------------- a range
 

@@ -51,6 +51,7 @@ class Watch:
     _gaps_told: int = 0
     _damage_told: Difference | None = None
     _saved: Position | None = None
+    _waits_for: str = ""  # which side, or both
     _waiting_since: float | None = None
     _compared_before: int = -1
     _next_save_at: float = 0.0
@@ -91,12 +92,13 @@ class Watch:
                 self._begin()
             assert self.comparison is not None
             done = self.comparison.advance(SLICE_RECORDS)
+            self._waits_for = "" if self.is_damaged else self.comparison.late_side()
             self._trouble = ""
         except (StreamError, OSError) as error:
             if self._trouble != str(error):
                 _log.error("streams cannot be compared", reason=str(error))
             self._trouble = str(error)
-            done = 0
+            done, self._waits_for = 0, "both"
         self._tell()
         self._judge_wait()
         if self.now_s() >= self._next_save_at:
@@ -176,19 +178,17 @@ class Watch:
         """How long the comparison has stood still although there is something to compare."""
         comparison, now = self.comparison, self.now_s()
         compared = comparison.progress() if comparison else 0
-        waits = comparison is not None and comparison.is_waiting()
-        if not waits or compared != self._compared_before:
-            self._waiting_since = now if waits else None
+        if not self._waits_for or compared != self._compared_before:
+            self._waiting_since = now if self._waits_for else None
         self._compared_before = compared
         self.waiting_s = 0.0 if self._waiting_since is None else now - self._waiting_since
         alarmed = self.waiting_s >= self.limits.compare_alarm_s
         if alarmed and (not self.alarmed or now >= self._next_reminder_at):
             self._next_reminder_at = now + REMIND_S
-            assert comparison is not None
             _log.error(
                 "streams_not_compared",
                 waiting_s=round(self.waiting_s, 1),
-                waits_for=comparison.late_side(),
+                waits_for=self._waits_for,
                 remedy="turnout relay status",
             )
         elif self.alarmed and not alarmed:

@@ -201,6 +201,7 @@ def test_the_second_relays_folders_are_its_own(open_tmp_path: Path) -> None:
         make_data_folders(settings, open_tmp_path / "data", users)
     for folder, mode, role in (
         (open_tmp_path / "data" / "second", 0o750, "relay-2"),
+        (open_tmp_path / "data" / "second" / "stream", 0o750, "relay-2"),
         (elsewhere / "second", 0o750, "relay-2"),
         (open_tmp_path / "data" / "comparison", 0o755, "comparer"),
     ):

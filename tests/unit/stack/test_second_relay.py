@@ -31,7 +31,7 @@ async def test_streams_that_are_alike_show_their_root(tmp_path: Path) -> None:
     assert document["waits_for"] == "second"
     shown = _compare(tmp_path)
     assert "0 and 10 repaired, rows alike" in shown.stdout
-    assert "the second stream, which is behind" in shown.stdout
+    assert "the second stream" in shown.stdout
 
 
 async def test_streams_that_differ_end_with_status_1(tmp_path: Path) -> None:

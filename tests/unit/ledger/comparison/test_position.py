@@ -52,7 +52,7 @@ async def test_another_process_goes_on_where_one_has_come_to(
     await write(second, wal(already, 60 - already))
     rest = _go_on(folders, tmp_path)
     assert (rest.leaves, rest.differences) == (60 - already, [])
-    assert rest.is_waiting() is False
+    assert rest.late_side() == ""
 
 
 async def test_what_was_found_is_known_after_a_restart(

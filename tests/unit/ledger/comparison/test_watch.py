@@ -118,7 +118,7 @@ async def test_the_next_process_goes_on_there(watched: _Watched) -> None:
     again.look()
     assert again.comparison is not None
     assert again.comparison.leaves == 0
-    assert not again.comparison.is_waiting()
+    assert not again.comparison.late_side()
     again.close()
 
 
@@ -152,4 +152,20 @@ async def test_streams_that_cannot_be_read_are_told_once(watched: _Watched) -> N
     watch.look()
     assert watch.comparison is not None
     assert watch.comparison.leaves == 10
+    watch.close()
+
+
+async def test_a_folder_that_is_closed_is_told_and_waited_for(watched: _Watched) -> None:
+    """Another user's, for one: the process lives, and alarms when it has lasted."""
+    await watched.both(*first_start(), wal(0, 10))
+    elsewhere = watched.folder / "second" / "stream"
+    (elsewhere / "0").rename(elsewhere / "away")
+    (elsewhere / "0").write_bytes(b"no folder")
+    watch = watched.watch(compare_alarm_s=10.0)
+    with structlog.testing.capture_logs() as told:
+        watch.look()
+        watched.now_s += 10.0
+        watch.look()
+    assert _events(told, "error") == ["streams cannot be compared", "streams_not_compared"]
+    assert watch.alarmed
     watch.close()
