@@ -33,13 +33,18 @@ class AuditFailedError(Exception):
     """The command could not verify at all; carries what it said."""
 
 
-def verify_audit(data_dir: Path) -> Audited:
-    """Have everything verified, by the command and in a process of its own.
+def verify_audit(data_dir: Path, shard: int = 0) -> Audited:
+    """Have everything of a shard verified, by the command and in a process of its own.
+
+    Args:
+        data_dir: the stack's.
+        shard: whose log.
 
     Raises:
         AuditFailedError: it ended without a verdict.
     """
     command = [sys.executable, "-P", "-m", "turnout", "audit", "verify", "all", "--json"]
+    command += ["--shard", str(shard)]
     done = subprocess.run([*command, "--data-dir", str(data_dir)], check=False, capture_output=True)
     try:
         return decode(done.stdout, type=Audited)

@@ -23,7 +23,7 @@ import trio
 from psycopg import sql
 
 from chaos.streamed import Streamed, Table, Told, compare
-from chassis.settings import Settings
+from chassis.settings import Settings, settings_of_shard
 from ledger.stream.changes import Change, read_change, read_table
 from ledger.stream.changes import Table as Shape
 from ledger.stream.events import OPERATIONS
@@ -59,29 +59,33 @@ class Asked(msgspec.Struct, frozen=True):
         dsn: of the role that only reads.
         data_dir: of the stack, which need not run as far as the stream is concerned.
         within_s: for relay and comparison to come to an end.
+        slot: the relay's.
     """
 
     dsn: str
     data_dir: str
     within_s: float
+    slot: str
 
 
 class StreamUnreadableError(Exception):
     """The reader failed; carries what it said."""
 
 
-def read_streamed(dsn: str, data_dir: Path, *, within_s: float) -> Streamed:
+def read_streamed(dsn: str, data_dir: Path, *, within_s: float, shard: int = 0) -> Streamed:
     """Compare the stream of a stack with its ledger, in a process of its own.
 
     Args:
         dsn: of the role that only reads.
-        data_dir: the stack's.
+        data_dir: the shard's, which is the stack's for the first one.
         within_s: how long to wait for the relay, and to compare again.
+        shard: whose ledger it is.
 
     Raises:
         StreamUnreadableError: the process failed: the stream cannot be read, say.
     """
-    asked = Asked(dsn, str(data_dir), within_s)
+    slot = settings_of_shard(Settings(), shard).relay.slot
+    asked = Asked(dsn, str(data_dir), within_s, slot)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "chaos.stream_rows"],
         input=msgspec.msgpack.encode(asked),
@@ -100,7 +104,7 @@ async def compare_until(asked: Asked) -> Streamed:
         with psycopg.connect(asked.dsn) as session:
             tables = read_tables(session)
             session.rollback()
-            _await_relay(session, deadline)
+            _await_relay(session, asked.slot, deadline)
         found = compare(tables, [told async for told in read_stream(Path(asked.data_dir))])
         if found.holds or time.monotonic() >= deadline:
             return found
@@ -129,12 +133,11 @@ def read_tables(session: psycopg.Connection[Any]) -> dict[str, Table]:
     return tables
 
 
-def _await_relay(session: psycopg.Connection[Any], deadline: float) -> None:
+def _await_relay(session: psycopg.Connection[Any], slot: str, deadline: float) -> None:
     """Wait until the relay has acknowledged what is committed now."""
     session.autocommit = True
     flushed = session.execute(FLUSHED_SQL).fetchone()
     assert flushed is not None
-    slot = Settings().relay.slot
     while time.monotonic() < deadline:
         if session.execute(ACKNOWLEDGED_SQL, [flushed[0], slot]).fetchone() == (True,):
             return

@@ -29,6 +29,7 @@ from benchmarks.workplace import reader_dsn
 from chaos.audited import verify_audit
 from chaos.stream_rows import read_streamed
 from ledger.ids import public_id
+from stack.credentials import Credentials
 from stack.temporary import TemporaryStack, temporary_stack
 from turnout_client import Card, RetryPolicy, Transaction
 from turnout_client.on_trio import TrioTurnout
@@ -121,11 +122,13 @@ class WholeStack:
     Attributes:
         stack: as `stack.temporary` runs it.
         shop: the client of the demo shop; never gives up.
+        shard: on which the merchant's payments are, where the stack has several.
         told: what it was told so far, by all loads.
     """
 
     stack: TemporaryStack
     shop: TrioTurnout
+    shard: int | None = None
     told: list[Told] = field(factory=list)
     _numbers: Iterator[int] = field(factory=lambda: count(1))
 
@@ -218,9 +221,14 @@ class WholeStack:
 
     # ------------------------------------------------------------------------------------- proof
 
+    @property
+    def home(self) -> TemporaryStack:
+        """The stack as who works on the merchant's ledger sees it."""
+        return self.stack.of_shard(self.shard) if self.shard else self.stack
+
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the ledger, read over a session of their own."""
-        with psycopg.connect(reader_dsn(self.stack)) as connection:
+        with psycopg.connect(reader_dsn(self.home)) as connection:
             return connection.execute(sql.encode()).fetchall()
 
     def superuser(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -264,28 +272,34 @@ class WholeStack:
     async def prove_stream(self) -> None:
         """See every version of every row in the event stream once, and the audit log verified."""
         compare = partial(read_streamed, within_s=STREAMED_WITHIN_S)
-        dsn, data_dir = reader_dsn(self.stack), self.stack.data_dir
-        streamed = await trio.to_thread.run_sync(compare, dsn, data_dir)
+        home, shard = self.home, self.shard or 0
+        ask = partial(compare, reader_dsn(home), home.data_dir, shard=shard)
+        streamed = await trio.to_thread.run_sync(ask)
         assert streamed.holds, streamed
-        audited = await trio.to_thread.run_sync(verify_audit, data_dir)
+        verify = partial(verify_audit, self.stack.data_dir, shard)
+        audited = await trio.to_thread.run_sync(verify)
         assert audited.ok, audited
 
     def witnesses(self) -> tuple[list[Held], list[Carried]]:
         """What the ledger holds, and what the networks recorded."""
-        held = attempts_held(reader_dsn(self.stack))
+        held = attempts_held(reader_dsn(self.home))
         networks = sorted(self.stack.endpoints.networks)
-        return held, list(network_decisions(self.stack.data_dir, networks))
+        return held, list(network_decisions(self.stack.data_dir, networks, self.shard))
 
 
 @asynccontextmanager
-async def merchant_of(stack: TemporaryStack) -> AsyncIterator[WholeStack]:
-    """The demo shop at work on a running stack."""
-    async with _client(stack, PATIENT) as shop:
-        yield WholeStack(stack, shop)
+async def merchant_of(
+    stack: TemporaryStack, merchant: Credentials | None = None, *, shard: int | None = None
+) -> AsyncIterator[WholeStack]:
+    """The demo shop, or another merchant, at work on a running stack."""
+    async with _client(stack, PATIENT, merchant) as shop:
+        yield WholeStack(stack, shop, shard)
 
 
-def _client(stack: TemporaryStack, policy: RetryPolicy) -> TrioTurnout:
-    credentials = stack.credentials()
+def _client(
+    stack: TemporaryStack, policy: RetryPolicy, merchant: Credentials | None = None
+) -> TrioTurnout:
+    credentials = merchant or stack.credentials()
     return TrioTurnout(
         credentials.publishable_key,
         credentials.secret_key,
