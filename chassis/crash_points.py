@@ -48,6 +48,12 @@ ARCHIVE_MANIFEST: Final = "archive_manifest"  # it is archived; the catalog does
 ARCHIVE_REMOVING: Final = "archive_removing"  # a segment is about to leave the stream
 ARCHIVE_HEAD: Final = "archive_head"  # the stream's head is behind it; its file is there
 ARCHIVE_REMOVED: Final = "archive_removed"  # its file is gone; the catalog does not know
+ARCHIVE_EXPIRING: Final = "archive_expiring"  # a segment is about to leave the archive
+ARCHIVE_BEGIN: Final = "archive_begin"  # the archive begins behind it; its objects are there
+ARCHIVE_EXPIRED: Final = "archive_expired"  # they are gone; the catalog does not know
+MONTH_DETACHED: Final = "month_detached"  # a month is no part of the tables, and still there
+MONTH_SIGNED: Final = "month_signed"  # that it goes is signed
+MONTH_DROPPED: Final = "month_dropped"  # it is gone
 POINTS: Final = (
     BEFORE_COMMIT_1,
     AFTER_COMMIT_1,
@@ -64,7 +70,9 @@ RELAY_POINTS: Final = (BEFORE_APPEND, AFTER_APPEND, AFTER_FEEDBACK, DURING_REPAI
 AUDIT_POINTS: Final = (BEFORE_SIGNING, BEFORE_PUBLISHING, AFTER_PUBLISHING)
 ARCHIVE_POINTS: Final = (ARCHIVE_WRITTEN, ARCHIVE_RECORDS, ARCHIVE_FRAMES, ARCHIVE_MANIFEST)
 TRIM_POINTS: Final = (ARCHIVE_REMOVING, ARCHIVE_HEAD, ARCHIVE_REMOVED)
-RETENTION_POINTS: Final = TRIM_POINTS
+EXPIRY_POINTS: Final = (ARCHIVE_EXPIRING, ARCHIVE_BEGIN, ARCHIVE_EXPIRED)
+MONTH_POINTS: Final = (MONTH_DETACHED, MONTH_SIGNED, MONTH_DROPPED)
+RETENTION_POINTS: Final = TRIM_POINTS + EXPIRY_POINTS + MONTH_POINTS
 
 
 class _Shared:

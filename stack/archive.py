@@ -21,9 +21,11 @@ from ledger.archive.catalog import (
     archived,
     make_work_folder,
     read_catalog,
+    still_archived,
     work_folder,
 )
 from ledger.archive.errors import ArchiveError
+from ledger.archive.expiring import Expirer
 from ledger.archive.holds import Register
 from ledger.archive.restoring import restore_segments
 from ledger.archive.store import Store, open_store
@@ -35,6 +37,7 @@ from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_pair, lo
 from ledger.audit.level_files import LevelFileError
 from ledger.audit.notes import ED25519, NoteError, VerifierKey
 from ledger.stream.segments.files import shard_folder
+from stack.archive_months import MonthsPlace, untouched
 from stack.archive_needs import consumers, owners_of
 from stack.archive_place import archive_key_stem, archive_url
 from stack.audit import read_key, report
@@ -119,12 +122,27 @@ def _dry_run(place: Place, log_key: VerifierKey, progress: Progress) -> Document
 def _remove(
     place: Place, pair: KeyPair | None, log_key: VerifierKey, progress: Progress, *, dry: bool
 ) -> Document:
-    """Remove what may go from the stream; nothing is asked where nothing is ever removed."""
+    """Remove what may go; nothing is asked where nothing is ever removed."""
+    if pair is None:
+        reason = "nothing was archived yet"
+        return {
+            "stream": _untouched(reason),
+            "database": untouched(reason),
+            "archive_retention": _unexpired(reason),
+        }
+    return {
+        "stream": _trim(place, pair, log_key, progress, dry=dry),
+        "database": MonthsPlace(place, _store(place), pair, log_key).drop(progress, dry=dry),
+        "archive_retention": _expire(place, pair, log_key, progress, dry=dry),
+    }
+
+
+def _trim(
+    place: Place, pair: KeyPair, log_key: VerifierKey, progress: Progress, *, dry: bool
+) -> Document:
     settings = place.settings.archive
     if not settings.stream_days:
-        return {"stream": _untouched("archive.stream_days is 0: segments stay in the stream")}
-    if pair is None:
-        return {"stream": _untouched("nothing was archived yet")}
+        return _untouched("archive.stream_days is 0: segments stay in the stream")
     trimmer = Trimmer(
         stream=shard_folder(place.data_dir, SHARD),
         work=work_folder(place.data_dir, SHARD),
@@ -140,13 +158,45 @@ def _remove(
     )
     done = trimmer.run(consumers(place, log_key), progress, dry=dry)
     return {
-        "stream": {
-            "removed_segments": done.segments,
-            "end_offset": done.end_offset,
-            "freed_bytes": done.freed_bytes,
-            "kept": done.kept or None,
-        }
+        "removed_segments": done.segments,
+        "end_offset": done.end_offset,
+        "freed_bytes": done.freed_bytes,
+        "kept": done.kept or None,
     }
+
+
+def _expire(
+    place: Place, pair: KeyPair, log_key: VerifierKey, progress: Progress, *, dry: bool
+) -> Document:
+    settings = place.settings.archive
+    if not settings.retention_days:
+        return _unexpired("archive.retention_days is 0: the archive forgets nothing")
+    if settings.retention_days <= max(settings.database_days, settings.stream_days):
+        return _unexpired(
+            "archive.retention_days must be above archive.stream_days and archive.database_days: "
+            "what the archive has forgotten could leave neither stream nor tables"
+        )
+    done = Expirer(
+        stream=shard_folder(place.data_dir, SHARD),
+        work=work_folder(place.data_dir, SHARD),
+        store=_store(place),
+        pair=pair,
+        log_key=log_key,
+        holds=Register(place.data_dir / FOLDER, pair.public),
+        owners_of=partial(owners_of, place),
+        days=settings.retention_days,
+        now_us=now_us,
+        shard=SHARD,
+    ).run(progress, dry=dry)
+    return {
+        "removed_segments": done.segments,
+        "end_offset": done.end_offset,
+        "kept": done.kept or None,
+    }
+
+
+def _unexpired(reason: str) -> Document:
+    return {"removed_segments": [], "end_offset": 0, "kept": reason}
 
 
 def removals(document: Document) -> list[str]:
@@ -161,6 +211,24 @@ def removals(document: Document) -> list[str]:
         )
     if stream["kept"]:
         lines.append(f"stream: {stream['kept']}")
+    database = document["database"]
+    if months := database["dropped_months"]:
+        lines.append(
+            f"{', '.join(months)} {would} the tables: {database['rows']} rows, all in the archive"
+        )
+    lines += [
+        f"{month} stays in the tables: {why}" for month, why in database["kept_months"].items()
+    ]
+    if database["kept"]:
+        lines.append(f"tables: {database['kept']}")
+    retention = document["archive_retention"]
+    if segments := retention["removed_segments"]:
+        lines.append(
+            f"{len(segments)} segments {would} the archive, records before "
+            f"{retention['end_offset']}"
+        )
+    if retention["kept"]:
+        lines.append(f"archive: {retention['kept']}")
     return lines
 
 
@@ -189,7 +257,7 @@ def verify(
         ArchiveError: there is nothing to verify, or it cannot be read.
         KeyFileError: a key is missing.
     """
-    catalog = {} if archive else archived(read_catalog(work_folder(place.data_dir, SHARD)))
+    catalog = {} if archive else still_archived(read_catalog(work_folder(place.data_dir, SHARD)))
     findings = Findings()
     verified = verify_archive(
         _store(place, archive),
@@ -254,7 +322,9 @@ def restore(
 
 def status(place: Place) -> Document:
     """How much is archived, how much waits; from catalog and stream alone."""
-    done = archived(read_catalog(work_folder(place.data_dir, SHARD)))
+    entries = read_catalog(work_folder(place.data_dir, SHARD))
+    done = still_archived(entries)
+    known = archived(entries)
     sealed = sealed_segments(shard_folder(place.data_dir, SHARD))
     newest = max(done.values(), key=lambda one: one.end_offset, default=None)
     return {
@@ -263,7 +333,7 @@ def status(place: Place) -> Document:
         "events": sum(one.end_offset - one.first_offset for one in done.values()),
         "end_offset": newest.end_offset if newest else 0,
         "newest_at_us": newest.at_us if newest else None,
-        "waiting": len([one for one in sealed if one not in done]),
+        "waiting": len([one for one in sealed if one not in known]),
         "key": _public_key(place),
     }
 

@@ -17,4 +17,6 @@ class Archive(Section, frozen=True):
     )
     # What `archive run` removes once it is archived, in days; 0: never.
     stream_days: float = 0.0  # that an archived segment stays in the stream all the same
+    database_days: float = 0.0  # since the last change that a month of payments stays in the tables
+    grace_days: float = 7.0  # that what a dropped month relies on must have been in the archive
     retention_days: float = 0.0  # that a segment stays in the archive: laws and card schemes say

@@ -10,7 +10,7 @@ What it says can be found out anew from the store, so a lost catalog costs readi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ FOLDER: Final = "archiving"
 ARCHIVED: Final = "archived"  # the segment is in the store
 REMOVING: Final = "removing"  # it is about to leave the stream
 REMOVED: Final = "removed"  # it has left it
+EXPIRING: Final = "expiring"  # it is about to leave the archive
+EXPIRED: Final = "expired"  # it has left it
 _NAME: Final = "catalog.jsonl"
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
@@ -82,6 +84,23 @@ def read_catalog(folder: Path) -> list[Entry]:
 def archived(entries: Iterable[Entry]) -> dict[int, Entry]:
     """The segments that are in the store, by their first offset."""
     return {one.first_offset: one for one in entries if one.step == ARCHIVED}
+
+
+def still_archived(entries: Iterable[Entry]) -> dict[int, Entry]:
+    """Those of them that nobody has begun to remove."""
+    entries = list(entries)
+    going = noted(entries, EXPIRING)
+    return {first: one for first, one in archived(entries).items() if first not in going}
+
+
+def old_end(done: Mapping[int, Entry], before_us: int) -> int:
+    """Up to which offset everything was archived before an instant."""
+    end = 0
+    for first_offset in sorted(done):
+        if done[first_offset].at_us > before_us:
+            break
+        end = done[first_offset].end_offset
+    return end
 
 
 def noted(entries: Iterable[Entry], step: str) -> set[int]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from ledger.archive.errors import ArchiveError
+from ledger.archive.errors import ArchiveError, ObjectError
 from ledger.archive.manifest import FRAMES, RECORDS, Manifest, object_name
 from ledger.archive.parquet import read_frames, read_records
-from ledger.archive.reading import ObjectError, fetch, manifests
+from ledger.archive.reading import fetch, manifests
 from ledger.archive.store import Store
 from ledger.audit.findings import Findings
 from ledger.audit.notes import VerifierKey

@@ -9,3 +9,17 @@ class ArchiveError(Exception):
 
 class StoreError(ArchiveError):
     """The store cannot be read or written now: no room, no connection, no permission. Run again."""
+
+
+class ObjectError(ArchiveError):
+    """An object is not what was signed.
+
+    Attributes:
+        place: of the object.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason

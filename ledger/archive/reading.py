@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
-from ledger.archive.errors import ArchiveError
+from ledger.archive.begin import find_begin
+from ledger.archive.errors import ArchiveError, ObjectError
 from ledger.archive.manifest import (
     FRAMES,
     MANIFEST,
@@ -19,22 +20,8 @@ from ledger.archive.manifest import (
 from ledger.archive.parquet import read_frames, read_records
 from ledger.archive.sealed import put_together
 from ledger.archive.store import Store
-from ledger.archive.subtrees import Prefix, range_hashes
+from ledger.archive.subtrees import range_hashes
 from ledger.audit.notes import VerifierKey
-
-
-class ObjectError(ArchiveError):
-    """An object is not what was signed.
-
-    Attributes:
-        place: of the object.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"{place}: {reason}")
-        self.place = place
-        self.reason = reason
 
 
 def fetch(store: Store, manifest: Manifest, kind: str) -> bytes:
@@ -97,17 +84,20 @@ def read_segment(store: Store, manifest: Manifest) -> bytes:
 def manifests(
     store: Store, *, shard: int, key: VerifierKey, log_key: VerifierKey
 ) -> Iterator[Manifest]:
-    """Every manifest of a shard from the first on, each held to the one before and to the log.
+    """Every manifest of a shard from its begin on, each held to the one before and to the log.
 
     Raises:
         ObjectError: one is not what was signed, or does not follow on.
         StoreError: the store cannot be read now.
     """
-    prefix = Prefix()
     names = store.names(f"{shard}/")
+    begin = find_begin(store, names, shard, key)
+    prefix = begin.prefix()
     wanted = {name for name in names if name.endswith(f"/{MANIFEST}")}
     for name in sorted(wanted):
         first = first_offset_of(name)
+        if first is not None and first < begin.first_offset:
+            continue  # about to go
         data = store.get(name)
         if first is None or data is None:
             raise ObjectError(store.place(name), "is no manifest of a segment")

@@ -71,6 +71,9 @@ def restore_segments(
     held = known[-1].end_offset if known else 0
     if begin >= held or (end is not None and not begin < end <= held):
         raise ArchiveError(f"the archive holds the records before {held}")
+    oldest = known[0].first_offset
+    if 0 < begin < oldest:
+        raise ArchiveError(f"the archive holds the records from {oldest} on: the others expired")
     until = held if end is None else end
     wanted = [one for one in known if one.end_offset > begin and one.first_offset < until]
     for number, manifest in enumerate(wanted):

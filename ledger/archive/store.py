@@ -46,6 +46,13 @@ class Store(Protocol):
             StoreError: it cannot be read now.
         """
 
+    def remove(self, name: str) -> None:
+        """Remove an object, if there is one. Durable.
+
+        Raises:
+            StoreError: it cannot be removed now, or is locked.
+        """
+
     def names(self, prefix: str) -> list[str]:
         """The names that begin with this, which ends in a slash; in order.
 
@@ -104,6 +111,17 @@ class _ObjectStore:
         except (BaseError, OSError) as error:
             raise _cannot("read", self.place(name), error) from error
 
+    def remove(self, name: str) -> None:
+        """Remove an object; see `Store`."""
+        if self._store is None:
+            return
+        try:
+            obstore.delete(self._store, name)
+        except (NotFoundError, FileNotFoundError):
+            return
+        except (BaseError, OSError) as error:
+            raise _cannot("remove", self.place(name), error) from error
+
     def names(self, prefix: str) -> list[str]:
         """List objects; see `Store`."""
         if self._store is None:
@@ -138,6 +156,16 @@ class FolderStore(_ObjectStore):
         is_new = super().put_new(name, data)
         self._settle(name)
         return is_new
+
+    def remove(self, name: str) -> None:
+        """Remove an object; see `Store`."""
+        super().remove(name)
+        folder = (self._folder / name).parent
+        try:
+            if folder.is_dir():
+                sync_folder(folder)
+        except OSError as error:
+            raise _cannot("remove", str(folder), error) from error
 
     def _settle(self, name: str) -> None:
         """Make an object durable, with its folders, and read-only."""

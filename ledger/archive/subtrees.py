@@ -48,6 +48,11 @@ class Prefix:
     size: int = 0
     _peaks: list[tuple[int, bytes]] = field(factory=list)  # level and hash, from left to right
 
+    @property
+    def peaks(self) -> list[tuple[int, bytes]]:
+        """Level and hash of each perfect subtree, from left to right."""
+        return list(self._peaks)
+
     def extend(self, end: int, hashes: Iterable[bytes]) -> None:
         """Add the range from here to `end`.
 

@@ -11,8 +11,9 @@ from hashlib import sha256
 
 import msgspec
 
+from ledger.archive.begin import BEGIN, Begin, find_begin
 from ledger.archive.catalog import Entry
-from ledger.archive.errors import ArchiveError
+from ledger.archive.errors import ArchiveError, ObjectError
 from ledger.archive.manifest import (
     FRAMES,
     MANIFEST,
@@ -23,14 +24,14 @@ from ledger.archive.manifest import (
     object_name,
     read_manifest,
 )
-from ledger.archive.reading import ObjectError, assemble, fetch
+from ledger.archive.reading import assemble, fetch
 from ledger.archive.store import Store
 from ledger.archive.subtrees import Prefix
 from ledger.audit.findings import Findings
 from ledger.audit.notes import VerifierKey
 
 KIND = "archive"  # of every finding here
-_KINDS = frozenset((RECORDS, FRAMES, MANIFEST))
+_KINDS = frozenset((RECORDS, FRAMES, MANIFEST, BEGIN))
 
 
 class ArchiveVerified(msgspec.Struct, frozen=True):
@@ -70,20 +71,33 @@ def verify_archive(
         StoreError: the store cannot be read.
     """
     names = store.names(f"{shard}/")
+    begin = _begin(store, names, shard, key, findings)
     offsets = sorted({one for one in map(first_offset_of, names) if one is not None})
+    offsets = [one for one in offsets if one >= begin.first_offset]  # the others are about to go
     for name in names:
         if first_offset_of(name) is None or name.rpartition("/")[2] not in _KINDS:
             findings.add(KIND, store.place(name), "does not belong to any segment")
     for missed in sorted(catalog.keys() - set(offsets)):
         place = store.place(object_name(shard, missed, MANIFEST))
         findings.add(KIND, place, f"is missing: segment {missed} was archived")
-    chain = _Chain(store, shard, key, log_key, catalog, findings)
+    chain = _Chain(store, shard, key, log_key, catalog, findings, begin)
     records = 0
     for number, first_offset in enumerate(offsets):
         progress(number, len(offsets))
         records += chain.add(first_offset, names)
     progress(len(offsets), len(offsets))
     return ArchiveVerified(chain.segments, records)
+
+
+def _begin(
+    store: Store, names: Collection[str], shard: int, key: VerifierKey, findings: Findings
+) -> Begin:
+    """Where the archive begins; a note of that which nobody signed is named, and not believed."""
+    try:
+        return find_begin(store, names, shard, key)
+    except ObjectError as error:
+        findings.add(KIND, error.place, error.reason)
+        return Begin()
 
 
 class _Chain:
@@ -97,6 +111,7 @@ class _Chain:
         log_key: VerifierKey,
         catalog: Mapping[int, Entry],
         findings: Findings,
+        begin: Begin,
     ) -> None:
         self._store = store
         self._shard = shard
@@ -104,7 +119,8 @@ class _Chain:
         self._log_key = log_key
         self._catalog = catalog
         self._findings = findings
-        self._prefix: Prefix | None = Prefix()  # None behind a segment that could not be read
+        self._begin = begin
+        self._prefix: Prefix | None = begin.prefix()  # None behind a segment that could not be read
         self._before: Manifest | None = None
         self.segments = 0
 
@@ -134,12 +150,13 @@ class _Chain:
     def _follow(self, manifest: Manifest, place: str) -> None:
         """Hold a manifest to the one before it, and to the log."""
         before, self._before = self._before, manifest
-        expected = before.end_offset if before else 0
+        expected = before.end_offset if before else self._begin.first_offset
+        predecessor = before.segment.sha256 if before else self._begin.predecessor
         if manifest.first_offset != expected:
             reason = f"begins at record {manifest.first_offset}, and {expected} should follow"
             self._found(place, reason)
             self._prefix = None
-        elif before is not None and manifest.predecessor != before.segment.sha256:
+        elif predecessor and manifest.predecessor != predecessor:
             self._found(place, "the segment before it is not the one it was written after")
         if self._prefix is None:
             return  # the tree cannot be followed past a gap, which was named

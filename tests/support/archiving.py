@@ -11,7 +11,8 @@ from typing import Any
 from attrs import define
 
 from ledger.archive.archiver import Archived, Archiver
-from ledger.archive.catalog import archived, make_work_folder, read_catalog
+from ledger.archive.catalog import make_work_folder, read_catalog, still_archived
+from ledger.archive.expiring import Expired, Expirer
 from ledger.archive.holds import Register
 from ledger.archive.store import FolderStore, Store
 from ledger.archive.trimming import DAY_US, Trimmed, Trimmer
@@ -151,7 +152,7 @@ class SealedStream:
             shard=0,
             key=archiver.pair.public,
             log_key=archiver.log_key,
-            catalog=archived(read_catalog(archiver.work)) if catalog else {},
+            catalog=still_archived(read_catalog(archiver.work)) if catalog else {},
             findings=findings,
             progress=lambda _done, _of: None,
         )
@@ -193,6 +194,19 @@ class SealedStream:
     def trim(self, **changes: Any) -> Trimmed:
         """Remove from the stream what may go; everybody has read everything."""
         return self.trimmer(**changes).run({"postings": 407}, lambda _done, _of: None, dry=False)
+
+    def expirer(self, store: Store | None = None, **changes: Any) -> Expirer:
+        """What removes segments from the archive; a day after they were archived."""
+        trimmer = self.trimmer(store)
+        fields: dict[str, Any] = {
+            name: getattr(trimmer, name)
+            for name in ("stream", "work", "store", "pair", "log_key", "holds", "owners_of")
+        }
+        return Expirer(**(fields | {"days": 1.0, "now_us": lambda: 2 * DAY_US} | changes))
+
+    def expire(self, store: Store | None = None, **changes: Any) -> Expired:
+        """Remove from the archive what may go."""
+        return self.expirer(store, **changes).run(lambda _done, _of: None, dry=False)
 
     def objects(self) -> list[Path]:
         """Every file of the archive, by name."""
