@@ -200,9 +200,22 @@ def _join_digits(digits: int) -> int:
 def event_id(table: str, key: bytes, version: int = 0) -> bytes:
     """The id of the event that one row version is (design 5).
 
+    `version` is the intent's; of an outcome it is `outcome_number`, of other rows a number of their
+    key, or 0.
+
     It depends on nothing but the table, the primary key and, for the mutable intent row, the
     version; so it survives fail-over and repair from the tables. Not a UUIDv7: it holds no time.
     """
     return blake2b(
         key + version.to_bytes(8), digest_size=ID_BYTES, person=table.encode()[:16]
     ).digest()
+
+
+def outcome_number(phase: int, intent_version: int) -> int:
+    """What tells an outcome's event from every other of its attempt: see `event_id`.
+
+    An attempt has at most one outcome of each phase, but a ledger that is restored from a backup
+    may come to another one than it had before. Versions of intents go on behind those that are lost
+    (`ledger.relay.restores`), so with the intent's version both have names of their own.
+    """
+    return intent_version << 2 | phase

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import Final, NamedTuple
 
-from ledger.ids import event_id
+from ledger.ids import event_id, outcome_number
 from ledger.lifecycle import TRANSACTION_TERMINAL
 from ledger.pgtypes import bool_, uuid_
 from ledger.records import TimelineEvent
@@ -131,6 +131,11 @@ def _in_order(facts: Sequence[Fact]) -> list[Fact]:
     return sorted(placed, key=_order)
 
 
+def _number(fact: Fact) -> int:
+    """What tells a fact's event from others under its key, as in the stream (`ledger.stream`)."""
+    return outcome_number(fact.phase, fact.version or 0) if fact.fact == "outcome" else fact.phase
+
+
 def _order(fact: Fact) -> tuple[int, int, int, bytes]:
     """Sorts facts that have versions; those of one instant by what causes what."""
     return fact.version or 0, fact.at_us, _rank(fact), fact.key or b""
@@ -169,7 +174,7 @@ class _Story:
         if raised:
             id_ = event_id("payment_intents", self._intent_id, version)
         else:
-            id_ = event_id(f"{fact.fact}s", fact.key or self._intent_id, fact.phase)
+            id_ = event_id(f"{fact.fact}s", fact.key or self._intent_id, _number(fact))
         self.events.append(
             TimelineEvent(
                 id=id_,

@@ -33,6 +33,7 @@ from ledger.ids import public_id
 from ledger.stream.segments.files import shard_folder
 from ledger.stream.segments.trim import NAME as HEAD
 from ledger.stream.segments.trim import Head
+from stack.audit_restores import name_losses, restores
 from stack.audit_source import SEGMENTS_ALONE, ExtraMissingError, Source, whole_stream
 from stack.audit_tables import EXITS as LEDGER_EXITS
 from stack.audit_tables import beside, compare
@@ -108,6 +109,7 @@ def verify_all(
     key: VerifierKey | None = None,
     witness_key: VerifierKey | None = None,
     source: Source = SEGMENTS_ALONE,
+    accept_restores: bool = False,
 ) -> Document:
     """Hold stream, levels, history and witness to each other; and the tables, if a stack runs.
 
@@ -117,6 +119,7 @@ def verify_all(
         key: the log's; None believes the one that lies beside the log.
         witness_key: likewise of the witness; given, the witness must have cosigned.
         source: of records that left the stream.
+        accept_restores: what the ledger lost when it was set back is no finding.
     """
     findings = Findings()
     key = key or load_public(log_public_key(place.data_dir))
@@ -139,6 +142,8 @@ def verify_all(
     if not verified.signed:
         findings.add("checkpoint", log.log, "nothing has been signed yet")
     database = beside(place, stream, findings, progress)
+    if database.compared and not accept_restores:
+        name_losses(database.compared, findings)
     checked = {
         "events": verified.leaves - stream.unread,
         "rows": database.rows,
@@ -165,8 +170,16 @@ def _archived(head: Head | None, stream: WholeStream) -> Document | None:
     }
 
 
-def verify_db(place: Place, progress: Progress, *, source: Source = SEGMENTS_ALONE) -> Document:
+def verify_db(
+    place: Place,
+    progress: Progress,
+    *,
+    source: Source = SEGMENTS_ALONE,
+    accept_restores: bool = False,
+) -> Document:
     """Hold every row of the published tables to the newest change of its key in the stream.
+
+    What the ledger lost when it was set back is a finding for each restore, unless accepted.
 
     Raises:
         NotRunningError: no stack runs on the data directory.
@@ -177,7 +190,13 @@ def verify_db(place: Place, progress: Progress, *, source: Source = SEGMENTS_ALO
     stream = whole_stream(place, load_public(log_public_key(place.data_dir)), source)
     compared = compare(place, stream, findings, progress)
     checked = {"events": compared.records, "rows": compared.rows, "checkpoints": 0}
-    return {**report(findings, checked), "not_compared": sorted(compared.not_compared)}
+    if not accept_restores:
+        name_losses(compared, findings)
+    return {
+        **report(findings, checked),
+        "not_compared": sorted(compared.not_compared),
+        "restores": restores(compared),
+    }
 
 
 def verify_inclusion(

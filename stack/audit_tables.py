@@ -10,13 +10,20 @@ from attrs import frozen
 
 from chassis.log import configure_logging
 from chassis.supervisor import StartError
+from ledger.archive.catalog import work_folder
+from ledger.archive.errors import ArchiveError
+from ledger.archive.month_notes import read_month
 from ledger.audit.comparison import Compared
 from ledger.audit.findings import Findings
+from ledger.audit.keys import KeyFileError, load_public
 from ledger.audit.verify_rows import Progress, RowsError, RowsPlace, verify_rows
 from ledger.audit.whole_stream import WholeStream
 from ledger.connection import Connection
 from ledger.errors import ConnectionLostError, LedgerError
+from ledger.partitions import Month
 from ledger.roles import READER
+from stack.archive_place import KEY_STEM
+from stack.audit_restores import restores
 from stack.database import dsn_of_running
 from stack.endings import EXIT_FAULT
 from stack.endpoints import NotRunningError
@@ -30,6 +37,7 @@ EXITS: Final[dict[type[Exception], int]] = {
     RowsError: EXIT_CANNOT_START,
     LedgerError: EXIT_FAULT,
 }
+SHARD: Final = 0
 
 
 @frozen
@@ -55,6 +63,7 @@ class Beside:
             "compared": self.compared is not None,
             "reason": self.reason or None,
             "not_compared": sorted(self.compared.not_compared) if self.compared else [],
+            "restores": restores(self.compared) if self.compared else [],
         }
 
 
@@ -98,9 +107,20 @@ async def _compare(
                 settings.relay.slot,
                 settings.audit.verify_keys_max,
                 settings.audit.verify_wait_s,
+                partial(_unsigned, stack),
             ),
             findings,
             progress,
         )
     finally:
         await session.aclose()
+
+
+def _unsigned(stack: RunningStack, month: Month) -> str:
+    """Why the archive's key has not signed that a month was dropped; empty if it has."""
+    work = work_folder(stack.data_dir, SHARD)
+    try:
+        read_month(work, load_public(work.parent / f"{KEY_STEM}.pub"), month.label)
+    except (ArchiveError, KeyFileError, OSError) as error:
+        return f"it was dropped, and nobody has signed that: {error}"
+    return ""

@@ -27,13 +27,17 @@ from ledger.embedded.cluster import Layout
 from ledger.embedded.identity import Identity
 from ledger.embedded.restoring import restore as restore_cluster
 from ledger.errors import EmbeddedPostgresError, LedgerError
+from ledger.pgtypes import int4_
+from ledger.queries import Query
 from ledger.relay.ledger_side import read_positions
-from ledger.relay.positions import format_lsn
+from ledger.relay.positions import format_lsn, parse_history
+from ledger.relay.restores import Restore, lost_range, newest_mark, take_note
 from ledger.stream.errors import StreamError
 from ledger.stream.open import stream_reader
 from ledger.stream.segments.files import list_segments, shard_folder
 from stack.acting import Document
 from stack.database import postgres_uid
+from stack.deeds import login_name
 from stack.endings import EXIT_FAULT, told_in_one_line
 from stack.endpoints import NotRunningError
 from stack.instants import rfc3339
@@ -50,6 +54,11 @@ EXITS: Final[dict[type[Exception], int]] = {
     OSError: EXIT_FAULT,
 }
 _MICROSECONDS: Final = 1_000_000
+_CAN_NOTE: Final = Query("can_note_restores", "SELECT to_regclass('restores') IS NOT NULL")
+_HISTORY: Final = Query(
+    "timeline_history",
+    "SELECT pg_read_file('pg_wal/' || lpad(upper(to_hex($1::integer)), 8, '0') || '.history')",
+)
 
 
 def back_up(place: Place, folder: Path) -> Document:
@@ -70,6 +79,7 @@ def restore(place: Place, folder: Path) -> Document:
         users = stack_users(settings, euid=os.geteuid())
         uid = postgres_uid(settings, users)
         _make_data_dir(place.data_dir)
+        lost: list[range] = []
         restored = trio.run(
             partial(
                 restore_cluster,
@@ -78,10 +88,45 @@ def restore(place: Place, folder: Path) -> Document:
                 settings=settings.ledger,
                 uid=uid,
                 forget_cursors=not has_stream(place.data_dir),
+                before_others=partial(_note_lost, place, folder, lost),
             )
         )
         document = _document(folder, restored.backup)
-        return {**document, "data_dir": str(place.data_dir), "timeline_now": restored.timeline}
+        return {
+            **document,
+            "data_dir": str(place.data_dir),
+            "timeline_now": restored.timeline,
+            "lost": {"from": lost[0].start, "until": lost[0].stop} if lost else None,
+        }
+
+
+async def _note_lost(
+    place: Place, folder: Path, found: list[range], session: Connection, timeline: int
+) -> None:
+    """Note in a restored ledger what the stream has of a later state; nothing where it has not.
+
+    A ledger of an older release has no place for the note yet: then the relay makes it.
+    """
+    if not has_stream(place.data_dir) or not (await session.run(_CAN_NOTE)).column(0)[0]:
+        return
+    history = (await session.run(_HISTORY, [int4_(timeline)])).column(0)[0]
+    async with stream_reader(place.settings, place.data_dir) as reader:
+        mark = await newest_mark(reader)
+        if mark is None:
+            return
+        lost = await lost_range(reader, mark.timeline, parse_history(history))
+        if not lost:
+            return
+        restore = Restore(
+            mark.system_identifier,
+            mark.timeline,
+            timeline,
+            lost,
+            login_name(),
+            f"turnout ledger restore {folder}",
+        )
+        await take_note(session, reader, restore)
+    found.append(lost)
 
 
 async def back_up_running(stack: RunningStack, folder: Path) -> Backup:

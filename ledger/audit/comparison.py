@@ -12,6 +12,10 @@ prepared two rows with the same one.
 the descriptor and the table have, with the same type, are compared, byte for byte in Postgres'
 binary format. The others are listed.
 
+*Restores.* A row of the table `restores` names records that the ledger, set back to a backup, has
+never heard of (`ledger.relay.restores`). They say nothing of any row any more, and are not missed
+in the tables: they are counted, by restore.
+
 *The moment.* Rows are seen in one snapshot, and nothing tells exactly which record was the last
 that it shows. But the records below `settled` are shown for certain, and all that it shows lie
 below the end that is taken in. For what lies between, each state of a row is accepted.
@@ -38,9 +42,11 @@ from ledger.audit.findings import Findings
 from ledger.audit.tables import Cells, Shape, TableRows, packed_key, shape_of
 from ledger.errors import PgoutputError
 from ledger.pgoutput import TUPLE_AT, read_truncate, read_tuple
+from ledger.pgtypes import POSTGRES_EPOCH_US
 from ledger.stream.errors import RecordError
 from ledger.stream.record import (
     DELETE,
+    DESCRIPTOR_ID,
     INSERT,
     TRUNCATE,
     UPDATE,
@@ -50,6 +56,7 @@ from ledger.stream.record import (
 )
 
 RESIDUE_BYTE: Final = 15  # of an intent's id
+RESTORES: Final = "restores"  # the table
 
 _DIGEST_BYTES: Final = 16
 _NULL: Final = b"\xff\xff\xff\xff"
@@ -59,6 +66,24 @@ _SEEN: Final = b""  # a row of this key was shown
 _DELETED: Final = b"-"
 
 
+class Restored(msgspec.Struct):
+    """A time that the ledger was set back, as the stream tells it.
+
+    Attributes:
+        at_us: Unix microseconds.
+        operator: whose word it was.
+        note: theirs.
+        lost: offsets of the records that count no more.
+        rows: of them that no table has.
+    """
+
+    at_us: int
+    operator: str
+    note: str
+    lost: range
+    rows: int = 0
+
+
 class Compared(msgspec.Struct):
     """What was looked at.
 
@@ -66,11 +91,13 @@ class Compared(msgspec.Struct):
         records: of the stream.
         rows: of the tables.
         not_compared: columns that the stream or the table does not have, or not with this type.
+        restores: times that the ledger was set back, by the offset of the record that says so.
     """
 
     records: int = 0
     rows: int = 0
     not_compared: set[str] = msgspec.field(default_factory=set)
+    restores: dict[int, Restored] = msgspec.field(default_factory=dict)
 
 
 class Comparison:
@@ -109,6 +136,7 @@ class Comparison:
         self._numbers_of: dict[bytes, int | None] = {}  # by descriptor
         self._states: dict[bytes, bytes] = {}
         self._later: dict[bytes, list[bytes]] = {}
+        self._lost: dict[bytes, int] = {}  # keys that a restore has lost -> its record's offset
 
     # -------------------------------------------------------------------------------- the stream
 
@@ -128,6 +156,7 @@ class Comparison:
                 and len(data) > place
                 and data[place] % passes != residue
                 and data[1] != TRUNCATE[0]  # of no intent, and every pass needs it
+                and not self._is_restore(data[DESCRIPTOR_ID])
             ):
                 continue
             try:
@@ -157,6 +186,10 @@ class Comparison:
                 self._set(offset, old, _DELETED)
             return
         cells, _ = read_tuple(change, at + 1, shape.row, place)
+        if place == RESTORES and record.kind == INSERT:
+            self._restore(offset, shape, cells)
+            if record.intent_id[RESIDUE_BYTE] % self._passes != self._residue:
+                return
         key = self._key(shape, cells)
         state = self._state(offset, number, cells)
         if old is not None and old != key:
@@ -183,6 +216,28 @@ class Comparison:
         if number == number_before and fixed != fixed_before:
             self._add(self._name(key), f"{name} changes what an intent has for life")
 
+    def _is_restore(self, descriptor: bytes) -> bool:
+        number = self._numbers_of.get(descriptor)
+        return number is not None and self._shapes[number].row.table == RESTORES
+
+    def _restore(self, offset: int, shape: Shape, cells: Cells) -> None:
+        """Let go of what lost records say: the ledger has never heard of them."""
+        columns = {
+            column.name: cell or b"" for column, cell in zip(shape.row.columns, cells, strict=True)
+        }
+        lost = range(*(int.from_bytes(columns[name]) for name in ("lost_from", "lost_until")))
+        at_us = int.from_bytes(columns["restored_at"], signed=True) + POSTGRES_EPOCH_US
+        who, note = (columns[name].decode(errors="replace") for name in ("operator", "note"))
+        self._compared.restores.setdefault(offset, Restored(at_us, who, note, lost))
+        for key, state in [*self._states.items()]:
+            if _STATE.unpack(state)[2] in lost:
+                del self._states[key]
+                self._lost[key] = offset
+        for states in self._later.values():
+            states[:] = [
+                one for one in states if one == _DELETED or _STATE.unpack(one)[2] not in lost
+            ]
+
     def _truncate(self, offset: int, record: Record) -> None:
         emptied = set(read_truncate(record.change))
         names = {shape.table.name for shape in self._shapes if shape.oid in emptied}
@@ -196,6 +251,7 @@ class Comparison:
                 self._later[key].append(_DELETED)
 
     def _set(self, offset: int, key: bytes, state: bytes) -> None:
+        self._lost.pop(key, None)
         if offset >= self._settled:
             self._later.setdefault(key, []).append(state)
         elif state == _DELETED:
@@ -204,7 +260,8 @@ class Comparison:
             self._states[key] = state
 
     def _newest(self, key: bytes) -> bytes | None:
-        state = self._later[key][-1] if key in self._later else self._states.get(key)
+        later = self._later.get(key)
+        state = later[-1] if later else self._states.get(key)
         return None if state == _DELETED else state
 
     # --------------------------------------------------------------------------------- the tables
@@ -237,6 +294,8 @@ class Comparison:
         Args:
             unread: tables that could not be read to their end, and were named.
         """
+        for key, restored in self._lost.items():
+            self._compared.restores[restored].rows += key not in self._states
         heads = {self._numbers[name] for name in unread}
         for key, state in self._states.items():
             if state == _SEEN or key[0] in heads or _DELETED in self._later.get(key, ()):

@@ -41,7 +41,14 @@ from ledger.relay.positions import format_lsn
 from ledger.statements import QUERIES
 from ledger.stream.segments.high_water import HighWaterFile
 
-PUBLISHED: Final = ("payment_intents", "transactions", "attempts", "outcomes", "postings")
+PUBLISHED: Final = (
+    "payment_intents",
+    "transactions",
+    "attempts",
+    "outcomes",
+    "postings",
+    "restores",
+)
 FETCH_ROWS: Final = 4_096  # 2 MB
 SECRET_BYTES: Final = 32
 LOOK_S: Final = 0.05  # between looks at what is waited for

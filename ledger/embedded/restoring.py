@@ -9,16 +9,20 @@ no other (`recovery.signal`, with a `restore_command` that finds nothing), and b
 WAL are given out anew from here, and whoever has seen the old ones can tell. The relay compares the
 place where the old timeline was left with where the stream ends (`ledger.relay.starting`).
 
+Where the event stream is there, it has changes that the ledger lacks from now on. They are noted
+before anybody else uses the ledger (`ledger.relay.restores`).
+
 Where the event stream is lost as well, a new one will begin with what the tables hold. The cursors
 of its consumers, which are in the ledger, count records of the old one: they are removed, and the
-consumers begin with the new stream. An event keeps its id, so nothing is done twice.
+consumers begin with the new stream. So are events that were parked. An event keeps its id, so
+nothing is done twice.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -59,6 +63,8 @@ _IDENTITY: Final = Query(
     "FROM pg_control_system()",
 )
 
+BeforeOthers = Callable[[Connection, int], Awaitable[None]]
+
 _log = get_logger(__name__)
 
 
@@ -81,6 +87,7 @@ async def restore(
     settings: Ledger,
     uid: int | None,
     forget_cursors: bool = False,
+    before_others: BeforeOthers | None = None,
 ) -> Restored:
     """Make the ledger of a data directory from a backup. There must be none in it.
 
@@ -90,6 +97,8 @@ async def restore(
         settings: the ledger's section.
         uid: who the server runs as; needed as root.
         forget_cursors: the event stream is lost, so consumers begin anew.
+        before_others: does what must be done before anybody else uses the restored ledger. It gets
+            a session of the superuser and the timeline.
 
     Raises:
         BackupError: the backup cannot be trusted, or the data directory has a ledger. Nothing is
@@ -110,7 +119,7 @@ async def restore(
             await _place(source, layout, binaries, identity)
             lock.release()  # the server takes it
             server = partial(EmbeddedPostgres, data_dir=data_dir, settings=settings, uid=uid)
-            timeline = await _start_once(server, backup, forget_cursors=forget_cursors)
+            timeline = await _start_once(server, backup, forget_cursors, before_others)
         except BaseException:
             _remove(layout)
             raise
@@ -157,7 +166,10 @@ async def _place(source: Path, layout: Layout, binaries: Binaries, identity: Ide
 
 
 async def _start_once(
-    make_server: Callable[..., EmbeddedPostgres], backup: Backup, *, forget_cursors: bool
+    make_server: Callable[..., EmbeddedPostgres],
+    backup: Backup,
+    forget_cursors: bool,  # noqa: FBT001  of our own two callers' making
+    before_others: BeforeOthers | None,
 ) -> int:
     """Recover, see whose cluster it is and on which timeline, and stop again."""
     with _open_folder() as folder:
@@ -169,13 +181,15 @@ async def _start_once(
                 for name in _RECOVERY:
                     await session.script(f"ALTER SYSTEM RESET {name}")
                 if forget_cursors:
-                    await session.script("DELETE FROM stream_cursors")
+                    await session.script("DELETE FROM stream_cursors; DELETE FROM stream_parked")
                 [(system, written_to)] = (await session.run(_IDENTITY)).rows()
+                timeline = int(written_to, 16)
+                if before_others is not None:
+                    await before_others(session, timeline)
             finally:
                 await session.aclose()
         finally:
             await server.stop()
-    timeline = int(written_to, 16)
     if system != backup.system_identifier or timeline <= backup.timeline:
         raise BackupError(f"the restored cluster is {system} on timeline {timeline}")
     _log.info("ledger restored", system_identifier=system, timeline=timeline)

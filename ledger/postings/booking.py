@@ -33,8 +33,8 @@ from ledger.postings.outcomes import Fact, Success, SuccessReader, event_of
 from ledger.postings.rules import Books, FeeSchedule, book
 from ledger.statements import QUERIES, Runner
 from ledger.stream.backend import Reader
-from ledger.stream.consumer import Delivery, EventRefusedError
-from ledger.stream.cursors import read_cursor, reset_cursor
+from ledger.stream.consumer import Delivery, EventRefusedError, LedgerUnsettledError
+from ledger.stream.cursors import ledger_is_settled, read_cursor, reset_cursor
 
 GROUP: Final = "postings"
 _FACTS: Final = QUERIES["posting_facts"]
@@ -113,6 +113,7 @@ class PostingsConsumer:
 
         Raises:
             EventRefusedError, RuleError, RecordError: one of them cannot be booked.
+            LedgerUnsettledError: nor can it be refused before stream and ledger are one again.
         """
         found = [self._reader.read(one.record, one.page.descriptors) for one in deliveries]
         successes = [success for success in found if success is not None]
@@ -139,6 +140,8 @@ class PostingsConsumer:
         rows = (await self._database.run(_FACTS, params)).rows()
         by_place = {place: Fact(*fields) for place, *fields in rows}
         if len(by_place) < len(successes):
+            if not await ledger_is_settled(self._database):
+                raise LedgerUnsettledError("the ledger was set back; the relay waits for a repair")
             raise EventRefusedError("the ledger does not have its transaction")
         return [by_place[place] for place in range(1, len(successes) + 1)]
 

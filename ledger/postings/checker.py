@@ -9,6 +9,7 @@ an error in the log with its ids, a count in the metrics, an exception.
 
 A payment that is not booked yet is looked at again until it is, or until patience ends; only then
 is it told. The cursor that is kept is the oldest of those, so a restart forgets none.
+The relay sets it back where the stream was lost and begins anew; the checker notices.
 
 At full load it falls behind, on purpose: it takes `check_intents_per_s` and no more from the
 machine, and catches up when there is less to do.
@@ -43,7 +44,7 @@ from ledger.postings.invariants import Verdict, Violation, judge
 from ledger.statements import QUERIES, Runner
 from ledger.stream.backend import Cursor, Reader
 from ledger.stream.consumer import TRANSIENT
-from ledger.stream.cursors import read_cursor, reset_cursor
+from ledger.stream.cursors import CursorMovedError, FloorCursor
 from ledger.stream.record import NO_INTENT
 
 GROUP: Final = "postings_checker"
@@ -114,7 +115,7 @@ class Checker:
         self._now_us = now_us
         self._booked = booked
         self._waiting: dict[bytes, int] = {}  # intent → offset of the record that named it
-        self._saved = -1
+        self._floor = FloorCursor(database, GROUP, 0)
         self._trial_due_at = 0.0
         self.figures = Figures()
 
@@ -130,9 +131,14 @@ class Checker:
         while True:
             try:
                 if cursor is None:
-                    cursor = await read_cursor(self._database, GROUP, 0)
+                    cursor = await self._floor.read()
+                    self._waiting.clear()
                 cursor = await self.step(cursor)
                 backoff.reset()
+            except CursorMovedError as error:
+                _log.warning("checker begins again", why=str(error))
+                cursor = None
+                continue
             except TRANSIENT as error:
                 _log.warning("checker waits", why=type(error).__name__)
                 await trio.sleep(backoff.next_delay_s())
@@ -156,10 +162,7 @@ class Checker:
             cursor, at = page.cursor, page.cursor.get(0, 0)
         self.figures.next_offset = at
         self.figures.waiting = len(self._waiting)
-        floor = min(self._waiting.values(), default=at)
-        if floor != self._saved:
-            await reset_cursor(self._database, GROUP, 0, {0: floor})
-            self._saved = floor
+        await self._floor.save(min(self._waiting.values(), default=at))
         return cursor
 
     async def _check(self, named: Mapping[bytes, int]) -> None:

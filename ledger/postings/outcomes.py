@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ledger.ids import event_id
+from ledger.ids import event_id, outcome_number
 from ledger.pgdecode import column_decoder
 from ledger.postings.money_events import Authorized, Canceled, Captured, Event, Refunded, Sold
 from ledger.stream.changes import Table, read_change, read_table
@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     "attempt_id",
     "transaction_id",
     "phase",
+    "intent_version",
     "from_status",
     "to_status",
     "approved_minor",
@@ -86,7 +87,7 @@ class SuccessReader:
         row = read_change(data[HEAD_BYTES:], shape.table).new
         if row is None:
             raise RecordError(TABLE, "an insert without a row")
-        intent_id, attempt_id, transaction_id, phase, from_status, to_status, approved_minor = (
+        intent_id, attempt_id, transaction_id, *numbers, from_status, to_status, approved_minor = (
             decode([row.cells[place]])[0] for place, decode in shape.places
         )
         if to_status != SUCCEEDED or from_status == SUCCEEDED:
@@ -96,7 +97,7 @@ class SuccessReader:
             attempt_id,
             transaction_id,
             approved_minor,
-            event_id(TABLE, attempt_id, phase),
+            event_id(TABLE, attempt_id, outcome_number(*numbers)),
             int.from_bytes(data[_COMMITTED_AT], signed=True),
         )
 

@@ -25,6 +25,7 @@ _STATE: Final = QUERIES["relay_state"]
 _SET_STATE: Final = QUERIES["set_relay_state"]
 _OPEN_EXCEPTION: Final = QUERIES["open_relay_exception"]
 _APPROVE: Final = QUERIES["approve_relay_repair"]
+_APPROVED_BY: Final = QUERIES["approved_by"]
 
 
 class RelayState(msgspec.Struct, frozen=True):
@@ -116,6 +117,12 @@ async def open_exception(runner: Runner, kind: str, detail: Mapping[str, str | i
     """Open an exception about the stream, unless the same one is open. Role: turnout_relay."""
     document = msgspec.json.encode(dict(detail))
     await runner.run(_OPEN_EXCEPTION, [text_(kind), jsonb_(document)])
+
+
+async def read_approval(runner: Runner, slot: str) -> tuple[str, str]:
+    """Whose word it was last that a relay may repair, and their note; empty if nobody's."""
+    rows = (await runner.run(_APPROVED_BY, [text_(slot)])).rows()
+    return (rows[0][0], rows[0][1]) if rows else ("", "")
 
 
 async def approve_repair(

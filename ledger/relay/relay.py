@@ -23,11 +23,19 @@ from ledger.relay.connection import ReplicationSession
 from ledger.relay.errors import RelayError
 from ledger.relay.flow import Flow
 from ledger.relay.health import Health
-from ledger.relay.ledger_side import open_exception, read_slot, read_state, write_state
+from ledger.relay.ledger_side import (
+    open_exception,
+    read_approval,
+    read_slot,
+    read_state,
+    write_state,
+)
 from ledger.relay.positions import Identity, format_lsn, parse_history
 from ledger.relay.repair import Found, OpenReader, Repair
+from ledger.relay.restores import Restore, lost_range, take_note
 from ledger.relay.starting import (
     EXPLANATIONS,
+    SET_BACK,
     Decision,
     Finding,
     Refusal,
@@ -134,9 +142,7 @@ class Relay:
                 await session.aclose()
 
     async def _decide(self, session: ReplicationSession, identity: Identity) -> Decision:
-        history: dict[int, int] = {}
-        if self._mark is not None and self._mark.timeline != identity.timeline:
-            history = parse_history(await session.timeline_history(identity.timeline))
+        history = await self._history(session, identity)
         slot = await read_slot(self.runner, self.limits.slot)
         state = await read_state(self.runner, self.limits.slot)
         approved = None if state is None else state.approved_case
@@ -150,7 +156,7 @@ class Relay:
         assert self._mark is not None
         mark = Mark(identity.system_identifier, identity.timeline, after_lsn)
         await session.start(self.limits.slot)
-        await self._tell_state("streaming")
+        await self._tell_state("streaming", mark=mark)
         self.health.trouble = self.health.finding = ""
         self._told = None
         _log.info("streaming", after=format_lsn(after_lsn), next_offset=self.writer.next_offset)
@@ -190,11 +196,16 @@ class Relay:
         health.finding = finding.value
         await self._tell_state("repairing", finding=finding.value)
         if self._mark is None:  # so that a death on the way is told from a stream that was lost
-            if not self.is_second:
-                await reset_cursors(self.runner, _SHARD)
+            forgotten = 0 if self.is_second else await reset_cursors(self.runner, _SHARD)
+            if forgotten:
+                _log.error("parked_events_forgotten", events=forgotten)
+                detail = {"finding": finding.value, "parked_forgotten": forgotten}
+                await open_exception(self.runner, "relay_repaired", detail)
             begin = Mark(identity.system_identifier, identity.timeline, 0)
             await self.writer.append(Batch([], [], begin))
             self._mark = begin
+        if finding in SET_BACK and not self.is_second:
+            await self._note_restore(session, identity, self._mark)
         if await read_slot(self.runner, limits.slot) is not None:
             await session.drop_slot(limits.slot, timeout_s=limits.slot_timeout_s)
         slot = await session.create_slot(limits.slot, timeout_s=limits.slot_timeout_s)
@@ -209,6 +220,27 @@ class Relay:
         log("repair_ended", records=found.records, not_in_tables=found.not_in_tables)
         if not first or found.records:
             await self._tell_repair(finding, found, new)
+
+    async def _note_restore(
+        self, session: ReplicationSession, identity: Identity, mark: Mark
+    ) -> None:
+        """Before the slot is made: what comes through it has names that nothing lost has."""
+        known = await self._history(session, identity)
+        known[identity.timeline] = identity.flushed_lsn
+        operator, note = await read_approval(self.runner, self.limits.slot)
+        async with self.open_reader() as reader:
+            lost = await lost_range(reader, mark.timeline, known)
+            restore = Restore(
+                identity.system_identifier, mark.timeline, identity.timeline, lost, operator, note
+            )
+            payments = await take_note(self.runner, reader, restore)
+        _log.error("ledger_was_set_back", lost=len(lost), first=lost.start, payments=payments)
+
+    async def _history(self, session: ReplicationSession, identity: Identity) -> dict[int, int]:
+        """Where the ancestors of the database's timeline were left, if the stream is of one."""
+        if self._mark is None or self._mark.timeline == identity.timeline:
+            return {}
+        return parse_history(await session.timeline_history(identity.timeline))
 
     async def _compare(self, snapshot: str, old: Mark, new: Mark) -> Found:
         connection = await Connection.open(
@@ -256,7 +288,12 @@ class Relay:
     # ------------------------------------------------------------------------------------ telling
 
     async def _tell_state(
-        self, state: str, *, finding: str = "", case_id: bytes | None = None
+        self,
+        state: str,
+        *,
+        finding: str = "",
+        case_id: bytes | None = None,
+        mark: Mark | None = None,
     ) -> None:
         self.health.state = state
         await write_state(
@@ -265,7 +302,7 @@ class Relay:
             state,
             finding=finding,
             case_id=case_id,
-            mark=self._mark,
+            mark=mark or self._mark,
             next_offset=self.writer.next_offset,
         )
 

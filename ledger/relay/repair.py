@@ -14,7 +14,9 @@ of many millions of events do not fit into memory, so the work is done in passes
 intents of one residue; an intent's last byte is random.
 
 What remains of the keys then is in the stream and not in the tables. After a restore from a backup
-these are the payments that the backup has lost, so they are counted and reported.
+these are the payments that the backup has lost, so they are counted and reported. A record that
+such a restore has lost (`ledger.relay.restores`) stands for nothing: where the tables have a row of
+its key, the row is appended.
 
 Of an intent only the present version can be read back. Versions between are lost to the stream,
 and show as a gap in its version numbers; what made them, outcomes and attempts, is all there.
@@ -41,6 +43,7 @@ from ledger.relay.errors import RepairError
 from ledger.relay.event_keys import change_key, key_of
 from ledger.statements import QUERIES
 from ledger.stream.backend import START, Batch, Reader, Writer
+from ledger.stream.cursors import lost_ranges
 from ledger.stream.record import (
     HEAD_BYTES,
     REPAIR,
@@ -143,6 +146,7 @@ _RANK: Final = {
     "attempts": 2,
     "outcomes": 3,
     "postings": 4,
+    "restores": 5,
 }
 
 
@@ -192,8 +196,9 @@ class Repair:
         tables = await published_tables(connection)
         passes = 1 + self._writer.next_offset // self._keys_max
         held = self._writer.next_offset  # what the repair itself appends is not compared
+        lost = await lost_ranges(connection)
         for residue in range(passes):
-            keys = await self._stream_keys(held, passes, residue)
+            keys = await self._stream_keys(held, passes, residue, lost)
             for table in tables:
                 found.repaired.setdefault(table.name, 0)
             async for low, high in self._windows(connection):
@@ -204,7 +209,7 @@ class Repair:
                     found.repaired[table.name] += len(missing)
                     for start in range(0, len(missing), BATCH_RECORDS):
                         await self._append(table, missing[start : start + BATCH_RECORDS], old, new)
-            found.not_in_tables += sum(only_version for only_version in keys.values())
+            found.not_in_tables += sum(known & _IN_TABLES for known in keys.values())
         await self._writer.append(Batch([], [], new))
         return found
 
@@ -220,12 +225,15 @@ class Repair:
             yield low, found[0]
             low = found[0]
 
-    async def _stream_keys(self, held: int, passes: int, residue: int) -> dict[bytes, bool]:
-        """Keys of the stream's events of a residue, and whether the tables must have them too.
+    async def _stream_keys(
+        self, held: int, passes: int, residue: int, lost: Sequence[range]
+    ) -> dict[bytes, int]:
+        """Keys of the stream's events of a residue.
 
-        Earlier versions of an intent are in the stream alone.
+        With each, whether the tables must have it too, for earlier versions of an intent are in the
+        stream alone; and whether its newest record is lost, and says nothing of the tables.
         """
-        keys: dict[bytes, bool] = {}
+        keys: dict[bytes, int] = {}
         readers: dict[bytes, tuple[RowShape, Callable[[bytes], bytes | None]]] = {}
         cursor: Mapping[int, int] = START
         read = 0
@@ -234,7 +242,7 @@ class Repair:
                 page = await reader.read(cursor, min(READ_RECORDS, held - read), READ_BYTES)
                 if not page.records:
                     raise RepairError(f"the stream ends at record {read} of {held}")
-                for _, _, data in page.records:
+                for _, offset, data in page.records:
                     if data[32 + RESIDUE_BYTE] % passes != residue:
                         continue
                     record = parse_record(data)
@@ -244,7 +252,8 @@ class Repair:
                         known = readers[record.descriptor] = (shape, change_key(shape))
                     key = known[1](record.change)
                     if key is not None:
-                        keys[key] = known[0].table not in _VERSIONED
+                        in_tables = _IN_TABLES * (known[0].table not in _VERSIONED)
+                        keys[key] = in_tables | _LOST * any(offset in one for one in lost)
                 read += len(page.records)
                 cursor = page.cursor
         return keys
@@ -275,11 +284,15 @@ class Repair:
 
 
 _VERSIONED: Final = frozenset({"payment_intents"})
+_IN_TABLES: Final = 1  # of a key
+_LOST: Final = 2
 assert HEAD_BYTES == 48  # where an intent's id stands in a record is known here
 
 
-def _take(keys: dict[bytes, bool], key: bytes) -> bool:
-    return keys.pop(key, None) is not None
+def _take(keys: dict[bytes, int], key: bytes) -> bool:
+    """Whether the stream tells of this row."""
+    known = keys.pop(key, _LOST)
+    return not known & _LOST
 
 
 def _int4(value: int) -> bytes:

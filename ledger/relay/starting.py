@@ -60,6 +60,10 @@ _HARMLESS: Final = frozenset(
 )
 
 
+# It is the right one, and older than the stream: what the stream has of a later state is lost.
+SET_BACK: Final = frozenset({Finding.OTHER_TIMELINE, Finding.STREAM_AHEAD})
+
+
 class Stream(msgspec.Struct, frozen=True):
     """In order: let the changes flow, and drop what lies before `after_lsn`."""
 

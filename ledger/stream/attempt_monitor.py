@@ -7,7 +7,7 @@ metrics, and an exception of kind `attempt_unfinished`, once.
 
 Its cursor is the oldest attempt that is still open. After a restart it reads again from there and
 knows again what it knew; what it told before is not told twice, as an exception about an attempt is
-opened once.
+opened once. The relay sets it back where the stream was lost and begins anew; the monitor notices.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ledger.pgtypes import text_, uuid_, uuid_array
 from ledger.statements import QUERIES, Runner
 from ledger.stream.backend import Cursor, Reader
 from ledger.stream.consumer import TRANSIENT
-from ledger.stream.cursors import read_cursor, reset_cursor
+from ledger.stream.cursors import CursorMovedError, FloorCursor
 from ledger.stream.parking import reason_of
 from ledger.stream.unfinished import OpenAttempts, Unfinished
 
@@ -113,12 +113,8 @@ class AttemptMonitor:
         self._database = database
         self._limits = limits
         self._now_us = now_us
-        self._shard = shard
-        self._attempts = OpenAttempts(
-            grace_us=round(limits.unfinished_grace_s * 1_000_000),
-            open_max=limits.unfinished_open_max,
-        )
-        self._saved = -1
+        self._attempts = self._none_open()
+        self._floor = FloorCursor(database, GROUP, shard)
         self._caught_up = False
         self._look_due_at = 0.0
         self.figures = figures or Figures()
@@ -136,14 +132,24 @@ class AttemptMonitor:
         while True:
             try:
                 if cursor is None:
-                    cursor = await read_cursor(self._database, GROUP, self._shard)
+                    cursor = await self._floor.read()
+                    self._attempts = self._none_open()
                 cursor = await self.step(cursor)
                 backoff.reset()
                 if self._caught_up:  # following each append would cost several times as much
                     await trio.sleep(self._limits.unfinished_look_s)
+            except CursorMovedError as error:
+                _log.warning("attempt monitor begins again", why=str(error))
+                cursor = None
             except TRANSIENT as error:
                 _log.warning("attempt monitor waits", why=type(error).__name__)
                 await trio.sleep(backoff.next_delay_s())
+
+    def _none_open(self) -> OpenAttempts:
+        return OpenAttempts(
+            grace_us=round(self._limits.unfinished_grace_s * 1_000_000),
+            open_max=self._limits.unfinished_open_max,
+        )
 
     async def step(self, cursor: Cursor) -> Cursor:
         """Read one page and, once a second, tell what is late; where to go on."""
@@ -162,7 +168,7 @@ class AttemptMonitor:
             # Behind the stream's end only what it has reached counts as time.
             now_us = attempts.newest_us if page.records else self._now_us()
             await self._tell(attempts.overdue(now_us))
-            await self._save(attempts.floor(next_offset))
+            await self._floor.save(attempts.floor(next_offset))
             self._look_due_at = trio.current_time() + self._limits.unfinished_look_s
         return page.cursor
 
@@ -192,8 +198,3 @@ class AttemptMonitor:
             offset=one.offset,
             late_s=round((self._now_us() - one.due_us) / 1_000_000, 1),
         )
-
-    async def _save(self, floor: int) -> None:
-        if floor != self._saved:
-            await reset_cursor(self._database, GROUP, self._shard, {0: floor})
-            self._saved = floor

@@ -16,8 +16,10 @@ What may go wrong, and what becomes of it:
   payment that follow are taken in all the same; a consumer that must not do so refuses them too.
 - *A repair repeated an event* that the stream had already: the consumer is asked which events of a
   repair it knows by id. Only repairs can repeat one, so nothing else is asked about.
-- *The stream was lost and begins anew*: the relay sets cursors back, and a runner that stands
-  beyond the stream's end asks the database where to go on.
+- *The stream was lost and begins anew*: the relay sets cursors back, and the runner, which looks
+  where its own stands, goes on there.
+- *The ledger was set back to a backup*: records that it lost are gone past without effect. Until
+  the relay has found out which, an event that the ledger does not know waits.
 - *Too much is parked*: that is no odd event but a fault of ours. The runner stops and says so.
 
 Memory is bounded by one page.
@@ -47,6 +49,7 @@ from ledger.statements import Runner
 from ledger.stream.backend import Cursor, Page, Reader
 from ledger.stream.cursors import (
     begin_cursor,
+    lost_ranges,
     move_steps,
     read_cursor,
     was_moved_by_another,
@@ -71,6 +74,10 @@ _log = get_logger(__name__)
 
 class EventRefusedError(StreamError):
     """A consumer will not take in an event; says why, without its data."""
+
+
+class LedgerUnsettledError(StreamError):
+    """The ledger does not know an event, and was perhaps set back; it is read again later."""
 
 
 class ConsumerStoppedError(StreamError):
@@ -135,6 +142,7 @@ class Figures:
         transactions: it took.
         repeats: dropped, because a repair repeated them.
         parked: put aside.
+        lost: gone past, because the ledger was set back to a state before them.
         cursor: the offset of the next record, by partition.
     """
 
@@ -142,6 +150,7 @@ class Figures:
     transactions: int = 0
     repeats: int = 0
     parked: int = 0
+    lost: int = 0
     cursor: Cursor = attrs.field(factory=dict)
 
 
@@ -177,6 +186,8 @@ class ConsumerRunner:
         self._shard = shard
         self._decoder = decoder or EventDecoder(shard=shard)
         self._retries_due_at = 0.0
+        self._lost: list[range] = []
+        self._unsettled = self._backoff()
         self.figures = Figures()
 
     async def run(self, start: Cursor | None = None, *, pause_s: float = 0.0) -> Never:
@@ -204,13 +215,21 @@ class ConsumerRunner:
         if trio.current_time() >= self._retries_due_at:
             await self._retry_parked()
             await self._begin_again_if_the_stream_did(self.figures.cursor)
+            self._lost = await self._patiently(lambda: lost_ranges(self._database))
             self._retries_due_at = trio.current_time() + self._limits.parked_check_s
         cursor = self.figures.cursor
         page = await self._reader.read(
             cursor, self._limits.consumer_records_max, self._limits.consumer_bytes_max
         )
-        if page.records:
+        if not page.records:
+            return 0
+        try:
             await self._take(self._deliveries(page), cursor, page.cursor)
+        except LedgerUnsettledError as error:
+            self._retries_due_at = 0.0
+            await self._wait(self._unsettled, error)
+            return 0
+        self._unsettled.reset()
         return len(page.records)
 
     async def _begin_again_if_the_stream_did(self, cursor: Cursor) -> None:
@@ -221,6 +240,7 @@ class ConsumerRunner:
             self.figures.cursor = await self._patiently(
                 lambda: read_cursor(self._database, group, shard)
             )
+            _log.warning("stream is another one: begun again", group=group)
 
     def _deliveries(self, page: Page) -> list[Delivery]:
         return [Delivery(*found, page, self._decoder) for found in page.records]
@@ -230,7 +250,8 @@ class ConsumerRunner:
     async def _take(self, deliveries: list[Delivery], before: Cursor, after: Cursor) -> None:
         """Have events take effect and move the cursor past them; halve what breaks."""
         try:
-            fresh = await self._patiently(lambda: self._without_repeats(deliveries))
+            found = self._without_lost(deliveries)
+            fresh = await self._patiently(lambda: self._without_repeats(found))
             steps = await self._patiently(lambda: self._consumer.plan(fresh)) if fresh else ()
             await self._commit(steps, before, after)
         except Exception as error:
@@ -304,6 +325,12 @@ class ConsumerRunner:
     async def _read_cursor(self) -> Cursor:
         return await read_cursor(self._database, self._consumer.group, self._shard)
 
+    def _without_lost(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Leave out what the ledger, set back, has never heard of."""
+        found = [one for one in deliveries if not any(one.offset in lost for lost in self._lost)]
+        self.figures.lost += len(deliveries) - len(found)
+        return found
+
     async def _without_repeats(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Leave out what a repair repeated."""
         if not any(one.is_repair for one in deliveries):
@@ -369,4 +396,4 @@ def _is_of_the_data(error: Exception) -> bool:
     """Whether an event is at fault: not the database, its privileges, or a runner's end."""
     if isinstance(error, DatabaseError):
         return isinstance(error, RowError)
-    return not isinstance(error, ConsumerStoppedError)
+    return not isinstance(error, (ConsumerStoppedError, LedgerUnsettledError))

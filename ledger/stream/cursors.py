@@ -14,12 +14,16 @@ from ledger.errors import DatabaseError
 from ledger.pgtypes import int4_, int8_, text_
 from ledger.statements import QUERIES, Runner
 from ledger.stream.backend import Cursor
+from ledger.stream.errors import StreamError
 
 _READ: Final = QUERIES["stream_cursor"]
 _BEGIN: Final = QUERIES["begin_stream_cursor"]
 _MOVE: Final = QUERIES["move_stream_cursor"]
 _RESET: Final = QUERIES["reset_stream_cursor"]
 _RESET_ALL: Final = QUERIES["reset_stream_cursors"]
+_LOST: Final = QUERIES["lost_ranges"]
+_SETTLED: Final = QUERIES["ledger_is_settled"]
+_FORGET_PARKED: Final = QUERIES["forget_parked"]
 _EXPECTED: Final = "stream_cursors_expected"
 
 
@@ -44,13 +48,83 @@ async def reset_cursor(runner: Runner, group: str, shard: int, cursor: Cursor) -
         await runner.run(_RESET, place)
 
 
-async def reset_cursors(runner: Runner, shard: int) -> None:
+async def reset_cursors(runner: Runner, shard: int) -> int:
     """Have every group read a shard from its beginning, because another stream begins there.
 
     Runners notice by themselves: an idle one when the stream ends before its cursor, a busy one
-    when it moves. What comes again comes from a repair, so they ask which of it they know.
+    when it moves. What comes again comes from a repair, so they ask which of it they know. So does
+    what was parked, whose offsets mean nothing any more: it is let go.
+
+    Returns:
+        How many events were parked.
     """
-    await runner.run(_RESET_ALL, [int4_(shard)])
+    *_, forgotten = await runner.pipeline(
+        [(_RESET_ALL, [int4_(shard)]), (_FORGET_PARKED, [int4_(shard)])]
+    )
+    return forgotten.row_count
+
+
+class CursorMovedError(StreamError):
+    """A group's cursor is not where it was left: another runner has it, or the stream is new."""
+
+
+class FloorCursor:
+    """The cursor of a group that remembers what it has read: from where it must be read again.
+
+    It stands behind the reader, at the oldest record that something is still open about. The relay
+    sets it back where another stream begins; that is noticed whenever it is saved.
+
+    Args:
+        runner: of a role that may move cursors.
+        group: whose it is.
+        shard: of which stream.
+    """
+
+    def __init__(self, runner: Runner, group: str, shard: int) -> None:
+        self._runner = runner
+        self._group = group
+        self._shard = shard
+        self._saved: int | None = None  # until it was read
+
+    async def read(self) -> Cursor:
+        """Where the group goes on."""
+        cursor = await read_cursor(self._runner, self._group, self._shard)
+        self._saved = cursor.get(0, 0)
+        return cursor
+
+    async def save(self, floor: int) -> None:
+        """Move it, or see that it still stands where it was left.
+
+        Raises:
+            CursorMovedError: it does not.
+            DatabaseError: or one of its children.
+        """
+        if self._saved is None:
+            await self.read()
+        before = {0: self._saved or 0}
+        if floor == self._saved:
+            stands = await read_cursor(self._runner, self._group, self._shard)
+            if stands.get(0, 0) != self._saved:
+                raise CursorMovedError(f"the cursor of {self._group} was moved")
+            return
+        try:
+            await self._runner.pipeline(move_steps(self._group, self._shard, before, {0: floor}))
+        except DatabaseError as error:
+            if was_moved_by_another(error):
+                raise CursorMovedError(f"the cursor of {self._group} was moved") from None
+            raise
+        self._saved = floor
+
+
+async def lost_ranges(runner: Runner) -> list[range]:
+    """Offsets of the stream that count no more, because the ledger was set back."""
+    return [range(*row) for row in (await runner.run(_LOST)).rows()]
+
+
+async def ledger_is_settled(runner: Runner) -> bool:
+    """Whether stream and ledger are of one history, as far as the relay has told."""
+    settled: bool = (await runner.run(_SETTLED)).column(0)[0]
+    return settled
 
 
 def move_steps(group: str, shard: int, before: Cursor, after: Cursor) -> list[Step]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ledger.ids import event_id, public_id
+from ledger.ids import event_id, outcome_number, public_id
 from ledger.stream.changes import (
     Row,
     Table,
@@ -34,6 +34,9 @@ from ledger.stream.record import NO_INTENT, Record, parse_record
 SCHEMA_VERSION: Final = 1
 OPERATIONS: Final = {b"I": "insert", b"U": "update", b"D": "delete", b"T": "truncate"}
 VERSION_COLUMNS: Final = {"payment_intents": "version"}
+OUTCOMES: Final = "outcomes"
+INTENT_VERSION: Final = "intent_version"  # their column
+OF_NO_PAYMENT: Final = frozenset({"restores"})  # tables whose first column is no payment's id
 _TABLES_MAX: Final = 1_024  # descriptors kept decoded; a schema has a few tables
 _LSN_HALF: Final = 0xFFFF_FFFF
 
@@ -174,12 +177,13 @@ class EventDecoder:
         key = row.key() if row else {}
         version = _version(table, row)
         before = change.old
-        intent_id = record.intent_id if record.intent_id != NO_INTENT else None
+        has_none = record.intent_id == NO_INTENT or table.name in OF_NO_PAYMENT
+        intent_id = None if has_none else record.intent_id
         if before is None and version is not None and intent_id and self._before is not None:
             before = self._before(intent_id, version - 1)
         place = Place(self._shard, partition, offset, record.commit_lsn, record.ordinal)
         return Event(
-            id=_event_id(table, key, version, record),
+            id=_event_id(table, row, version, record),
             operation=OPERATIONS[record.kind],
             table=table.name,
             key=key,
@@ -214,13 +218,17 @@ def _version(table: Table, row: Row | None) -> int | None:
     return version
 
 
-def _event_id(table: Table, key: Mapping[str, Value], version: int | None, record: Record) -> bytes:
+def _event_id(table: Table, row: Row | None, version: int | None, record: Record) -> bytes:
     """By the key's last id; its number, where it has one, or else the version, tells rows apart."""
+    key = row.key() if row else {}
     ids = [value for value in key.values() if isinstance(value, bytes)]
     numbers = [value for value in key.values() if isinstance(value, int)]
     if not ids:  # a truncate has no key: its place is all there is
         return event_id(table.name, record.commit_lsn.to_bytes(8), record.ordinal)
-    return event_id(table.name, ids[-1], numbers[-1] if numbers else version or 0)
+    number = numbers[-1] if numbers else version or 0
+    if table.name == OUTCOMES and row is not None:  # a deletion tells the key alone
+        number = outcome_number(number, row.get(INTENT_VERSION) or 0)
+    return event_id(table.name, ids[-1], number)
 
 
 def _key_form(value: Value) -> Any:

@@ -61,6 +61,13 @@ def archive_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_source
 
 
+accept_option = click.option(
+    "--accept-restores",
+    is_flag=True,
+    help="What the ledger lost when it was restored from a backup is known, and no finding.",
+)
+
+
 @click.group()
 def audit() -> None:
     """Show and verify the audit log; prove one payment with a bundle."""
@@ -148,12 +155,19 @@ def verify() -> None:
     "--key", help="The log's public key as you kept it, or its file.  [default: the log's own]"
 )
 @witness_key_option
+@accept_option
 @archive_options
 @json_option
 @every_shard_option
 @settings_options
 def verify_all(
-    place: Place, *, key: str | None, witness_key: str | None, source: Any, as_json: bool
+    place: Place,
+    *,
+    key: str | None,
+    witness_key: str | None,
+    accept_restores: bool,
+    source: Any,
+    as_json: bool,
 ) -> None:
     """Compute the tree anew from the stream; hold it to levels, history and witness.
 
@@ -168,6 +182,7 @@ def verify_all(
             key=None if key is None else log.read_key(key),
             witness_key=None if witness_key is None else log.read_key(witness_key),
             source=source,
+            accept_restores=accept_restores,
         )
     checked, database = document["checked"], document["database"]
     _conclude(
@@ -187,23 +202,28 @@ def verify_all(
 
 
 @verify.command("db")
+@accept_option
 @archive_options
 @json_option
 @every_shard_option
 @settings_options
-def verify_db(place: Place, *, source: Any, as_json: bool) -> None:
+def verify_db(place: Place, *, accept_restores: bool, source: Any, as_json: bool) -> None:
     """Hold every row of a running stack's tables to the stream, and the other way round."""
     from stack import audit as log  # noqa: PLC0415
 
     with told_in_one_line("audit verify db", log.EXITS), _progress("comparing") as progress:
-        document = log.verify_db(place, progress, source=source)
+        document = log.verify_db(place, progress, source=source, accept_restores=accept_restores)
     checked = document["checked"]
     _conclude(
         document,
         f"{checked['rows']} rows, {checked['events']} records: each row is its newest record",
         as_json=as_json,
     )
-    if document["not_compared"] and not as_json:
+    if as_json:
+        return
+    for one in document["restores"]:
+        click.echo(f"restored at {one['at']} by {one['operator']}: {one['rows_lost']} rows lost")
+    if document["not_compared"]:
         click.echo(f"columns not compared: {', '.join(document['not_compared'])}")
 
 

@@ -50,6 +50,7 @@ KEYS = {
     "attempts": "intent_id, id",
     "outcomes": "intent_id, attempt_id, phase",
     "postings": "intent_id, source_event, leg",
+    "restores": "id",
 }
 _NUMBERS = count()
 

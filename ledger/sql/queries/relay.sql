@@ -92,3 +92,35 @@ ORDER BY c.relname, a.attnum
 -- The id of the last of the next so many payment intents, or NULL when no more than that follow.
 -- $1 after this id, $2 how many.
 SELECT i.id FROM payment_intents AS i WHERE i.id > $1::uuid ORDER BY i.id OFFSET $2::bigint LIMIT 1
+
+-- name: approved_by
+-- Whose word it is that a relay may repair, and what they said. $1 its slot.
+SELECT r.approved_by, r.approved_note FROM relays AS r WHERE r.slot = $1::text
+
+-- name: note_restore
+-- Note that the ledger was set back. $1 id, $2 the first offset that is lost, $3 behind the last,
+-- $4 timeline before, $5 timeline, $6 system identifier, $7 operator, $8 note.
+INSERT INTO restores (
+    id, lost_from, lost_until, timeline_before, timeline, system_identifier, operator, note
+)
+VALUES (
+    $1::uuid, $2::bigint, $3::bigint, $4::integer, $5::integer, $6::text, $7::text, $8::text
+)
+ON CONFLICT (id) DO NOTHING
+
+-- name: raise_versions
+-- Raise the versions of payments behind lost ones. $1 intents, $2 the newest version of each that is
+-- lost. How many of them there are.
+SELECT raise_versions($1::uuid[], $2::integer[])
+
+-- name: lost_ranges
+-- Offsets of the stream that count no more since the ledger was set back.
+SELECT r.lost_from, r.lost_until FROM restores AS r ORDER BY r.lost_until, r.lost_from
+
+-- name: ledger_is_settled
+-- Whether every relay goes along with the ledger as it is now: none refuses, and none is of another
+-- timeline.
+SELECT coalesce(bool_and(
+    r.state <> 'refused' AND r.timeline IN (0, ('x' || left(w.file, 8))::bit(32)::integer)
+), true)
+FROM relays AS r, (SELECT pg_walfile_name(pg_current_wal_lsn())) AS w (file)

@@ -26,6 +26,10 @@ VALUES ($1::text, $2::integer, $3::integer, $4::bigint)
 ON CONFLICT (consumer_group, shard, partition) DO UPDATE
 SET next_offset = excluded.next_offset, updated_at = now()
 
+-- name: forget_parked
+-- Let go of what is parked: its offsets are of a stream that is no more. $1 shard.
+DELETE FROM stream_parked WHERE shard = $1::integer
+
 -- name: reset_stream_cursors
 -- Have every group read from the beginning. $1 shard.
 UPDATE stream_cursors SET next_offset = 0, updated_at = now()
@@ -84,10 +88,15 @@ SELECT operator_stream_retry(
 )
 
 -- name: finished_attempts
--- Which of some attempts have an outcome. $1 intents, $2 attempts.
-SELECT DISTINCT o.attempt_id
-FROM outcomes AS o
-WHERE o.intent_id = ANY ($1::uuid[]) AND o.attempt_id = ANY ($2::uuid[])
+-- Which of some attempts have an outcome, or are not in the ledger, which was set back to a backup.
+-- $1 intents, $2 attempts, in pairs.
+SELECT r.attempt_id
+FROM unnest($1::uuid[], $2::uuid[]) AS r (intent_id, attempt_id)
+WHERE EXISTS (
+    SELECT FROM outcomes AS o WHERE o.intent_id = r.intent_id AND o.attempt_id = r.attempt_id
+) OR NOT EXISTS (
+    SELECT FROM attempts AS a WHERE a.intent_id = r.intent_id AND a.id = r.attempt_id
+)
 
 -- name: open_unfinished_exception
 -- Tell people of an attempt that nobody finished, once. $1 kind, $2 network, $3 intent,

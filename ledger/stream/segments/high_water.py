@@ -102,6 +102,14 @@ class HighWaterFile:
             return None
         raise StreamCorruptError(self._path, 0, "does not match its CRC")
 
+    def is_replaced(self) -> bool:
+        """Whether another file has its name by now; not while nothing has."""
+        try:
+            named = os.stat(self._path)  # noqa: PTH116  once a look, and twice as fast
+        except OSError:
+            return False
+        return not os.path.samestat(named, os.fstat(self._descriptor))
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)

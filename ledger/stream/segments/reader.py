@@ -58,12 +58,16 @@ class SegmentReader:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of every file."""
+        self._let_go()
+        await trio.lowlevel.checkpoint()
+
+    def _let_go(self) -> None:
         self._leave_segment()
         if self._watch is not None:
             self._watch.close()
         if self._high_water is not None:
             self._high_water.close()
-        await trio.lowlevel.checkpoint()
+        self._watch = self._high_water = None
 
     async def high_water(self) -> Cursor:
         """The cursor behind everything that is durable now."""
@@ -101,6 +105,8 @@ class SegmentReader:
                 await self._watch.changed()
 
     def _look(self) -> HighWater | None:
+        if self._high_water is not None and self._high_water.is_replaced():
+            self._let_go()  # the folder was lost, and another stream has begun in its place
         if self._high_water is None:
             try:
                 self._high_water = HighWaterFile.to_look(self._folder)
@@ -117,6 +123,8 @@ class SegmentReader:
         while wanted < high.next_offset and (room := records_max - len(records)) > 0:
             segment = self._segment_with(wanted, high)
             found = segment.records_from(wanted)
+            if mark and segment.mark and mark.timeline != segment.mark.timeline:
+                break  # a page is of one timeline
             descriptors |= segment.descriptors
             found_bytes = sum(map(len, found))
             if len(found) > room or size + found_bytes > bytes_max:

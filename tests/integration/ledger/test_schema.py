@@ -245,7 +245,7 @@ async def test_roles_reach_what_is_theirs(ledger: LedgerHarness, role: str, sql:
 
 
 async def test_the_publication_leaves_cards_and_keys_out(ledger: LedgerHarness) -> None:
-    """Five tables through their roots, deletes too; never card data or idempotency."""
+    """Six tables through their roots, deletes too; never card data or idempotency."""
     tables = await ledger.rows(
         "SELECT tablename::text, attnames FROM pg_publication_tables"
         " WHERE pubname = 'turnout_events' ORDER BY tablename"
@@ -255,6 +255,7 @@ async def test_the_publication_leaves_cards_and_keys_out(ledger: LedgerHarness) 
         "outcomes",
         "payment_intents",
         "postings",
+        "restores",
         "transactions",
     ]
     columns = dict(tables)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ledger.ids import event_id, public_id
+from ledger.ids import event_id, outcome_number, public_id
 from ledger.stream.events import Event, EventDecoder, PreviousVersions
 from tests.support.capturing import Captured, begin_capture, captured, end_capture
 from tests.support.json_schema import violations
@@ -55,7 +55,7 @@ async def test_a_charge_is_four_tables_of_events(slot: LedgerHarness) -> None:
     assert {event.intent_id for event in events} == {charge.intent_id}
     assert [event.place.offset for event in events] == list(range(len(events)))
     by_table = {event.table: event for event in events}
-    assert by_table["outcomes"].id == event_id("outcomes", charge.attempt_id, 1)
+    assert by_table["outcomes"].id == event_id("outcomes", charge.attempt_id, outcome_number(1, 3))
     assert by_table["attempts"].id == event_id("attempts", charge.attempt_id)
     assert by_table["payment_intents"].id == event_id("payment_intents", charge.intent_id, 3)
     assert len({event.id for event in events}) == len(events)

@@ -185,3 +185,49 @@ def test_a_descriptor_without_the_table_s_key_is_refused() -> None:
     """Nothing could tell its rows apart."""
     with pytest.raises(PgoutputError, match="columns of its key"):
         shape_of(descriptor("outcomes", ("n", INT8)), {"outcomes": HISTORY})
+
+
+RESTORE_COLUMNS = (
+    ("id", UUID),
+    ("restored_at", INT8),
+    ("lost_from", INT8),
+    ("lost_until", INT8),
+    ("operator", TEXT),
+    ("note", TEXT),
+)
+RESTORES = TableRows(
+    "restores", tuple(Column(name, oid, name == "id") for name, oid in RESTORE_COLUMNS)
+)
+RESTORE_DESCRIPTOR = descriptor("restores", *RESTORE_COLUMNS, oid=16_600)
+
+
+def _restore(lost: range) -> tuple[bytes, tuple[bytes, ...]]:
+    """The record that says what is lost, and its row."""
+    row = (ID, bytes(8), lost.start.to_bytes(8), lost.stop.to_bytes(8), b"ops", b"the drill")
+    name = descriptor_id(RESTORE_DESCRIPTOR)
+    return record(0, intent_id=ID, descriptor=name, row=row, oid=16_600), row
+
+
+@pytest.mark.parametrize("passes", [1, 5])
+def test_what_a_restore_has_lost_is_counted_and_not_missed(passes: int) -> None:
+    """Rows 3 and 4 are lost; 4 was made anew since; 5, which is older, was removed by somebody."""
+    findings, compared = Findings(), Compared()
+    note, row = _restore(range(2, 4))
+    records = [record(1), record(5), record(3), record(4), note, record(4, kind=b"I")]
+    for residue in range(passes):
+        comparison = Comparison(
+            [HISTORY, RESTORES],
+            findings,
+            compared,
+            settled=len(records),
+            secret=b"s",
+            residue=residue,
+            passes=passes,
+        )
+        comparison.take(0, records, [DESCRIPTOR, RESTORE_DESCRIPTOR])
+        comparison.show(HISTORY, [_row(n) for n in (1, 4) if n % passes == residue])
+        comparison.show(RESTORES, [row] if 7 % passes == residue else [])
+        comparison.finish()
+    assert [one.where for one in findings.found] == [_name(5)]
+    (restored,) = compared.restores.values()
+    assert (restored.operator, restored.lost, restored.rows) == ("ops", range(2, 4), 1)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ledger.ids import event_id
-from ledger.pgtypes import INT2, INT8, TEXT, UUID
+from ledger.ids import event_id, outcome_number
+from ledger.pgtypes import INT2, INT4, INT8, TEXT, UUID
 from ledger.postings import money_events as events
 from ledger.postings.outcomes import Fact, Success, SuccessReader, event_of
 from ledger.stream.consumer import EventRefusedError
@@ -23,6 +23,7 @@ OUTCOMES = descriptor(
     ("transaction_id", UUID),
     ("approved_minor", INT8),
     ("phase", INT2),
+    ("intent_version", INT4),
     ("from_status", TEXT),
     ("to_status", TEXT),
 )
@@ -43,6 +44,7 @@ def outcome(
         TRANSACTION,
         approved_cell,
         (1).to_bytes(2),
+        (3).to_bytes(4),
         start.encode(),
         to.encode(),
     )
@@ -53,7 +55,8 @@ def outcome(
 def test_a_success_is_found_with_its_event() -> None:
     """By its outcome's event id, which the stream, the API and the books share."""
     found = SuccessReader().read(outcome(approved=600), KNOWN)
-    assert found == Success(INTENT, ATTEMPT, TRANSACTION, 600, event_id("outcomes", ATTEMPT, 1), 77)
+    event = event_id("outcomes", ATTEMPT, outcome_number(1, 3))
+    assert found == Success(INTENT, ATTEMPT, TRANSACTION, 600, event, 77)
 
 
 @pytest.mark.parametrize(
