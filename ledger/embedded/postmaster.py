@@ -42,6 +42,7 @@ _READY_POLL_S: Final = 0.01
 _IMMEDIATE_WAIT_S: Final = 5.0
 _IMMEDIATE_SHUTDOWN: Final = ((signal.SIGQUIT, _IMMEDIATE_WAIT_S),)
 _KILL: Final = ((signal.SIGKILL, _IMMEDIATE_WAIT_S),)
+_AT_ONCE: Final = ((signal.SIGQUIT, 1.0), *_KILL)
 
 _log = get_logger(__name__)
 
@@ -166,14 +167,15 @@ class Postmaster:
         """Stop the server if it runs; bounded, and not to be canceled.
 
         Args:
-            at_once: Without its checkpoint; the next start recovers.
+            at_once: Without its checkpoint; the next start recovers. Children that are stopped
+                (SIGSTOP) may be left, see `ledger.embedded.orphans`.
 
         Raises:
             EmbeddedPostgresError: It survives SIGKILL.
         """
         with trio.CancelScope(shield=True):
             if self._process is not None and at_once:
-                await self._signal_until_gone(self._process, (*_IMMEDIATE_SHUTDOWN, *_KILL))
+                await self._signal_until_gone(self._process, _AT_ONCE)
             elif self._process is not None:
                 fast = (signal.SIGINT, self._settings.stop_timeout_s)
                 await self._signal_until_gone(self._process, (fast, *_IMMEDIATE_SHUTDOWN, *_KILL))

@@ -64,6 +64,7 @@ from ledger.roles import REPLICA
 FAILURES_COPIED_AFTER: Final = 2  # starts in a row that came to nothing; another copy may mend it
 SLOT_CHECK_S: Final = 2.0  # between looks whether the primary still keeps our WAL
 CONNECT_S: Final = 5.0
+ORPHANS_WAIT_S: Final = 1.0  # for children of a postmaster that is gone, after each signal
 REPLAY_DELAY_MAX_MS: Final = 1_000  # a query that replay has to wait for is ended after this
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -218,7 +219,12 @@ class EmbeddedReplica:
             try:
                 await self._postmaster.stop(at_once=True)
                 identity = choose_identity(self._uid, None)
-                await clear_orphans(self._layout.data, identity, stop_timeout_s=0.0)
+                await clear_orphans(
+                    self._layout.data,
+                    identity,
+                    stop_timeout_s=0.0,
+                    kill_wait_s=ORPHANS_WAIT_S,
+                )
             except EmbeddedPostgresError as error:
                 _log.critical("the replica cannot be ended", reason=str(error))
 

@@ -30,6 +30,8 @@ from tests.support.replica import Replicated, replicated
 LIMITS = Replica(sessions=2, wait_ms=300.0, answer_timeout_s=0.4, rest_s=0.2)
 READ = Query("read_count", "SELECT n FROM counted")
 COUNT_UP = Query("count_up", "UPDATE counted SET n = n + 1 RETURNING n")
+SLOW_S = 0.15
+SLOW_READ = Query("read_slowly", f"SELECT n, pg_sleep({SLOW_S})::text FROM counted")
 ROUNDS = 150
 PAUSE, RESUME = "SELECT pg_wal_replay_pause()", "SELECT pg_wal_replay_resume()"
 
@@ -107,6 +109,22 @@ async def test_no_read_is_older_than_the_write_before_it(pair: Replicated) -> No
         assert await stale_rounds(stale_reader, primary) == ROUNDS
         await pair.do(RESUME, on_replica=True)
         await stale_reader.aclose()
+
+
+async def test_the_rows_are_read_after_it_was_asked_how_far_it_is(pair: Replicated) -> None:
+    """Replay goes on in the middle of a slow read: what was read before is not taken for new."""
+    async with reading(pair) as (reader, primary), trio.open_nursery() as nursery:
+        await pair.do(PAUSE, on_replica=True)
+        written = await count_up(primary)
+        async with pair.superuser(on_replica=True) as session:
+
+            async def resume_soon() -> None:
+                await trio.sleep(SLOW_S / 3)
+                await session.script(RESUME)
+
+            nursery.start_soon(resume_soon)
+            assert (await reader.run(SLOW_READ)).column(0) == [written]
+        assert (reader.counts.waits_total, reader.counts.reads_total) == (1, 1)
 
 
 async def test_one_that_is_behind_is_waited_for_and_no_longer_than_that(pair: Replicated) -> None:

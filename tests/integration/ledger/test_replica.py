@@ -13,6 +13,8 @@ import trio
 
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
+from ledger.embedded.identity import choose_identity
+from ledger.embedded.orphans import server_processes
 from ledger.embedded.slot import SLOT, read_slot
 from ledger.errors import DatabaseError
 from ledger.queries import Query
@@ -123,12 +125,8 @@ async def test_a_stopped_receiver_does_not_keep_the_primary_from_its_checkpoint(
             with trio.fail_after(12):
                 assert await pair.replica.died() == "the primary has given up its replication slot"
         assert pair.replica.process_id is None
-        assert not is_alive(receiver)
-
-
-def is_alive(process_id: int) -> bool:
-    """Whether a process is there."""
-    return Path(f"/proc/{process_id}").exists()
+        data = cluster / "data" / "replica" / "data"
+        assert server_processes(data, choose_identity(server_uid(), None)) == []
 
 
 async def outgrow(pair: Replicated) -> None:
