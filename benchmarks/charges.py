@@ -236,21 +236,8 @@ def prepare(
     signers = [Signer(f"{host}:{port}", one.publishable_key, one.secret_key) for one in shops]
     wanted, turns = total + WARM_UP_CHARGES, len(signers)
     progress(f"creating {wanted:,} intents ...")
-    creating = drive(
-        host,
-        port,
-        interleaved([create_requests(one, -(-wanted // turns)) for one in signers])[:wanted],
-        connections=CREATE_CONNECTIONS,
-        seconds=WHOLE_S,
-    )
-    bodies = [
-        body
-        for status, body in zip(creating.outcome.status, creating.outcome.body, strict=True)
-        if status == 201
-    ]
-    if len(bodies) < wanted:
-        raise WrongResultsError(f"{wanted - len(bodies)} of {wanted} intents were not created")
-    intents = [msgspec.json.decode(body, type=dict[str, Any])["id"] for body in bodies]
+    shares = [len(range(turn, wanted, turns)) for turn in range(turns)]
+    created = [_create(host, port, *each) for each in zip(signers, shares, strict=True)]
     progress(f"sealing and signing {wanted:,} charges ...")
     (answer,) = drive(
         host, port, [signers[0].request("GET", "/keys")], connections=1, seconds=60.0
@@ -259,16 +246,31 @@ def prepare(
     cards = numbers(wanted, SEED)
     requests = interleaved(
         [
-            charge_requests(one, keys, intents[turn::turns], cards[turn::turns])
+            charge_requests(one, keys, created[turn][0], cards[turn::turns])
             for turn, one in enumerate(signers)
         ]
     )
     return Prepared(
         warm_up=requests[:WARM_UP_CHARGES],
         charges=requests[WARM_UP_CHARGES:],
-        intents=intents,
-        created_per_s=creating.per_s,
+        intents=interleaved([intents for intents, _ in created]),
+        created_per_s=wanted / sum(seconds for _, seconds in created),
     )
+
+
+def _create(host: str, port: int, signer: Signer, wanted: int) -> tuple[list[str], float]:
+    """Create a merchant's intents; their ids, in the order of the answers, and how long it took."""
+    requests = create_requests(signer, wanted)
+    creating = drive(host, port, requests, connections=CREATE_CONNECTIONS, seconds=WHOLE_S)
+    bodies = [
+        body
+        for status, body in zip(creating.outcome.status, creating.outcome.body, strict=True)
+        if status == 201
+    ]
+    if len(bodies) < wanted:
+        raise WrongResultsError(f"{wanted - len(bodies)} of {wanted} intents were not created")
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    return [decode(body)["id"] for body in bodies], creating.seconds
 
 
 def _drive(stack: TemporaryStack, prepared: Prepared, plan: Plan) -> Drive:
