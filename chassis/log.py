@@ -13,6 +13,7 @@ counted.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping
@@ -52,7 +53,8 @@ def configure_logging(settings: Log, *, process: str, stream: TextIO | None = No
     """Set up every way in which this process may write a log line.
 
     Args:
-        settings: level and format; format `auto` is console on a terminal, else JSON.
+        settings: level and format; format `auto` is console on a terminal, else JSON. A terminal
+            gets colors, unless `NO_COLOR` (no-color.org) is set or `TERM` is `dumb`.
         process: which process speaks, such as `switch`.
         stream: where to; None = whatever `sys.stderr` is when the line is written.
     """
@@ -86,8 +88,9 @@ def _renderer(settings: Log, stream: TextIO) -> Processor:
     is_terminal = stream.isatty()
     if settings.format == "json" or (settings.format == "auto" and not is_terminal):
         return structlog.processors.JSONRenderer()
+    colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return structlog.dev.ConsoleRenderer(
-        colors=is_terminal, exception_formatter=structlog.dev.plain_traceback
+        colors=colors, exception_formatter=structlog.dev.plain_traceback
     )
 
 

@@ -31,7 +31,7 @@ from chassis.supervisor.units import Ending, Ready
 
 # What a child sees of our environment. Everything else stays behind: TURNOUT_DATABASE_URL holds
 # the owner's password, and who knows what a shell profile exports.
-_ENVIRONMENT = ("LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
+_ENVIRONMENT = ("LANG", "LD_LIBRARY_PATH", "NO_COLOR", "PATH", "TERM", "TMPDIR", "TZ")
 _ENVIRONMENT_PREFIXES = ("LC_", "PYTHON")
 _STDERR = 2
 

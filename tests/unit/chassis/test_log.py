@@ -126,6 +126,38 @@ def test_auto_is_json_away_from_a_terminal(stream: io.StringIO) -> None:
     assert _events(stream)[0]["event"] == "paid"
 
 
+class Terminal(io.StringIO):
+    """A stream that people look at."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "colored"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+    ],
+    ids=str,
+)
+def test_a_terminal_gets_the_colors_it_wants(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], *, colored: bool
+) -> None:
+    """Unless somebody says that there shall be none (no-color.org)."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, text in environ.items():
+        monkeypatch.setenv(name, text)
+    stream = Terminal()
+    configure_logging(Log(), process="api", stream=stream)
+    get_logger(__name__).info("paid")
+    assert "paid" in stream.getvalue()
+    assert ("\x1b[" in stream.getvalue()) is colored
+
+
 def test_uncaught_exceptions_are_masked(stream: io.StringIO) -> None:
     """The hooks that Python calls for lost exceptions write masked events."""
     error = ValueError(NUMBER)

@@ -39,10 +39,11 @@ def test_a_memory_file_is_read_from_its_beginning() -> None:
 
 
 def test_a_child_sees_a_part_of_our_environment() -> None:
-    """Search paths and languages pass; settings, keys and the user's home do not."""
+    """Search paths, languages and what a terminal can show pass; settings, keys and the user's home do not."""
     ours = {
         "PATH": "/bin",
         "LC_ALL": "C",
+        "NO_COLOR": "1",
         "PYTHONPATH": "/x",
         "HOME": "/root",
         "TURNOUT_DATABASE_URL": "hunter2",
@@ -51,6 +52,7 @@ def test_a_child_sees_a_part_of_our_environment() -> None:
     assert child_environment(ours, Path("/srv/turnout")) == {
         "PATH": "/bin",
         "LC_ALL": "C",
+        "NO_COLOR": "1",
         "PYTHONPATH": "/x",
         "HOME": "/srv/turnout",
     }
