@@ -70,6 +70,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.archive:archive",
         "Archive what the event stream has sealed; verify, restore it.",
     ),
+    "shards": (
+        "stack.commands.shards:shards",
+        "See which shard has which merchants; move them.",
+    ),
     "ledger": (
         "stack.commands.ledger:ledger",
         "Show balances; see that the books balance; back up, restore.",

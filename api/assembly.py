@@ -27,6 +27,7 @@ from api.merchants import MerchantDirectory
 from api.nonces import NonceTable
 from api.pages import Pages
 from api.payment_intents import PaymentIntents
+from api.placing import Creating, Placement
 from api.recording import RequestMetrics
 from api.routes import ROUTES, Router
 from api.routing import Routing
@@ -34,7 +35,7 @@ from api.shard import Shard, ShardPeers, make_shard
 from api.transactions import Transactions
 from chassis.clock import now_us
 from chassis.mux import MuxClient
-from chassis.settings import Settings
+from chassis.settings import API, Settings
 from hsm_sim.wire import HSMReply, HSMRequest
 
 NONCE_KEY_BYTES: Final = 32
@@ -119,19 +120,17 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     capture_keys = CaptureKeyDirectory(
         key_service, keep_s=limits.keys_cache_s, queue_max=limits.queue_max
     )
-    nonces = NonceTable(
-        limits.nonce_slots,
-        retention_s=2 * limits.timestamp_window_s + NONCE_MARGIN_S,
-        forgotten_until_s=int(started_s),
-        now=time.monotonic(),
-        key=secrets.token_bytes(NONCE_KEY_BYTES),
-    )
+    nonces = _nonces(limits, started_s)
     shards = tuple(
         make_shard(number, settings, peers) for number, peers in enumerate(outside.shards)
     )
-    routing = Routing(shards)
+    placement = Placement(outside.shards[0].runner, queue_max=limits.queue_max)
+    routing = Routing(shards, placement)
     payment_intents = PaymentIntents(
-        routing, now_us=now_us, expiry_us=settings.switch.intent_expiry_s * 1_000_000
+        routing,
+        Creating(shards, placement),
+        now_us=now_us,
+        expiry_us=settings.switch.intent_expiry_s * 1_000_000,
     )
     gate = Gate(
         live=settings.mode == "live",
@@ -161,10 +160,20 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         gate=gate,
         nonces=nonces,
         metrics=metrics,
-        coalescers=[merchants.queries],
+        coalescers=[merchants.queries, placement.queries],
         key_service=key_service,
         shards=shards,
         capture_keys=capture_keys,
+    )
+
+
+def _nonces(limits: API, started_s: float) -> NonceTable:
+    return NonceTable(
+        limits.nonce_slots,
+        retention_s=2 * limits.timestamp_window_s + NONCE_MARGIN_S,
+        forgotten_until_s=int(started_s),
+        now=time.monotonic(),
+        key=secrets.token_bytes(NONCE_KEY_BYTES),
     )
 
 

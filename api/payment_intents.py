@@ -15,12 +15,13 @@ from api.gate import Call, delivery, intent_id_of, merchant_of
 from api.http.answer import JSON, REPLAYED, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
 from api.json_body import read_object
+from api.placing import Creating
 from api.posting import posting_key
 from api.query import ListQuery, parse_list_query, refuse_parameters
-from api.requests import read_create_intent
+from api.requests import CreateIntent, read_create_intent
 from api.resources import PaymentIntentList, Timeline
 from api.routing import Routing
-from ledger.ids import public_id
+from ledger.ids import UUID7Source, public_id
 from ledger.records import (
     CreationVerdict,
     IntentPage,
@@ -28,12 +29,12 @@ from ledger.records import (
     IntentRow,
     IntentToCreate,
     Lost,
+    Moved,
     TimelineEvent,
 )
 
 OK: Final = prepare_head(200, JSON)
 CREATED: Final = prepare_head(201, JSON)
-STORAGE_RETRY_AFTER_S: Final = 5  # somebody has to make room first
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,67 +44,25 @@ class PaymentIntents:
     """The endpoints of payment intents.
 
     Args:
-        routing: the shards that intents are created on and read from.
+        routing: the shards that intents are read from.
+        creating: creates them, each on the shard of its merchant.
         now_us: microseconds since 1970.
         expiry_us: after which an intent that was not paid is canceled.
     """
 
     routing: Routing
+    creating: Creating
     now_us: Callable[[], int]
     expiry_us: int
 
     def create_intent(self, call: Call) -> None:
         """`POST /payment-intents`."""
         refuse_parameters(call.query)
-        shard = self.routing.shards[0]
-        if shard.storage_is_full:
-            raise ProblemError(Problem("insufficient_storage", retry_after_s=STORAGE_RETRY_AFTER_S))
-        if shard.stream_is_behind:
-            raise ProblemError(Problem("overloaded", retry_after_s=STORAGE_RETRY_AFTER_S))
-        request, merchant = call.exchange.request, merchant_of(call)
-        key = posting_key(request)
-        body = read_create_intent(read_object(request.body))
-        intent_id = shard.ids.next()
-        public = public_id("pi", intent_id)
-        client_secret = client_secrets.derive(merchant.secrets[0], intent_id, public)
-        row = IntentToCreate(
-            intent_id=intent_id,
-            merchant_id=merchant.merchant_id,
-            live=merchant.live,
-            amount_minor=body.amount_in_cents,
-            currency=body.currency,
-            capture_method=body.capture_method,
-            allow_partial=body.allow_partial_authorization,
-            request_id=call.exchange.request_id,
-            client_secret_hash=client_secrets.digest(client_secret),
-            description=body.description or "",
-            metadata=_encode(body.metadata) if body.metadata else b"",
-            merchant_reference=body.merchant_reference or "",
-            key_digest=key_digest(merchant.merchant_id, live=merchant.live, key=key),
-            request_hash=request_hash(request),
-            expires_at_us=self.now_us() + self.expiry_us,
-        )
-        go_on = partial(self._created, public, client_secret)
-        shard.creations.submit(row, delivery(call, go_on))
-
-    def _created(
-        self, public: str, client_secret: str | None, call: Call, verdict: CreationVerdict
-    ) -> None:
-        if isinstance(verdict, Lost):
-            raise ProblemError(_lost(verdict))
-        intent, replayed = verdict.intent, b""
-        if isinstance(verdict, IntentReplay):
-            replayed = REPLAYED
-            public = public_id("pi", intent.intent_id)
-            client_secret = client_secrets.recover(
-                merchant_of(call).secrets,
-                intent.intent_id,
-                public,
-                intent.client_secret_hash,
-            )
-        extra = b"Location: /payment-intents/%b\r\n%b" % (public.encode(), replayed)
-        body = _encode(views.payment_intent(intent, public, client_secret))
-        call.exchange.answer(Answer(CREATED, body, extra))
+        key = posting_key(call.exchange.request)
+        body = read_create_intent(read_object(call.exchange.request.body))
+        new = _NewIntent(call, body, key, self.now_us() + self.expiry_us)
+        deliver = delivery(call, partial(_created, new))
+        self.creating.create(merchant_of(call).merchant_id, new.draw, deliver)
 
     def get_intent(self, call: Call) -> None:
         """`GET /payment-intents/{id}`."""
@@ -150,6 +109,71 @@ class PaymentIntents:
             raise ProblemError(Problem("not_found"))
         document = Timeline(data=[views.timeline_event(event) for event in events])
         call.exchange.answer(Answer(OK, _encode(document)))
+
+
+class _NewIntent:
+    """A request to create an intent: the row for whichever shard it goes to.
+
+    Attributes:
+        public: the id that was drawn last, as the merchant sees it.
+        client_secret: of that id.
+    """
+
+    __slots__ = ("_body", "_call", "_expires_at_us", "_key", "client_secret", "public")
+
+    def __init__(self, call: Call, body: CreateIntent, key: bytes, expires_at_us: int) -> None:
+        self._call = call
+        self._body = body
+        self._key = key
+        self._expires_at_us = expires_at_us
+        self.public = ""
+        self.client_secret = ""
+
+    def draw(self, ids: UUID7Source, epoch: int) -> IntentToCreate:
+        """The row with an id of this source, for a shard that owns the bucket in this epoch."""
+        call, body = self._call, self._body
+        request, merchant = call.exchange.request, merchant_of(call)
+        intent_id = ids.next()
+        self.public = public_id("pi", intent_id)
+        self.client_secret = client_secrets.derive(merchant.secrets[0], intent_id, self.public)
+        return IntentToCreate(
+            intent_id=intent_id,
+            merchant_id=merchant.merchant_id,
+            live=merchant.live,
+            amount_minor=body.amount_in_cents,
+            currency=body.currency,
+            capture_method=body.capture_method,
+            allow_partial=body.allow_partial_authorization,
+            request_id=call.exchange.request_id,
+            client_secret_hash=client_secrets.digest(self.client_secret),
+            description=body.description or "",
+            metadata=_encode(body.metadata) if body.metadata else b"",
+            merchant_reference=body.merchant_reference or "",
+            key_digest=key_digest(merchant.merchant_id, live=merchant.live, key=self._key),
+            request_hash=request_hash(request),
+            expires_at_us=self._expires_at_us,
+            epoch=epoch,
+        )
+
+
+def _created(new: _NewIntent, call: Call, verdict: CreationVerdict) -> None:
+    if isinstance(verdict, Lost):
+        raise ProblemError(_lost(verdict))
+    assert not isinstance(verdict, Moved)  # `api.placing` goes after it
+    intent, public, replayed = verdict.intent, new.public, b""
+    client_secret: str | None = new.client_secret
+    if isinstance(verdict, IntentReplay):
+        replayed = REPLAYED
+        public = public_id("pi", intent.intent_id)
+        client_secret = client_secrets.recover(
+            merchant_of(call).secrets,
+            intent.intent_id,
+            public,
+            intent.client_secret_hash,
+        )
+    extra = b"Location: /payment-intents/%b\r\n%b" % (public.encode(), replayed)
+    body = _encode(views.payment_intent(intent, public, client_secret))
+    call.exchange.answer(Answer(CREATED, body, extra))
 
 
 def _lost(verdict: Lost) -> Problem:

@@ -63,6 +63,7 @@ CREATE_INTENT: Final = Route(
         "amount_out_of_range",
         "unknown_currency",
         "merchant_reference_in_use",
+        "merchant_moving",
         "insufficient_storage",
     ),
 )

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from attrs import define, field
 
-from api.coalescing import Coalescer
+from api.coalescing import RETRY_AFTER_S, Coalescer
 from api.errors import Problem, ProblemError
+from api.placing import Placement
 from api.shard import Shard, Sums, WantedBalance, WantedIntent, WantedList, WantedTimeline
 from ledger.ids import shard_of
 from ledger.records import IntentPage, IntentRow, TimelineEvent
+from ledger.shards.buckets import bucket_of
+from ledger.shards.directory import Directory
 from ledger.shards.merging import add_balances, merge_pages
 
 Question = TypeVar("Question")
 Result = TypeVar("Result")
 Deliver = Callable[[Result | Problem], None]
+
+
+_lists_of: Callable[[Shard], Coalescer[WantedList, IntentPage]] = attrgetter("lists")
+_balances_of: Callable[[Shard], Coalescer[WantedBalance, Sums]] = attrgetter("balances")
 
 
 @define
@@ -32,9 +40,11 @@ class Routing:
 
     Args:
         shards: in the order of their numbers, none left out.
+        placement: says which shards a merchant was ever on.
     """
 
     shards: tuple[Shard, ...]
+    placement: Placement
 
     def home(self, intent_id: bytes) -> Shard:
         """The shard that an intent is at home on.
@@ -62,56 +72,79 @@ class Routing:
     def list_intents(self, wanted: WantedList, deliver: Deliver[IntentPage]) -> None:
         """Read a page of a merchant's intents, of all shards; raises as `Coalescer.submit`."""
         merge = partial(merge_pages, limit=wanted[2].limit)
-        ask_all([shard.lists for shard in self.shards], wanted, merge, deliver)
+        self._ask_all(wanted[0], _lists_of, wanted, merge, deliver)
 
     def read_balance(self, wanted: WantedBalance, deliver: Deliver[Sums]) -> None:
         """Read a merchant's balances, of all shards; raises as `Coalescer.submit`."""
-        ask_all([shard.balances for shard in self.shards], wanted, add_balances, deliver)
+        self._ask_all(wanted[0], _balances_of, wanted, add_balances, deliver)
+
+    def _ask_all(
+        self,
+        merchant_id: bytes,
+        lookup_of: Callable[[Shard], Coalescer[Question, Result]],
+        question: Question,
+        merge: Callable[[Sequence[Result]], Result],
+        deliver: Deliver[Result],
+    ) -> None:
+        """Ask all shards the same thing at once, and deliver what their answers make together."""
+        if len(self.shards) == 1:
+            lookup_of(self.shards[0]).submit(question, deliver)
+            return
+        gathering = _Gathering(
+            bucket_of(merchant_id), self.placement, merge, deliver, missing=len(self.shards)
+        )
+        for shard in self.shards:
+            take = partial(gathering.take, shard.number)
+            if not shard.is_there():
+                take(Problem("ledger_unavailable", retry_after_s=RETRY_AFTER_S))
+                continue
+            try:
+                lookup_of(shard).submit(question, take)
+            except ProblemError as error:
+                take(error.problem)
 
 
 @define
 class _Gathering(Generic[Result]):
-    """Answers of several shards to one question; the first problem is the answer to all of it."""
+    """The answers of all shards to one question about a merchant.
 
+    A shard that does not answer is left out where it never had anything of this merchant's, so
+    that it fails alone. Whether it had is asked after the question came, of a directory that knows
+    of every move that was over by then.
+    """
+
+    bucket: int
+    placement: Placement
     merge: Callable[[Sequence[Result]], Result]
     deliver: Deliver[Result]
     missing: int
     answers: dict[int, Result] = field(factory=dict)
-    is_over: bool = False
+    problems: dict[int, Problem] = field(factory=dict)
 
-    def take(self, place: int, answer: Result | Problem) -> None:
-        """Take one shard's answer."""
-        if self.is_over:
-            return
+    def take(self, number: int, answer: Result | Problem) -> None:
+        """Take one shard's answer; the last one ends it."""
         if type(answer) is Problem:
-            self.is_over = True
-            self.deliver(answer)
-            return
-        self.answers[place] = answer
+            self.problems[number] = answer
+        else:
+            self.answers[number] = answer
         self.missing -= 1
-        if not self.missing:
-            self.is_over = True
-            self.deliver(self.merge([self.answers[place] for place in sorted(self.answers)]))
+        if self.missing:
+            return
+        if not self.problems:
+            self._end()
+            return
+        try:
+            self.placement.renew(self._judge)
+        except ProblemError as error:
+            self.deliver(error.problem)
 
+    def _judge(self, directory: Directory | Problem) -> None:
+        holders = self.problems if type(directory) is Problem else directory.holders(self.bucket)
+        missed = [problem for number, problem in self.problems.items() if number in holders]
+        if missed:
+            self.deliver(missed[0])
+        else:
+            self._end()
 
-def ask_all(
-    lookups: Sequence[Coalescer[Question, Result]],
-    question: Question,
-    merge: Callable[[Sequence[Result]], Result],
-    deliver: Deliver[Result],
-) -> None:
-    """Ask several shards the same thing at once, and deliver what their answers make together.
-
-    Raises:
-        ProblemError: `overloaded` or `shutting_down`; nothing will be delivered.
-    """
-    if len(lookups) == 1:
-        lookups[0].submit(question, deliver)
-        return
-    gathering = _Gathering(merge, deliver, missing=len(lookups))
-    try:
-        for place, lookup in enumerate(lookups):
-            lookup.submit(question, partial(gathering.take, place))
-    except ProblemError:
-        gathering.is_over = True
-        raise
+    def _end(self) -> None:
+        self.deliver(self.merge([answer for _, answer in sorted(self.answers.items())]))

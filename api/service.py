@@ -25,6 +25,7 @@ from api.shard import Shard, ShardPeers
 from chassis.clock import now_s
 from chassis.mux import MuxClient, dial_unix
 from chassis.service import Service
+from chassis.settings import settings_of_shard
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.pool import Pool
 from ledger.relay.shedding import PinnedWAL
@@ -43,6 +44,7 @@ async def serve(service: Service) -> None:
                 service.secrets[of_shard("database_dsn", number)],
                 settings.api.database_sessions,
                 settings=settings.ledger,
+                patient=number > 0,  # a shard that is away keeps nobody else waiting
             )
             for number in range(count_shards(service.endpoints))
         ]
@@ -56,6 +58,7 @@ async def serve(service: Service) -> None:
             ShardPeers(
                 runner=pool,
                 switches=_dial_switches(background, service, number),
+                is_there=pool.check,
                 reader=_reader(background, service, number, pool),
             )
             for number, pool in enumerate(pools)
@@ -92,7 +95,7 @@ def count_shards(endpoints: Mapping[str, list[str]]) -> int:
 
 def _watch(background: trio.Nursery, service: Service, shard: Shard, pool: Pool) -> None:
     """Watch what a shard's intents wait for: its database, its switches, disk and stream."""
-    number, settings = shard.number, service.settings
+    number, settings = shard.number, settings_of_shard(service.settings, shard.number)
     folder = service.data_dir / "shards" / str(number) if number else service.data_dir
     storage = watched_storage(folder, settings.ledger)
     pinned = PinnedWAL(pool, settings.relay)

@@ -12,6 +12,7 @@ and so do balances: they are booked by commits that a replica's reader knows not
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -28,7 +29,15 @@ from chassis.settings import Settings
 from ledger.ids import UUID7Source
 from ledger.intents import Intents
 from ledger.postings.balances import merchant_balance
-from ledger.records import CreationVerdict, IntentPage, IntentRow, IntentToCreate, TimelineEvent
+from ledger.records import (
+    CreationVerdict,
+    IntentPage,
+    IntentReplay,
+    IntentRow,
+    IntentToCreate,
+    Lost,
+    TimelineEvent,
+)
 from ledger.statements import Runner
 from ledger.timeline import read_timeline
 from switch.wire import SwitchReply, SwitchRequest
@@ -50,11 +59,13 @@ class ShardPeers:
         runner: a pool of role turnout_api on the primary.
         switches: a client for each of its switches, in the order of their indexes.
         reader: where intents, lists and timelines are read; the primary unless given.
+        is_there: whether the primary can be asked at all just now; asking waits for it.
     """
 
     runner: Runner
     switches: list[MuxClient[SwitchRequest, SwitchReply]]
     reader: Runner | None = None
+    is_there: Callable[[], bool] = lambda: True
 
 
 @define
@@ -66,10 +77,12 @@ class Shard:
         ids: new intents' ids.
         intents: reads intents by merchant and id.
         creations: creates intents.
+        earlier: looks for what was created under a key, or a reference, before a bucket moved away.
         lists: reads pages of one merchant's intents.
         timelines: reads what happened to one.
         balances: reads what stands on one merchant's accounts.
         charging: its switches.
+        is_there: whether its ledger can be asked at all just now.
         storage_is_full: whether nothing new may be recorded.
         stream_is_behind: the same, because what was recorded has not reached the event stream.
     """
@@ -78,17 +91,26 @@ class Shard:
     ids: UUID7Source
     intents: Coalescer[WantedIntent, IntentRow | None]
     creations: Coalescer[IntentToCreate, CreationVerdict]
+    earlier: Coalescer[IntentToCreate, IntentReplay | Lost | None]
     lists: Coalescer[WantedList, IntentPage]
     timelines: Coalescer[WantedTimeline, list[TimelineEvent] | None]
     balances: Coalescer[WantedBalance, Sums]
     charging: Charging
+    is_there: Callable[[], bool]
     storage_is_full: bool = field(default=False, init=False)
     stream_is_behind: bool = field(default=False, init=False)
 
     @property
     def coalescers(self) -> tuple[Coalescer[Any, Any], ...]:
         """Every kind of query."""
-        return self.intents, self.creations, self.lists, self.timelines, self.balances
+        return (
+            self.intents,
+            self.creations,
+            self.earlier,
+            self.lists,
+            self.timelines,
+            self.balances,
+        )
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks that ask; they end after `close`."""
@@ -130,6 +152,9 @@ def make_shard(number: int, settings: Settings, peers: ShardPeers) -> Shard:
             queue_max=queue_max,
             batch_max=limits.create_batch_max,
         ),
+        earlier=Coalescer(
+            "earlier", ledger.look_up, queue_max=queue_max, batch_max=limits.create_batch_max
+        ),
         lists=Coalescer("lists", partial(_list_pages, replies), queue_max=queue_max, batch_max=1),
         timelines=Coalescer(
             "timelines", partial(_read_timelines, reader), queue_max=queue_max, batch_max=1
@@ -138,6 +163,7 @@ def make_shard(number: int, settings: Settings, peers: ShardPeers) -> Shard:
             "balances", partial(_read_balances, peers.runner), queue_max=queue_max, batch_max=1
         ),
         charging=Charging(peers.switches),
+        is_there=peers.is_there,
     )
 
 

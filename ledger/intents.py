@@ -16,6 +16,7 @@ from ledger.pgtypes import (
     bool_,
     bool_array,
     bytea_array,
+    int4_array,
     int8_,
     int8_array,
     text_array,
@@ -31,8 +32,10 @@ from ledger.records import (
     IntentRow,
     IntentToCreate,
     Lost,
+    Moved,
     TransactionRow,
 )
+from ledger.shards.buckets import bucket_of
 from ledger.statements import QUERIES, Runner
 
 SCAN_ROWS_MAX: Final = 2_000  # read for one page of a list with a status filter
@@ -62,6 +65,7 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
 
         `Lost` carries `idempotency_key_reused`, `merchant_reference_in_use` (with the holder),
         `operation_in_progress`, or `internal_error` for a row that the database refuses as such.
+        `Moved`: another shard may create it, or soon will.
 
         Raises:
             ValueError: two requests of one key, or of one reference, in one batch.
@@ -70,6 +74,18 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
         """
         _check_distinct(batch)
         return [verdict for verdict in await self._decide(batch) if verdict is not None]
+
+    async def look_up(self, batch: Sequence[IntentToCreate]) -> list[IntentReplay | Lost | None]:
+        """What this shard, a former owner, holds under the keys and references of requests.
+
+        Their buckets are closed here for good, so what was not found will never be. None: nothing
+        that is in the way of creating it elsewhere.
+        """
+        found = await self._verdicts(batch)
+        verdicts = [found[row.intent_id] for row in batch]
+        return [
+            verdict if isinstance(verdict, IntentReplay | Lost) else None for verdict in verdicts
+        ]
 
     async def get_many(self, wanted: Sequence[tuple[bytes, bytes]]) -> list[IntentRow | None]:
         """Intents by (merchant id, intent id), in that order; None if absent or another's."""
@@ -163,16 +179,19 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
             uuid_array([row.key_digest for row in rows]),
             bool_array([row.live for row in rows]),
             text_array([row.merchant_reference or None for row in rows]),
+            int4_array([bucket_of(row.merchant_id) for row in rows]),
+            int4_array([row.epoch for row in rows]),
         ]
         findings = (await self._runner.run(_FINDINGS, params)).rows()
         verdicts: dict[bytes, CreationVerdict | None] = {}
         known: list[tuple[IntentToCreate, bytes]] = []
-        for row, (request_hash, intent_id, transaction_id, holder) in zip(
+        for row, (request_hash, intent_id, transaction_id, holder, owned) in zip(
             rows, findings, strict=True
         ):
-            if request_hash is None:
-                in_use = Lost("merchant_reference_in_use", holder) if holder else None
-                verdicts[row.intent_id] = in_use
+            if request_hash is None and holder is not None:
+                verdicts[row.intent_id] = Lost("merchant_reference_in_use", holder)
+            elif request_hash is None:
+                verdicts[row.intent_id] = None if owned else Moved()
             elif request_hash != row.request_hash or transaction_id is not None:
                 verdicts[row.intent_id] = Lost("idempotency_key_reused")
             else:
@@ -208,6 +227,8 @@ def _creation_params(rows: Sequence[IntentToCreate]) -> list[bytes | None]:
         uuid_array([row.key_digest for row in rows]),
         uuid_array([row.request_hash for row in rows]),
         timestamptz_array([row.expires_at_us for row in rows]),
+        int4_array([bucket_of(row.merchant_id) for row in rows]),
+        int4_array([row.epoch for row in rows]),
     ]
 
 

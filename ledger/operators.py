@@ -21,6 +21,8 @@ _REFUSALS: Final = {
     "not_refusable": "a reversal is never given up: it can be acknowledged only",
     "not_open": "no such exception is open",
     "not_refused": "the relay has found something else since; see turnout relay status",
+    "moving": "one of the buckets is on its way to another shard; turnout shards status shows it",
+    "not_elsewhere": "the buckets are all on that shard, or on their way to it",
     "not_parked": "no such event is parked: it was taken in, or never put aside",
 }
 

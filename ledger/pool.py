@@ -6,7 +6,8 @@ plans and pages in the processor's caches. Who finds none idle is handed one thr
 channel without a buffer, first come, first served. Tasks waiting for a session are counted and
 bounded; nobody waits in a queue that nobody sees. A pool that has been up once keeps trying
 for ever, and says so in the log; one that cannot open its first session within
-`connect_timeout_s` fails at once, because then the address or the password is wrong.
+`connect_timeout_s` fails at once, because then the address or the password is wrong. A patient one
+tries on all the same: it is for a server that is one of several.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Pool:
         size: Sessions held open; at least one.
         settings: Time-outs, backoff and the bound on waiting tasks.
         role_settings: Run-time parameters of each session; `hot_settings(settings)` unless given.
+        patient: Start also while the server is away.
 
     Attributes:
         waiters_peak: The most tasks that ever waited at once.
@@ -50,6 +52,7 @@ class Pool:
         *,
         settings: Ledger,
         role_settings: Mapping[str, str] | None = None,
+        patient: bool = False,
     ) -> None:
         if size < 1:
             raise ValueError("a pool holds at least one session")
@@ -57,6 +60,7 @@ class Pool:
         self._size = size
         self._settings = settings
         self._role_settings = hot_settings(settings) if role_settings is None else role_settings
+        self._patient = patient
         self._idle: list[Connection] = []
         self._hand_over, self._handed = trio.open_memory_channel[Connection](0)
         self._lost: dict[Connection, trio.Event] = {}  # every session that stands
@@ -90,11 +94,13 @@ class Pool:
     ) -> Never:
         """Hold the sessions open until canceled; started once the first session stands.
 
+        A patient pool has started at once.
+
         Raises:
             ConnectionLostError: When no session could be opened at first.
         """
         try:
-            first = await self._open_first()
+            first = None if self._patient else await self._open_first()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep, first)
                 for _ in range(self._size - 1):

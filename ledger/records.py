@@ -168,6 +168,7 @@ class IntentToCreate(Struct, gc=False, frozen=True):
     key_digest: bytes
     request_hash: bytes
     expires_at_us: int
+    epoch: int = 1  # in which the shard owns the merchant's bucket; 1 where there is one shard
 
 
 class IntentRow(Struct, gc=False, frozen=True):
@@ -209,7 +210,11 @@ class IntentReplay(Struct, gc=False, frozen=True):
     intent: IntentRow
 
 
-CreationVerdict = Created | IntentReplay | Lost
+class Moved(Struct, gc=False, frozen=True):
+    """Nothing was recorded: this shard does not own the merchant's bucket in the epoch named."""
+
+
+CreationVerdict = Created | IntentReplay | Lost | Moved
 
 
 class IntentPage(Struct, gc=False, frozen=True):

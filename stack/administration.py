@@ -33,6 +33,7 @@ from stack.endings import EXIT_FAULT, told_in_one_line
 from stack.instants import rfc3339
 from stack.options import Place
 from stack.running import RunningStack, find_running
+from stack.shards import tell_of_merchant
 
 PAGE: Final = 100
 EXITS: Final = acting.EXITS | {
@@ -75,6 +76,7 @@ async def roll(stack: RunningStack, session: Connection, merchant_id: bytes) -> 
     Raises:
         MerchantError: no such merchant, or two pairs are active.
     """
+    await tell_of_merchant(stack, session, merchant_id)
     live = stack.settings.mode == "live"
     return keys_document(
         merchant_id, await issue_keys(session, stack.sealer, merchant_id, live=live)

@@ -28,11 +28,12 @@ ledger.add_command(restore)
 @json_option
 @settings_options
 def balance(place: Place, *, merchant: bytes | None, as_json: bool) -> None:
-    """Show what stands on the accounts of a merchant, or of all of them."""
+    """Show what stands on the accounts of a merchant, or of all: on each shard, and together."""
     from stack import ledger as books  # noqa: PLC0415  when called: --help must not wait
-    from stack.acting import act  # noqa: PLC0415
+    from stack.shards import act_on_all  # noqa: PLC0415
 
-    document = act("ledger balance", place, partial(books.balances, merchant_id=merchant))
+    action = partial(books.balances, merchant_id=merchant)
+    document = act_on_all("ledger balance", place, action)
     if as_json:
         click.echo(json.dumps(document, indent=2))
         return
@@ -46,12 +47,12 @@ def balance(place: Place, *, merchant: bytes | None, as_json: bool) -> None:
 @json_option
 @settings_options
 def trial_balance(place: Place, *, full: bool, as_json: bool) -> None:
-    """Sum all accounts: debits equal credits, or the status is 1."""
+    """Sum all accounts: debits equal credits on every shard, or the status is 1."""
     from stack import ledger as books  # noqa: PLC0415
-    from stack.acting import act  # noqa: PLC0415
     from stack.endings import EXIT_FAULT  # noqa: PLC0415
+    from stack.shards import act_on_all  # noqa: PLC0415
 
-    document = act("ledger trial-balance", place, partial(books.trial, full=full))
+    document = act_on_all("ledger trial-balance", place, partial(books.trial, full=full))
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -207,6 +207,7 @@ class RunningAPI:
     draining: trio.Event
     shop: Merchant
     cut_switch: Callable[[], None]
+    switches: list[SwitchStandIn] = field(factory=list)  # of each shard
     clients: list[trio.SocketStream] = field(factory=list)
 
     async def connect(self) -> WireClient:
@@ -230,11 +231,15 @@ class RunningAPI:
         created: dict[str, Any] = json.loads(response.body)
         return created
 
-    async def add_merchant(self, *, live: bool = False, with_key: bool = True) -> Merchant:
+    async def add_merchant(
+        self, *, live: bool = False, with_key: bool = True, merchant_id: bytes = b""
+    ) -> Merchant:
         """A merchant with one pair of keys, or without the one that is returned."""
         mode = "live" if live else "test"
         merchant = Merchant(
-            IDS.next(), f"pk_{mode}_{os.urandom(8).hex()}", f"sk_{mode}_{os.urandom(16).hex()}"
+            merchant_id or IDS.next(),
+            f"pk_{mode}_{os.urandom(8).hex()}",
+            f"sk_{mode}_{os.urandom(16).hex()}",
         )
         await create_merchant(
             self.superuser,
@@ -273,8 +278,9 @@ async def running_api(
     limits: API | None = None,
     mode: Literal["test", "live"] = "test",
     hsm_deadline_s: float = 2.0,
+    further_shards: Sequence[LedgerDSN] = (),
 ) -> AsyncIterator[RunningAPI]:
-    """Run an api in this Trio loop until the block ends."""
+    """Run an api in this Trio loop until the block ends; one shard, unless there are further."""
     settings = Settings(
         mode=mode,
         api=limits or API(nonce_slots=4_096),
@@ -282,26 +288,32 @@ async def running_api(
         mux=QUICK,
     )
     draining = trio.Event()
-    switch, hsm = SwitchStandIn(), HSMStandIn()
+    hsm = HSMStandIn()
+    switches = [SwitchStandIn() for _ in (dsn, *further_shards)]
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         nursery.cancel_scope.deadline = trio.current_time() + 30
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp")))
         superuser = await Connection.open(dsn.superuser, connect_timeout_s=10)
         stack.push_async_callback(superuser.aclose)
-        pool = Pool(dsn("turnout_api"), 2, settings=settings.ledger)
-        await nursery.start(pool.serve)
-        switch_client, switch_scope = await _join(
-            nursery, folder / "switch", SwitchRequest, SwitchReply, switch.on_batch
-        )
+        pools, joined = [], []
+        for number, (of, switch) in enumerate(zip((dsn, *further_shards), switches, strict=True)):
+            pools.append(Pool(of("turnout_api"), 2, settings=settings.ledger))
+            await nursery.start(pools[-1].serve)
+            path = folder / f"switch-{number}"
+            joined.append(await _join(nursery, path, SwitchRequest, SwitchReply, switch.on_batch))
+        switch_client, switch_scope = joined[0]
         hsm_client, _ = await _join(
             nursery, folder / "hsm", hsm_wire.HSMRequest, hsm_wire.HSMReply, hsm.on_batch
         )
         application = assemble(
             settings,
             Outside(
-                shards=[ShardPeers(runner=pool, switches=[switch_client])],
+                shards=[
+                    ShardPeers(runner=pool, switches=[client], is_there=pool.check)
+                    for pool, (client, _) in zip(pools, joined, strict=True)
+                ],
                 hsm=[hsm_client],
-                readiness=lambda: {"ledger": pool.check(), "switch": switch_client.connected},
+                readiness=lambda: {"ledger": pools[0].check(), "switch": switch_client.connected},
             ),
             started_s=datetime.now(UTC).timestamp() - 60,
         )
@@ -312,12 +324,13 @@ async def running_api(
             application,
             listener.getsockname()[1],
             dsn,
-            switch,
+            switches[0],
             hsm,
             superuser,
             draining,
             Merchant(b"", "", ""),
             switch_scope.cancel,
+            switches,
         )
         running.shop = await running.add_merchant(live=mode == "live")
         try:

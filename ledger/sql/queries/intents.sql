@@ -2,13 +2,20 @@
 -- Create a batch of payment intents, each under an idempotency key and, where it has one, a
 -- merchant reference. One array per column; a null reference claims none.
 -- Stages: claim references, take keys, insert the intent with its details and its expiry. A row
--- that falls out is a verdict, read later. Claims and keys are taken in index order, so that two
+-- that falls out is a verdict, read later. So does a row whose bucket is another shard's by now:
+-- reading the fence holds off whoever wants to take a bucket away until this has committed, and
+-- what is read is never older than the lock ($16 buckets, $17 epochs; ADR 0029). Claims and keys are taken in index order, so that two
 -- batches cannot wait for each other.
 WITH claimed AS (
     INSERT INTO merchant_references (merchant_id, live, reference, intent_id)
     SELECT r.merchant_id, r.live, r.reference, r.intent_id
-    FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $12::text[])
-        AS r (intent_id, merchant_id, live, reference)
+    FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $12::text[], $16::integer[], $17::integer[])
+        AS r (intent_id, merchant_id, live, reference, bucket, epoch)
+    CROSS JOIN LATERAL (
+        SELECT FROM bucket_fence AS g
+        WHERE g.bucket = r.bucket AND g.epoch = r.epoch AND g.owned
+        LIMIT 1
+    ) AS f
     WHERE r.reference IS NOT NULL
     ORDER BY r.merchant_id, r.live, r.reference
     ON CONFLICT DO NOTHING
@@ -17,8 +24,15 @@ WITH claimed AS (
 keyed AS (
     INSERT INTO idempotency (merchant_id, key_digest, request_hash, intent_id)
     SELECT r.merchant_id, r.key_digest, r.request_hash, r.intent_id
-    FROM unnest($1::uuid[], $2::uuid[], $12::text[], $13::uuid[], $14::uuid[])
-        AS r (intent_id, merchant_id, reference, key_digest, request_hash)
+    FROM unnest(
+        $1::uuid[], $2::uuid[], $12::text[], $13::uuid[], $14::uuid[], $16::integer[],
+        $17::integer[]
+    ) AS r (intent_id, merchant_id, reference, key_digest, request_hash, bucket, epoch)
+    CROSS JOIN LATERAL (
+        SELECT FROM bucket_fence AS g
+        WHERE g.bucket = r.bucket AND g.epoch = r.epoch AND g.owned
+        LIMIT 1
+    ) AS f
     LEFT JOIN claimed AS c ON c.intent_id = r.intent_id
     WHERE r.reference IS NULL OR c.intent_id IS NOT NULL
     ORDER BY r.merchant_id, r.key_digest
@@ -66,10 +80,13 @@ WHERE m.merchant_id = r.merchant_id AND m.live = r.live AND m.reference = r.refe
 
 -- name: read_creation_findings
 -- What stands in the way of intents that create_intents did not return: one row each, in order of
--- $1. $1 merchant ids, $2 key digests, $3 live, $4 references (null: none).
-SELECT i.request_hash, i.intent_id, i.transaction_id, m.intent_id AS holder
-FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[])
-    WITH ORDINALITY AS r (merchant_id, key_digest, live, reference, place)
+-- $1. $1 merchant ids, $2 key digests, $3 live, $4 references (null: none), $5 buckets, $6 epochs.
+SELECT
+    i.request_hash, i.intent_id, i.transaction_id, m.intent_id AS holder,
+    f.bucket IS NOT NULL AS owned
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::boolean[], $4::text[], $5::integer[], $6::integer[]
+) WITH ORDINALITY AS r (merchant_id, key_digest, live, reference, bucket, epoch, place)
 LEFT JOIN LATERAL (
     SELECT k.request_hash, k.intent_id, k.transaction_id
     FROM idempotency AS k
@@ -82,6 +99,12 @@ LEFT JOIN LATERAL (
     WHERE n.merchant_id = r.merchant_id AND n.live = r.live AND n.reference = r.reference
     LIMIT 1
 ) AS m ON true
+LEFT JOIN LATERAL (
+    SELECT g.bucket
+    FROM bucket_fence AS g
+    WHERE g.bucket = r.bucket AND g.epoch = r.epoch AND g.owned
+    LIMIT 1
+) AS f ON true
 ORDER BY r.place
 
 -- name: get_intents

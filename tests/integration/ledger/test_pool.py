@@ -196,6 +196,30 @@ async def test_a_pool_that_cannot_start_says_why(ledger_dsn: LedgerDSN) -> None:
         await Pool(dsn, 1, settings=settings).serve()
 
 
+async def test_a_patient_pool_starts_before_its_server(
+    ledger_dsn: LedgerDSN, open_tmp_path: Path
+) -> None:
+    """It says that it has no session, takes whoever waits, and serves once the server is there."""
+    answers: list[int] = []
+    proxy = WireProxy(ledger_dsn("turnout_switch"), open_tmp_path)
+
+    async def ask(pool: Pool) -> None:
+        answers.append((await pool.run(WHO)).row_count)
+
+    async with trio.open_nursery() as nursery:
+        pool = Pool(proxy.dsn, 1, settings=SETTINGS, patient=True)
+        await nursery.start(pool.serve)
+        assert not pool.check()
+        nursery.start_soon(ask, pool)
+        await trio.sleep(0.02)
+        assert answers == []
+        await nursery.start(proxy.serve)
+        await until_open(pool, 1)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert answers == [1]
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_pool_waits_for_a_server_that_is_starting(
     ledger_dsn: LedgerDSN, open_tmp_path: Path
 ) -> None:
