@@ -29,7 +29,7 @@ class Relay(Section, frozen=True):
     # past all of it the server drops the slot, and a repair has to close the gap.
     shed_at_ratio: float = 0.6
     second: bool = False  # another relay, slot and stream, held to the first by `comparer`
-    second_slot: str = "turnout_relay_second_0"
+    second_slot: str = "turnout_relay_second_0"  # dropped where `second` is false
     second_directory: str = ""  # better on another disk; empty: <data_dir>/second
     compare_interval_s: float = 1.0  # between looks at both streams
     compare_share: float = 0.25  # of a core at most, while there is much to compare
