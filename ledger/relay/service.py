@@ -26,6 +26,7 @@ from ledger.relay.relay import Relay
 from ledger.relay.second import SECOND_INDEX, drop_unused_slot, limits_of_second, second_folder
 from ledger.stream.attempt_monitor import Figures, watch_attempts
 from ledger.stream.open import stream_reader, stream_writer
+from ledger.stream.recent import RECENT_BYTES_MAX, RecentReader, RecentWriter
 
 POOL_SIZE: Final = 3  # the monitors, and the relay's own questions
 DRAIN_S: Final = 5.0  # for what was committed to reach the stream; the next start does the rest
@@ -44,7 +45,7 @@ async def serve(service: Service) -> None:
     dsn = service.secrets["database_dsn"]
     session_settings = {"statement_timeout": str(settings.ledger.statement_timeout_ms)}
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger, role_settings=session_settings)
-    writer = stream_writer(settings, data_dir)
+    writer = RecentWriter(stream_writer(settings, data_dir), 0 if is_second else RECENT_BYTES_MAX)
     relay = Relay(
         dsn=dsn,
         runner=pool,
@@ -75,7 +76,7 @@ async def serve(service: Service) -> None:
                 background.start_soon(
                     partial(
                         watch_attempts,
-                        partial(stream_reader, settings, data_dir),
+                        lambda: RecentReader(writer, stream_reader(settings, data_dir)),
                         pool,
                         limits=settings.stream,
                         now_us=now_us,

@@ -112,8 +112,10 @@ class OpenAttempts:
         """
         looks, open_ = self._looks, self._open
         for _, offset, record in records:
-            id_ = record[_DESCRIPTOR]
-            look = looks[id_] if id_ in looks else self._look_at(id_, descriptors)
+            try:
+                look = looks[record[_DESCRIPTOR]]
+            except KeyError:
+                look = self._look_at(record[_DESCRIPTOR], descriptors)
             if look is None or record[_KIND_AT] != _INSERT:
                 continue
             committed_us, binary, width, attempt_id, *rest = look.layout.unpack_from(record)
