@@ -13,11 +13,13 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
+from benchmarks.shards import merchants_on_each
 from ledger.roles import ROLES
 from stack.database import PASSWORDS_FILE
 from stack.temporary import TemporaryStack, TemporaryStackError, stack_in
 from tests.support.logs import logging_restored
 from tests.support.postgres import PostgresServer, password_of
+from tests.support.whole_stack import merchant_of
 from turnout import main
 
 TWO = {"log.level": "warning", "shards.count": "2"}
@@ -48,14 +50,24 @@ def _links_up(url: str) -> list[str]:
     return [line.split()[1] for line in lines if line.startswith("turnout_switch_links_up_ratio{")]
 
 
+async def _pay_on_each(stack: TemporaryStack) -> None:
+    """Pay on both shards; what merchant, ledger and networks say of each agrees."""
+    for shard, merchant in enumerate(await merchants_on_each(stack, 2)):
+        async with merchant_of(stack, merchant, shard=shard) as whole:
+            await whole.pay_well(within_s=20)
+            agreement = await whole.prove()
+        assert (agreement.held, agreement.carried) == (2, 3)  # msim takes two messages
+
+
 async def test_two_shards_run_side_by_side(open_tmp_path: Path) -> None:
-    """Both switches sign on, each ledger is followed by its own, and commands find either."""
+    """Both switches sign on and pay, each ledger has its followers, and commands find either."""
     async with stack_in(open_tmp_path, TWO) as stack:
         assert stack.endpoints.processes.keys() == SHARED | COLUMN | {f"{n}@1" for n in COLUMN}
         with trio.fail_after(SIGNED_ON_WITHIN_S):
             for key in ("switch-0", "switch-0@1"):
                 while _links_up(stack.endpoints.metrics[key]) != ["1.0", "1.0"]:
                     await trio.sleep(0.05)
+        await _pay_on_each(stack)
         for shard in ("0", "1"):
             relay = await _document(stack, "relay", "status", "--shard", shard)
             assert (relay["slot"], relay["running"]) == (f"turnout_relay_{shard}", True)

@@ -1,0 +1,65 @@
+"""A stack of two shards under load: what happens to one does not happen to the other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+
+from benchmarks.shards import merchants_on_each
+from stack.temporary import stack_in
+from tests.support.whole_stack import QUIET, WholeStack, merchant_of
+
+pytestmark = pytest.mark.chaos
+HASTE = {"supervisor.restart_max_s": "1"}
+RATE_PER_S = 40.0  # of each merchant
+BEFORE_S = 1.2  # longer than the slow card takes, so that the load is level
+AWAY_S = 4.0  # longer than Postgres takes to come back by itself
+# The machine is busy with two stacks' work, and one payment in ten takes a second by itself.
+SERVED_AT_LEAST = 0.5 * RATE_PER_S * AWAY_S
+LOOK_S = 0.02
+
+
+async def _keep_dead(whole: WholeStack, seconds: float) -> int:
+    """End a shard's Postgres, and every one that takes its place; returns the first one's id."""
+    first = whole.kill(f"postgres@{whole.shard}")
+    pid_file = whole.home.data_dir / "postgres" / "data" / "postmaster.pid"
+    with trio.move_on_after(seconds):
+        while True:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                process_id = int(pid_file.read_text().splitlines()[0])
+                if process_id != first:
+                    os.kill(process_id, signal.SIGKILL)
+            await trio.sleep(LOOK_S)
+    return first
+
+
+async def test_the_postgres_of_one_shard_is_killed(open_tmp_path: Path) -> None:
+    """Payments of the other shard go on meanwhile; nothing is lost or doubled on either."""
+    async with stack_in(open_tmp_path, {**QUIET, **HASTE, "shards.count": "2"}) as stack:
+        of_first, of_second = await merchants_on_each(stack, 2)
+        async with (
+            merchant_of(stack, of_first, shard=0) as first,
+            merchant_of(stack, of_second, shard=1) as second,
+        ):
+            await first.pay_well(within_s=20)
+            await second.pay_well(within_s=20)
+            async with first.load(RATE_PER_S) as spared, second.load(RATE_PER_S) as hit:
+                await trio.sleep(BEFORE_S)
+                served = len(spared.told)
+                killed = await _keep_dead(second, AWAY_S)
+                served_meanwhile = len(spared.told) - served
+                waiting = hit.unanswered
+                await second.back("postgres@1", instead_of=killed)
+                await second.pay_well(within_s=20)
+            assert served_meanwhile > SERVED_AT_LEAST
+            assert waiting > SERVED_AT_LEAST  # the other shard's ledger was away indeed
+            for whole, load in ((first, spared), (second, hit)):
+                assert len(load.told) == load.started
+                await whole.prove()
+                await whole.prove_stream()
+    assert stack.exit_code == 0
