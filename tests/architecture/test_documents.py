@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +29,21 @@ NO_SETTING = re.compile(
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 METRIC = re.compile(r"turnout_[a-z]+_[a-z0-9_]+_(?:total|ratio|seconds|bytes)\b")
 OTHER_PROGRAMS = ("curl", "openssl", "keytool", "pip", "--header", "--data-raw", "--help")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6} (.*)$", re.MULTILINE)
 LINE_TABLE = re.compile(r"^\| line \|.*\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
 SOURCES = ("api", "chassis", "hsm_sim", "ledger", "network_sim", "stack", "switch")
 MEASURES = ("benchmarks", "certification", "chaos")
 
 
+def _plain(text: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
 def _quoted(text: str) -> Iterator[str]:
     """What stands between backticks, outside of fenced blocks."""
-    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    yield from CODE.findall(plain)
+    yield from CODE.findall(_plain(text))
 
 
 def _settings_in(text: str) -> set[str]:
@@ -175,3 +182,51 @@ def test_a_line_of_the_log_that_a_page_explains_is_logged(page: Path) -> None:
         for event in CODE.findall(row.split("|")[1])
     ]
     assert [event for event in explained if f'"{event}"' not in sources] == []
+
+
+def _errors_logged(text: str) -> Iterator[str]:
+    """What a module logs as an error, or as worse."""
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in {"error", "critical", "exception"}
+            and ast.unparse(node.func.value).endswith("log")
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield str(node.args[0].value)
+
+
+def test_every_error_in_the_log_is_explained() -> None:
+    """Whoever is called at night finds each line on a page, with what to do about it."""
+    explained = {quoted for page in PAGES for quoted in _quoted(page.read_text())}
+    logged = {
+        event
+        for package in SOURCES
+        for path in (ROOT / package).rglob("*.py")
+        for event in _errors_logged(path.read_text())
+    }
+    assert len(logged) > 40
+    assert logged - explained == set()
+    assert set(_errors_logged("self._log.critical('no air', why=1)")) == {"no air"}
+
+
+def _anchors(text: str) -> set[str]:
+    """What a link may name of a page, as forges derive it from headings."""
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(_plain(text)))
+    return {heading.strip().replace(" ", "-") for heading in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    """To a file that is there, and to a heading that it has."""
+    lost = []
+    for link in LINK.findall(_plain(page.read_text())):
+        if link.startswith(("http:", "https:")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in _anchors(target.read_text())):
+            lost.append(link)
+    assert lost == []
+    assert "the-relay" in _anchors("## The `relay`")
