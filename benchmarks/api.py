@@ -2,7 +2,8 @@
 
 The run starts a stack of its own. Creates are signed beforehand and driven over real connections;
 then every intent that was created is read, by GETs that are signed beforehand too. An op is one
-request; `cpu_us_per_op` is that of the reads, and the creates' stands in the results.
+request; `cpu_us_per_op` is that of the reads, and the creates' stands in the results. With a
+replica, the results say of how many batches of reads it answered (`replica_ratio`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import random
 from functools import partial
 from typing import Any, Final
+from urllib.request import urlopen
 
 import attrs
 import msgspec
@@ -20,11 +22,14 @@ from benchmarks.latency import percentiles
 from benchmarks.prepared import Signer, create_requests
 from benchmarks.report import Document, WrongResultsError, bench_document, progress
 from benchmarks.workplace import address, cpu_by_group, durability, reader_dsn
+from chassis.settings.replica import Replica
 from stack.temporary import TemporaryStack, temporary_stack
 
 WARM_UP: Final = 2_000  # plans compiled, statements prepared, pages touched; not counted
 ASSUMED_PER_S: Final = 15_000  # how many requests to prepare for each second
 SEED: Final = 8_583
+REPLICA_WITHIN_S: Final = 60.0
+_COUNTED: Final = "turnout_api_replica_"
 
 
 @attrs.frozen
@@ -35,30 +40,45 @@ class Measured:
     cpu_us_per_op: dict[str, float]
 
 
-def run(*, seconds: float = 6.0, connections: int = 128, keep: bool = False) -> Document:
+def run(
+    *, seconds: float = 6.0, connections: int = 128, replica: bool = False, keep: bool = False
+) -> Document:
     """Measure creates and reads through a whole stack.
 
     Args:
         seconds: how long to send each kind.
         connections: sockets of the load generator.
+        replica: read on a replica of the stack's own.
         keep: leave the data directory behind.
 
     Raises:
         WrongResultsError: a request was answered otherwise than it must be.
         UnrealStorageError: commits would not be durable where the data lies.
     """
-    return trio.run(partial(_run, seconds=seconds, connections=connections, keep=keep))
+    return trio.run(
+        partial(_run, seconds=seconds, connections=connections, replica=replica, keep=keep)
+    )
 
 
-async def _run(*, seconds: float, connections: int, keep: bool) -> Document:
-    async with temporary_stack({"log.level": "warning"}, keep=keep) as stack:
+async def _run(*, seconds: float, connections: int, replica: bool, keep: bool) -> Document:
+    overrides = {"log.level": "warning", "replica.enabled": str(replica).lower()}
+    answered: dict[str, float] = {}
+    async with temporary_stack(overrides, keep=keep) as stack:
         facts = await trio.to_thread.run_sync(durability, reader_dsn(stack), stack.data_dir)
+        if replica:
+            await _until_read(stack)
         creates, reads = await trio.to_thread.run_sync(_measure, stack, seconds, connections)
+        if replica:
+            counts = await _replica_counts(stack)
+            batches = sum(counts[name] for name in ("reads", "away", "behind", "lost", "refused"))
+            answered["replica_ratio"] = counts["reads"] / batches
+            answered["replica_waits_ratio"] = counts["waits"] / batches
     return bench_document(
         "api",
         parameters={
             "seconds": seconds,
             "connections": connections,
+            "replica": replica,
             "api_processes": 1,
             **facts,
         },
@@ -69,9 +89,26 @@ async def _run(*, seconds: float, connections: int, keep: bool) -> Document:
             **{f"create_{name}": value for name, value in _latency(creates).items()},
             "create_cpu_us": creates.cpu_us_per_op,
             "load_cpu_us": reads.result.load_cpu_us,
+            **answered,
         },
         cpu_us_per_op=reads.cpu_us_per_op,
     )
+
+
+async def _until_read(stack: TemporaryStack) -> None:
+    """Wait until the API has its sessions on the replica."""
+    with trio.fail_after(REPLICA_WITHIN_S):
+        while (await _replica_counts(stack))["sessions"] < Replica().sessions:  # noqa: ASYNC110
+            await trio.sleep(0.1)
+
+
+async def _replica_counts(stack: TemporaryStack) -> dict[str, float]:
+    """What the API says of its replica: `reads`, `waits`, `sessions` and so on."""
+    url = stack.refresh().metrics["api"]
+    text = await trio.to_thread.run_sync(lambda: urlopen(url).read().decode())  # noqa: S310  ours
+    lines = [line for line in text.splitlines() if line.startswith(_COUNTED)]
+    pairs = (line.removeprefix(_COUNTED).split(" ") for line in lines)
+    return {name.partition("_total")[0]: float(value) for name, value in pairs}
 
 
 def _measure(stack: TemporaryStack, seconds: float, connections: int) -> tuple[Measured, Measured]:

@@ -62,6 +62,10 @@ _RELAY: Final = click.option(
     help="Whether the event stream and its consumers run meanwhile: relay, audit, postings.",
 )
 
+_REPLICA: Final = click.option(
+    "--replica/--no-replica", default=None, help="Whether intents are read on a replica."
+)
+
 # Name, what it measures, and the options that its `run` takes.
 BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]], ...]] = (
     (
@@ -130,7 +134,7 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
     (
         "api",
         "Signed requests: intents read, intents created.",
-        (_SECONDS, _CONNECTIONS, _KEEP),
+        (_SECONDS, _CONNECTIONS, _REPLICA, _KEEP),
     ),
     (
         "charges",

@@ -27,6 +27,7 @@ __all__ = [
     "resident_bytes",
 ]
 
+SERVERS: Final = ("postgres", "replica")
 NETWORKS: Final = frozenset(Settings().networks)
 UNREAL_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 
@@ -74,11 +75,11 @@ def group_of(process: str) -> str:
 
 
 def cpu_by_group(processes: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds so far of every process of a stack, Postgres with all its back ends."""
+    """CPU seconds so far of every process of a stack, a Postgres with all its back ends."""
     seconds: dict[str, float] = {}
     for name, pid in processes.items():
         group = group_of(name)
-        pids = [pid, *_children(pid)] if group == "postgres" else [pid]
+        pids = [pid, *_children(pid)] if group in SERVERS else [pid]
         seconds[group] = seconds.get(group, 0.0) + sum(_cpu_s(each) for each in pids)
     return seconds
 
