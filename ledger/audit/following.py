@@ -46,6 +46,7 @@ class Following:
     _reader: Reader
     _settings: Audit
     _now_us: Callable[[], int]
+    _on_signed: Callable[[], None] = lambda: None
     leaves_total: int = 0
     checkpoints_total: int = 0
     signed_at_us: int = field(init=False)
@@ -101,7 +102,9 @@ class Following:
         now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
         note = await trio.to_thread.run_sync(self.log.checkpoint, now)
         self.signed_at_us = now_us
-        self.checkpoints_total += note is not None
+        if note is not None:
+            self.checkpoints_total += 1
+            self._on_signed()
 
     async def _take_in(self) -> None:
         page = await self._reader.read(

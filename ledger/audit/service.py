@@ -15,6 +15,7 @@ import trio
 from attrs import define
 
 from chassis.clock import now_us
+from chassis.durable import NO_ROOM
 from chassis.log import get_logger
 from chassis.service import Service
 from ledger.audit.folders import AUDIT_FOLDER, LOG_KEY_STEM, log_folder
@@ -52,13 +53,24 @@ class Signing:
             try:
                 found = await look()
             except (AuditLogError, StreamError) as error:
-                if self._told is not type(error):  # its text may count what comes
-                    _log.error("nothing is signed", reason=str(error))
-                self.refused, self._told = str(error), type(error)
-                await trio.sleep(LOOK_AGAIN_S)
+                await self.refuse(error)
             else:
-                self.refused, self._told = "", None
+                if self._told is not OSError:  # that there is room again only a signature shows
+                    self.signed()
                 return found
+
+    async def refuse(self, error: Exception) -> None:
+        """Note why nothing is signed, and wait a little."""
+        if self._told is not type(error):  # its text may count what comes
+            _log.error("nothing is signed", reason=str(error))
+        self.refused, self._told = str(error), type(error)
+        await trio.sleep(LOOK_AGAIN_S)
+
+    def signed(self) -> None:
+        """All is well."""
+        if self.refused:
+            _log.warning("signing again")
+        self.refused, self._told = "", None
 
     def signed_at_us(self, otherwise: int) -> int:
         """When something was last signed, or there was nothing new to sign."""
@@ -69,7 +81,8 @@ async def serve(service: Service) -> None:
     """Sign for the stream until the service drains.
 
     A log that fits neither its own files nor the stream signs nothing, and says so, until it fits
-    again: no payment waits for it.
+    again: no payment waits for it. Where its disk is full it opens its files again and again, and
+    goes on behind the last checkpoint once there is room.
 
     Raises:
         KeyFileError: its key cannot be used.
@@ -83,12 +96,26 @@ async def serve(service: Service) -> None:
         nursery.start_soon(_sign, service, pair, signing)
         await service.draining.wait()
         nursery.cancel_scope.cancel()
-    if signing.following is not None:
+    if signing.following is not None and not signing.refused:
         await signing.following.sign()
         signing.following.log.close()
 
 
 async def _sign(service: Service, pair: KeyPair, signing: Signing) -> Never:
+    """Follow the stream for ever, also where the disk is full at times."""
+    while True:
+        try:
+            await _follow(service, pair, signing)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            if signing.following is not None:
+                signing.following.log.close()
+                signing.following = None
+            await signing.refuse(OSError(error.errno, error.strerror))
+
+
+async def _follow(service: Service, pair: KeyPair, signing: Signing) -> Never:
     """Open the log, hold it to the stream, follow it."""
     folder = log_folder(service.data_dir)
 
@@ -97,7 +124,7 @@ async def _sign(service: Service, pair: KeyPair, signing: Signing) -> Never:
 
     log = await signing.once_it_fits(opened)
     async with stream_reader(service.settings, service.data_dir) as reader:
-        following = Following(log, reader, service.settings.audit, now_us)
+        following = Following(log, reader, service.settings.audit, now_us, signing.signed)
         await signing.once_it_fits(following.check)
         signing.following = following
         _log.info("audit log up", origin=log.origin, leaves=log.size)

@@ -13,7 +13,7 @@ import trio
 from attrs import define
 
 from chassis.clock import now_s
-from chassis.durable import write_durably
+from chassis.durable import NO_ROOM, write_durably
 from chassis.log import get_logger
 from chassis.service import Service
 from ledger.audit.folders import (
@@ -66,6 +66,13 @@ class Watching:
         """Look once; what does not follow is logged once, and is not cosigned."""
         try:
             self._look()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self._witness = None  # what it remembers is what its files have
+            if not self.refused:
+                _log.error("nothing is witnessed", reason=error.strerror)
+            self.refused = error.strerror or "no room"
         except (WitnessError, LevelFileError) as error:
             if self.refused != str(error):
                 _log.error("the audit log is refused", reason=str(error))
@@ -109,7 +116,7 @@ async def serve(service: Service) -> None:
 
     Raises:
         KeyFileError: a key cannot be used.
-        OSError: it cannot remember.
+        OSError: it cannot remember. Where its disk is full it tries again instead.
     """
     settings = service.settings.audit
     watching = Watching(

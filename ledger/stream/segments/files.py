@@ -14,13 +14,12 @@ a segment with a broken header is never a leftover of a death.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from pathlib import Path
 from typing import Final
 
-from chassis.durable import sync_folder
+from chassis.durable import NO_ROOM, sync_folder
 from ledger.stream.errors import StreamFullError
 from ledger.stream.segments.format import Header, encode_header
 
@@ -31,7 +30,6 @@ SEALED_MODE: Final = 0o440
 SPARE: Final = "spare"
 SUFFIX: Final = ".seg"
 _DIGITS: Final = 20
-_NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 def shard_folder(data_dir: Path, shard: int) -> Path:
@@ -57,7 +55,7 @@ def list_segments(folder: Path) -> list[int]:
 
 def no_room(error: OSError) -> bool:
     """Whether a file could not grow for want of room, which passes."""
-    return error.errno in _NO_ROOM
+    return error.errno in NO_ROOM
 
 
 def make_spare(folder: Path, size: int) -> None:

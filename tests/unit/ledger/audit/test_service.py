@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,26 @@ async def test_what_does_not_fit_is_looked_at_until_it_does(autojump_clock: Mock
     with capture_logs() as lines:
         assert await signing.once_it_fits(look) == "the log"
     assert stood == ["", "5 are left", "6 are left", str(damaged)]
-    assert [line["reason"] for line in lines] == ["5 are left", str(damaged)]
+    assert [line.get("reason") for line in lines] == ["5 are left", str(damaged), None]
+    assert lines[-1]["event"] == "signing again"
     assert signing.refused == ""
+
+
+async def test_a_full_disk_is_told_until_something_is_signed(autojump_clock: MockClock) -> None:
+    """That the files could be opened again is no proof of room: else it would be told each second."""
+    signing = Signing()
+
+    async def look() -> str:
+        return "the log"
+
+    with capture_logs() as lines:
+        for _ in range(3):
+            await signing.refuse(OSError(errno.ENOSPC, "No space left on device"))
+            await signing.once_it_fits(look)
+        assert signing.refused
+        signing.signed()
+    assert signing.refused == ""
+    assert [line["event"] for line in lines] == ["nothing is signed", "signing again"]
 
 
 async def test_what_is_no_matter_of_the_log_ends_the_process() -> None:

@@ -1,0 +1,132 @@
+"""One disk full at a time, each writer's own: payments go on, nothing is lost, all resume alone.
+
+Each writer has a small disk of its own here. A full one is told once, in the log and in the
+metrics, and when there is room again everything is as if it had never been full.
+"""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from stack.temporary import TemporaryStack
+from tests.support.namespaces import filled, mount_memory, stack_with_mounts
+from tests.support.whole_audit import FILLING_SQL
+from tests.support.whole_stack import WholeStack, merchant_of
+
+pytestmark = pytest.mark.privileged
+MIB = 1_048_576
+RATE_PER_S = 40.0
+FULL_S = 3.0
+SEGMENT_BYTES = MIB
+# Disks: each writer's folder, and how large its disk is.
+DISKS = {"stream": 6 * MIB, "audit": 4 * MIB, "witness": MIB, "hsm": MIB}
+SETTINGS = {
+    "log.level": "warning",
+    "stream.segment_bytes": str(SEGMENT_BYTES),
+    "stream.batch_bytes_max": str(SEGMENT_BYTES // 2),
+    "relay.batch_records_max": "512",
+}
+WITHIN_S = 20.0
+
+
+@asynccontextmanager
+async def small_disks(folder: Path) -> AsyncIterator[WholeStack]:
+    """A stack whose writers have disks of their own, and its merchant."""
+    data_dir = folder / "data"
+    data_dir.mkdir()
+    data_dir.chmod(0o711)
+    steps = []
+    for name, size in DISKS.items():
+        (data_dir / name).mkdir()
+        steps.append(mount_memory(data_dir / name, f"size={size},mode=0755"))
+    command = [sys.executable, "-P", "-m", "turnout", "up", "--free-ports"]
+    command += ["--data-dir", str(data_dir)]
+    for name, value in SETTINGS.items():
+        command += ["--set", f"{name}={value}"]
+    mounted = stack_with_mounts(steps, command, data_dir=data_dir, log_file=folder / "up.log")
+    async with mounted as stack, merchant_of(stack) as whole:
+        await whole.pay_well(within_s=WITHIN_S)
+        yield whole
+    assert stack.exit_code == 0
+
+
+def figure(stack: TemporaryStack, process: str, name: str) -> float:
+    """A number of a process's metrics."""
+    address = stack.endpoints.metrics[process]
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+
+async def until(stack: TemporaryStack, process: str, name: str, value: float) -> None:
+    """Wait for a number."""
+    with trio.fail_after(WITHIN_S):
+        while await trio.to_thread.run_sync(figure, stack, process, name) != value:
+            await trio.sleep(0.1)
+
+
+def told(stack: TemporaryStack, event: str) -> int:
+    """How often the log has a line."""
+    return stack.log_file.read_text().count(f'"event": "{event}"')
+
+
+def fill_the_stream(whole: WholeStack) -> None:
+    """More changes than the segments at hand have room for."""
+    with whole.superuser() as session:
+        for _ in range(24):
+            session.execute(FILLING_SQL)
+            session.commit()
+
+
+@pytest.mark.parametrize(
+    ("name", "process", "figure_name", "event"),
+    [
+        ("audit", "audit", "turnout_audit_refused_total", "nothing is signed"),
+        ("witness", "witness", "turnout_witness_refused_total", "nothing is witnessed"),
+        ("stream", "relay", "turnout_relay_stream_full_ratio", "stream_full"),
+    ],
+    ids=["audit log", "witness", "stream"],
+)
+async def test_a_follower_of_the_ledger_without_room_stops_no_payment(
+    open_tmp_path: Path, name: str, process: str, figure_name: str, event: str
+) -> None:
+    """It says so once, keeps its process, and takes up what it missed."""
+    async with small_disks(open_tmp_path) as whole:
+        stack = whole.stack
+        processes = dict(stack.refresh().processes)
+        async with whole.load(RATE_PER_S) as load:
+            with filled(stack.data_dir / name, leave_bytes=0):
+                if name == "stream":
+                    await trio.to_thread.run_sync(fill_the_stream, whole)
+                await until(stack, process, figure_name, 1)
+                before = len(load.told)
+                await trio.sleep(FULL_S)
+                assert len(load.told) > before + FULL_S * RATE_PER_S / 3
+            await until(stack, process, figure_name, 0)
+        assert load.statuses().keys() <= {"succeeded", "failed"}
+        assert told(stack, event) == 1
+        assert stack.refresh().processes == processes
+        await whole.prove()
+        await whole.prove_stream()
+
+
+async def test_an_hsm_without_room_opens_cards_and_releases_none(open_tmp_path: Path) -> None:
+    """Charges are approved; what needs a stored card waits, and is done when there is room."""
+    async with small_disks(open_tmp_path) as whole:
+        stack = whole.stack
+        processes = dict(stack.refresh().processes)
+        async with whole.load(RATE_PER_S) as load:
+            with filled(stack.data_dir / "hsm", leave_bytes=0):
+                before = len(load.told)
+                await trio.sleep(FULL_S)
+                assert len(load.told) > before + FULL_S * RATE_PER_S / 3
+        assert load.statuses().keys() <= {"succeeded", "failed"}
+        assert stack.refresh().processes == processes
+        await whole.prove()
