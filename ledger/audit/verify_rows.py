@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -33,6 +33,7 @@ from ledger.audit.tables import Column, TableRows
 from ledger.audit.whole_stream import WholeStream
 from ledger.connection import Connection
 from ledger.errors import DatabaseError, LedgerError
+from ledger.partitions import Month, detached_months, dropped_months
 from ledger.pgtypes import UUID, text_, text_array
 from ledger.queries import Query
 from ledger.relay.connection import PUBLICATION
@@ -56,6 +57,8 @@ LOOK_S: Final = 0.05  # between looks at what is waited for
 # undefined_file (PostgreSQL manual, appendix A).
 DAMAGED: Final = frozenset({"XX002", "XX001", "XX000", "58030", "58P01"})
 
+_INTENT: Final = slice(32, 48)  # of a record
+
 Progress = Callable[[int, int], None]
 
 _COLUMNS: Final = QUERIES["audited_columns"]
@@ -77,6 +80,7 @@ class RowsPlace:
         slot: of the relay.
         keys_max: rows held in memory at once; more take passes.
         wait_s: for open transactions and for the relay, each.
+        unsigned: why nobody has signed that a month was dropped; empty where somebody has.
     """
 
     session: Connection
@@ -84,6 +88,7 @@ class RowsPlace:
     slot: str
     keys_max: int
     wait_s: float
+    unsigned: Callable[[Month], str] = lambda _month: "nobody has signed that it was dropped"
 
 
 async def verify_rows(place: RowsPlace, findings: Findings, progress: Progress) -> Compared:
@@ -108,6 +113,7 @@ async def verify_rows(place: RowsPlace, findings: Findings, progress: Progress) 
         await _wait_until_streamed(place, snapshot_lsn)
         end = _published_offset(place.stream.folder)
         tables = [_Source.of(table) for table in await _tables(session, findings)]
+        gone = await _months_gone(place, findings)
         compared = Compared()
         passes = min(1 + end // place.keys_max, 256)
         secret = secrets.token_bytes(SECRET_BYTES)
@@ -122,7 +128,9 @@ async def verify_rows(place: RowsPlace, findings: Findings, progress: Progress) 
                 passes=passes,
             )
             for entries in _entries(place, end, Findings() if residue else findings):
-                comparison.take(entries.first_offset, entries.records, entries.descriptors)
+                comparison.take(entries.first_offset, [], entries.descriptors)
+                for first_offset, records in _still_there(entries, gone):
+                    comparison.take(first_offset, records, ())
                 done = entries.first_offset + len(entries.records)
                 progress(2 * residue * end + done, 2 * passes * end)
                 await trio.lowlevel.checkpoint()
@@ -139,6 +147,41 @@ async def verify_rows(place: RowsPlace, findings: Findings, progress: Progress) 
         if not session.closed:
             with trio.CancelScope(shield=True):
                 await session.script("ROLLBACK")
+
+
+async def _months_gone(place: RowsPlace, findings: Findings) -> list[Month]:
+    """The months that were dropped, as the archive's key says; of others the rows are missed.
+
+    Raises:
+        RowsError: one is being dropped.
+    """
+    if detached := await detached_months(place.session):
+        raise RowsError(
+            f"the month {detached[0].label} is detached, and not dropped yet: "
+            "turnout archive run ends it"
+        )
+    gone = []
+    for month in await dropped_months(place.session):
+        if reason := place.unsigned(month):
+            findings.add("row", f"archived_months {month.label}", reason)
+        else:
+            gone.append(month)
+    return gone
+
+
+def _still_there(entries: Entries, gone: Sequence[Month]) -> Iterator[tuple[int, list[bytes]]]:
+    """The records that tell of rows which tables must have: runs of them, with their offsets."""
+    if not gone:
+        yield entries.first_offset, entries.records
+        return
+    begin = 0
+    for place, record in enumerate(entries.records):
+        if any(month.holds(bytes(record[_INTENT])) for month in gone):
+            if begin < place:
+                yield entries.first_offset + begin, entries.records[begin:place]
+            begin = place + 1
+    if begin < len(entries.records):
+        yield entries.first_offset + begin, entries.records[begin:]
 
 
 def _published_offset(folder: Path) -> int:

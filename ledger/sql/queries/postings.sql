@@ -83,14 +83,21 @@ GROUP BY a.live, a.currency, a.purpose
 ORDER BY a.live, a.currency, a.purpose
 
 -- name: folded_differently
--- Accounts whose sums are not those of their postings. Reads every posting. $1 at most.
-WITH folded AS (
-    SELECT m.account, sum(m.debit)::bigint AS debits_minor, sum(m.credit)::bigint AS credits_minor
+-- Accounts whose sums are not those of their postings, and of what dropped months carried on.
+-- Reads every posting. $1 at most.
+WITH legs AS (
+    SELECT m.account, m.debit, m.credit
     FROM postings AS p
     CROSS JOIN LATERAL (
         VALUES (p.debit_account, p.amount_minor, 0::bigint), (p.credit_account, 0, p.amount_minor)
     ) AS m (account, debit, credit)
-    GROUP BY m.account
+    UNION ALL
+    SELECT c.account, c.debits_minor, c.credits_minor FROM carried_sums AS c
+),
+folded AS (
+    SELECT l.account, sum(l.debit)::bigint AS debits_minor, sum(l.credit)::bigint AS credits_minor
+    FROM legs AS l
+    GROUP BY l.account
 )
 SELECT coalesce(a.id, f.account), coalesce(a.debits_minor, 0), coalesce(a.credits_minor, 0),
     coalesce(f.debits_minor, 0), coalesce(f.credits_minor, 0)

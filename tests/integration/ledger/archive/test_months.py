@@ -1,0 +1,351 @@
+"""Months of the payment tables are dropped when the archive has them whole, and never otherwise."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from chassis.crash_points import MONTH_POINTS, arm, disarm, is_armed
+from ledger.archive.errors import ArchiveError
+from ledger.archive.holds import Line
+from ledger.archive.manifest import RECORDS, object_name
+from ledger.archive.month_notes import note_path, read_month
+from ledger.audit.findings import Findings
+from ledger.audit.verify_rows import RowsPlace, verify_rows
+from ledger.audit.whole_stream import WholeStream
+from ledger.connection import Connection
+from ledger.partitions import ARCHIVED
+from ledger.roles import OWNER, READER
+from ledger.statements import QUERIES
+from ledger.stream.segments.files import shard_folder
+from tests.support.months import MERCHANT, MONTH, PAYMENTS, ArchivedMonth
+from tests.support.postgres import LedgerDSN
+from tests.support.relay import LIMITS, RelayHarness
+
+ROOT = Path(__file__).parents[4]
+WHOLE = {
+    "payment_intents": PAYMENTS,
+    "payment_intent_details": PAYMENTS,
+    "outcomes": PAYMENTS,
+    "postings": PAYMENTS,
+    "leaves": 6,
+}
+GONE = {
+    "payment_intents": 0,
+    "payment_intent_details": PAYMENTS,
+    "outcomes": 0,
+    "postings": 0,
+    "leaves": 1,
+}
+YEAR_US = 366 * 86_400_000_000
+
+
+@pytest.fixture
+async def month(fresh_ledger_dsn: LedgerDSN, tmp_path: Path) -> AsyncIterator[ArchivedMonth]:
+    """A month of twelve captured payments, all of it archived."""
+    limits = msgspec.structs.replace(LIMITS, slot=f"turnout_relay_{secrets.token_hex(4)}")
+    superuser = await Connection.open(fresh_ledger_dsn.superuser, connect_timeout_s=10)
+    relaying = RelayHarness(fresh_ledger_dsn, tmp_path, limits.slot, limits, superuser)
+    owner = await Connection.open(fresh_ledger_dsn(OWNER), connect_timeout_s=10)
+    try:
+        yield await ArchivedMonth.make(relaying, owner)
+    finally:
+        with trio.CancelScope(shield=True):
+            await relaying.drop_slot()
+            await owner.aclose()
+            await superuser.aclose()
+
+
+async def _folded_differently(month: ArchivedMonth) -> list[Any]:
+    return (await month.owner.run(QUERIES["folded_differently"], [(9).to_bytes(8)])).rows()
+
+
+async def test_a_month_that_is_over_is_dropped(month: ArchivedMonth) -> None:
+    """Its partitions are gone, the details stay, the books still fold, and all of it is signed."""
+    done = await month.drop()
+    assert (done.months, done.rows, done.kept) == ([MONTH.label], 5 * PAYMENTS, {})
+    assert await month.counts() == GONE
+    assert await _folded_differently(month) == []
+    note = read_month(month.work, month.pair.public, MONTH.label)
+    assert {name: table.rows for name, table in note.tables.items()} == dict.fromkeys(
+        ARCHIVED, PAYMENTS
+    )
+    [stored] = month.store.names("months/0/")
+    assert month.store.get(stored) == note_path(month.work, MONTH.label).read_bytes()
+    assert await month.drop() == type(done)([], 0, {})
+
+
+async def test_a_dry_run_drops_nothing(month: ArchivedMonth) -> None:
+    """It compares all the same, and tells what would go."""
+    done = await month.drop(dry=True)
+    assert (done.months, done.rows) == ([MONTH.label], 5 * PAYMENTS)
+    assert await month.counts() == WHOLE
+    assert not note_path(month.work, MONTH.label).exists()
+    assert await month.relaying.rows("SELECT month FROM archived_months") == []
+
+
+UNFINISHED = {
+    "a payment under way": (
+        """
+        UPDATE payment_intents SET status = 'processing', live_transaction_id =
+        gen_random_uuid() WHERE id = (SELECT min(id::text)::uuid FROM payment_intents)
+        """,
+        "1 payments are not finished",
+    ),
+    "an authorization": (
+        """
+        UPDATE payment_intents SET status = 'authorized', captured_minor = 0,
+        capturable_minor = 100
+        """,
+        "12 payments are not finished",
+    ),
+    "an advice": (
+        """
+        INSERT INTO store_and_forward (attempt_id, intent_id, transaction_id, due_at,
+        epoch, owner, network, kind) SELECT id, intent_id, transaction_id, now(), 1,
+        owner, network, 'reversal' FROM attempts LIMIT 1
+        """,
+        "1 store_and_forward",
+    ),
+    "a doubt": (
+        """
+        INSERT INTO verifications (attempt_id, intent_id, transaction_id, due_at,
+        window_ends_at, epoch, owner, network) SELECT id, intent_id, transaction_id,
+        now(), now(), 1, owner, network FROM attempts LIMIT 2
+        """,
+        "2 verifications",
+    ),
+    "an expiry": (
+        """
+        INSERT INTO intent_expiry SELECT now(), id FROM payment_intents LIMIT 1
+        """,
+        "1 expiry",
+    ),
+    "an exception": (
+        """
+        INSERT INTO exceptions (intent_id, kind) SELECT id, 'late_approval' FROM
+        payment_intents LIMIT 1
+        """,
+        "1 open exceptions",
+    ),
+    "a parked event": (
+        """
+        INSERT INTO stream_parked (consumer_group, shard, partition, record_offset,
+        intent_id, reason) SELECT 'postings', 0, 0, 1, id, 'odd' FROM payment_intents
+        LIMIT 1
+        """,
+        "1 parked events",
+    ),
+    "a key": (
+        """
+        INSERT INTO idempotency (merchant_id, key_digest, request_hash, intent_id)
+        SELECT merchant_id, id, id, id FROM payment_intents LIMIT 1
+        """,
+        "1 idempotency keys",
+    ),
+    "a late change": (
+        """
+        UPDATE payment_intents SET updated_at = now() - interval '80 days',
+        refunded_minor = 100
+        """,
+        "a payment changed less than 90 days ago",
+    ),
+    "money to give back": (
+        """
+        UPDATE payment_intents SET updated_at = now() - interval '100 days'
+        """,
+        "12 payments may still be refunded, within 540 days",
+    ),
+}
+
+
+UNDO = """
+TRUNCATE store_and_forward, verifications, intent_expiry, exceptions, stream_parked, idempotency;
+UPDATE payment_intents SET status = 'succeeded', live_transaction_id = NULL, captured_minor = 100,
+    capturable_minor = 0, refunded_minor = 0, updated_at = '2024-02-04Z'
+"""
+
+
+async def test_what_is_not_over_keeps_its_month(month: ArchivedMonth) -> None:
+    """One payment that something may still happen to keeps all of them, and is told."""
+    for what, (sql, reason) in UNFINISHED.items():
+        await month.relaying.sql(sql)
+        done = await month.drop()
+        assert (done.months, reason in done.kept[MONTH.label]) == ([], True), (what, done.kept)
+        assert await month.counts() == WHOLE
+        await month.relaying.sql(UNDO)
+    assert (await month.drop()).months == [MONTH.label]
+
+
+TAMPERED = {
+    "a row that was changed": "UPDATE attempts SET rrn = '0ABCDEFGHIJZ'",
+    "a row that was added": "INSERT INTO outcomes SELECT (jsonb_populate_record(o, "
+    '\'{"phase": 2, "from_status": "reversing", "to_status": "reversed"}\')).* '
+    "FROM outcomes AS o LIMIT 1",
+    "a row that is gone": "DELETE FROM postings WHERE ctid = (SELECT ctid FROM postings LIMIT 1)",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+async def test_rows_that_are_not_the_archived_ones_keep_their_month(
+    month: ArchivedMonth, what: str
+) -> None:
+    """Whatever the stream has not told, and so the archive has not, keeps the month."""
+    await month.relaying.sql(TAMPERED[what])
+    done = await month.drop()
+    assert done.months == []
+    assert "it is not in the archive as it is" in done.kept[MONTH.label]
+    assert (await month.counts())["leaves"] == WHOLE["leaves"]
+
+
+async def test_a_tampered_object_keeps_the_month(month: ArchivedMonth) -> None:
+    """An object that is not what was signed is named, and nothing is dropped."""
+    path = month.data_dir / "archive" / object_name(0, 0, RECORDS)
+    path.chmod(0o600)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    done = await month.drop()
+    assert (done.months, str(path) in done.kept[MONTH.label]) == ([], True)
+    assert await month.counts() == WHOLE
+
+
+async def test_what_was_archived_too_lately_keeps_the_month(month: ArchivedMonth) -> None:
+    """Objects that are younger than the grace do not count."""
+    month.now_us, now_us = 0, month.now_us
+    dropper = month.dropper(now_us=lambda: now_us)
+    done = await dropper.run(lambda _done, _of: None, dry=False)
+    assert "it is not in the archive" in done.kept[MONTH.label]
+    assert await month.counts() == WHOLE
+
+
+async def test_a_hold_keeps_the_month(month: ArchivedMonth) -> None:
+    """Whatever is held, by its merchant, by itself or by the time; another's hold holds nothing."""
+    month.hold(merchant=(b"\x09" * 16).hex())
+    month.hold(begin_us=0, end_us=YEAR_US)
+    held: list[dict[str, Any]] = [
+        {"merchant": MERCHANT.hex()},
+        {"intent": month.ids[3].hex()},
+        {"begin_us": 0, "end_us": 2**60},
+    ]
+    for what in held:
+        number = month.hold(**what)
+        done = await month.drop()
+        assert done.kept == {MONTH.label: f"legal hold {number} is on it"}
+        assert await month.counts() == WHOLE
+        line = Line(number=number, action="release", at_us=2, operator="bo", reason="over")
+        month.holds.release(month.pair, line)
+    assert (await month.drop()).months == [MONTH.label]
+
+
+async def test_a_month_that_payments_are_in_the_way_of_waits(month: ArchivedMonth) -> None:
+    """A lock that is not given in a moment is left to the next run; nothing is half done."""
+    await month.relaying.sql("BEGIN; SELECT count(*) FROM outcomes")
+    done = await month.drop()
+    assert "the tables are busy" in done.kept[MONTH.label]
+    await month.relaying.sql("COMMIT")
+    assert await month.counts() == WHOLE
+    assert (await month.drop()).months == [MONTH.label]
+
+
+async def test_a_detached_month_that_changed_is_attached_again(month: ArchivedMonth) -> None:
+    """What is found behind the detaching brings everything back as it was."""
+    await month.dropper()._detach(MONTH)
+    await month.relaying.sql(f"UPDATE \"attempts_{MONTH.label}\" SET rrn = '0ABCDEFGHIJZ'")
+    assert (await month.counts())["payment_intents"] == 0
+    done = await month.drop()
+    assert "it is not in the archive as it is" in done.kept[MONTH.label]
+    assert await month.counts() == WHOLE
+    assert await _folded_differently(month) == []
+    assert await month.relaying.rows("SELECT month FROM archived_months") == []
+
+
+async def test_a_hold_brings_a_detached_month_back(month: ArchivedMonth) -> None:
+    """A hold that comes between detaching and dropping holds."""
+    await month.dropper()._detach(MONTH)
+    number = month.hold(intent=month.ids[0].hex())
+    assert (await month.drop()).kept == {MONTH.label: f"legal hold {number} is on it"}
+    assert await month.counts() == WHOLE
+
+
+RUN = """
+import sys, trio
+from pathlib import Path
+from chassis.crash_points import follow_arming
+from ledger.connection import Connection
+from tests.support.months import ArchivedMonth
+from tests.support.relay import RelayHarness
+follow_arming(Path(sys.argv[3]))
+async def main():
+    owner = await Connection.open(sys.argv[2], connect_timeout_s=10)
+    month = ArchivedMonth(RelayHarness(None, Path(sys.argv[1]), "", None, None), owner, [])
+    await month.drop()
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize("point", MONTH_POINTS)
+async def test_a_drop_killed_at_any_step_is_taken_up(
+    month: ArchivedMonth, tmp_path: Path, point: str
+) -> None:
+    """After kill -9 at a step the next run ends it: nothing is lost, nothing done twice."""
+    armed = tmp_path / "crash"
+    disarm(armed)
+    arm(armed, point)
+    words = [sys.executable, "-c", RUN, str(month.data_dir), month.relaying.dsn(OWNER), str(armed)]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    killed = await trio.to_thread.run_sync(run)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not is_armed(armed)
+    await month.drop()
+    assert await month.counts() == GONE
+    assert await _folded_differently(month) == []
+    assert (
+        await month.relaying.rows("SELECT month FROM archived_months WHERE dropped_at IS NULL")
+        == []
+    )
+
+
+async def test_dropped_rows_are_not_missed_by_verifications(month: ArchivedMonth) -> None:
+    """With the archive's word the tables fit the stream; without it every row is missed."""
+    await month.drop()
+    reader = await Connection.open(month.relaying.dsn(READER), connect_timeout_s=10)
+    stream = WholeStream(shard_folder(month.data_dir, 0))
+    try:
+        async with month.relaying.running() as relay:
+            await month.relaying.caught_up(relay)
+            for unsigned, findings_min in ((lambda _month: "", 0), (lambda _month: "why", 60)):
+                findings = Findings()
+                place = RowsPlace(reader, stream, month.relaying.slot, 1_000, 15.0, unsigned)
+                await verify_rows(place, findings, lambda _done, _of: None)
+                assert findings.count >= findings_min, findings.found
+                assert bool(findings.count) == bool(findings_min), findings.found
+    finally:
+        await reader.aclose()
+
+
+async def test_only_the_archives_word_counts(month: ArchivedMonth) -> None:
+    """A note that was changed, or is missing, says nothing of a month."""
+    await month.drop()
+    path = note_path(month.work, MONTH.label)
+    path.chmod(0o600)
+    path.write_text(path.read_text().replace('"ada"', '"bob"'))
+    with pytest.raises(ArchiveError, match="does not fit"):
+        read_month(month.work, month.pair.public, MONTH.label)
+    path.unlink()
+    with pytest.raises(ArchiveError, match="is missing"):
+        read_month(month.work, month.pair.public, MONTH.label)
