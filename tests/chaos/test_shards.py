@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from benchmarks.shards import merchants_on_each
+from stack.shard_names import unit_key
 from stack.temporary import stack_in
 from tests.support.whole_stack import QUIET, WholeStack, merchant_of
 
@@ -26,7 +27,7 @@ LOOK_S = 0.02
 
 async def _keep_dead(whole: WholeStack, seconds: float) -> int:
     """End a shard's Postgres, and every one that takes its place; returns the first one's id."""
-    first = whole.kill(f"postgres@{whole.shard}")
+    first = whole.kill(unit_key("postgres", whole.shard or 0))
     pid_file = whole.home.data_dir / "postgres" / "data" / "postmaster.pid"
     with trio.move_on_after(seconds):
         while True:
@@ -38,7 +39,22 @@ async def _keep_dead(whole: WholeStack, seconds: float) -> int:
     return first
 
 
-async def test_the_postgres_of_one_shard_is_killed(open_tmp_path: Path) -> None:
+async def _outlive(first: WholeStack, second: WholeStack) -> None:
+    """Under load on two shards, end the Postgres of the second one and keep it away."""
+    async with first.load(RATE_PER_S) as spared, second.load(RATE_PER_S) as hit:
+        await trio.sleep(BEFORE_S)
+        served = len(spared.told)
+        killed = await _keep_dead(second, AWAY_S)
+        served_meanwhile = len(spared.told) - served
+        waiting = hit.unanswered
+        await second.back(unit_key("postgres", second.shard or 0), instead_of=killed)
+        await second.pay_well(within_s=20)
+    assert served_meanwhile > SERVED_AT_LEAST
+    assert waiting > SERVED_AT_LEAST  # the ledger was away indeed
+    assert all(len(load.told) == load.started for load in (spared, hit))
+
+
+async def test_the_postgres_of_each_shard_is_killed(open_tmp_path: Path) -> None:
     """Payments of the other shard go on meanwhile; nothing is lost or doubled on either."""
     async with stack_in(open_tmp_path, {**QUIET, **HASTE, "shards.count": "2"}) as stack:
         of_first, of_second = await merchants_on_each(stack, 2)
@@ -48,18 +64,9 @@ async def test_the_postgres_of_one_shard_is_killed(open_tmp_path: Path) -> None:
         ):
             await first.pay_well(within_s=20)
             await second.pay_well(within_s=20)
-            async with first.load(RATE_PER_S) as spared, second.load(RATE_PER_S) as hit:
-                await trio.sleep(BEFORE_S)
-                served = len(spared.told)
-                killed = await _keep_dead(second, AWAY_S)
-                served_meanwhile = len(spared.told) - served
-                waiting = hit.unanswered
-                await second.back("postgres@1", instead_of=killed)
-                await second.pay_well(within_s=20)
-            assert served_meanwhile > SERVED_AT_LEAST
-            assert waiting > SERVED_AT_LEAST  # the other shard's ledger was away indeed
-            for whole, load in ((first, spared), (second, hit)):
-                assert len(load.told) == load.started
+            await _outlive(first, second)
+            await _outlive(second, first)  # where merchants and keys are, too
+            for whole in (first, second):
                 await whole.prove()
                 await whole.prove_stream()
     assert stack.exit_code == 0
