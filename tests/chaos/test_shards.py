@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import trio
 
-from benchmarks.shards import merchants_on_each
+from benchmarks.shards import home, merchants_on_each
 from stack.shard_names import unit_key
-from stack.temporary import stack_in
+from stack.temporary import TemporaryStack, stack_in
 from tests.support.whole_stack import QUIET, WholeStack, merchant_of
 
 pytestmark = pytest.mark.chaos
+APPROVED = "4242424242424242"
 HASTE = {"supervisor.restart_max_s": "1"}
 RATE_PER_S = 40.0  # of each merchant
 BEFORE_S = 1.2  # longer than the slow card takes, so that the load is level
@@ -69,4 +72,34 @@ async def test_the_postgres_of_each_shard_is_killed(open_tmp_path: Path) -> None
             for whole in (first, second):
                 await whole.prove()
                 await whole.prove_stream()
+    assert stack.exit_code == 0
+
+
+def _move(stack: TemporaryStack) -> None:
+    """Have the demo shop's new payments go to shard 1."""
+    words = ["shards", "move", stack.credentials().merchant, "--to", "1"]
+    command = [sys.executable, "-P", "-m", "turnout", *words, "--data-dir", str(stack.data_dir)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+async def test_a_stack_grows_by_a_shard(open_tmp_path: Path) -> None:
+    """A merchant is moved to a shard that is added; what it paid before stays where it is."""
+    async with stack_in(open_tmp_path, QUIET) as stack, merchant_of(stack) as whole:
+        before = await whole.pay(APPROVED)
+    assert stack.exit_code == 0
+    async with (
+        stack_in(open_tmp_path, {**QUIET, "shards.count": "2"}) as stack,
+        merchant_of(stack, shard=1) as whole,
+    ):
+        assert home((await whole.shop.create_payment_intent(100, "usd")).id) == 0
+        await trio.to_thread.run_sync(_move, stack)
+        after = await whole.pay(APPROVED)
+        assert (home(before.payment_intent), home(after.payment_intent)) == (0, 1)
+        await whole.prove()
+        await whole.prove_stream()
+        assert (await whole.shop.refund(before.payment_intent)).status == "succeeded"
+        page = await whole.shop.list_payment_intents()
+        found = {intent.id: intent.status for intent in page.intents}
+        assert next(iter(found)) == after.payment_intent
+        assert found[before.payment_intent] == found[after.payment_intent] == "succeeded"
     assert stack.exit_code == 0
