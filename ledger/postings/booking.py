@@ -95,6 +95,7 @@ class PostingsConsumer:
     Args:
         database: of role turnout_postings.
         fees: what the platform keeps.
+        slot: of the relay whose stream it reads.
 
     Attributes:
         planned_total: postings planned so far, repeats included.
@@ -102,8 +103,9 @@ class PostingsConsumer:
 
     group = GROUP
 
-    def __init__(self, database: Runner, fees: FeeSchedule) -> None:
+    def __init__(self, database: Runner, fees: FeeSchedule, slot: str) -> None:
         self._database = database
+        self._slot = slot
         self._fees = fees
         self._reader = SuccessReader()
         self.planned_total = 0
@@ -140,7 +142,7 @@ class PostingsConsumer:
         rows = (await self._database.run(_FACTS, params)).rows()
         by_place = {place: Fact(*fields) for place, *fields in rows}
         if len(by_place) < len(successes):
-            if not await ledger_is_settled(self._database):
+            if not await ledger_is_settled(self._database, self._slot):
                 raise LedgerUnsettledError("the ledger was set back; the relay waits for a repair")
             raise EventRefusedError("the ledger does not have its transaction")
         return [by_place[place] for place in range(1, len(successes) + 1)]

@@ -41,7 +41,7 @@ async def serve(service: Service) -> None:
     dsn = service.secrets["database_dsn"]
     pool = Pool(dsn, POOL_SIZE, settings=settings.ledger, role_settings=booking_settings(service))
     fees = FeeSchedule(settings.postings.fee_basis_points, settings.postings.fee_fixed_minor)
-    consumer = PostingsConsumer(pool, fees)
+    consumer = PostingsConsumer(pool, fees, settings.relay.slot)
     snapshots = Pool(dsn, 1, settings=settings.ledger, role_settings=snapshot_settings(service))
     async with (
         stream_reader(settings, service.data_dir) as reader,

@@ -204,13 +204,16 @@ class Relay:
             begin = Mark(identity.system_identifier, identity.timeline, 0)
             await self.writer.append(Batch([], [], begin))
             self._mark = begin
-        if finding in SET_BACK and not self.is_second:
+        lost = None
+        if self.is_second:  # the ledger's notes are of records of the first stream
+            lost = [await self._lost(session, identity, self._mark)] if finding in SET_BACK else []
+        elif finding in SET_BACK:
             await self._note_restore(session, identity, self._mark)
         if await read_slot(self.runner, limits.slot) is not None:
             await session.drop_slot(limits.slot, timeout_s=limits.slot_timeout_s)
         slot = await session.create_slot(limits.slot, timeout_s=limits.slot_timeout_s)
         new = Mark(identity.system_identifier, identity.timeline, slot.consistent_lsn)
-        found = await self._compare(slot.snapshot, self._mark, new)
+        found = await self._compare(slot.snapshot, self._mark, new, lost)
         self._mark = new
         health.forget_samples()
         health.reached_lsn = 0
@@ -225,16 +228,21 @@ class Relay:
         self, session: ReplicationSession, identity: Identity, mark: Mark
     ) -> None:
         """Before the slot is made: what comes through it has names that nothing lost has."""
-        known = await self._history(session, identity)
-        known[identity.timeline] = identity.flushed_lsn
+        lost = await self._lost(session, identity, mark)
         operator, note = await read_approval(self.runner, self.limits.slot)
         async with self.open_reader() as reader:
-            lost = await lost_range(reader, mark.timeline, known)
             restore = Restore(
                 identity.system_identifier, mark.timeline, identity.timeline, lost, operator, note
             )
             payments = await take_note(self.runner, reader, restore)
         _log.error("ledger_was_set_back", lost=len(lost), first=lost.start, payments=payments)
+
+    async def _lost(self, session: ReplicationSession, identity: Identity, mark: Mark) -> range:
+        """Offsets of what the stream holds of a state that the ledger was set back from."""
+        known = await self._history(session, identity)
+        known[identity.timeline] = identity.flushed_lsn
+        async with self.open_reader() as reader:
+            return await lost_range(reader, mark.timeline, known)
 
     async def _history(self, session: ReplicationSession, identity: Identity) -> dict[int, int]:
         """Where the ancestors of the database's timeline were left, if the stream is of one."""
@@ -242,7 +250,9 @@ class Relay:
             return {}
         return parse_history(await session.timeline_history(identity.timeline))
 
-    async def _compare(self, snapshot: str, old: Mark, new: Mark) -> Found:
+    async def _compare(
+        self, snapshot: str, old: Mark, new: Mark, lost: list[range] | None
+    ) -> Found:
         connection = await Connection.open(
             self.dsn,
             role_settings=_SNAPSHOT_SETTINGS,
@@ -261,6 +271,7 @@ class Relay:
                 window_intents=self.limits.repair_window_intents,
                 keys_max=self.limits.repair_keys_max,
                 now_us=self.now_us,
+                lost=lost,
             )
             return await repair.run(connection, old, new)
         finally:

@@ -160,6 +160,7 @@ class Repair:
         window_intents: how many intents to read in one go.
         keys_max: how many keys to hold in memory.
         now_us: Unix microseconds: the records' commit time, for their own is not known.
+        lost: offsets of the stream that count no more; None asks the ledger.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class Repair:
         window_intents: int,
         keys_max: int,
         now_us: Callable[[], int],
+        lost: Sequence[range] | None = None,
     ) -> None:
         self._writer = writer
         self._open_reader = open_reader
@@ -178,6 +180,7 @@ class Repair:
         self._window_intents = window_intents
         self._keys_max = keys_max
         self._now_us = now_us
+        self._lost = lost
         self._ordinal = 0
 
     async def run(self, connection: Connection, old: Mark, new: Mark) -> Found:
@@ -196,7 +199,7 @@ class Repair:
         tables = await published_tables(connection)
         passes = 1 + self._writer.next_offset // self._keys_max
         held = self._writer.next_offset  # what the repair itself appends is not compared
-        lost = await lost_ranges(connection)
+        lost = await lost_ranges(connection) if self._lost is None else self._lost
         for residue in range(passes):
             keys = await self._stream_keys(held, passes, residue, lost)
             for table in tables:

@@ -121,9 +121,9 @@ async def lost_ranges(runner: Runner) -> list[range]:
     return [range(*row) for row in (await runner.run(_LOST)).rows()]
 
 
-async def ledger_is_settled(runner: Runner) -> bool:
-    """Whether stream and ledger are of one history, as far as the relay has told."""
-    settled: bool = (await runner.run(_SETTLED)).column(0)[0]
+async def ledger_is_settled(runner: Runner, slot: str) -> bool:
+    """Whether stream and ledger are of one history, as far as the relay of a slot has told."""
+    settled: bool = (await runner.run(_SETTLED, [text_(slot)])).column(0)[0]
     return settled
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,8 +24,8 @@ from ledger.comparison.tape import Piece, Tape
 from ledger.stream.segments.files import shard_folder
 from ledger.stream.segments.format import decode_frame_head
 from stack.commands.relay import relay
-from stack.temporary import TemporaryStack
-from tests.support.whole_stack import QUIET, WholeStack, running_in_thread
+from stack.temporary import TemporaryStack, stack_in
+from tests.support.whole_stack import QUIET, WholeStack, merchant_of, running_in_thread
 
 pytestmark = pytest.mark.chaos
 RATE_PER_S = 200.0
@@ -148,3 +150,43 @@ async def test_a_forged_record_is_told_within_seconds(whole: WholeStack) -> None
     assert one["second"] == forged.where(len(forged.records) - 1)
     assert one["first"].startswith(str(shard_folder(whole.stack.data_dir, 0)))
     assert "intent_id=" in one["row"] or " id=" in one["row"]
+
+
+async def _turnout(data_dir: Path, *arguments: str) -> Any:
+    """Run a command as an operator does; what `--json` printed."""
+    command = [sys.executable, "-P", "-m", "turnout", *arguments, "--json"]
+    done = await trio.run_process([*command, "--data-dir", str(data_dir)], capture_stdout=True)
+    return json.loads(done.stdout)
+
+
+async def _agree_to_repair(data_dir: Path, *which: str) -> None:
+    """Once a relay has seen that this is another ledger, tell it that this is meant."""
+    for wanted in ("refused", "streaming"):
+        with trio.fail_after(EQUAL_WITHIN_S):
+            while (await _turnout(data_dir, "relay", "status", *which))["state"] != wanted:
+                await trio.sleep(0.1)
+        if wanted == "refused":
+            await _turnout(data_dir, "relay", "repair", *which, "--note", "the drill")
+
+
+async def test_both_streams_follow_a_restored_ledger(open_tmp_path: Path) -> None:
+    """Each relay is told to repair; then both have the same, and all goes on by one root."""
+    settings = {**QUIET, "relay.second": "true"}
+    async with stack_in(open_tmp_path, settings) as first, merchant_of(first) as whole:
+        await whole.pay_well(within_s=20)
+        await _turnout(first.data_dir, "ledger", "backup", str(open_tmp_path / "backup"))
+        await whole.pay_well(within_s=20)
+        await _compared(first)
+    data_dir = first.data_dir
+    shutil.rmtree(data_dir / "postgres")
+    (data_dir / "postgres.password").unlink()
+    await _turnout(data_dir, "ledger", "restore", str(open_tmp_path / "backup"))
+    async with stack_in(open_tmp_path, settings) as second, merchant_of(second) as later:
+        await _agree_to_repair(data_dir)
+        await later.pay_well(within_s=20)
+        await _agree_to_repair(data_dir, "--second")
+        await later.pay_well(within_s=20)
+        found = await _compared(second)
+    assert (found["ok"], found["differences"]) == (True, [])
+    assert [one["compared"] for one in found["gaps"]] == [True, True]
+    assert len(found["ranges"]) == 2

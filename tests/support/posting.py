@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import trio
 
+from chassis.settings.tree import Relay
 from ledger.connection import Connection
 from ledger.dsn import hot_settings
 from ledger.pool import Pool
@@ -36,6 +37,7 @@ LIMITS = msgspec.structs.replace(
     parked_check_s=0.0,
 )
 ROLE = "turnout_postings"
+SLOT = Relay().slot
 
 
 class Booked:
@@ -69,7 +71,7 @@ class Booked:
         """Stream and take in all there is, as a process started anew; how many were parked."""
         await self.stream()
         limits = msgspec.structs.replace(LIMITS, consumer_records_max=page_max)
-        consumer = PostingsConsumer(self.session, fees or FeeSchedule())
+        consumer = PostingsConsumer(self.session, fees or FeeSchedule(), SLOT)
         async with self.backend.reader() as reader:
             runner = ConsumerRunner(consumer, reader, self.session, limits=limits)
             runner.figures.cursor = await begin_cursor(self.session, consumer.group, 0, {0: 0})
@@ -114,7 +116,7 @@ async def book_until_killed(dsn: str, folder: Path, page_max: int) -> None:
     pool = Pool(dsn, 1, settings=LEDGER_LIMITS, role_settings=role_settings)
     async with trio.open_nursery() as nursery, SegmentsBackend(folder, limits).reader() as reader:
         await nursery.start(pool.serve)
-        consumer = PostingsConsumer(pool, FeeSchedule(100, 0))
+        consumer = PostingsConsumer(pool, FeeSchedule(100, 0), SLOT)
         await ConsumerRunner(consumer, reader, pool, limits=limits).run()
 
 

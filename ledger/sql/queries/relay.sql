@@ -118,9 +118,10 @@ SELECT raise_versions($1::uuid[], $2::integer[])
 SELECT r.lost_from, r.lost_until FROM restores AS r ORDER BY r.lost_until, r.lost_from
 
 -- name: ledger_is_settled
--- Whether every relay goes along with the ledger as it is now: none refuses, and none is of another
--- timeline.
+-- Whether the relay goes along with the ledger as it is now: it does not refuse, and is not of another
+-- timeline. $1 its slot.
 SELECT coalesce(bool_and(
     r.state <> 'refused' AND r.timeline IN (0, ('x' || left(w.file, 8))::bit(32)::integer)
 ), true)
 FROM relays AS r, (SELECT pg_walfile_name(pg_current_wal_lsn())) AS w (file)
+WHERE r.slot = $1::text
