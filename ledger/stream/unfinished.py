@@ -8,7 +8,9 @@ see that it failed to look; the stream can, because it sees both rows go by.
 Advices (function digit 2 of the MTI, and reversals) are repeated until they are acknowledged, for
 hours if need be, and store-and-forward tells of them. They are let go here.
 
-What is looked at of each change stands at a fixed place in it: nothing is decoded but what is late.
+What is looked at of each change stands at a fixed place in it. Most attempts are finished within
+milliseconds, so of each only the id is looked at; when it is due is worked out once somebody asks
+and it is still open, and the rest is decoded if it is late.
 """
 
 from __future__ import annotations
@@ -28,14 +30,15 @@ from ledger.stream.record import HEAD_BYTES
 ATTEMPTS: Final = "attempts"
 OUTCOMES: Final = "outcomes"
 _INSERT: Final = ord("I")
-_BINARY: Final = ord("b")
 _KIND_AT: Final = 1  # in a record
 _DESCRIPTOR: Final = slice(24, 32)
-_COMMITTED_AT: Final = 16
+_COMMITTED: Final = slice(16, 24)
 _CELLS_AT: Final = HEAD_BYTES + 8  # behind letter, relation, tuple kind and number of columns
 _CELL_HEAD: Final = 5  # format and length
-INSTANT_BYTES: Final = 8
+_UUID_CELL: Final = b"b" + UUID_BYTES.to_bytes(4)  # what a UUID follows in its cell
+_INSTANT_CELL: Final = b"b" + (8).to_bytes(4)
 _WIDTHS: Final = {UUID: 16, INT8: 8, TIMESTAMPTZ: 8, INT4: 4, INT2: 2, BOOL: 1}
+_INSTANT: Final = Layout(">q")
 _REPEATED_KINDS: Final = frozenset({"completion", "reversal", "release"})
 _REQUEST_FUNCTION: Final = "0"  # the third digit of an MTI that wants an answer
 
@@ -63,20 +66,24 @@ class _Look(Struct, frozen=True, gc=False):
 
     Attributes:
         table: as their descriptor tells it.
-        begins: whether they are attempts; outcomes otherwise.
-        layout: of the commit time and then, a column each, the cell's format, length and value.
+        id_head: where the cell of the attempt's id begins.
+        id_: where the id stands.
+        deadline_at: where the cell of the deadline begins; 0 in outcomes, which have none.
     """
 
     table: Table
-    begins: bool
-    layout: Layout
+    id_head: slice
+    id_: slice
+    deadline_at: int = 0
 
 
-class _Open(Struct, frozen=True, gc=False):
+class _Open(Struct, gc=False):
+    """An attempt without an outcome; `due_us` is 0 until somebody has asked."""
+
     offset: int
-    due_us: int
     record: bytes
-    table: Table
+    look: _Look
+    due_us: int = 0
 
 
 class OpenAttempts:
@@ -88,7 +95,6 @@ class OpenAttempts:
 
     Attributes:
         let_go: attempts that were no longer followed for want of room.
-        newest_us: commit time of the newest attempt seen.
     """
 
     def __init__(self, *, grace_us: int, open_max: int) -> None:
@@ -96,8 +102,13 @@ class OpenAttempts:
         self._open_max = open_max
         self._open: OrderedDict[bytes, _Open] = OrderedDict()
         self._looks: dict[bytes, _Look | None] = {}
+        self._newest = bytes(HEAD_BYTES)  # record
         self.let_go = 0
-        self.newest_us = 0
+
+    @property
+    def newest_us(self) -> int:
+        """Commit time of the newest attempt seen; 0 before the first."""
+        return int.from_bytes(self._newest[_COMMITTED], signed=True)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -118,18 +129,13 @@ class OpenAttempts:
                 look = self._look_at(record[_DESCRIPTOR], descriptors)
             if look is None or record[_KIND_AT] != _INSERT:
                 continue
-            committed_us, binary, width, attempt_id, *rest = look.layout.unpack_from(record)
-            if binary != _BINARY or width != UUID_BYTES:
+            if record[look.id_head] != _UUID_CELL:
                 raise RecordError(f"{look.table.name} id", "it is not at its place")
-            if not look.begins:
-                open_.pop(attempt_id, None)
-                continue
-            binary, width, deadline = rest
-            if binary != _BINARY or width != INSTANT_BYTES:
-                raise RecordError("attempts.deadline_at", "it is not at its place")
-            due_us = max(deadline + POSTGRES_EPOCH_US, committed_us) + self._grace_us
-            open_[attempt_id] = _Open(offset, due_us, record, look.table)
-            self.newest_us = committed_us
+            if look.deadline_at:
+                open_[record[look.id_]] = _Open(offset, record, look)
+                self._newest = record
+            else:
+                open_.pop(record[look.id_], None)
         while len(open_) > self._open_max:
             open_.popitem(last=False)
             self.let_go += 1
@@ -140,10 +146,10 @@ class OpenAttempts:
         Raises:
             RecordError: an attempt cannot be read.
         """
-        late = [(id_, one) for id_, one in self._open.items() if one.due_us <= now_us]
+        late = [(id_, one) for id_, one in self._open.items() if self._due_us(one) <= now_us]
         found: list[Unfinished] = []
         for id_, one in late:
-            row = read_change(one.record[HEAD_BYTES:], one.table).new
+            row = read_change(one.record[HEAD_BYTES:], one.look.table).new
             if row is None or _is_repeated(row):
                 self.forget(id_)
             else:
@@ -160,26 +166,31 @@ class OpenAttempts:
             return one.offset
         return next_offset
 
+    def _due_us(self, one: _Open) -> int:
+        if not one.due_us:
+            at = one.look.deadline_at
+            if one.record[at : at + _CELL_HEAD] != _INSTANT_CELL:
+                raise RecordError("attempts.deadline_at", "it is not at its place")
+            (deadline,) = _INSTANT.unpack_from(one.record, at + _CELL_HEAD)
+            (committed_us,) = _INSTANT.unpack_from(one.record, _COMMITTED.start)
+            one.due_us = max(deadline + POSTGRES_EPOCH_US, committed_us) + self._grace_us
+        return one.due_us
+
     def _look_at(self, id_: bytes, descriptors: Mapping[bytes, bytes]) -> _Look | None:
         if id_ not in descriptors:
             raise RecordError("descriptor", f"{id_.hex()} is nowhere before it")
         table = read_table(descriptors[id_])
         look = None
         if table.name == ATTEMPTS:
-            layout = _layout(table, ("id", "16s"), ("deadline_at", "q"))
-            look = _Look(table, begins=True, layout=layout)
+            look = _look(table, "id", "deadline_at")
         elif table.name == OUTCOMES:
-            look = _Look(table, begins=False, layout=_layout(table, ("attempt_id", "16s")))
+            look = _look(table, "attempt_id")
         self._looks[id_] = look
         return look
 
 
-def _layout(table: Table, *columns: tuple[str, str]) -> Layout:
-    """Where columns stand in a record, as one layout: all before them have a fixed width.
-
-    Args:
-        table: whose records.
-        columns: name and code of each, in the table's order.
+def _look(table: Table, id_: str, deadline: str = "") -> _Look:
+    """Where columns stand in a table's records: all before them have a fixed width.
 
     Raises:
         RecordError: one stands behind a column of varying width, or is not published.
@@ -191,13 +202,16 @@ def _layout(table: Table, *columns: tuple[str, str]) -> Layout:
             break
         places[column.name] = at
         at += _CELL_HEAD + width
-    text, end = f">{_COMMITTED_AT}xq", _COMMITTED_AT + 8
-    for name, code in columns:
-        if name not in places:
+    for name in (id_, deadline):
+        if name and name not in places:
             raise RecordError(f"{table.name}.{name}", "it has no fixed place")
-        text += f"{places[name] - end}xBI{code}"
-        end = places[name] + _CELL_HEAD + Layout(">" + code).size
-    return Layout(text)
+    at = places[id_]
+    return _Look(
+        table,
+        id_head=slice(at, at + _CELL_HEAD),
+        id_=slice(at + _CELL_HEAD, at + _CELL_HEAD + UUID_BYTES),
+        deadline_at=places[deadline] if deadline else 0,
+    )
 
 
 def _unfinished(one: _Open, row: Row) -> Unfinished:
