@@ -8,6 +8,8 @@ which holds the `mac` of the line before it, so a line cannot be edited, dropped
 without breaking the chain. A cut tail leaves a chain that is whole but short: it shows against a
 head (sequence and mac) noted elsewhere, which is why every append is logged with both.
 
+The log is bounded files, chained too (`hsm_sim.audit_files`).
+
 A line is durable before its action takes effect. Several worker processes append to one file;
 they take turns by a lock and read the head from the file itself.
 """
@@ -27,6 +29,13 @@ from msgspec import Struct
 from chassis.durable import locked, sync_folder
 from chassis.log import get_logger
 from chassis.secrets import Key
+from hsm_sim.audit_files import (
+    continue_in_new_file,
+    digest_of,
+    finished_name,
+    lines_of,
+    log_files,
+)
 
 Action = Literal[
     "key_created",
@@ -46,11 +55,13 @@ Action = Literal[
     "session_key_abandoned",
     "session_key_destroyed",
     "torn_line_removed",
+    "log_continued",
 ]
 Entry = tuple[Action, dict[str, str | int]]
 _log = get_logger(__name__)
 _GENESIS: Final = "0" * 64
 _TAIL_BYTES: Final = 8_192  # longer than any two lines
+FILE_BYTES: Final = 67_108_864
 DETAIL_CHARS_MAX: Final = 1_152  # room for the 32 ids of a batch in hex; what is longer is cut
 
 
@@ -71,10 +82,14 @@ class AuditLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Finding(Struct, frozen=True):
-    """One break of the chain: where (line number from 1) and what."""
+    """One break of the chain: where (line number from 1, and which file of several) and what.
+
+    `file` says that a file is not the one that the next one names as its predecessor.
+    """
 
     line: int
-    kind: Literal["unreadable", "altered", "gap", "cut"]
+    kind: Literal["unreadable", "altered", "gap", "cut", "file"]
+    file: str = ""
 
 
 class AuditLog:
@@ -84,9 +99,11 @@ class AuditLog:
         path: the log; its lock is `<path>.lock`.
         key: the audit key.
         worker: this process's number, noted on each line.
+        file_bytes: a file of this size is finished, and the log goes on in another one.
     """
 
-    def __init__(self, path: Path, key: Key, *, worker: int) -> None:
+    def __init__(self, path: Path, key: Key, *, worker: int, file_bytes: int = FILE_BYTES) -> None:
+        self._file_bytes = file_bytes
         self._path = path
         self._key = key
         self._worker = worker
@@ -107,6 +124,8 @@ class AuditLog:
             OSError: the file cannot be written.
         """
         with locked(self._path.with_suffix(".lock")):
+            if self._path.exists() and self._path.stat().st_size >= self._file_bytes:
+                self._continue(at_s)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -128,6 +147,22 @@ class AuditLog:
         if tell:
             _log.info("hsm_audit", action=head.action, sequence=head.sequence, mac=head.mac)
         return head
+
+    def _continue(self, at_s: int) -> None:
+        """Finish the file, unless its last line was torn: then that is mended first."""
+        with self._path.open("rb") as file:
+            file.seek(max(0, self._path.stat().st_size - _TAIL_BYTES))
+            whole, torn = _split_tail(file.read())
+        if torn:
+            return
+        head = self._head(whole, is_start=False)
+        assert head is not None
+        detail: dict[str, str | int] = {
+            "file": finished_name(self._path, head.sequence),
+            "sha256": _in_letters(digest_of(self._path)),
+        }
+        (line,) = self._chain([("log_continued", detail)], at_s, head)
+        continue_in_new_file(self._path, head.sequence, msgspec.json.encode(line) + b"\n")
 
     def _head(self, whole: bytes, *, is_start: bool) -> AuditLine | None:
         if not whole:
@@ -164,8 +199,12 @@ def mac_of(line: AuditLine, key: Key) -> str:
     """The MAC that the line must carry, in hex."""
     unsigned = msgspec.structs.replace(line, mac="")
     digest = hmac.digest(key.reveal(), msgspec.json.encode(unsigned), "sha256")
-    # Base32 is mostly letters: in hex, a long run of digits would be masked in a log as a card.
-    return b32encode(digest).decode().rstrip("=")
+    return _in_letters(digest.hex())
+
+
+def _in_letters(digest: str) -> str:
+    """Base32 is mostly letters: in hex, a long run of digits would be masked in a log as a card."""
+    return b32encode(bytes.fromhex(digest)).decode().rstrip("=")
 
 
 def verify(
@@ -178,24 +217,72 @@ def verify(
         key: the audit key.
         head: sequence and mac of a line known to have been written; the log must hold it.
     """
-    findings = []
-    previous_mac, expected = _GENESIS, 1
-    head_seen = head is None
-    number = 0
-    for number, raw in enumerate(lines, start=1):
-        line = _read_line(raw)
-        if line is None:
-            findings.append(Finding(number, "unreadable"))
-            continue
-        if not hmac.compare_digest(line.mac, mac_of(line, key)):
-            findings.append(Finding(number, "altered"))
-        elif (line.sequence, line.previous) != (expected, previous_mac):
-            findings.append(Finding(number, "gap"))
-        head_seen = head_seen or (line.sequence, line.mac) == head
-        previous_mac, expected = line.mac, line.sequence + 1
-    if not head_seen:
-        findings.append(Finding(number, "cut"))
-    return findings
+    walk = _Walk(key, head)
+    walk.take(lines, "")
+    return walk.end()
+
+
+def verify_files(path: Path, key: Key, *, head: tuple[int, str] | None = None) -> list[Finding]:
+    """Find every break of a log's chain through all of its files, and every file that is another.
+
+    Args:
+        path: the file that is written to; the finished ones lie beside it.
+        key: the audit key.
+        head: as in `verify`.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    walk = _Walk(key, head)
+    before: Path | None = None
+    for file in log_files(path):
+        first = walk.take(lines_of(file), file.name)
+        named = first.detail if first is not None and first.action == "log_continued" else {}
+        if before is not None:
+            present = {"file": before.name, "sha256": _in_letters(digest_of(before))}
+            if named != present:
+                walk.findings.append(Finding(1, "file", str(named.get("file", before.name))))
+        elif named:
+            walk.findings.append(Finding(1, "file", str(named["file"])))
+        before = file
+    return walk.end()
+
+
+class _Walk:
+    """A chain that is followed through one file or several."""
+
+    def __init__(self, key: Key, head: tuple[int, str] | None) -> None:
+        self.findings: list[Finding] = []
+        self._key = key
+        self._head = head
+        self._head_seen = head is None
+        self._previous, self._expected = _GENESIS, 1
+        self._last = (0, "")
+
+    def take(self, lines: Iterable[bytes], file: str) -> AuditLine | None:
+        """Follow it through a file; returns its first line."""
+        first: AuditLine | None = None
+        for number, raw in enumerate(lines, start=1):
+            self._last = (number, file)
+            line = _read_line(raw)
+            if line is None:
+                self.findings.append(Finding(number, "unreadable", file))
+                continue
+            first = line if number == 1 else first
+            if not hmac.compare_digest(line.mac, mac_of(line, self._key)):
+                self.findings.append(Finding(number, "altered", file))
+            elif (line.sequence, line.previous) != (self._expected, self._previous):
+                self.findings.append(Finding(number, "gap", file))
+            self._head_seen = self._head_seen or (line.sequence, line.mac) == self._head
+            self._previous, self._expected = line.mac, line.sequence + 1
+        return first
+
+    def end(self) -> list[Finding]:
+        """What was found; the head that was noted elsewhere must have been among the lines."""
+        if not self._head_seen:
+            number, file = self._last
+            self.findings.append(Finding(number, "cut", file))
+        return self.findings
 
 
 def _split_tail(tail: bytes) -> tuple[bytes, int]:

@@ -5,7 +5,7 @@
       keys.json              the records of `hsm_sim.keys`, each key wrapped under the LMK
       keys.lock              taken by whoever creates or rotates
       network_keys.*         see `hsm_sim.network_keystore`
-      audit.log, audit.lock  see `hsm_sim.audit`
+      audit*.log, audit.lock  see `hsm_sim.audit`, `hsm_sim.audit_files`
 
 Readers take no lock: the file is replaced as a whole, so they see one rotation or the next, and
 `refresh` compares its identity (one system call) before each request. Writers hold the lock from
@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from chassis.durable import locked, write_durably
 from chassis.secrets import Key
-from hsm_sim.audit import AuditLog, Entry
+from hsm_sim.audit import FILE_BYTES, AuditLog, Entry
 from hsm_sim.backends.native import generate_private_key, public_key
 from hsm_sim.envelope import key_id
 from hsm_sim.keys import ALGORITHM_SUITES, Due, KeyRecord, Slot, due, next_version
@@ -55,7 +55,10 @@ class Keystore:
         lmk: what wraps its keys.
     """
 
-    def __init__(self, folder: Path, lmk: LMK, *, worker: int) -> None:
+    def __init__(
+        self, folder: Path, lmk: LMK, *, worker: int, audit_file_bytes: int = FILE_BYTES
+    ) -> None:
+        self._audit_file_bytes = audit_file_bytes
         self.records: Sequence[KeyRecord] = ()
         self.generation = 0
         self.folder = folder
@@ -120,7 +123,9 @@ class Keystore:
         for record in self.records:
             if record.usage == "audit":
                 key = self.material(record)
-                return AuditLog(self._audit_path, key, worker=self._worker)
+                return AuditLog(
+                    self._audit_path, key, worker=self._worker, file_bytes=self._audit_file_bytes
+                )
         raise KeystoreError(f"{self._path}: no audit key; restore the key store")
 
     def _apply(self, plan: Due, *, now_s: int, is_new: bool) -> None:
@@ -191,6 +196,7 @@ def open_keystore(
     destroyed_kept_s: int,
     may_generate_lmk: bool,
     worker: int,
+    audit_file_bytes: int = FILE_BYTES,
 ) -> Keystore:
     """Open the store of a folder; at the very first start, create it.
 
@@ -214,7 +220,7 @@ def open_keystore(
             raise KeystoreError(f"{lmk_path}: missing; live mode needs the ceremony of docs/hsm.md")
         else:
             lmk = generate_lmk(lmk_path)
-    store = Keystore(folder, lmk, worker=worker)
+    store = Keystore(folder, lmk, worker=worker, audit_file_bytes=audit_file_bytes)
     if not keys_path.exists():
         store.rotate(wanted, now_s=now_s, destroyed_kept_s=destroyed_kept_s)
     store.refresh()

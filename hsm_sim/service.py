@@ -43,6 +43,7 @@ async def serve(service: Service) -> None:
         destroyed_kept_s=settings.destroyed_keys_kept_s,
         may_generate_lmk=service.settings.mode == "test",
         worker=service.index,
+        audit_file_bytes=settings.audit_file_bytes,
     )
     if service.index == 0:
         rotate_if_due(store, settings, now_s=started_s)

@@ -36,7 +36,7 @@ async def test_what_does_not_fit_is_looked_at_until_it_does(autojump_clock: Mock
 
 
 async def test_a_full_disk_is_told_until_something_is_signed(autojump_clock: MockClock) -> None:
-    """That the files could be opened again is no proof of room: else it would be told each second."""
+    """That the files could be opened again is no proof of room: it would be told each second."""
     signing = Signing()
 
     async def look() -> str:
