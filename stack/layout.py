@@ -3,6 +3,7 @@
 <data-dir>/              ours; others may pass through, not look around
     run/                 endpoints.json, the lock, what only we may read
     postgres*            Postgres' own (ledger.embedded)
+    replica*             its replica's, where there is one
     hsm/                 the HSM's alone: keys and their audit log
     stream/              the event stream: the relay's to write, for its consumers' groups to read
     second/              of the second relay, if there is one: its stream; may lie elsewhere

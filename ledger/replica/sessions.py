@@ -56,6 +56,7 @@ class ReplicaSessions:
         self._rests_until_s = -math.inf
         self._ill_at_s = -math.inf  # when it last failed anybody
         self._told_ill = False
+        self._was_well = False
 
     async def serve(self) -> Never:
         """Hold the sessions open until canceled."""
@@ -111,6 +112,7 @@ class ReplicaSessions:
 
     def well(self, now_s: float) -> None:
         """Take note that it has served a reader."""
+        self._was_well = True
         if self._told_ill and now_s - self._ill_at_s >= CALM_S:
             self._told_ill = False
             _log.info("the replica is read again")
@@ -118,7 +120,8 @@ class ReplicaSessions:
     def _tell_ill(self, reason: str) -> None:
         if not self._told_ill:
             self._told_ill = True
-            _log.warning("the replica is not read: the primary answers instead", reason=reason)
+            tell = _log.warning if self._was_well else _log.info  # a first copy takes its time
+            tell("the replica is not read: the primary answers instead", reason=reason)
 
     def _forget(self) -> None:
         self.open_count -= 1

@@ -48,7 +48,8 @@ async def wal_status(pair: Replicated) -> str:
 async def test_it_is_copied_and_follows(open_tmp_path: Path) -> None:
     """What was there and what comes later is read there, by the api's own role, and never written.
 
-    Its password stands in a file for its user alone, and on no command line.
+    It follows as a role that reads no table; whose password stands in a file for its user alone,
+    and on no command line.
     """
     async with replicated(open_tmp_path) as pair:
         await pair.do("CREATE TABLE kept AS SELECT 1 AS n; GRANT SELECT ON kept TO turnout_api")
@@ -59,6 +60,10 @@ async def test_it_is_copied_and_follows(open_tmp_path: Path) -> None:
         assert (await session.run(Query("kept", KEPT))).column(0) == [1, 2]
         with pytest.raises(DatabaseError, match="read-only transaction"):
             await session.run(Query("write", "CREATE TABLE more (n int)"))
+        await session.aclose()
+        session = await Connection.open(pair("turnout_replica"), connect_timeout_s=5)
+        with pytest.raises(DatabaseError, match="permission denied"):
+            await session.run(Query("kept", KEPT))
         await session.aclose()
         assert await wal_status(pair) == "reserved"
         assert password_of("turnout_replica") not in arguments_of(pair.replica.process_id)
