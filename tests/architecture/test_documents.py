@@ -11,7 +11,7 @@ import click
 import pytest
 
 from tests.support.metrics_page import metrics_on_page, row_of
-from tests.support.settings_page import setting_names, settings_page
+from tests.support.settings_page import setting_defaults, settings_page
 from turnout import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,8 @@ SETTING = re.compile(r"([a-z]+(?:\.(?:<\w+>|[A-Z]+|[a-z_0-9]+))+)(?: = .*)?")
 NO_SETTING = re.compile(
     r".*\.(?:log|lock|key|pem|pub)$|ledger\.stream\..*|stream\.records|networks\.\w+$"
 )
+TOLD = re.compile(r"`([a-z]+(?:\.[A-Za-z<>_0-9]+)+)` \((\d[\d,.]*)(?: (MiB|KiB|days))?")
+UNITS = {"KiB": 1_024, "MiB": 1_048_576, "days": 86_400}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 METRIC = re.compile(r"turnout_[a-z]+_[a-z0-9_]+_(?:total|ratio|seconds|bytes)\b")
 OTHER_PROGRAMS = ("curl", "openssl", "keytool", "pip", "--header", "--data-raw", "--help")
@@ -48,7 +50,7 @@ def _quoted(text: str) -> Iterator[str]:
 
 def _settings_in(text: str) -> set[str]:
     """What a page calls settings, in the form in which the tree has them."""
-    sections = {name.partition(".")[0] for name in setting_names()}
+    sections = {name.partition(".")[0] for name in setting_defaults()}
     found = set()
     for quoted in _quoted(text):
         named = SETTING.fullmatch(quoted)
@@ -61,19 +63,46 @@ def test_the_page_of_settings_is_what_can_be_set() -> None:
     """Each with its default and its reason."""
     page = (DOCS / "settings.md").read_text()
     assert page == settings_page(), "the settings have changed: `make settings-page`"
-    assert _settings_in(settings_page()) | {"mode", "data_dir"} == setting_names()
+    assert _settings_in(settings_page()) | {"mode", "data_dir"} == setting_defaults().keys()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_setting_that_a_page_names_can_be_set(page: Path) -> None:
     """A page does not outlive the setting that it speaks of."""
-    assert _settings_in(page.read_text()) - setting_names() == set()
+    assert _settings_in(page.read_text()) - setting_defaults().keys() == set()
 
 
 def test_a_setting_that_is_none_is_found() -> None:
     """The search above is able to fail."""
     text = "`hsm.workersx` (2), `networks.acme.bins`, `networks.NAME.bins`, `hsm.workers = 2`"
-    assert _settings_in(text) - setting_names() == {"hsm.workersx", "networks.acme.bins"}
+    assert _settings_in(text) - setting_defaults().keys() == {"hsm.workersx", "networks.acme.bins"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_default_that_a_page_tells_is_the_default(page: Path) -> None:
+    """As in `hsm.macs_max` (512): behind the name, in parentheses."""
+    defaults = setting_defaults()
+    wrong = {name: told for name, told in _told(page.read_text()) if defaults[name] != told}
+    assert wrong == {}
+
+
+def _told(text: str) -> Iterator[tuple[str, float]]:
+    """The settings of a page whose defaults stand beside them, with these."""
+    known = setting_defaults()
+    for name, number, unit in TOLD.findall(text):
+        setting = ONE_NETWORK.sub("networks.<name>.", name)
+        if setting in known:
+            yield setting, float(number.replace(",", "")) * UNITS.get(unit, 1)
+
+
+def test_a_default_can_be_told_wrongly() -> None:
+    """The search above is able to fail, and knows units."""
+    said = "`hsm.macs_max` (512), `ledger.free_bytes_min` (256 MiB), `switch.lease_ttl_s` (11)"
+    assert dict(_told(said)) == {
+        "hsm.macs_max": 512,
+        "ledger.free_bytes_min": setting_defaults()["ledger.free_bytes_min"],
+        "switch.lease_ttl_s": 11,
+    }
 
 
 def _commands(command: click.Command, *words: str) -> Iterator[tuple[str, click.Command]]:

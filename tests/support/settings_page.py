@@ -45,18 +45,18 @@ def settings_page() -> str:
     return HEAD + "".join(_sections(Settings, (), described))
 
 
-def setting_names() -> set[str]:
+def setting_defaults() -> dict[str, Any]:
     """Every setting by its dotted name; `networks.<name>.…` for those of a network."""
-    return set(_names(Settings, ()))
+    return dict(_defaults(Settings, ()))
 
 
-def _names(section: type[Any], path: tuple[str, ...]) -> Iterator[str]:
+def _defaults(section: type[Any], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     for field in msgspec.structs.fields(section):
         below = _below((*path, field.name), field.type)
         if below is None:
-            yield ".".join((*path, field.name))
+            yield ".".join((*path, field.name)), field.default
         else:
-            yield from _names(below[1], below[0])
+            yield from _defaults(below[1], below[0])
 
 
 def _below(path: tuple[str, ...], declared: Any) -> tuple[tuple[str, ...], type[Any]] | None:
