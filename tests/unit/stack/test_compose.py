@@ -16,6 +16,7 @@ from chassis.settings.kafka import Kafka
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
+from ledger.embedded import EmbeddedPostgres
 from ledger.relay.second import SECOND_INDEX
 from ledger.roles import ROLES as DATABASE_ROLES
 from stack.compose import STOP_RANKS, compose
@@ -30,6 +31,7 @@ from stack.layout import (
     make_development_keks,
     stack_users,
 )
+from stack.replica import Replica
 from stack.shard_names import shard_directory
 from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports, switch_keys
 from switch.core.lease import switch_name
@@ -149,6 +151,28 @@ def test_nothing_needs_a_consumer_of_the_stream(context: StackContext) -> None:
     off = msgspec.structs.replace(SETTINGS, audit=Audit(enabled=False))
     without = _specs(_with(context, off))
     assert without.keys() == _specs(context).keys() - {"audit", "witness"}
+
+
+def test_a_replica_is_needed_by_nobody_and_known_to_the_api_alone(context: StackContext) -> None:
+    """It follows the schema, goes before Postgres does, and its address is the api's secret."""
+    server = EmbeddedPostgres(
+        data_dir=DATA_DIR, socket_dir=Path("/run/t/pg"), settings=SETTINGS.ledger
+    )
+    [shard] = context.shards
+    replica = Replica(dsn="host=/run/t/pg-replica", resource=server)  # its like, as a resource
+    with_one = attrs.evolve(context, shards=[attrs.evolve(shard, resource=server, replica=replica)])
+    plans = {unit.plan.key: unit.plan for unit in compose(with_one)}
+    assert plans["replica"].needs == ("schema",)
+    assert not any("replica" in plan.needs for plan in plans.values())
+    assert plans["api"].stop_rank < plans["replica"].stop_rank < plans["postgres"].stop_rank
+    told = {key for key, spec in _specs(with_one).items() if "replica_dsn" in spec.secrets}
+    assert told == {"api"}
+    theirs = attrs.evolve(replica, resource=None)
+    with_theirs = attrs.evolve(
+        context, shards=[attrs.evolve(shard, resource=server, replica=theirs)]
+    )
+    assert "replica" not in {unit.plan.key for unit in compose(with_theirs)}
+    assert _specs(with_theirs)["api"].secrets["replica_dsn"] == theirs.dsn
 
 
 def test_the_forwarder_runs_where_the_stream_goes_to_kafka(context: StackContext) -> None:
