@@ -118,8 +118,8 @@ SELECT raise_versions($1::uuid[], $2::integer[])
 SELECT r.lost_from, r.lost_until FROM restores AS r ORDER BY r.lost_until, r.lost_from
 
 -- name: ledger_is_settled
--- Whether the relay goes along with the ledger as it is now: it does not refuse, and is not of another
--- timeline. $1 its slot.
+-- Whether a relay goes along with the ledger as it is now: it does not refuse, and is not of
+-- another timeline. $1 its slot.
 SELECT coalesce(bool_and(
     r.state <> 'refused' AND r.timeline IN (0, ('x' || left(w.file, 8))::bit(32)::integer)
 ), true)
