@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from ledger.archive.begin import find_begin
 from ledger.archive.errors import ArchiveError, ObjectError
 from ledger.archive.manifest import FRAMES, RECORDS, Manifest, object_name
 from ledger.archive.parquet import read_frames, read_records
@@ -46,6 +47,8 @@ class ArchivedRecords:
         """
         behind = 0
         try:
+            names = self.store.names(f"{self.shard}/")
+            behind = find_begin(self.store, names, self.shard, self.key).first_offset
             for manifest in manifests(
                 self.store, shard=self.shard, key=self.key, log_key=self.log_key
             ):

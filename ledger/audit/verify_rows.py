@@ -252,14 +252,21 @@ def _entries(place: RowsPlace, end: int, findings: Findings) -> Iterator[Entries
     begun = False
     for entries in place.stream.entries(findings):
         if not begun and entries.first_offset:
-            where = (
-                "; what came before is in the archive: see --archive" if place.stream.head else ""
-            )
-            raise RowsError(f"the stream begins at record {entries.first_offset}{where}")
+            raise RowsError(_what_is_missing(place.stream, entries.first_offset))
         begun = True
         if entries.first_offset >= end:
             return
         yield entries.below(end)
+
+
+def _what_is_missing(stream: WholeStream, first_offset: int) -> str:
+    """Say where the records are that rows could be held to, if they are anywhere."""
+    begins = f"the stream begins at record {first_offset}"
+    if stream.archived is not None:
+        return f"{begins}; what came before is no longer in the archive"
+    if stream.head is not None:
+        return f"{begins}; what came before is in the archive: see --archive"
+    return begins
 
 
 @attrs.frozen

@@ -115,6 +115,21 @@ def test_the_tiles_of_the_whole_log_need_the_archive(stream: SealedStream, tmp_p
     assert _audit(stream, "export", str(tmp_path / "whole"), "--archive")["size"] == 407
 
 
+def test_what_the_archive_has_forgotten_is_told(stream: SealedStream, tmp_path: Path) -> None:
+    """Behind its retention hashes are all there is: roots are verified, and that much is said."""
+    stream.expire()
+    document = _audit(stream, "verify", "all", "--archive")
+    assert (document["ok"], document["checked"]["events"]) == (True, 200)
+    assert (document["archived"]["read"], document["archived"]["unread"]) == (True, 207)
+    words = ["audit", "verify", "all", "--archive", "--data-dir", str(stream.data_dir)]
+    told = CliRunner().invoke(main, words).stdout
+    assert "records before 207 are no longer in the archive" in told
+    refused = _audit(stream, "verify", "inclusion", "150", "--archive", status=1)
+    assert "records before 207 are no longer in the archive" in refused
+    bundle = ["bundle", public_id("pi", (42).to_bytes(16)), "-o", str(tmp_path / "b"), "--archive"]
+    assert "no longer in the archive" in _audit(stream, *bundle, status=1)
+
+
 def test_an_archive_of_somebody_else_is_not_believed(stream: SealedStream, tmp_path: Path) -> None:
     """Objects are held to the archive's key, and a folder without any is told."""
     other = SealedStream.make(tmp_path / "other")
