@@ -35,6 +35,7 @@ from ledger.pgoutput import (
     INSERT,
     RELATION,
     TRUNCATE,
+    TUPLE_AT,
     UPDATE,
     RowShape,
     first_column,
@@ -135,7 +136,8 @@ class Assembler:
         self._last = last
         self._portion_records_max = portion_records_max
         self._relations: dict[bytes, _Relation] = {}
-        self._ordinary: dict[bytes, _Relation] = {}  # by how their ordinary changes look
+        # Descriptors' ids by how ordinary changes look, of relations that records have used.
+        self._ordinary: dict[bytes, bytes] = {}
         self._begin: Begin | None = None
         self._portion: Portion | None = None
         self._drop_below = 0  # ordinals of a transaction that are in the stream
@@ -155,18 +157,12 @@ class Assembler:
             PgoutputError: a message is none of protocol 1, or comes where it cannot.
         """
         done: list[Portion | Reached] = []
-        ordinary = self._ordinary
+        ordinary, portion = self._ordinary, self._plain_portion()
         for data in envelopes:
-            relation = ordinary.get(data[_LOOK])
-            portion = self._portion
-            if (
-                relation is None
-                or portion is None
-                or not relation.used
-                or self._drop_below
-                or len(data) < _INTENT_END
-            ):
+            name = ordinary.get(data[_LOOK])
+            if name is None or portion is None or len(data) < _INTENT_END:
                 self._take(data, done)
+                ordinary, portion = self._ordinary, self._plain_portion()
                 continue
             records = portion.records
             records.append(
@@ -177,14 +173,19 @@ class Assembler:
                     portion.first_ordinal + len(records),
                     portion.commit_lsn,
                     portion.committed_at_us,
-                    relation.descriptor_id,
+                    name,
                     data[_INTENT],
                 )
                 + data[_MESSAGE]
             )
             if len(records) >= self._portion_records_max:
                 self._hand_on(portion, done)
+                portion = self._portion
         return done
+
+    def _plain_portion(self) -> Portion | None:
+        """The portion that takes what comes as it comes: none while something is to be dropped."""
+        return None if self._drop_below else self._portion
 
     def _take(self, data: bytes, done: list[Portion | Reached]) -> None:
         """Take any envelope."""
@@ -253,20 +254,24 @@ class Assembler:
         if known is not None and known.descriptor == message:
             return
         if known is not None:  # altered: its changes look different from now on
-            self._ordinary = {
-                look: relation for look, relation in self._ordinary.items() if relation is not known
-            }
-        relation = _Relation(shape, message, descriptor_id(message))
-        self._relations[oid] = relation
-        if shape.prefix:
-            for kind in _kinds_in_order(shape.table):
-                self._ordinary[bytes([kind]) + oid + shape.prefix] = relation
+            gone = known.descriptor_id
+            self._ordinary = {look: name for look, name in self._ordinary.items() if name != gone}
+        self._relations[oid] = _Relation(shape, message, descriptor_id(message))
 
     def _relation(self, kind: int, oid: bytes) -> _Relation:
         relation = self._relations.get(oid)
         if relation is None:
             raise PgoutputError(chr(kind), "its relation was not described")
         return relation
+
+    def _use(self, relation: _Relation, portion: Portion) -> None:
+        """Tell a relation's columns before its first record; the next ones are taken faster."""
+        relation.used = True
+        portion.descriptors.append(relation.descriptor)
+        shape, oid = relation.shape, relation.descriptor[1:TUPLE_AT]
+        if shape.prefix:
+            for kind in _kinds_in_order(shape.table):
+                self._ordinary[bytes([kind]) + oid + shape.prefix] = relation.descriptor_id
 
     # ----------------------------------------------------------------------------------- changes
 
@@ -295,8 +300,7 @@ class Assembler:
                 self._drop_below = 0
             return
         if not relation.used:
-            relation.used = True
-            portion.descriptors.append(relation.descriptor)
+            self._use(relation, portion)
         if kind not in _kinds_in_order(relation.shape.table):
             self.tampering += (
                 Tampering(chr(kind), table.shape.table, portion.commit_lsn, ordinal)

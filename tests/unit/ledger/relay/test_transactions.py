@@ -103,6 +103,16 @@ def test_an_altered_table_gets_its_new_description() -> None:
     assert found[1].descriptors == [wider[25:]]
 
 
+def test_a_renamed_column_counts_from_the_next_change_on() -> None:
+    """Changes look the same before and after, and come in one piece."""
+    renamed = relation(columns=((1, "intent_id", 2950), (0, "better", TEXT_OID), (0, "phase", 21)))
+    messages = [begin(), relation(), insert(), insert(), renamed, insert(), insert(), commit()]
+    [portion] = _portions(_assembler().feed(messages))
+    names = [parse_record(data).descriptor for data in portion.records]
+    assert names == [descriptor_id(relation()[25:])] * 2 + [descriptor_id(renamed[25:])] * 2
+    assert portion.descriptors == [relation()[25:], renamed[25:]]
+
+
 def test_what_the_stream_has_is_dropped_whole() -> None:
     """By the commit's place: at the mark or before it, never after."""
     messages = [begin(), relation(), insert(), insert(), commit()]
