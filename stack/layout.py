@@ -170,15 +170,26 @@ def _make_shard_folders(settings: Settings, stack_dir: Path, shard: int, users: 
         make_folder(data_dir / "run", mode=0o755)
     make_folder(data_dir / "stream", mode=0o750, owner=users.owner("relay"))
     if second_relay_runs(settings):
-        second = second_folder(settings.relay, data_dir)
-        for folder in (second, second / "stream"):
-            make_folder(folder, mode=0o750, owner=users.owner("relay-2"))
+        _make_second_folders(second_folder(settings.relay, data_dir), users)
         comparison = data_dir / COMPARISON_FOLDER
         make_folder(comparison, mode=0o755, owner=users.owner("comparer"))
     if consumers_run(settings):
         make_folder(data_dir / AUDIT_FOLDER, mode=0o755, owner=users.owner("audit"))
         witness = witness_folder(data_dir, settings.audit.witness_dir)
         make_folder(witness, mode=0o755, owner=users.owner("witness"))
+
+
+def _make_second_folders(second: Path, users: Users) -> None:
+    """Make what the second relay writes to; those of further shards may lie below it."""
+    if not second.parent.exists():
+        make_folder(second.parent, mode=PASS_THROUGH)
+    if users.separated and (closed := find_closed_folder(second)) is not None:
+        raise StartError(
+            f"{closed} is closed to other users, and the second relay has a user of its own; "
+            "open that folder (chmod o+x), or set relay.second_directory to another one"
+        )
+    make_folder(second, mode=0o751, owner=users.owner("relay-2"))
+    make_folder(second / "stream", mode=0o750, owner=users.owner("relay-2"))
 
 
 def _make_file(path: Path, owner: tuple[int, int] | None) -> None:

@@ -24,6 +24,7 @@ from stack.context import ShardContext, StackContext
 from stack.database import ExternalDatabase, load_passwords
 from stack.layout import (
     ROLES,
+    _make_second_folders,
     check_forwarder,
     check_shards,
     make_certificates,
@@ -221,16 +222,29 @@ def test_the_second_relays_folders_are_its_own(open_tmp_path: Path) -> None:
     elsewhere.mkdir(mode=0o711)
     users = stack_users(Settings(), euid=os.geteuid())
     for directory in ("", str(elsewhere / "second")):
-        settings = Settings(relay=Relay(second=True, second_directory=directory))
+        settings = Settings(
+            relay=Relay(second=True, second_directory=directory), shards=Shards(count=2)
+        )
         make_data_folders(settings, open_tmp_path / "data", users)
     for folder, mode, role in (
-        (open_tmp_path / "data" / "second", 0o750, "relay-2"),
+        (open_tmp_path / "data" / "second", 0o751, "relay-2"),
         (open_tmp_path / "data" / "second" / "stream", 0o750, "relay-2"),
-        (elsewhere / "second", 0o750, "relay-2"),
+        (elsewhere / "second" / "stream", 0o750, "relay-2"),
+        (elsewhere / "second" / "shards" / "1" / "stream", 0o750, "relay-2"),
         (open_tmp_path / "data" / "comparison", 0o755, "comparer"),
     ):
         status = folder.stat()
         assert (status.st_mode & 0o777, status.st_uid) == (mode, users.uid(role))
+
+
+def test_a_second_directory_that_its_relay_cannot_reach_is_refused(open_tmp_path: Path) -> None:
+    """The folder and the setting are named, before anything starts."""
+    closed = open_tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    users = assign_users(Settings().supervisor, ROLES, euid=0)
+    with pytest.raises(StartError, match=r"closed is closed.*relay\.second_directory"):
+        _make_second_folders(closed / "second", users)
+    assert not (closed / "second").exists()
 
 
 def test_a_forwarder_without_brokers_is_refused_before_anything_starts() -> None:
