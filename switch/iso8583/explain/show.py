@@ -16,6 +16,9 @@ from switch.iso8583.explain.reading import Reading, framing_words
 from switch.iso8583.explain.rows import Row
 
 PLAIN_WIDTH: Final = 140  # columns where there is no terminal to ask
+ROOMY_WIDTH: Final = 110  # from which on every column has room for what usually stands in it
+SLIM_WIDTH: Final = 64  # below it the bytes are left out, too: values in slices are no help
+VALUE_WIDTH: Final = 16  # then: a masked card number
 RAW_BYTES_SHOWN: Final = 24  # of one element in the table; the document has all
 
 
@@ -30,7 +33,7 @@ def show(dialect: Dialect, reading: Reading, stream: TextIO) -> None:
     )
     console.print(f"{dialect.title}; framing: {framing_words(reading.framing)}")
     if reading.explanation.rows:
-        console.print(_table(reading))
+        console.print(_table(reading, console.width))
     if not reading.ok:
         console.print(Text(f"not a message of {dialect.name}: {_fault(dialect, reading)}", "red"))
     for hint in reading.hints:
@@ -81,21 +84,29 @@ def _error(reading: Reading) -> dict[str, Any] | None:
     return None
 
 
-def _table(reading: Reading) -> Table:
+def _table(reading: Reading, width: int) -> Table:
+    """The elements; on a narrow terminal names are broken, and what is least asked for is left out.
+
+    Values are never in slices of a few characters: a card number's have room in one line.
+    """
+    roomy = width >= ROOMY_WIDTH
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("DE", justify="right")
-    table.add_column("name", no_wrap=True)
-    table.add_column("format", no_wrap=True)
-    table.add_column("byte", justify="right")
-    for name in ("bytes", "value", "meaning"):
-        table.add_column(name, overflow="fold")
+    table.add_column("DE", justify="right", no_wrap=True)
+    table.add_column("name", no_wrap=roomy)
+    if roomy:
+        table.add_column("format", no_wrap=True)
+    table.add_column("byte", justify="right", no_wrap=True)
+    if width >= SLIM_WIDTH:
+        table.add_column("bytes", overflow="fold")
+    table.add_column("value", overflow="fold", width=None if roomy else VALUE_WIDTH)
+    table.add_column("meaning", overflow="fold")
     for row in reading.explanation.rows:
         table.add_row(
             "MTI" if row.de == 0 else str(row.de),
-            row.name,
-            row.format,
+            row.name if roomy else row.name.replace("_", " "),
+            *([row.format] if roomy else []),
             str(row.offset + reading.offset),
-            _shortened(row),
+            *([_shortened(row)] if width >= SLIM_WIDTH else []),
             row.value.rstrip(),
             row.meaning,
         )

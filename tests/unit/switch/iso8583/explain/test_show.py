@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
+
 from switch.iso8583 import EncodeError, Reason, load_dialect
 from switch.iso8583.explain import document, fault_words, read, show
 from switch.iso8583.framing import framer_for
@@ -27,6 +29,32 @@ def test_the_table_has_a_line_for_each_element() -> None:
     assert ["4", "amount_transaction", "n12", "22", "000000002499", "000000002499",
             "24.99", "USD"] in lines  # fmt: skip
     assert ["14", "expiry", "n4", "41", "****", "[hidden]"] in lines
+
+
+class Terminal(io.StringIO):
+    """A stream that people look at; rich takes its width from COLUMNS."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(80, {"format"}), (60, {"format", "bytes"})])
+def test_a_narrow_terminal_shows_whole_values(
+    monkeypatch: pytest.MonkeyPatch, columns: int, left_out: set[str]
+) -> None:
+    """The card number is in one line, and nothing is cut off at the edge."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    show(NET87B, read(NET87B, SALE.data), stream)
+    lines = stream.getvalue().splitlines()
+    headings = {"DE", "name", "format", "byte", "bytes", "value", "meaning"}
+    assert headings - set(lines[2].split()) == left_out
+    assert [line for line in lines if "424242******4242" in line]
+    assert max(map(len, lines)) <= columns
+    meanings = " ".join(lines[3:]).split()
+    assert {"financial", "request", "24.99", "USD"} <= set(meanings)
 
 
 def test_bytes_are_counted_from_the_first_one_given() -> None:
