@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from attrs import define
 
@@ -29,9 +30,9 @@ from ledger.shards.buckets import bucket_of
 from ledger.shards.directory import Directory, Place, read_directory
 from ledger.statements import Runner
 
-RETRY_AFTER_S = 1
-STORAGE_RETRY_AFTER_S = 5  # somebody has to make room first
-TRIES_MAX = 4  # each but the first after a move that was over in between
+RETRY_AFTER_S: Final = 1
+STORAGE_RETRY_AFTER_S: Final = 5  # somebody has to make room first
+TRIES_MAX: Final = 4  # each but the first after a move that was over in between
 
 Draw = Callable[[UUID7Source, int], IntentToCreate]
 DeliverVerdict = Callable[[CreationVerdict | Problem], None]
@@ -133,6 +134,8 @@ class _Creation:
             shard.creations.submit(row, self._tried)
             return
         former = self.creating.shards[holders[0]]
+        if not former.is_there():
+            raise ProblemError(Problem("ledger_unavailable", retry_after_s=RETRY_AFTER_S))
         former.earlier.submit(row, partial(self._looked_up, row, shard, holders[1:]))
 
     def _looked_up(

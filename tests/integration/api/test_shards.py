@@ -216,6 +216,19 @@ async def test_a_balance_adds_up_over_both_shards(two: OverTwo) -> None:
     assert (balance["currency"], balance["amountPending"]) == ("usd", 735)
 
 
+@pytest.mark.parametrize("code", ["insufficient_storage", "overloaded"])
+async def test_a_shard_that_can_record_nothing_stops_its_own_merchants_alone(
+    two: OverTwo, code: str
+) -> None:
+    """Its disk is full, or its stream far behind; the other shard creates as ever."""
+    here, there = await two.merchant(FIRST), await two.merchant(SECOND)
+    shard = two.api.application.shards[1]
+    (shard.heed_storage if code == "insufficient_storage" else shard.heed_stream)(True)
+    response = await two.ask(there, "POST", "/payment-intents", ORDER)
+    assert problem(response)["code"] == code
+    assert home(await two.api.create(here)) == 0
+
+
 async def test_a_shard_that_is_away_takes_its_own_merchants_with_it_alone(
     two: OverTwo, postgres: PostgresServer, dsns: list[LedgerDSN]
 ) -> None:
@@ -244,6 +257,8 @@ async def test_a_shard_that_is_away_takes_its_own_merchants_with_it_alone(
             response = await two.ask(merchant, "GET", target)
             assert problem(response)["code"] == "ledger_unavailable"
             assert response.headers["retry-after"] == "1"
+        response = await two.ask(moved, "POST", "/payment-intents", ORDER)
+        assert problem(response)["code"] == "ledger_unavailable"
     finally:
         await postgres.administer(f"ALTER DATABASE {away} ALLOW_CONNECTIONS true")
     assert home(await two.api.create(there)) == 1
