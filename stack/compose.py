@@ -1,9 +1,9 @@
 """The units of the stack: which processes there are, who needs whom, in which order they stop.
 
     postgres ──▶ schema ──┐
-                          ├──▶ provision ─────────────┐
-    hsm-0 … hsm-n ────────┤                           ├──▶ api
-                          ├──▶ switch-0 … switch-n ───┘
+                          ├──▶ provision ──▶ api
+    hsm-0 … hsm-n ────────┤
+                          ├──▶ switch-0 … switch-n
     vsim, msim ───────────┘
     schema ─────────────────▶ relay, relay-2, postings, replica
     audit · witness · comparer · forwarder   read files, need nobody
@@ -11,7 +11,9 @@
 With several shards there is such a column of each one's ledger, `postgres@1` and so on, beside the
 others; api, HSM and networks are there once.
 
-Independent units start together. Stopping goes the other way: the api closes the front door and
+Independent units start together. The api does not wait for the switches: a start is mostly the time
+that Python takes to load, and requests wait in the switches' sockets, which are bound already. The
+stack is ready once every unit is. Stopping goes the other way: the api closes the front door and
 hands on what it has accepted, the switch waits for the networks' answers, the stream's consumers
 go, the relay takes the last commits into the stream, and Postgres goes last. No payment waits for
 the relay or for a consumer.
@@ -193,11 +195,10 @@ def _switch(context: StackContext, shard: ShardContext, index: int) -> ProcessSp
 
 def _api(context: StackContext) -> ProcessSpec:
     """The front door of every shard: each one's ledger and switches under a name of their own."""
-    switches = (switch_keys(context.settings, shard.number) for shard in context.shards)
     return ProcessSpec(
         plan=UnitPlan(
             key="api",
-            needs=(*chain(*switches), "provision"),
+            needs=("provision",),
             stop_rank=STOP_RANKS["api"],
         ),
         name="api",
