@@ -201,7 +201,7 @@ def _check_shards(settings: Settings, sources: Mapping[leaves.Path, str]) -> Non
     count, urls = settings.shards.count, settings.shards.database_urls
     source = sources.get(("shards", "database_urls")) or sources.get(("shards", "count"), "default")
     if urls and len(urls) != count:
-        reason = f"must name one database for each of {count} shards, not {len(urls)}"
+        reason = f"must name as many databases as shards.count says: {count}, not {len(urls)}"
         raise SettingsError("shards.database_urls", source, reason)
     if settings.ledger.url and (urls or count > 1):
         reason = "must name every shard's database, in the place of ledger.url"
