@@ -27,7 +27,9 @@ from ledger.statements import Runner
 from tests.support.postgres import TEST_SETTINGS, open_folder
 from tests.support.replica import Replicated, replicated
 
-LIMITS = Replica(sessions=2, wait_ms=300.0, answer_timeout_s=0.4, rest_s=0.2)
+LIMITS = Replica(sessions=2, wait_ms=300.0, answer_timeout_s=0.4, rest_s=0.8)
+PATIENT = Replica(sessions=2, wait_ms=10_000.0, answer_timeout_s=10.0)  # on a busy machine, too
+BUSY_S = 2.0  # that a machine with others' work may take longer
 READ = Query("read_count", "SELECT n FROM counted")
 COUNT_UP = Query("count_up", "UPDATE counted SET n = n + 1 RETURNING n")
 SLOW_S = 0.15
@@ -101,9 +103,9 @@ async def test_no_read_is_older_than_the_write_before_it(pair: Replicated) -> No
 
     The planted reader shows that the checker sees it.
     """
-    async with reading(pair) as (reader, primary):
+    async with reading(pair, PATIENT) as (reader, primary):
         assert await stale_rounds(reader, primary) == 0
-        assert reader.counts.reads_total > 0.9 * ROUNDS
+        assert reader.counts.reads_total == ROUNDS
         stale_reader = await Connection.open(pair.reads(), connect_timeout_s=5)
         await pair.do(PAUSE, on_replica=True)
         assert await stale_rounds(stale_reader, primary) == ROUNDS
@@ -113,7 +115,7 @@ async def test_no_read_is_older_than_the_write_before_it(pair: Replicated) -> No
 
 async def test_the_rows_are_read_after_it_was_asked_how_far_it_is(pair: Replicated) -> None:
     """Replay goes on in the middle of a slow read: what was read before is not taken for new."""
-    async with reading(pair) as (reader, primary), trio.open_nursery() as nursery:
+    async with reading(pair, PATIENT) as (reader, primary), trio.open_nursery() as nursery:
         await pair.do(PAUSE, on_replica=True)
         written = await count_up(primary)
         async with pair.superuser(on_replica=True) as session:
@@ -127,9 +129,9 @@ async def test_the_rows_are_read_after_it_was_asked_how_far_it_is(pair: Replicat
         assert (reader.counts.waits_total, reader.counts.reads_total) == (1, 1)
 
 
-async def test_one_that_is_behind_is_waited_for_and_no_longer_than_that(pair: Replicated) -> None:
-    """It catches up within its time and answers; else the primary does, and it rests."""
-    async with reading(pair) as (reader, primary), trio.open_nursery() as nursery:
+async def test_one_that_is_behind_is_waited_for(pair: Replicated) -> None:
+    """It catches up within its time, and answers."""
+    async with reading(pair, PATIENT) as (reader, primary), trio.open_nursery() as nursery:
         await pair.do(PAUSE, on_replica=True)
         written = await count_up(primary)
 
@@ -140,19 +142,23 @@ async def test_one_that_is_behind_is_waited_for_and_no_longer_than_that(pair: Re
         nursery.start_soon(resume_soon)
         assert await seen(reader) == written
         assert (reader.counts.waits_total, reader.counts.reads_total) == (1, 1)
+
+
+async def test_one_that_stays_behind_is_waited_for_no_longer(pair: Replicated) -> None:
+    """The primary answers, and the replica rests; then it is asked again."""
+    async with reading(pair) as (reader, primary):
         await pair.do(PAUSE, on_replica=True)
         written = await count_up(primary)
-        began = trio.current_time()
-        assert await seen(reader) == written
-        assert trio.current_time() - began < LIMITS.wait_ms / 1_000 + 0.2
+        with trio.fail_after(LIMITS.wait_ms / 1_000 + BUSY_S):
+            assert await seen(reader) == written
         assert (reader.counts.behind_total, reader.counts.away_total) == (1, 0)
         assert await seen(reader) == written
         assert reader.counts.away_total == 1
         await pair.do(RESUME, on_replica=True)
-        await pair.catch_up()
-        await trio.sleep(LIMITS.rest_s)
-        assert await seen(reader) == written
-        assert reader.counts.reads_total == 2
+        with trio.fail_after(10):
+            while not reader.counts.reads_total:
+                assert await seen(reader) == written
+                await trio.sleep(0.01)
 
 
 async def test_one_that_hangs_costs_a_reader_its_patience_once(pair: Replicated) -> None:
@@ -163,11 +169,11 @@ async def test_one_that_hangs_costs_a_reader_its_patience_once(pair: Replicated)
         for process_id in backends:
             os.kill(process_id, signal.SIGSTOP)
         try:
-            with trio.fail_after(LIMITS.answer_timeout_s + 0.4):
+            with trio.fail_after(LIMITS.answer_timeout_s + BUSY_S):
                 assert await seen(reader) == written
-            assert reader.counts.lost_total == 1
-            with trio.fail_after(0.1):
-                assert await seen(reader) == written
+            assert (reader.counts.lost_total, reader.counts.away_total) == (1, 0)
+            assert await seen(reader) == written
+            assert (reader.counts.lost_total, reader.counts.away_total) == (1, 1)
         finally:
             for process_id in backends:
                 os.kill(process_id, signal.SIGCONT)
