@@ -84,7 +84,7 @@ async def reading(cluster: Path, limits: Replica = PATIENT) -> AsyncIterator[Rea
             reader = open_reader(nursery, pair.reads(), pool, settings)
             shard = make_shard(0, settings, ShardPeers(runner=pool, switches=[], reader=reader))
             shard.start(nursery)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while reader.sessions.open_count < settings.replica.sessions:
                     await trio.sleep(0.005)
             yield Reading(pair, ledger, shard, reader)
