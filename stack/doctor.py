@@ -34,6 +34,16 @@ from stack.sockets import metrics_ports
 PYTHON_MIN: Final = (3, 11)
 SPARE_FILES: Final = 512  # links, database sessions, logs: what a process opens besides clients
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
+# What stops where the disk of one of these folders is full; docs/operations.md tells more.
+WRITERS: Final[Mapping[str, str]] = {
+    "postgres": "without it nothing goes on",
+    "stream": "events wait in the database's WAL until then, and payments once that is too long",
+    "audit": "nothing is signed until then",
+    "witness": "nothing is witnessed until then",
+    "hsm": "captures, refunds and reversals wait until then",
+    "networks": "simulated networks answer nothing until then",
+}
+_WRITER_BYTES: Final = 16_777_216
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _DAY_S = 86_400
 
@@ -58,6 +68,7 @@ def examine(settings: Settings, data_dir: Path, environ: Mapping[str, str]) -> l
         lambda: look_at_shards(settings, data_dir),
         lambda: check_sockets(data_dir, environ),
         lambda: check_disk(settings, data_dir),
+        lambda: check_disks_of_writers(settings, data_dir),
         lambda: check_open_files(settings),
         check_clock,
         lambda: check_users(settings, data_dir),
@@ -152,6 +163,28 @@ def check_disk(settings: Settings, data_dir: Path) -> Iterator[Check]:
     if kind in VOLATILE_FILE_SYSTEMS:
         remedy = "choose a --data-dir on a disk; this one forgets"
         yield Check("disk", "warning", f"{existing} is on {kind}", remedy)
+
+
+def check_disks_of_writers(settings: Settings, data_dir: Path) -> Iterator[Check]:
+    """Room on each writer's disk, where that is another one than the data directory's."""
+    needed = dict.fromkeys(WRITERS, _WRITER_BYTES) | {
+        "postgres": settings.ledger.free_bytes_min,
+        "stream": settings.stream.segment_bytes,
+    }
+    for name in WRITERS:
+        folder = data_dir / name
+        try:
+            if folder.stat().st_dev == data_dir.stat().st_dev:
+                continue
+            free = shutil.disk_usage(folder).free
+        except OSError:  # not there yet, or not for us to look at
+            continue
+        detail = f"{folder} has {free // 1_000_000:,} MB free, on a disk of its own"
+        if free >= needed[name]:
+            yield Check("disk", "ok", detail)
+            continue
+        remedy = f"make room: {-(-needed[name] // 1_000_000):,} MB or more; {WRITERS[name]}"
+        yield Check("disk", "failed" if name == "postgres" else "warning", detail, remedy)
 
 
 def file_system(path: Path, mounts: str) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from stack.temporary import TemporaryStack
+from stack.temporary import TemporaryStack, stack_in
 from tests.support.namespaces import filled, mount_memory, stack_with_mounts
 from tests.support.whole_audit import FILLING_SQL
-from tests.support.whole_stack import WholeStack, merchant_of
+from tests.support.whole_stack import QUIET, WholeStack, merchant_of
 
 pytestmark = pytest.mark.privileged
 MIB = 1_048_576
@@ -26,7 +26,7 @@ RATE_PER_S = 40.0
 FULL_S = 3.0
 SEGMENT_BYTES = MIB
 # Disks: each writer's folder, and how large its disk is.
-DISKS = {"stream": 6 * MIB, "audit": 4 * MIB, "witness": MIB, "hsm": MIB}
+DISKS = {"stream": 6 * MIB, "audit": 4 * MIB, "witness": MIB, "hsm": MIB, "networks": MIB}
 SETTINGS = {
     "log.level": "warning",
     "stream.segment_bytes": str(SEGMENT_BYTES),
@@ -34,6 +34,7 @@ SETTINGS = {
     "relay.batch_records_max": "512",
 }
 WITHIN_S = 20.0
+PRIVATELY = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
 
 
 @asynccontextmanager
@@ -130,3 +131,41 @@ async def test_an_hsm_without_room_opens_cards_and_releases_none(open_tmp_path: 
         assert load.statuses().keys() <= {"succeeded", "failed"}
         assert stack.refresh().processes == processes
         await whole.prove()
+
+
+async def test_a_network_that_cannot_record_answers_nothing(open_tmp_path: Path) -> None:
+    """It would be a false witness. Its payments end all the same, and it comes back by itself."""
+    async with small_disks(open_tmp_path) as whole:
+        stack = whole.stack
+        async with whole.load(RATE_PER_S) as load:
+            await trio.sleep(1)
+            with filled(stack.data_dir / "networks", leave_bytes=0):
+                await trio.sleep(FULL_S)
+            await whole.pay_well(within_s=2 * WITHIN_S)
+        assert len(load.told) == load.started
+        await whole.prove()
+
+
+async def test_a_backup_without_room_says_so_and_disturbs_nobody(open_tmp_path: Path) -> None:
+    """What is left of it is no backup; another folder takes one."""
+    target, mounted = open_tmp_path / "backup", open_tmp_path / "small"
+    mounted.mkdir()
+    async with stack_in(open_tmp_path, QUIET) as stack, merchant_of(stack) as whole:
+        await whole.pay_well(within_s=WITHIN_S)
+        small = [mount_memory(mounted, f"size={8 * MIB},mode=0700"), 'exec "$@"']
+        command = [sys.executable, "-P", "-m", "turnout", "ledger", "backup"]
+        place = ["--data-dir", str(stack.data_dir)]
+        done = await trio.run_process(
+            [*PRIVATELY, " && ".join(small), "sh", *command, str(mounted), *place],
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert b"no space left" in done.stderr.lower()
+        assert b"Traceback" not in done.stderr
+        await whole.pay_well(within_s=WITHIN_S)
+        again = await trio.run_process([*command, str(target), *place], capture_stdout=True)
+        assert again.returncode == 0
+        await whole.prove()
+    assert stack.exit_code == 0

@@ -93,6 +93,28 @@ def test_the_nearest_mount_counts(path: str, kind: str) -> None:
     assert doctor.file_system(Path(path), MOUNTS) == kind
 
 
+def test_a_writers_own_disk_is_looked_at(tmp_path: Path) -> None:
+    """Only Postgres' keeps the stack from going on; each says what waits for room."""
+    assert list(doctor.check_disks_of_writers(FREE, tmp_path)) == []
+    (tmp_path / "hsm").mkdir()  # on the data directory's disk, which has a check of its own
+    for name in ("postgres", "stream"):
+        (tmp_path / name).symlink_to("/dev/shm")  # a file system of its own
+    hungry = msgspec.structs.replace(
+        FREE,
+        ledger=msgspec.structs.replace(FREE.ledger, free_bytes_min=1 << 50),
+        stream=msgspec.structs.replace(FREE.stream, segment_bytes=1 << 50),
+    )
+    postgres, stream = doctor.check_disks_of_writers(hungry, tmp_path)
+    assert (postgres.status, stream.status) == ("failed", "warning")
+    assert "WAL" in stream.remedy
+    modest = msgspec.structs.replace(
+        FREE,
+        ledger=msgspec.structs.replace(FREE.ledger, free_bytes_min=0),
+        stream=msgspec.structs.replace(FREE.stream, segment_bytes=0),
+    )
+    assert {check.status for check in doctor.check_disks_of_writers(modest, tmp_path)} == {"ok"}
+
+
 def test_too_few_files_fail() -> None:
     """More connections than open files cannot be served."""
     many = msgspec.structs.replace(
