@@ -14,7 +14,8 @@ room for some 165 of them, however short they are. When it finds no room it wait
 nothing meanwhile: looked at every 20 ms it sends 8,000 messages a second, and where more are
 committed it falls behind for as long as they are. What it sends then was committed long before. So
 where commit and sending are further apart than one interval, the reader looks again as soon as the
-socket can be full.
+socket can be full. (To look so often that the server never has to wait was tried: events are seen
+15 ms sooner, and both processes take a tenth to a fifth more CPU.)
 
 A slow disk therefore stops nobody but itself: the buffer fills up to its bound, the reader stops
 reading, the server's own buffers fill and its walsender waits; meanwhile the messenger goes on, so
