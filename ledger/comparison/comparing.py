@@ -15,7 +15,7 @@ record that stands before the other's mark, and is not there, is missing; any ot
 
 *Gaps.* Where one side was repaired, its records do not come from the WAL. The range ends where the
 gap begins, and the next one begins where both have the WAL again. Between them both sides must
-have left the same rows (`ledger.comparison.rows`).
+have left the same rows (`ledger.comparison.crossing`, `.rows`).
 
 *Behind a difference* both sides are looked ahead, a little, for where they go on alike. So a record
 that was put in, or is gone, is one difference and not one for each that follows.
@@ -32,6 +32,7 @@ import msgspec
 from attrs import define, field
 
 from ledger.audit.merkle import leaf_hash
+from ledger.comparison.crossing import Crossing
 from ledger.comparison.differences import (
     BYTES,
     DAMAGE,
@@ -44,7 +45,7 @@ from ledger.comparison.differences import (
     difference,
 )
 from ledger.comparison.range_tree import RangeTree
-from ledger.comparison.rows import Rows, unlike
+from ledger.comparison.ranges import Gap, Range
 from ledger.comparison.side import Side
 from ledger.relay.positions import format_lsn
 from ledger.stream.errors import RecordError, StreamCorruptError, StreamMissingError
@@ -53,41 +54,6 @@ from ledger.stream.record import position_of
 CHUNK: Final = 2_048  # records hashed in one go: 5 ms
 LOOK_AHEAD: Final = 256  # for where two streams go on alike
 RANGES_MAX: Final = 1_000  # kept and shown, the newest
-ROWS_MAX: Final = 100_000  # of a gap, held in memory: 1 kB each at most
-
-
-class Range(msgspec.Struct, frozen=True):
-    """What both streams were found to have alike.
-
-    Attributes:
-        begin: LSN from which on both have taken the WAL in, or behind the last difference.
-        end: commit LSN of its last record.
-        leaves: how many records.
-        root: over their leaves, in hexadecimal digits.
-    """
-
-    begin: str
-    end: str
-    leaves: int
-    root: str
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """What lies between two ranges because a stream was repaired, or has only begun.
-
-    Attributes:
-        begin: LSN of the end of the range before.
-        end: LSN from which on both have taken the WAL in again.
-        repaired_first: records that a repair appended to the first stream.
-        repaired_second: likewise to the second.
-        compared: whether the rows of both sides could be compared.
-    """
-
-    begin: str
-    end: str
-    repaired_first: int
-    repaired_second: int
-    compared: bool
 
 
 @define
@@ -117,19 +83,19 @@ class Comparison:
     gaps_total: int = 0
     _trees: tuple[RangeTree, RangeTree] = field(factory=lambda: (RangeTree(), RangeTree()))
     _range_begin: int = 0
-    _rows: tuple[Rows, Rows] | None = None  # between two ranges
+    _crossing: Crossing | None = None  # of the gap between two ranges
     _lone: dict[bytes, tuple[int, Side]] = field(factory=dict)  # by hash: who has it alone
 
     def __attrs_post_init__(self) -> None:
         if self.first.in_gap or self.second.in_gap:
-            self._rows = (Rows(ROWS_MAX), Rows(ROWS_MAX))
+            self._crossing = Crossing(self.first, self.second)
         else:
             self._range_begin = max(self.first.begin_lsn, self.second.begin_lsn)
 
     @property
     def is_aligned(self) -> bool:
         """Whether a range is being compared, and not the gap between two."""
-        return self._rows is None
+        return self._crossing is None
 
     def advance(self, records_max: int) -> int:
         """Compare what there is, up to about so many records; 0 when there is nothing to do now.
@@ -143,7 +109,8 @@ class Comparison:
         self.damage = None
         while done < records_max:
             try:
-                step = self._cross(records_max) if self._rows else self._follow()
+                gap = self._crossing
+                step = self._follow() if gap is None else self._cross(gap, records_max)
             except (StreamCorruptError, StreamMissingError, RecordError, KeyError) as error:
                 self.damage = self._damaged(error)
                 break
@@ -292,59 +259,33 @@ class Comparison:
 
     def _begin_gap(self) -> None:
         self._end_range()
-        self._rows = (Rows(ROWS_MAX), Rows(ROWS_MAX))
         sides = (self.first, self.second)
-        self._range_begin = min(side.mark.end_lsn for side in sides if side.over and side.mark)
+        ends = [side.mark.end_lsn for side in sides if side.over and side.mark]
+        self._crossing = Crossing(*sides, begin_lsn=min(ends))
         for side in sides:
             if side.over and not side.ahead(1):
                 side.enter_gap()
 
-    def _cross(self, count: int) -> int:
+    def _cross(self, crossing: Crossing, count: int) -> int:
         """Bring both sides to where both have the WAL again; then compare what they left."""
-        assert self._rows is not None
-        pairs = list(zip((self.first, self.second), self._rows, strict=True))
-        if any(side.in_gap for side, _ in pairs):
-            began = [side for side, _ in pairs if side.in_gap]
-            done = sum(side.pass_gap(rows, count) for side, rows in pairs if side.in_gap)
-            return done + sum(not side.in_gap for side in began)
-        target = max(side.begin_lsn for side, _ in pairs)
-        done = sum(side.collect(rows, target, count) for side, rows in pairs)
-        if done >= count:
-            return done
-        first, second = self.first.mark, self.second.mark
-        assert first is not None
-        assert second is not None
-        is_one_history = (first.system_identifier, first.timeline) == (
-            second.system_identifier,
-            second.timeline,
-        )
-        for side, rows in pairs:
-            if side.over and (not is_one_history or not _reaches(side, target)):
-                done += side.collect(rows, None, count)
-                if not side.ahead(1):
-                    side.enter_gap()
-                return done + 1
-        if is_one_history and all(_reaches(side, target) for side, _ in pairs):
-            self._end_gap(target)
-            return done + 1
+        done = crossing.step(count)
+        if crossing.is_over:
+            self._end_gap(crossing)
         return done
 
-    def _end_gap(self, target: int) -> None:
-        assert self._rows is not None
-        ours, theirs = self._rows
-        compared = not (ours.overfull or theirs.overfull)
-        if compared:
-            for one, other in unlike(ours, theirs):
+    def _end_gap(self, crossing: Crossing) -> None:
+        if crossing.is_compared:
+            for one, other in crossing.unlike():
                 found = one or other
                 assert found is not None
                 places = [(each[1], each[2]) if each else ("", None) for each in (one, other)]
                 self._add(difference(ROW, found[0], self._descriptors(), places[0], places[1]))
-        begin, end = format_lsn(self._range_begin), format_lsn(target)
-        gap = Gap(begin, end, ours.repaired, theirs.repaired, compared)
+        begin, end = format_lsn(crossing.begin_lsn), format_lsn(crossing.end_lsn)
+        gap = Gap(begin, end, *crossing.repaired, crossing.is_compared)
         self.gaps = [*self.gaps, gap][-RANGES_MAX:]
         self.gaps_total += 1
-        self._rows = None
-        self._range_begin = target
+        self._crossing = None
+        self._range_begin = crossing.end_lsn
 
     # --------------------------------------------------------------------------- what was found
 
@@ -378,13 +319,6 @@ def _is_past(side: Side, other: Side) -> bool:
     assert side.mark is not None
     assert other.mark is not None
     return side.over or side.mark.end_lsn >= other.mark.end_lsn
-
-
-def _reaches(side: Side, target: int) -> bool:
-    """Whether a side has come to a place in the WAL: by a record behind it, or by its mark."""
-    records = side.ahead(1)
-    assert side.mark is not None
-    return bool(records) or side.mark.end_lsn >= target
 
 
 def _lsn(record: bytes) -> int:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ledger.audit.merkle import leaf_hash
-from ledger.comparison.comparing import Comparison, Range
+from ledger.comparison.comparing import Comparison
 from ledger.comparison.differences import (
     BYTES,
     DAMAGE,
@@ -20,6 +20,7 @@ from ledger.comparison.differences import (
     Difference,
 )
 from ledger.comparison.range_tree import RangeTree
+from ledger.comparison.ranges import Range
 from ledger.relay.positions import format_lsn
 from ledger.stream.backend import Batch
 from ledger.stream.segments.files import segment_path, shard_folder

@@ -1,0 +1,94 @@
+"""From the end of one range to the beginning of the next: both sides, and the rows they leave.
+
+Each side is read on, its records taken into `Rows`, until both take the WAL in again and are past
+the place where the later of the two began to. On the way a side may be repaired once more; then the
+place is further on. While the two are of different histories, because one relay has followed a
+restored ledger and the other not yet, it is waited for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define, field
+
+from ledger.comparison.rows import Found, Rows, unlike
+from ledger.comparison.side import Side
+from ledger.stream.record import Mark
+
+ROWS_MAX: Final = 100_000  # held in memory; 1 kB each at most
+
+
+@define
+class Crossing:
+    """One gap.
+
+    Attributes:
+        first: a side.
+        second: the other.
+        begin_lsn: where the range before it ended.
+        end_lsn: where the next range begins; known when it is over.
+        is_over: whether both sides are there.
+    """
+
+    first: Side
+    second: Side
+    begin_lsn: int = 0
+    end_lsn: int = 0
+    is_over: bool = False
+    _rows: tuple[Rows, Rows] = field(factory=lambda: (Rows(ROWS_MAX), Rows(ROWS_MAX)))
+
+    @property
+    def repaired(self) -> tuple[int, int]:
+        """Records that a repair appended on either side."""
+        first, second = self._rows
+        return first.repaired, second.repaired
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there is anything to be said of the rows."""
+        return not any(rows.overfull for rows in self._rows)
+
+    def unlike(self) -> list[tuple[Found | None, Found | None]]:
+        """The rows that are not on both sides alike."""
+        return unlike(*self._rows)
+
+    def step(self, count: int) -> int:
+        """Take in what there is, some `count` records at most; 0 when there is nothing to do now.
+
+        Raises:
+            StreamError, OSError: see `Tape.read`.
+            KeyError: a record's table is not described.
+        """
+        pairs = list(zip((self.first, self.second), self._rows, strict=True))
+        if any(side.in_gap for side, _ in pairs):
+            passing = [(side, rows) for side, rows in pairs if side.in_gap]
+            done = sum(side.pass_gap(rows, count) for side, rows in passing)
+            return done + sum(not side.in_gap for side, _ in passing)
+        end_lsn = max(self.first.begin_lsn, self.second.begin_lsn)
+        done = sum(side.collect(rows, end_lsn, count) for side, rows in pairs)
+        if done >= count:
+            return done
+        is_one_history = _history(self.first.mark) == _history(self.second.mark)
+        for side, rows in pairs:
+            if side.over and not (is_one_history and _reaches(side, end_lsn)):
+                done += side.collect(rows, None, count)
+                if not side.ahead(1):
+                    side.enter_gap()
+                return done + 1
+        if is_one_history and all(_reaches(side, end_lsn) for side, _ in pairs):
+            self.end_lsn, self.is_over = end_lsn, True
+            return done + 1
+        return done
+
+
+def _history(mark: Mark | None) -> tuple[int, int]:
+    assert mark is not None
+    return mark.system_identifier, mark.timeline
+
+
+def _reaches(side: Side, lsn: int) -> bool:
+    """Whether a side has come to a place in the WAL: by a record behind it, or by its mark."""
+    records = side.ahead(1)
+    assert side.mark is not None
+    return bool(records) or side.mark.end_lsn >= lsn
