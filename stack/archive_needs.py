@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 import trio
@@ -13,6 +14,7 @@ from chassis.supervisor import StartError
 from ledger.archive.consumers import ledger_needs, log_needs, merchants_of
 from ledger.audit.folders import log_folder, witness_folder
 from ledger.audit.notes import VerifierKey
+from ledger.comparison.position import load
 from ledger.connection import Connection
 from ledger.errors import LedgerError
 from ledger.postings.booking import GROUP as BOOKING
@@ -46,6 +48,8 @@ def consumers(place: Place, log_key: VerifierKey) -> dict[str, int] | str:
         return "no stack runs on this data directory"
     except (StartError, LedgerError) as error:
         return str(error)
+    if place.settings.relay.second:
+        needs["comparer"] = compared_from(place.data_dir)
     witness = witness_folder(place.data_dir, place.settings.audit.witness_dir)
     return needs | log_needs(log_folder(place.data_dir, SHARD), witness, log_key)
 
@@ -91,6 +95,12 @@ def _expected(place: Place) -> list[str]:
         if settings.postings.check_intents_per_s:
             groups.append(CHECKING)
     return groups
+
+
+def compared_from(data_dir: Path) -> int:
+    """The segment in which the comparer of two streams goes on, with all that is behind it."""
+    position = load(data_dir)
+    return position.first.place.segment if position else 0
 
 
 def _forwarded(place: Place) -> int:
