@@ -45,6 +45,7 @@ _TYPES: Final = {
 }
 _PATH_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
+_IN_DICTIONARY: Final = "[...]`"  # the end of a path whose last step msgspec does not name
 _CUT_SHORT: Final = "Input data was truncated"  # as msgspec puts it
 
 _decode = msgspec.json.Decoder().decode
@@ -87,6 +88,9 @@ def convert(value: dict[str, Any], type_: type[Record]) -> Record:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
         fault = explain(str(error))
+        if str(error).endswith(_IN_DICTIONARY):
+            member = f"{fault.pointer}/{_escape(_first_that_is_no_text(value, fault.pointer))}"
+            fault = msgspec.structs.replace(fault, pointer=member)
         if fault.code == "unknown_field" and fault.pointer.count("/") == 1:
             known = ", ".join(sorted(_members(type_)))
             fault = msgspec.structs.replace(fault, detail=f"{fault.detail}; known are {known}")
@@ -112,6 +116,14 @@ def explain(reason: str) -> FieldProblem:
         rule = f"must be {expected}, not {_TYPES.get(wrong[2], wrong[2])}"
         return FieldProblem(pointer, "invalid_type", rule)
     return FieldProblem(pointer, "invalid_type", match[1].replace("`", ""))
+
+
+def _first_that_is_no_text(body: dict[str, Any], pointer: str) -> str:
+    """The member at fault of a dictionary in a body; those that there are have text as values."""
+    found: Any = body
+    for step in pointer.split("/")[1:]:
+        found = found[step]
+    return next((name for name, value in found.items() if type(value) is not str), "")
 
 
 def _members(type_: type[Struct]) -> set[str]:

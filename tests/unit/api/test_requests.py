@@ -48,6 +48,7 @@ def test_the_least_and_the_most_that_can_be_said() -> None:
         ({"merchantReference": "with space"}, [("/merchantReference", "invalid_value")]),
         ({"merchantReference": "r" * 129}, [("/merchantReference", "invalid_value")]),
         ({"merchantReference": "é"}, [("/merchantReference", "invalid_value")]),
+        ({"metadata": {"a": "v", "b/c": 1}}, [("/metadata/b~1c", "invalid_type")]),
         ({"metadata": {"": "v"}}, [("/metadata", "invalid_value")]),
         ({"metadata": {"n" * 41: "v"}}, [("/metadata", "invalid_value")]),
         ({"metadata": {"a/b": "\0"}}, [("/metadata/a~1b", "invalid_value")]),
