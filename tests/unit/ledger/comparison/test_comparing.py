@@ -291,6 +291,7 @@ async def test_a_restore_begins_a_new_history_on_both_sides(folders: tuple[Path,
     await write(second, restored, later(6, 10))
     proceed(found)
     assert (found.leaves, found.differences) == (20, [])
+    assert found.gaps_total == 2  # the beginning, and the restore
 
 
 async def test_nothing_is_compared_with_a_stream_that_is_not_there(
