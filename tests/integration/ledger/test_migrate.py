@@ -117,7 +117,7 @@ async def test_every_role_logs_in_and_only_the_owner_creates(empty_dsn: LedgerDS
 
 
 async def test_roles_hold_no_more_power_than_their_work_needs(empty_dsn: LedgerDSN) -> None:
-    """None is superuser, makes roles or databases, or passes row security; one reads the WAL."""
+    """None is superuser, makes roles or databases, or passes row security; two read the WAL."""
     powers = Query(
         "powers",
         "SELECT rolname, rolreplication FROM pg_roles WHERE rolname LIKE 'turnout%' AND NOT"
@@ -125,7 +125,7 @@ async def test_roles_hold_no_more_power_than_their_work_needs(empty_dsn: LedgerD
     )
     async with session(empty_dsn.superuser) as connection:
         found = dict((await connection.run(powers)).rows())
-    assert found == {role: role == "turnout_relay" for role in ROLES}
+    assert found == {role: role in ("turnout_relay", "turnout_replica") for role in ROLES}
 
 
 async def test_strangers_may_not_connect(empty_dsn: LedgerDSN, postgres: PostgresServer) -> None:

@@ -204,7 +204,7 @@ def test_a_sealed_card_is_not_searched() -> None:
         ),
         (
             {"amountInCents": 1, "labels": {"a": 1}},
-            FieldProblem("/labels", "invalid_type", "must be a string, not an integer"),
+            FieldProblem("/labels/a", "invalid_type", "must be a string, not an integer"),
         ),
     ],
 )
