@@ -11,7 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from chassis.durable import write_durably
+
 FOLDER: Final = "shards"
+FOUNDED: Final = "founded"  # a file in a shard's directory; says by being there that it counts
 _MARK: Final = "@"
 
 
@@ -32,9 +35,25 @@ def shard_directory(data_dir: Path, shard: int) -> Path:
 
 
 def shards_in(data_dir: Path) -> int:
-    """How many shards a data directory has; 1 for one that is not there yet."""
-    numbers = [int(path.name) for path in (data_dir / FOLDER).glob("*") if path.name.isdecimal()]
+    """How many shards a data directory has; 1 for one that is not there yet.
+
+    A folder that was begun, and whose ledger has never been taken in, is none: merchants are only
+    ever moved to what was.
+    """
+    founded = (data_dir / FOLDER).glob(f"*/{FOUNDED}")
+    numbers = [int(path.parent.name) for path in founded if path.parent.name.isdecimal()]
     return max(numbers, default=0) + 1
+
+
+def mark_founded(data_dir: Path, shard: int) -> None:
+    """Note that a shard's ledger has been taken in.
+
+    Raises:
+        OSError: the disk is full, or the folder is gone.
+    """
+    mark = shard_directory(data_dir, shard) / FOUNDED
+    if shard and not mark.exists():
+        write_durably(mark, b"", mode=0o644)
 
 
 def stack_of(directory: Path) -> Path | None:

@@ -24,7 +24,7 @@ from stack.deeds import action_document
 from stack.endings import told_in_one_line
 from stack.options import Place, narrowed, quiet_log
 from stack.running import RunningStack, find_running
-from stack.shard_names import shards_in
+from stack.shard_names import mark_founded, shards_in
 
 ShardsAction = Callable[[list[Connection]], Awaitable[T]]
 
@@ -41,6 +41,8 @@ async def provision_shards(context: StackContext) -> None:
     """
     async with _sessions(context) as sessions:
         await Shards(sessions).found()
+    for shard in range(len(context.shards)):
+        mark_founded(context.data_dir, shard)
 
 
 async def provision_merchants(context: StackContext) -> None:

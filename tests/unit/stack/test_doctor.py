@@ -17,6 +17,7 @@ from stack import doctor
 from stack.commands.doctor import doctor as command
 from stack.commands.doctor import document, render
 from stack.doctor import Check
+from stack.shard_names import mark_founded
 
 FREE = msgspec.structs.replace(
     Settings(),
@@ -46,6 +47,7 @@ def test_a_taken_port_fails_with_its_remedy(tmp_path: Path) -> None:
 def test_shards_that_would_be_left_out_fail(tmp_path: Path) -> None:
     """The number that the data directory has is the remedy; more than it has are welcome."""
     (tmp_path / "shards" / "1").mkdir(parents=True)
+    mark_founded(tmp_path, 1)
     (check,) = doctor.look_at_shards(FREE, tmp_path)
     assert (check.status, f"{tmp_path} has 2 shards" in check.detail) == ("failed", True)
     assert check.remedy == "start it with --shards 2, or set shards.count = 2"

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options
+from stack.shard_names import mark_founded
 
 
 @pytest.fixture
@@ -19,7 +20,9 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a stack of three shards."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "shards" / "1").mkdir(parents=True)
+    mark_founded(tmp_path, 1)
     (tmp_path / "shards" / "2").mkdir()
+    mark_founded(tmp_path, 2)
     return tmp_path
 
 

@@ -19,6 +19,7 @@ from stack.options import (
     shards_option,
     switches_option,
 )
+from stack.shard_names import mark_founded
 
 
 @click.command()
@@ -113,6 +114,7 @@ def test_a_replica_is_a_flag() -> None:
 def test_a_command_is_narrowed_to_one_shard(tmp_path: Path) -> None:
     """It finds the shard's directory and settings at its place; the first one's without a flag."""
     (tmp_path / "shards" / "1").mkdir(parents=True)
+    mark_founded(tmp_path, 1)
     shown: list[Place] = []
 
     @click.command()
@@ -147,6 +149,7 @@ def test_a_shard_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     refused = CliRunner().invoke(show, [*where, "--shard", "1"])
     assert (refused.exit_code, "has shard 0 alone" in refused.output) == (2, True)
     (tmp_path / "shards" / "1").mkdir(parents=True)
+    mark_founded(tmp_path, 1)
     refused = CliRunner().invoke(show, [*where, "--shard", "2"])
     assert (refused.exit_code, "has shards 0 to 1" in refused.output) == (2, True)
     for wrong in ("-1", "64", "all"):
