@@ -32,7 +32,7 @@ from ledger.archive.store import Store, open_store
 from ledger.archive.trimming import Trimmer
 from ledger.archive.verifying import verify_archive
 from ledger.audit.findings import Findings
-from ledger.audit.folders import log_folder, log_public_key
+from ledger.audit.folders import log_folder
 from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_pair, load_public
 from ledger.audit.level_files import LevelFileError
 from ledger.audit.notes import ED25519, NoteError, VerifierKey
@@ -42,6 +42,7 @@ from stack.archive_needs import consumers, owners_of
 from stack.archive_place import archive_key_stem, archive_url
 from stack.audit import read_key, report
 from stack.endings import EXIT_FAULT
+from stack.log_key import log_key_of
 from stack.options import EXIT_CANNOT_START, Place
 
 Document = dict[str, Any]
@@ -74,7 +75,7 @@ def run(place: Place, progress: Progress, *, dry: bool = False) -> Document:
     """
     if place.settings.testing.crash_point_file:
         follow_arming(Path(place.settings.testing.crash_point_file))
-    log_key = load_public(log_public_key(place.data_dir))
+    log_key = log_key_of(place)
     if dry:
         return _dry_run(place, log_key, progress)
     work = make_work_folder(place.data_dir, SHARD)
@@ -263,7 +264,7 @@ def verify(
         _store(place, archive),
         shard=SHARD,
         key=key or load_public(archive_key_stem(place).with_suffix(".pub")),
-        log_key=log_key or load_public(log_public_key(place.data_dir)),
+        log_key=log_key or log_key_of(place),
         catalog=catalog,
         findings=findings,
         progress=progress,
@@ -306,7 +307,7 @@ def restore(
         folder,
         shard=SHARD,
         key=key or load_public(archive_key_stem(place).with_suffix(".pub")),
-        log_key=log_key or load_public(log_public_key(place.data_dir)),
+        log_key=log_key or log_key_of(place),
         begin=begin,
         end=end,
         progress=progress,

@@ -9,7 +9,6 @@ from chassis.clock import now_us
 from ledger.archive.catalog import FOLDER, make_work_folder
 from ledger.archive.errors import ArchiveError
 from ledger.archive.holds import Line, Register
-from ledger.audit.folders import log_public_key
 from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_public
 from ledger.audit.notes import ED25519
 from ledger.ids import public_id
@@ -17,6 +16,7 @@ from ledger.operators import OperatorError, check_texts
 from stack.archive_place import archive_key_stem
 from stack.endings import EXIT_FAULT
 from stack.instants import rfc3339
+from stack.log_key import log_key_of
 from stack.options import EXIT_CANNOT_START, Place
 
 Document = dict[str, Any]
@@ -82,7 +82,7 @@ def list_holds(place: Place, *, released_too: bool) -> Document:
 
 def signing_pair(place: Place) -> KeyPair:
     """The archive's key, made by whoever needs it first."""
-    log_key = load_public(log_public_key(place.data_dir))
+    log_key = log_key_of(place)
     make_work_folder(place.data_dir, SHARD)
     return load_or_make(archive_key_stem(place), f"{log_key.name}/archive", ED25519)
 

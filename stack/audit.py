@@ -18,7 +18,6 @@ from ledger.audit.findings import Findings
 from ledger.audit.folders import (
     WITNESS_KEY_STEM,
     log_folder,
-    log_public_key,
     witness_folder,
 )
 from ledger.audit.keys import KeyFileError, load_public
@@ -38,6 +37,7 @@ from stack.audit_source import SEGMENTS_ALONE, ExtraMissingError, Source, whole_
 from stack.audit_tables import EXITS as LEDGER_EXITS
 from stack.audit_tables import beside, compare
 from stack.endings import EXIT_FAULT
+from stack.log_key import log_key_of
 from stack.options import EXIT_CANNOT_START, Place
 
 Document = dict[str, Any]
@@ -70,7 +70,7 @@ def evidence(place: Place, source: Source = SEGMENTS_ALONE) -> Evidence:
         NoteError: where the stream begins is not what the archive's key signed.
         StoreError, ExtraMissingError: the archive cannot be read.
     """
-    key = load_public(log_public_key(place.data_dir))
+    key = log_key_of(place)
     return _evidence(place, key, whole_stream(place, key, source))
 
 
@@ -122,7 +122,7 @@ def verify_all(
         accept_restores: what the ledger lost when it was set back is no finding.
     """
     findings = Findings()
-    key = key or load_public(log_public_key(place.data_dir))
+    key = key or log_key_of(place)
     try:
         stream = whole_stream(place, key, source)
     except NoteError as error:
@@ -187,7 +187,7 @@ def verify_db(
         LedgerError: the tables cannot be compared now.
     """
     findings = Findings()
-    stream = whole_stream(place, load_public(log_public_key(place.data_dir)), source)
+    stream = whole_stream(place, log_key_of(place), source)
     compared = compare(place, stream, findings, progress)
     checked = {"events": compared.records, "rows": compared.rows, "checkpoints": 0}
     if not accept_restores:
@@ -277,7 +277,10 @@ def read_key(text: str) -> VerifierKey:
             return VerifierKey.parse(text)
         except NoteError as error:
             raise KeyFileError(str(error)) from error
-    return load_public(Path(text))
+    path = Path(text)
+    if not path.exists():
+        raise KeyFileError(f"{text!r} is neither a key nor a file that holds one")
+    return load_public(path)
 
 
 def _checkpoint(path: Path, key: VerifierKey) -> Checkpoint | None:

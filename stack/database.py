@@ -194,6 +194,10 @@ def _read_passwords(path: Path) -> dict[str, str]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except FileNotFoundError:
         return {}
+    except PermissionError:
+        raise StartError(
+            f"{path} is not yours to read; run this as the user who started the stack, or as root"
+        ) from None
     except (OSError, msgspec.DecodeError) as error:
         raise StartError(f"{path} cannot be read ({type(error).__name__}); restore it") from None
 

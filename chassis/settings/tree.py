@@ -92,7 +92,7 @@ class HSM(Section, frozen=True):
     destroyed_keys_kept_s: int = 2_592_000  # 30 days in which a late card is told "key expired"
     rotation_check_s: float = 60.0  # rotation may be this late; use goes by the clock alone
     drain_linger_s: float = 0.2  # the last replies leave; peers have usually gone before
-    # The audit log goes on in another file then: 64 MiB are read in 0.1 s, when its digest is taken.
+    # The audit log goes on in another file then; 64 MiB are read in 0.1 s for their digest.
     audit_file_bytes: int = 67_108_864
 
 

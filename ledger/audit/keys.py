@@ -122,8 +122,10 @@ def load_public(path: Path) -> VerifierKey:
     """
     try:
         return VerifierKey.parse(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"{path} cannot be read") from error
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise KeyFileError(f"{path} is no text, so no key") from error
     except NoteError as error:
         raise KeyFileError(f"{path}: {error}") from error
 

@@ -93,10 +93,11 @@ async def copy_cluster(binaries: Binaries, *, socket_dir: Path, password: str, t
         binaries: with `pg_basebackup` beside `postgres`.
         socket_dir: of the server.
         password: the superuser's.
-        to: the folder; must be empty, or not there.
+        to: the folder; must be empty, or not there. The folder that it is in must be there: a
+            disk that is not mounted would have its backups beside the ledger.
 
     Raises:
-        BackupError: the folder is not empty, or Postgres refuses.
+        BackupError: the folder is not empty, has no place, or Postgres refuses.
         OSError: it cannot be written.
     """
     _make_folder(to)
@@ -113,7 +114,11 @@ async def copy_cluster(binaries: Binaries, *, socket_dir: Path, password: str, t
         "--manifest-checksums=SHA256",
         "--label=turnout ledger backup",
     ]
-    await run_program(command, {"PGPASSWORD": password})
+    try:
+        await run_program(command, {"PGPASSWORD": password})
+    except BaseException:  # Ctrl-C, too: what is left of a copy is of no use, and in the way
+        shutil.rmtree(to / COPY, ignore_errors=True)
+        raise
     write_durably(to / PASSWORD, password.encode(), mode=0o600)
     manifest = _read_manifest(to / COPY / MANIFEST)
     [wal] = manifest.ranges  # more than one only where the server changed its timeline meanwhile
@@ -130,7 +135,9 @@ async def copy_cluster(binaries: Binaries, *, socket_dir: Path, password: str, t
 
 
 def _make_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not folder.parent.is_dir():
+        raise BackupError(f"{folder.parent} is not there; is its disk mounted?")
+    folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     if any(folder.iterdir()):
         raise BackupError(f"{folder} is not empty; choose another folder")

@@ -185,3 +185,27 @@ async def test_a_folder_with_something_in_it_is_not_written_to(backed_up: Path) 
     finally:
         await server.stop()
     assert read_backup(backed_up / "backup") == before
+
+
+async def test_a_copy_that_is_broken_off_is_removed(backed_up: Path) -> None:
+    """The same folder can be used again; one whose disk is not there is not made."""
+    server = server_in(backed_up)
+    await server.start()
+    try:
+        begun = False
+        with trio.CancelScope() as ctrl_c:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(back_up, server, backed_up, backed_up / "broken")
+                while not (backed_up / "broken" / "postgres").exists():
+                    await trio.sleep(0.001)
+                begun = True
+                ctrl_c.cancel()
+        assert begun
+        assert not list((backed_up / "broken").iterdir())
+        with pytest.raises(BackupError, match="is its disk mounted"):
+            await back_up(server, backed_up, backed_up / "unmounted" / "broken")
+        assert not (backed_up / "unmounted").exists()
+        await back_up(server, backed_up, backed_up / "broken")
+    finally:
+        await server.stop()
+    read_backup(backed_up / "broken")

@@ -356,7 +356,8 @@ API_QUERIES = [
 ]
 # Conditions that tie an index scan to the batch, to one merchant or to a bounded queue.
 BOUND = re.compile(
-    r"(\bid|intent_id|attempt_id|merchant_id|switch|due_at|\bat|owner|reference|bucket) (=|<=|>=|>|<)"
+    r"(\bid|intent_id|attempt_id|merchant_id|switch|due_at|\bat|owner|reference|bucket)"
+    r" (=|<=|>=|>|<)"
     r"|ROW\(at, attempt_id\) >|= ANY|Conflict"
 )
 

@@ -39,7 +39,7 @@ def test_a_memory_file_is_read_from_its_beginning() -> None:
 
 
 def test_a_child_sees_a_part_of_our_environment() -> None:
-    """Search paths, languages and what a terminal can show pass; settings, keys and the user's home do not."""
+    """Search paths, languages and the kind of terminal pass; settings, keys and home do not."""
     ours = {
         "PATH": "/bin",
         "LC_ALL": "C",
