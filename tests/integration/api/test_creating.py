@@ -175,7 +175,7 @@ async def test_the_largest_amount_passes(api: RunningAPI) -> None:
             b'{"amountInCents":1,"currency":"usd","metadata":{"a":1}}',
             422,
             "invalid_type",
-            "/metadata",
+            "/metadata/a",
         ),
         (
             b'{"amountInCents":1,"currency":"usd","card":{"number":"1"}}',

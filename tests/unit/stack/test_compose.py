@@ -33,7 +33,7 @@ from stack.layout import (
     stack_users,
 )
 from stack.replica import Replica
-from stack.shard_names import shard_directory
+from stack.shard_names import mark_founded, shard_directory
 from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports, switch_keys
 from switch.core.lease import switch_name
 
@@ -387,6 +387,7 @@ def test_fewer_shards_than_there_are_do_not_start(tmp_path: Path) -> None:
     """Payments would be out of reach; and a shard is no stack of its own."""
     check_shards(SETTINGS, tmp_path)
     (tmp_path / "shards" / "2").mkdir(parents=True)
+    mark_founded(tmp_path, 2)
     with pytest.raises(StartError, match=r"has 3 shards, and 1 would be started.*--shards 3"):
         check_shards(SETTINGS, tmp_path)
     check_shards(msgspec.structs.replace(SETTINGS, shards=Shards(count=3)), tmp_path)
