@@ -85,7 +85,12 @@ class Generator:
         began = time.monotonic()
         cpu_began = time.process_time()
         if self._spec.rate:
-            self._open_loop(began, began + self._spec.seconds)
+            try:
+                self._open_loop(began, began + self._spec.seconds)
+            except ConnectionRefusedError:
+                if self._next == 0:
+                    raise
+                # The server has gone meanwhile: what was sent is all that there is.
         else:
             self._closed_loop(began + self._spec.seconds)
         self._collect(time.monotonic() + self._spec.grace_s)
