@@ -16,5 +16,5 @@ def log_key_of(place: Place) -> VerifierKey:
     """
     path = log_public_key(place.data_dir)
     if not path.exists():
-        raise KeyFileError(f"there is no audit log in {place.data_dir}; is it another --data-dir?")
+        raise KeyFileError(f"{path}: there is no audit log here; is it another --data-dir?")
     return load_public(path)

@@ -74,7 +74,7 @@ def test_an_archive_elsewhere_is_verified_with_two_public_keys(
 def test_without_an_audit_log_nothing_is_archived(tmp_path: Path) -> None:
     """A data directory without the log's key cannot be archived, and is told so in a line."""
     output = _run(SealedStream(tmp_path, []), "run", status=3)
-    assert "there is no audit log in" in output
+    assert "there is no audit log here" in output
     assert not (tmp_path / "archive").exists()
 
 

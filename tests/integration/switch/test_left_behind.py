@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from benchmarks.witnesses import network_decisions
 from chassis.mux import MuxClosedError
 from chassis.settings import Switch
 from ledger.pgtypes import uuid_
@@ -59,6 +60,11 @@ async def _held(acquirer: Acquirer) -> IntentToCreate:
     return of
 
 
+def _decided(acquirer: Acquirer) -> int:
+    """How many financial messages vsim has decided so far."""
+    return sum(1 for _ in network_decisions(acquirer.stack.folder, ["vsim"]))
+
+
 async def test_an_authorization_that_nobody_captures_is_given_back(acquirer: Acquirer) -> None:
     """The sweeper cancels it at its network, as a merchant would; others stay as they are."""
     lapsed, kept = [await _held(acquirer) for _ in range(2)]
@@ -87,10 +93,13 @@ async def test_a_refund_that_a_crash_cut_off_is_found_out(acquirer: Acquirer) ->
         with pytest.raises(MuxClosedError):
             await acquirer.order(of, "refund", 1_000)
 
+    before = _decided(acquirer)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refund)
         with trio.fail_after(5):
             while not (await acquirer.view(of)).refund_pending_minor:
+                await trio.sleep(0.02)
+            while _decided(acquirer) == before:  # recorded is not sent
                 await trio.sleep(0.02)
         await trio.to_thread.run_sync(acquirer.stack.kill, "switch")
     await trio.to_thread.run_sync(acquirer.stack.start, "switch")

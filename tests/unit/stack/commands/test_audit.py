@@ -226,4 +226,4 @@ def test_without_a_log_it_says_so(tmp_path: Path) -> None:
     """Exit status 3, and the file that is missing."""
     result = _audit(tmp_path, "status")
     assert result.exit_code == 3
-    assert "there is no audit log in" in result.stderr
+    assert "there is no audit log here" in result.stderr
