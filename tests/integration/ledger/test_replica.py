@@ -87,7 +87,8 @@ async def test_a_killed_one_goes_on_where_it_was(cluster: Path) -> None:
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
         with trio.fail_after(10):
-            assert await pair.replica.died() == "signal 9"
+            why = await pair.replica.died()  # which of the two is seen is a matter of moments
+        assert why == "signal 9" or "ended while starting" in why
         await pair.do("INSERT INTO kept VALUES (2)")
         assert await pair.bring_up() == []
         assert pair.replica.process_id != killed
