@@ -23,11 +23,13 @@ from ledger.deciding.records import (
     SafRow,
     TransactionView,
 )
+from ledger.deciding.views import read_views
 from ledger.records import Lost
 from tests.support.ledger import IDS, NOW_US
 
 if TYPE_CHECKING:
     from ledger.records import ChargeToRecord
+    from tests.support.ledger import LedgerHarness
 
 Decider = Callable[[IntentView], "Plan | Lost"]
 DAY_US = 86_400_000_000
@@ -312,3 +314,30 @@ def acknowledge_reversal(message: NewAttempt, charge: ChargeToRecord) -> Decider
 def key_of(merchant_id: bytes) -> NewKey:
     """An idempotency key of a merchant, for whatever transaction takes it."""
     return NewKey(merchant_id, os.urandom(16), os.urandom(16), b"")
+
+
+async def queued(
+    ledger: LedgerHarness, row: ChargeToRecord, kind: str = "release", **changes: Any
+) -> NewAttempt:
+    """An advice of an intent, in the queue."""
+    message = attempt(row.transaction_id, kind)
+    plan = Plan(attempts=[message], saf_add=[saf_row(message, **changes)])
+    await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
+    return message
+
+
+async def queue_row(ledger: LedgerHarness, of: ChargeToRecord) -> SafRow:
+    """The only advice of an intent in the queue."""
+    [row] = (await view_of(ledger, of)).saf
+    return row
+
+
+async def view_of(ledger: LedgerHarness, row: ChargeToRecord) -> IntentView:
+    """An intent as a step would see it."""
+    return (await read_views(ledger.superuser, [row.intent_id]))[row.intent_id]
+
+
+async def run_plan(ledger: LedgerHarness, row: ChargeToRecord, plan: Plan) -> Any:
+    """Carry out a plan for an intent; gives its answer."""
+    [answer] = await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
+    return answer

@@ -16,6 +16,7 @@ from switch.iso8583 import Dialect, load_dialect
 from switch.link.correlation import correlation_key
 from switch.link.events import Fields, LinkEvent
 from switch.link.group import LinkGroup
+from switch.link.outbox import CHUNK_BYTES_MAX
 
 DIALECT: Dialect = load_dialect("net87b")
 SETTINGS = Network(connections=1, reconnect_min_s=0.1, reconnect_max_s=0.2)
@@ -154,3 +155,15 @@ class Host:
         fields = request(number)
         now = trio.current_time() if accepted_at is None else accepted_at
         self.group.send(slot, correlation_key(fields), DIALECT.encode(fields), number, now)
+
+
+# With `autojump_clock` time stands still unless everybody waits. The streams are in memory, so
+# nothing real is jumped over.
+Clock = trio.testing.MockClock
+MakeHost = Callable[..., Host]
+SignedOn = tuple[Host, Peer]
+
+
+def messages_per_chunk(number: int) -> int:
+    """How many messages like this one leave in one call."""
+    return CHUNK_BYTES_MAX // (2 + len(DIALECT.encode(request(number))))

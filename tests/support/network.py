@@ -10,6 +10,7 @@ import trio
 from chassis.framing import LengthFramer
 from switch.iso8583 import Dialect
 
+QUIET_S = 0.05  # in which nothing must come
 APPROVED_PAN = "4242424242424242"
 
 
@@ -137,3 +138,11 @@ class Acquirer:
         """Open the session."""
         answer = await self.ask(management("001"))
         assert answer[39] == "00"
+
+
+async def hears_nothing(acquirer: Acquirer) -> bool:
+    """Whether nothing comes for a moment."""
+    with trio.move_on_after(QUIET_S):
+        await acquirer.receive_frame()
+        return False
+    return True

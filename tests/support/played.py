@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +69,6 @@ async def stage(
         finally:
             for client in staged.clients:
                 await trio.aclose_forcefully(client)
+
+
+PlayOn = Callable[..., AbstractAsyncContextManager[Stage]]

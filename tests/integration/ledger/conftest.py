@@ -11,6 +11,7 @@ from tests.support.ledger import LedgerHarness, open_ledger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ledger.connection import Connection
     from tests.support.postgres import LedgerDSN
 
 
@@ -19,3 +20,15 @@ async def ledger(ledger_dsn: LedgerDSN) -> AsyncIterator[LedgerHarness]:
     """A ledger with a merchant and a lease of this test's own."""
     async with open_ledger(ledger_dsn) as harness:
         yield harness
+
+
+@pytest.fixture
+async def admin(ledger: LedgerHarness) -> Connection:
+    """A session with an operator's rights."""
+    return await ledger.session("turnout_admin")
+
+
+@pytest.fixture
+async def switch(ledger: LedgerHarness) -> Connection:
+    """A session with the switch's rights."""
+    return await ledger.connect()

@@ -13,7 +13,6 @@ from ledger.deciding.records import (
     NewDecline,
     NewException,
     Plan,
-    SafRow,
     SealedCardRow,
     VerificationRow,
 )
@@ -23,7 +22,6 @@ from ledger.leases import LeaseLostError, begin_epoch
 from ledger.records import Lost
 from tests.support.deciding import (
     Decide,
-    acknowledge_reversal,
     adopt,
     attempt,
     cancel_created,
@@ -34,7 +32,9 @@ from tests.support.deciding import (
     refund,
     remark,
     reverse,
+    run_plan,
     saf_row,
+    view_of,
 )
 from tests.support.ledger import IDS, NOW_US, charge
 from tests.support.ledger import outcome as first_outcome
@@ -58,15 +58,6 @@ async def _authorized(ledger: LedgerHarness, count: int = 1) -> list[ChargeToRec
     return rows
 
 
-async def _view(ledger: LedgerHarness, row: ChargeToRecord) -> IntentView:
-    return (await read_views(ledger.superuser, [row.intent_id]))[row.intent_id]
-
-
-async def _run(ledger: LedgerHarness, row: ChargeToRecord, plan: Plan) -> Any:
-    [answer] = await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
-    return answer
-
-
 async def test_a_step_sees_everything_about_its_intent(ledger: LedgerHarness) -> None:
     """The row, its transactions, both results of each attempt, and its places in both queues."""
     [row] = await ledger.charged(result="unknown")
@@ -74,7 +65,7 @@ async def test_a_step_sees_everything_about_its_intent(ledger: LedgerHarness) ->
     step = Decide(row.intent_id, closing)
     assert await ledger.decisions.run([step]) == ["reversing"]
     [before] = step.views
-    view = await _view(ledger, row)
+    view = await view_of(ledger, row)
     assert before is not None
     assert (before.status, before.version, before.reversing) == ("pending_verification", 3, False)
     assert (view.status, view.version, view.reversing) == ("pending_verification", 4, True)
@@ -96,30 +87,6 @@ async def test_a_step_sees_everything_about_its_intent(ledger: LedgerHarness) ->
         NOW_US,
     )
     assert (queued.owner, queued.epoch) == (ledger.switch, ledger.lease.epoch)
-
-
-async def test_a_reversal_ends_in_one_commit(ledger: LedgerHarness) -> None:
-    """The original is resolved, the advice acknowledged and out of its queue, the intent free."""
-    [row] = await ledger.charged(result="unknown")
-    message, closing = reverse(row)
-    await ledger.decisions.run([Decide(row.intent_id, closing)])
-    ending = Decide(row.intent_id, acknowledge_reversal(message, row))
-    assert await ledger.decisions.run([ending]) == ["reversed"]
-    view = await _view(ledger, row)
-    assert (view.status, view.live_transaction_id, view.reversing) == ("failed", None, False)
-    assert (view.version, view.saf) == (5, [])
-    assert view.transactions[0].status == "reversed"
-    assert [(a.result, a.resolution) for a in view.attempts] == [
-        ("unknown", "reversed"),
-        ("approved", ""),
-    ]
-    versions = await ledger.rows(
-        "SELECT attempt_id, phase, intent_version, intent_status, owner, epoch FROM outcomes"
-        " WHERE intent_id = $1::uuid AND from_status = 'reversing' ORDER BY phase",
-        row.intent_id,
-    )
-    owned = (5, "failed", ledger.switch, ledger.lease.epoch)
-    assert versions == [(message.attempt_id, 1, *owned), (row.attempt_id, 2, *owned)]
 
 
 async def test_a_plan_writes_every_kind_of_row(ledger: LedgerHarness) -> None:
@@ -151,7 +118,7 @@ async def test_a_plan_writes_every_kind_of_row(ledger: LedgerHarness) -> None:
     )
     step = Decide(row.intent_id, lambda _: plan, key=(key.merchant_id, key.key_digest))
     assert await ledger.decisions.run([step]) == [{"any": "thing"}]
-    view = await _view(ledger, row)
+    view = await view_of(ledger, row)
     assert (view.refund_pending_minor, view.version) == (700, 4)
     refunded = view.transactions[-1]
     assert (refunded.status, refunded.amount_minor) == ("pending_verification", 700)
@@ -198,7 +165,7 @@ async def test_queues_are_changed_and_emptied(ledger: LedgerHarness) -> None:
     message = attempt(row.transaction_id, "reversal")
     doubt = VerificationRow(row.attempt_id, row.transaction_id, "vsim", NOW_US, NOW_US + 30)
     reversing = {"reversing": True}
-    await _run(
+    await run_plan(
         ledger,
         row,
         Plan(intent=reversing, attempts=[message], saf_add=[saf_row(message)], verify_add=[doubt]),
@@ -207,14 +174,14 @@ async def test_queues_are_changed_and_emptied(ledger: LedgerHarness) -> None:
         saf_update=[saf_row(message, repeats=3, due_at_us=NOW_US + 5, manual=True)],
         verify_update=[replace(doubt, inquiries=2, due_at_us=NOW_US + 5)],
     )
-    await _run(ledger, row, changed)
-    view = await _view(ledger, row)
+    await run_plan(ledger, row, changed)
+    view = await view_of(ledger, row)
     assert view.version == 4, "queues change nothing that a reader of the intent sees"
     assert [(s.due_at_us, s.repeats, s.manual) for s in view.saf] == [(NOW_US + 5, 3, True)]
     assert [(v.due_at_us, v.inquiries) for v in view.verification] == [(NOW_US + 5, 2)]
     dropped = Plan(saf_drop=[message.attempt_id], verify_drop=[row.attempt_id])
-    await _run(ledger, row, dropped)
-    view = await _view(ledger, row)
+    await run_plan(ledger, row, dropped)
+    view = await view_of(ledger, row)
     assert (view.saf, view.verification) == ([], [])
 
 
@@ -222,10 +189,10 @@ async def test_remarks_leave_the_version(ledger: LedgerHarness) -> None:
     """An inquiry and its result change nothing that a merchant sees, and do not end the doubt."""
     [row] = await ledger.charged(result="unknown")
     asked = attempt(row.transaction_id, "inquiry")
-    await _run(ledger, row, Plan(attempts=[asked]))
+    await run_plan(ledger, row, Plan(attempts=[asked]))
     told = remark(asked.attempt_id, row.transaction_id, "unknown", "pending_verification")
-    await _run(ledger, row, Plan(outcomes=[told]))
-    view = await _view(ledger, row)
+    await run_plan(ledger, row, Plan(outcomes=[told]))
+    view = await view_of(ledger, row)
     assert (view.version, view.transactions[0].status) == (3, "pending_verification")
     assert view.attempts[-1].result == "unknown"
     assert await ledger.decisions.run([Decide(row.intent_id, adopt(row))]) == ["adopted"]
@@ -303,7 +270,7 @@ async def test_an_older_epoch_decides_nothing(ledger: LedgerHarness) -> None:
     with pytest.raises(LeaseLostError):
         await ledger.decisions.run([step])
     assert step.views == []
-    assert (await _view(ledger, row)).refund_pending_minor == 0
+    assert (await view_of(ledger, row)).refund_pending_minor == 0
 
 
 async def test_a_takeover_waits_for_a_decision(ledger: LedgerHarness) -> None:
@@ -318,7 +285,7 @@ async def test_a_takeover_waits_for_a_decision(ledger: LedgerHarness) -> None:
         with pytest.raises(RetryableError):
             await begin_epoch(impatient, ledger.switch, ttl_s=10)
         await blocker.script("ROLLBACK")
-    assert (await _view(ledger, row)).refund_pending_minor == 1
+    assert (await view_of(ledger, row)).refund_pending_minor == 1
 
 
 async def _run_refund(ledger: LedgerHarness, row: ChargeToRecord) -> None:
@@ -380,8 +347,8 @@ async def test_a_fault_of_one_step_is_its_own(ledger: LedgerHarness, make: Any, 
 async def test_deciding_nothing_writes_nothing(ledger: LedgerHarness) -> None:
     """An empty plan hands its value back and leaves the intent, and its lock, alone."""
     [row] = await ledger.charged()
-    assert await _run(ledger, row, Plan(value=7)) == 7
-    assert (await _view(ledger, row)).version == 3
+    assert await run_plan(ledger, row, Plan(value=7)) == 7
+    assert (await view_of(ledger, row)).version == 3
     await ledger.rows(
         "SELECT 1 FROM payment_intents WHERE id = $1::uuid FOR UPDATE NOWAIT", row.intent_id
     )
@@ -433,77 +400,5 @@ async def test_exceptions_are_opened_once_per_kind_and_attempt(ledger: LedgerHar
     [row] = await ledger.charged()
     found = NewException("second_answer", "vsim", None, row.transaction_id, row.attempt_id)
     for _ in range(2):
-        await _run(ledger, row, Plan(exceptions=[found]))
+        await run_plan(ledger, row, Plan(exceptions=[found]))
     assert await ledger.count("exceptions", row) == 1
-
-
-async def test_a_contradiction_is_reversed_and_stays_failed(ledger: LedgerHarness) -> None:
-    """A second answer that approves a decline is taken back; the transaction is over as it was."""
-    [row] = await ledger.charged(result="declined")
-    message = attempt(row.transaction_id, "reversal")
-    await _run(ledger, row, Plan(attempts=[message], saf_add=[saf_row(message)]))
-    view = await _view(ledger, row)
-    assert (view.version, view.transactions[0].status) == (3, "failed")
-    told = remark(message.attempt_id, row.transaction_id, "approved", "failed")
-    await _run(ledger, row, Plan(outcomes=[told], saf_drop=[message.attempt_id]))
-    view = await _view(ledger, row)
-    assert (view.version, view.transactions[0].status, view.saf) == (3, "failed", [])
-
-
-async def test_a_partial_approval_that_nobody_wants_is_reversed(ledger: LedgerHarness) -> None:
-    """In one commit: the answer, the reversal, the mutex kept."""
-    [of] = await ledger.created()
-    row = charge(of)
-    await ledger.charges.record([row], lane="fast")
-    message = attempt(row.transaction_id, "reversal", amount_minor=1000)
-    told = outcome(
-        row.attempt_id, row.transaction_id, "partial", to_status="reversing", approved_minor=1000
-    )
-    plan = Plan(
-        intent={"status": "pending_verification", "reversing": True},
-        outcomes=[told],
-        attempts=[message],
-        saf_add=[saf_row(message)],
-    )
-    await _run(ledger, row, plan)
-    view = await _view(ledger, row)
-    assert (view.status, view.live_transaction_id) == ("pending_verification", row.transaction_id)
-    assert view.transactions[0].status == "reversing"
-    back = {"from_status": "reversing", "to_status": "reversed"}
-    ended = outcome(message.attempt_id, row.transaction_id, "approved", **back)
-    freed = {"status": "failed", "live_transaction_id": None, "reversing": False}
-    await _run(ledger, row, Plan(intent=freed, outcomes=[ended], saf_drop=[message.attempt_id]))
-    assert (await _view(ledger, row)).transactions[0].status == "reversed"
-
-
-async def test_a_refund_s_reversal_leaves_the_intent_s_status(ledger: LedgerHarness) -> None:
-    """Its amount stays reserved until the network has taken it back; no mutex is touched."""
-    [row] = await ledger.charged()
-    new, refunding = refund(800)
-    await ledger.decisions.run([Decide(row.intent_id, refunding)])
-    message = attempt(new.transaction_id, "reversal", amount_minor=800)
-    asked = (await _view(ledger, row)).attempts[-1]
-    doubt = outcome(asked.attempt_id, new.transaction_id, "unknown")
-    await _run(ledger, row, Plan(outcomes=[doubt]))
-    await _run(ledger, row, Plan(attempts=[message], saf_add=[saf_row(message)]))
-    view = await _view(ledger, row)
-    assert (view.status, view.reversing, view.refund_pending_minor) == ("succeeded", False, 800)
-    assert view.transactions[-1].status == "reversing"
-    assert view.version == 6
-
-
-async def test_an_advice_of_an_operator_stands(ledger: LedgerHarness) -> None:
-    """What a plan says of a resolved advice's queue does not overwrite the operator's word."""
-    [row] = await ledger.charged(result="unknown")
-    message, closing = reverse(row)
-    await ledger.decisions.run([Decide(row.intent_id, closing)])
-    await ledger.rows(
-        "UPDATE store_and_forward SET resolution = 'acknowledged', resolved_by = 'ada'"
-        " WHERE attempt_id = $1::uuid RETURNING 1",
-        message.attempt_id,
-    )
-    late = SafRow(message.attempt_id, row.transaction_id, "reversal", "vsim", NOW_US + 99)
-    assert await _run(ledger, row, Plan(saf_update=[late], value="done")) == "done"
-    [queued] = (await _view(ledger, row)).saf
-    told = (queued.due_at_us, queued.resolution, queued.resolved_by)
-    assert told == (NOW_US, "acknowledged", "ada")

@@ -8,13 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.deciding.records import NewException, Plan, VerificationRow
-from ledger.deciding.views import read_views
-from ledger.declines import forget_declines, recent_declines
-from ledger.errors import RowError
 from ledger.exceptions import (
     close_exception,
-    count_exceptions,
-    list_exceptions,
     open_exceptions,
 )
 from ledger.leases import LeaseLostError, begin_epoch
@@ -30,45 +25,15 @@ from ledger.saf import (
     saf_retry,
     saf_show,
 )
-from ledger.taking_up import Reach, free_advices, reopen_doubts
 from ledger.verifications import VerificationCount, count_verifications, due_verifications
-from tests.support.deciding import Decide, attempt, reverse, saf_row
+from tests.support.deciding import Decide, queue_row, queued, reverse, saf_row
 from tests.support.ledger import IDS, NOW_US, charge, outcome
 
 if TYPE_CHECKING:
     from ledger.connection import Connection
-    from ledger.deciding.records import NewAttempt, SafRow
-    from ledger.records import ChargeToRecord
     from tests.support.ledger import LedgerHarness
 
 NETWORKS = ["vsim"]  # that take messages now
-
-
-@pytest.fixture
-async def admin(ledger: LedgerHarness) -> Connection:
-    """A session with an operator's rights."""
-    return await ledger.session("turnout_admin")
-
-
-@pytest.fixture
-async def switch(ledger: LedgerHarness) -> Connection:
-    """A session with the switch's rights."""
-    return await ledger.connect()
-
-
-async def _queued(
-    ledger: LedgerHarness, row: ChargeToRecord, kind: str = "release", **changes: Any
-) -> NewAttempt:
-    """An advice of an intent, in the queue."""
-    message = attempt(row.transaction_id, kind)
-    plan = Plan(attempts=[message], saf_add=[saf_row(message, **changes)])
-    await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
-    return message
-
-
-async def _row(ledger: LedgerHarness, of: ChargeToRecord) -> SafRow:
-    [row] = (await read_views(ledger.superuser, [of.intent_id]))[of.intent_id].saf
-    return row
 
 
 def _ids(rows: list[Any]) -> list[bytes]:
@@ -80,10 +45,10 @@ async def test_advices_are_due_in_time_and_in_order(
 ) -> None:
     """Soonest first over all payments; inside one, what came first, until it is gone."""
     rows = await ledger.charged(3)
-    first = await _queued(ledger, rows[0], due_at_us=NOW_US + 30)
-    behind = await _queued(ledger, rows[0], due_at_us=NOW_US + 10)
-    sooner = await _queued(ledger, rows[1], due_at_us=NOW_US + 20)
-    await _queued(ledger, rows[2], due_at_us=NOW_US + 1_000)
+    first = await queued(ledger, rows[0], due_at_us=NOW_US + 30)
+    behind = await queued(ledger, rows[0], due_at_us=NOW_US + 10)
+    sooner = await queued(ledger, rows[1], due_at_us=NOW_US + 20)
+    await queued(ledger, rows[2], due_at_us=NOW_US + 1_000)
     due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9, networks=NETWORKS)
     assert _ids(due) == [sooner.attempt_id, first.attempt_id]
     assert [row.intent_id for row in due] == [rows[1].intent_id, rows[0].intent_id]
@@ -105,8 +70,8 @@ async def test_advices_of_networks_that_take_none_keep_nobody_waiting(
 ) -> None:
     """They are left out, until an operator has said what became of one."""
     [there, here] = await ledger.charged(2)
-    away = await _queued(ledger, there, network="msim", due_at_us=NOW_US)
-    message = await _queued(ledger, here, due_at_us=NOW_US + 10)
+    away = await queued(ledger, there, network="msim", due_at_us=NOW_US)
+    message = await queued(ledger, here, due_at_us=NOW_US + 10)
     due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=1, networks=NETWORKS)
     assert _ids(due) == [message.attempt_id]
     due = await due_saf(switch, ledger.switch, now_us=NOW_US + 500, limit=9, networks=["msim"])
@@ -119,9 +84,9 @@ async def test_what_waits_for_an_operator_is_never_due(
 ) -> None:
     """It holds up neither what stands behind it nor other payments."""
     rows = await ledger.charged(2)
-    poison = await _queued(ledger, rows[0], manual=True)
-    behind = [await _queued(ledger, row) for row in rows]
-    await _queued(ledger, rows[0])
+    poison = await queued(ledger, rows[0], manual=True)
+    behind = [await queued(ledger, row) for row in rows]
+    await queued(ledger, rows[0])
     due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=9, networks=NETWORKS)
     assert _ids(due) == [message.attempt_id for message in behind]
     assert (
@@ -137,7 +102,7 @@ async def test_sends_are_counted_before_they_leave(
 ) -> None:
     """Each count is durable and says when to look again; what is gone must not leave."""
     rows = await ledger.charged(2)
-    messages = [await _queued(ledger, row) for row in rows]
+    messages = [await queued(ledger, row) for row in rows]
     sends = [(message.attempt_id, NOW_US + 5_000) for message in messages]
     epoch = ledger.lease.epoch
     for repeats in (1, 2):
@@ -145,7 +110,7 @@ async def test_sends_are_counted_before_they_leave(
             switch, ledger.switch, epoch, [*sends, (IDS.next(), NOW_US)]
         )
         assert counted == {message.attempt_id: repeats for message in messages}
-    row = await _row(ledger, rows[0])
+    row = await queue_row(ledger, rows[0])
     assert (row.repeats, row.due_at_us) == (2, NOW_US + 5_000)
     assert await count_saf_sends(switch, ledger.switch, epoch, []) == {}
 
@@ -153,13 +118,13 @@ async def test_sends_are_counted_before_they_leave(
 async def test_an_older_epoch_counts_no_sends(ledger: LedgerHarness, switch: Connection) -> None:
     """What it sent would be sent by two processes."""
     [row] = await ledger.charged()
-    message = await _queued(ledger, row)
+    message = await queued(ledger, row)
     await begin_epoch(switch, ledger.switch, ttl_s=10)
     with pytest.raises(LeaseLostError):
         await count_saf_sends(
             switch, ledger.switch, ledger.lease.epoch, [(message.attempt_id, NOW_US)]
         )
-    assert (await _row(ledger, row)).repeats == 0
+    assert (await queue_row(ledger, row)).repeats == 0
 
 
 async def test_the_depth_of_the_queue_is_counted(ledger: LedgerHarness) -> None:
@@ -167,8 +132,8 @@ async def test_the_depth_of_the_queue_is_counted(ledger: LedgerHarness) -> None:
     rows = await ledger.charged(3)
     await ledger.rows("DELETE FROM store_and_forward RETURNING 1")
     for row, manual in zip(rows, (False, True, False), strict=True):
-        await _queued(ledger, row, manual=manual)
-    await _queued(ledger, rows[0], "completion")
+        await queued(ledger, row, manual=manual)
+    await queued(ledger, rows[0], "completion")
     reader = await ledger.session("turnout_reader")
     counts = await count_saf(reader)
     assert [replace(count, oldest_at_us=0) for count in counts] == [
@@ -182,7 +147,7 @@ async def test_operators_see_the_queue(ledger: LedgerHarness, admin: Connection)
     """In pages, and one advice with its message's numbers; never a card."""
     rows = await ledger.charged(3)
     await ledger.rows("DELETE FROM store_and_forward RETURNING 1")
-    messages = [await _queued(ledger, row, manual=n == 1) for n, row in enumerate(rows)]
+    messages = [await queued(ledger, row, manual=n == 1) for n, row in enumerate(rows)]
     page = await saf_list(admin, limit=2)
     assert [entry.row.attempt_id for entry in page] == _ids(messages[:2])
     rest = await saf_list(admin, above=page[-1].row.attempt_id)
@@ -203,7 +168,7 @@ async def test_an_advice_is_shown_with_what_was_opened_about_it(
     ledger: LedgerHarness, admin: Connection
 ) -> None:
     """Closed or not, oldest first; nothing of other attempts."""
-    messages = [await _queued(ledger, row, manual=True) for row in await ledger.charged(2)]
+    messages = [await queued(ledger, row, manual=True) for row in await ledger.charged(2)]
     opened = [
         NewException(kind, "vsim", attempt_id=message.attempt_id, detail={"response_code": "30"})
         for message in messages
@@ -227,9 +192,9 @@ async def test_an_operator_has_an_advice_sent_again(
 ) -> None:
     """Out of the manual queue, due at once, and written down."""
     [row] = await ledger.charged()
-    message = await _queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
+    message = await queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
     await saf_retry(admin, message.attempt_id, operator="ada", note="the host is up again")
-    assert not (await _row(ledger, row)).manual
+    assert not (await queue_row(ledger, row)).manual
     due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99, networks=NETWORKS)
     assert message.attempt_id in _ids(due)
     shown = await saf_show(admin, message.attempt_id)
@@ -245,7 +210,7 @@ async def test_an_operator_tells_the_switch_what_became_of_an_advice(
 ) -> None:
     """The row comes back to its switch with the operator's word, once; nothing else changes."""
     [row] = await ledger.charged()
-    message = await _queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
+    message = await queued(ledger, row, manual=True, due_at_us=NOW_US + 10**12)
     await saf_resolve(admin, message.attempt_id, resolution, operator="ada", note="called them")
     due = await due_saf(switch, ledger.switch, now_us=NOW_US + 10**9, limit=99, networks=NETWORKS)
     [told] = [found for found in due if found.attempt_id == message.attempt_id]
@@ -341,168 +306,3 @@ async def test_doubts_are_counted(ledger: LedgerHarness) -> None:
     await ledger.outcomes.settle([outcome(row, "unknown", verify_at_us=NOW_US)])
     [count] = await count_verifications(await ledger.session("turnout_reader"))
     assert replace(count, oldest_at_us=0) == VerificationCount("vsim", 1, 0)
-
-
-async def test_declines_are_read_in_pages_and_forgotten(
-    ledger: LedgerHarness, switch: Connection
-) -> None:
-    """All of them from an instant on, oldest first, however small the pages."""
-    await ledger.rows("DELETE FROM declines RETURNING 1")
-    rows = [charge(of) for of in await ledger.created(7)]
-    await ledger.charges.record(rows, lane="fast")
-    told = [
-        outcome(row, "declined", decline_class="hard", at_us=NOW_US + n // 3)
-        for n, row in enumerate(rows)
-    ]
-    await ledger.outcomes.settle(told)
-    for page_rows in (1, 2, 3, 7, 50):
-        pages = [page async for page in recent_declines(switch, NOW_US, page_rows=page_rows)]
-        found = [decline for page in pages for decline in page]
-        assert [(d.at_us, d.attempt_id) for d in found] == sorted(
-            (of.at_us, of.attempt_id) for of in told
-        )
-        assert all(0 < len(page) <= page_rows for page in pages)
-    assert {(d.merchant_id, d.decline_class) for d in found} == {(ledger.merchant_id, "hard")}
-    later = [page async for page in recent_declines(switch, NOW_US + 1)]
-    assert len(later[0]) == 4
-    assert await forget_declines(switch, NOW_US + 1, limit=2) == 2
-    assert await forget_declines(switch, NOW_US + 1, limit=2) == 1
-    assert await forget_declines(switch, NOW_US + 1, limit=2) == 0
-    assert len([d async for page in recent_declines(switch, 0) for d in page]) == 4
-
-
-async def test_exceptions_are_opened_listed_and_closed(
-    ledger: LedgerHarness, admin: Connection, switch: Connection
-) -> None:
-    """Each with what it takes to look into it; closing is written down, once."""
-    await ledger.rows("DELETE FROM exceptions RETURNING 1")
-    found = [
-        NewException("totals_differ", "vsim", detail={"settles_on": "2026-11-23", "ours": 5}),
-        NewException("approval_without_attempt", "msim", detail={"rrn": "0ABC"}),
-    ]
-    await open_exceptions(switch, found)
-    await open_exceptions(switch, [])
-    first, second = await list_exceptions(admin)
-    assert (first.kind, first.network, first.detail) == (
-        "totals_differ",
-        "vsim",
-        {"settles_on": "2026-11-23", "ours": 5},
-    )
-    assert (first.closed_at_us, first.closed_by, first.note) == (None, None, "")
-    assert await list_exceptions(admin, limit=1) == [first]
-    await close_exception(admin, first.number, operator="ada", note="fees")
-    assert await list_exceptions(admin) == [second]
-    closed, _ = await list_exceptions(admin, closed_too=True)
-    assert (closed.closed_by, closed.note) == ("ada", "fees")
-    assert closed.closed_at_us is not None
-    with pytest.raises(OperatorError, match="no such exception is open"):
-        await close_exception(admin, first.number, operator="bob")
-    assert await list_exceptions(admin, above=first.number) == [second]
-    assert await count_exceptions(admin) == {"approval_without_attempt": 1}
-    actions = await ledger.rows(
-        "SELECT operator, action, note FROM operator_actions WHERE exception = $1::bigint",
-        first.number.to_bytes(8),
-    )
-    assert actions == [("ada", "exception_close", "fees")]
-
-
-@pytest.mark.parametrize(
-    "bad", [{"kind": "Not A Word"}, {"detail": {"text": "x" * 5_000}}, {"kind": "a" * 65}]
-)
-async def test_an_exception_that_is_none_is_refused(
-    ledger: LedgerHarness, switch: Connection, bad: dict[str, Any]
-) -> None:
-    """Kinds are words, details are short; nothing of the batch is opened."""
-    good = NewException("odd", "vsim", attempt_id=IDS.next())
-    with pytest.raises(RowError):
-        await open_exceptions(switch, [good, replace(good, **bad)])
-    assert not await ledger.rows(
-        "SELECT 1 FROM exceptions WHERE attempt_id = $1::uuid", good.attempt_id or b""
-    )
-
-
-WINDOW_US = 30_000_000
-REACH = Reach(
-    "vsim",
-    now_us=NOW_US,
-    doubts_us=NOW_US + WINDOW_US,
-    questions=3,
-    advices_us=[NOW_US, NOW_US + 7_000_000, NOW_US + 12_000_000],
-)
-
-
-async def _doubted(
-    ledger: LedgerHarness, row: ChargeToRecord, inquiries: int, due_us: int, ends_us: int
-) -> None:
-    doubt = VerificationRow(
-        row.attempt_id,
-        row.transaction_id,
-        row.network,
-        due_at_us=NOW_US + due_us,
-        window_ends_at_us=NOW_US + ends_us,
-        inquiries=inquiries,
-    )
-    plan = Plan(verify_add=[doubt])
-    await ledger.decisions.run([Decide(row.intent_id, lambda _: plan)])
-
-
-async def test_doubts_that_are_taken_up_begin_anew(
-    ledger: LedgerHarness, switch: Connection
-) -> None:
-    """Those with a question left, over or not; the others are brought near if they lie ahead."""
-    hour_us = 3_600_000_000
-    cases = {
-        (0, hour_us + 1_000_000, hour_us + WINDOW_US): (0, WINDOW_US),
-        (1, 3_000_000, 8_000_000): (0, WINDOW_US),
-        (2, -hour_us, 1 - hour_us): (0, WINDOW_US),
-        (3, hour_us + WINDOW_US, hour_us + WINDOW_US): (WINDOW_US, WINDOW_US),
-        (3, 5_000_000, 5_000_000): (5_000_000, 5_000_000),
-        (3, -1, -1): (-1, -1),
-    }
-    rows = await ledger.charged(len(cases))
-    for row, case in zip(rows, cases, strict=True):
-        await _doubted(ledger, row, *case)
-    assert await reopen_doubts(switch, "switch-of-others", REACH) == 0
-    assert await reopen_doubts(switch, ledger.switch, replace(REACH, network="msim")) == 0
-    assert await reopen_doubts(switch, ledger.switch, REACH, limit=2) == 4
-    views = await read_views(ledger.superuser, [row.intent_id for row in rows])
-    for row, expected in zip(rows, cases.values(), strict=True):
-        [doubt] = views[row.intent_id].verification
-        found = (doubt.due_at_us - NOW_US, doubt.window_ends_at_us - NOW_US)
-        assert found == expected
-    assert await reopen_doubts(switch, ledger.switch, REACH) == 0
-
-
-async def test_nothing_is_reopened_where_nothing_is_asked(
-    ledger: LedgerHarness, switch: Connection
-) -> None:
-    """Under a policy that reverses, a doubt is due and stays so; one that lies ahead is due now."""
-    over, ahead = await ledger.charged(2)
-    await _doubted(ledger, over, 0, -5, -5)
-    await _doubted(ledger, ahead, 0, 5, 5)
-    reach = replace(REACH, doubts_us=NOW_US, questions=0)
-    assert await reopen_doubts(switch, ledger.switch, reach) == 1
-    views = await read_views(ledger.superuser, [over.intent_id, ahead.intent_id])
-    due = [views[row.intent_id].verification[0].due_at_us - NOW_US for row in (over, ahead)]
-    assert due == [-5, 0]
-
-
-async def test_advices_that_lie_too_far_ahead_are_due_at_once(
-    ledger: LedgerHarness, switch: Connection
-) -> None:
-    """By how often they were sent; another switch's and another network's are left alone."""
-    cases = {
-        (0, 1): 0,
-        (0, -1): -1,
-        (1, 7_000_000): 7_000_000,
-        (1, 7_000_001): 0,
-        (2, 12_000_000): 12_000_000,
-        (9, 12_000_001): 0,
-    }
-    rows = await ledger.charged(len(cases))
-    for row, (repeats, due_us) in zip(rows, cases, strict=True):
-        await _queued(ledger, row, repeats=repeats, due_at_us=NOW_US + due_us)
-    assert await free_advices(switch, "switch-of-others", REACH) == 0
-    assert await free_advices(switch, ledger.switch, replace(REACH, network="msim")) == 0
-    assert await free_advices(switch, ledger.switch, REACH, limit=1) == 3
-    assert [(await _row(ledger, row)).due_at_us - NOW_US for row in rows] == list(cases.values())

@@ -11,7 +11,7 @@ import pytest
 
 from switch.iso8583 import Dialect, load_dialect
 from tests.support.network_host import RunningNetwork, make_pki, run_network
-from tests.support.played import Stage, stage
+from tests.support.played import PlayOn, stage
 
 RunNetwork = Callable[..., AbstractAsyncContextManager[RunningNetwork]]
 
@@ -34,9 +34,6 @@ def dialect() -> Dialect:
 def network_on(tmp_path: Path, pki: Path, dialect: Dialect) -> RunNetwork:
     """Runs a network on this test's own data directory."""
     return partial(run_network, tmp_path, pki, dialect)
-
-
-PlayOn = Callable[..., AbstractAsyncContextManager[Stage]]
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 
 import attrs
 import pytest
@@ -18,9 +17,8 @@ from network_sim.macs import Verdict, seal, with_mac_elements
 from switch.iso8583 import Dialect
 from switch.iso8583.key_data import KeyData
 from tests.support.network import Acquirer, management, sale
-from tests.support.played import Stage
+from tests.support.played import PlayOn, Stage
 
-PlayOn = Callable[..., AbstractAsyncContextManager[Stage]]
 KEK = Key(bytes(range(32)))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 
 import attrs
 import pytest
@@ -15,9 +13,7 @@ from network_sim.console import Console
 from network_sim.console_commands import COMMANDS, obey, obey_one
 from network_sim.faults import Answer, Initiate, Match, Rule
 from tests.support.network import Acquirer, management, sale
-from tests.support.played import Stage
-
-PlayOn = Callable[..., AbstractAsyncContextManager[Stage]]
+from tests.support.played import PlayOn, Stage
 
 
 @attrs.define

@@ -12,10 +12,7 @@ from msgspec.structs import replace
 from ledger.rows import NetworkTotals
 from switch.core.reconciliation import totals_request
 from switch.link.events import Answered, Elsewhere, Fields, Late, LinkEvent, Unknown
-from tests.support.link import DIALECT, SETTINGS, Host, Peer, answer
-
-Clock = trio.testing.MockClock
-SignedOn = tuple[Host, Peer]
+from tests.support.link import DIALECT, SETTINGS, Clock, Host, SignedOn, answer
 
 
 def _token(event: LinkEvent) -> object:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import trio
 import trio.testing
 from structlog.testing import capture_logs
@@ -11,10 +9,7 @@ from structlog.testing import capture_logs
 from switch.core.breaker import BreakerState
 from switch.link.correlation import Slot
 from switch.link.events import Answered, NotSent, Unknown
-from tests.support.link import Host, answer
-
-Clock = trio.testing.MockClock
-MakeHost = Callable[..., Host]
+from tests.support.link import Clock, MakeHost, answer
 
 
 async def test_a_silent_network_is_given_up_and_found_again(

@@ -7,10 +7,7 @@ import trio
 import trio.testing
 
 from switch.link.events import NotSent
-from tests.support.link import Host, Peer, answer
-
-Clock = trio.testing.MockClock
-SignedOn = tuple[Host, Peer]
+from tests.support.link import Clock, SignedOn, answer
 
 
 async def test_what_waits_at_the_end_of_the_lease_becomes_too_old(

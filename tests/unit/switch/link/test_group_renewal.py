@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import trio
 import trio.testing
@@ -11,11 +9,7 @@ from structlog.testing import capture_logs
 
 from switch.link.events import Answered
 from switch.link.states import State
-from tests.support.link import Host, Peer, answer
-
-Clock = trio.testing.MockClock
-MakeHost = Callable[..., Host]
-SignedOn = tuple[Host, Peer]
+from tests.support.link import Clock, MakeHost, Peer, SignedOn, answer
 
 
 async def _settled() -> None:
