@@ -78,7 +78,8 @@ class DrainRate:
 
     def __init__(self, per_s: float, now: float) -> None:
         self._per_s = per_s
-        self._saved = self._saved_max = max(1.0, per_s * SAVED_S)
+        self._saved = max(1.0, per_s * SAVED_S)
+        self._saved_max = max(2.0, per_s * SAVED_S)  # a slow rate's next one, while one waits
         self._at = now
 
     def allowed(self, now: float) -> int:

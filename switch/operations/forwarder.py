@@ -143,8 +143,9 @@ class Forwarder:
             await self._send(sending)
         if len(rows) == self._batch_max:
             return AGAIN_S
-        spent = any(self._rates[network].spent for network in open_)
-        return SAVED_S / 2 if spent else None  # before the rate has saved up all that it may
+        if any(rate.spent for rate in self._rates.values()):
+            return SAVED_S / 2  # before the rate has saved up all that it may
+        return None
 
     def _tell_unknown(self, row: SafRow) -> None:
         self._anomalies.tell(

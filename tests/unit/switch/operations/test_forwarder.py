@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from hsm_sim.wire import CardsReleased, ReleaseRefused
 from ledger.errors import RetryableError
+from switch.core.forwarding import SAVED_S
 from switch.link.events import Unknown
 from tests.support.cold_path import Scene, Vault, running
 from tests.support.operations import SILENCE, Book, authorized
@@ -223,6 +224,18 @@ async def test_advices_leave_at_the_drain_rate() -> None:
         assert 4 < len(scene.messages()) <= 9
         await trio.sleep(0.25)
         assert len(scene.messages()) == 12
+
+
+@pytest.mark.parametrize("per_s", [4.0, 40.0])
+async def test_a_slow_rate_is_kept_up_with_however_many_wait(per_s: float) -> None:
+    """Neither full looks nor a rate that is used up make it wait for the poll."""
+    async with running(saf_drain_per_s=per_s, saf_window_share=1.0) as scene:
+        count = scene.operations._settings.switch.queue_batch_max + int(5 * per_s)
+        scene.groups["msim"].window.size = 2 * count
+        for number in range(count):
+            queue(scene, number)
+        await trio.sleep(5)
+        assert 0.9 * 5 * per_s <= len(scene.messages()) <= 5 * per_s + max(1, per_s * SAVED_S)
 
 
 async def test_a_network_that_is_down_holds_no_other_back(scene: Scene) -> None:
