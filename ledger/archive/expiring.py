@@ -14,13 +14,14 @@ durable:
 4. the catalog notes that it went.
 
 A run begins with what another left undone: objects before the archive's begin, and missing lines.
-Removing needs the right to delete; a store that locks objects refuses it until the lock is over.
+A hold that came meanwhile keeps them. Removing needs the right to delete; a store that locks
+objects refuses it until the lock is over, and the archive begins behind them all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +29,12 @@ import msgspec
 from attrs import frozen
 
 from chassis.crash_points import ARCHIVE_BEGIN, ARCHIVE_EXPIRED, ARCHIVE_EXPIRING, reach
-from chassis.durable import locked
 from ledger.archive.begin import BEGIN, find_begin, store_begin
 from ledger.archive.catalog import EXPIRED, EXPIRING, Entry, add_entry, noted, read_catalog
-from ledger.archive.contents import Contents, OwnersOf, contents_of, held_by
+from ledger.archive.contents import OwnersOf
+from ledger.archive.errors import ArchiveError, ObjectError, StoreError
 from ledger.archive.holds import Register
+from ledger.archive.last_look import last_look
 from ledger.archive.manifest import (
     FRAMES,
     MANIFEST,
@@ -40,9 +42,9 @@ from ledger.archive.manifest import (
     Manifest,
     first_offset_of,
     object_name,
+    read_manifest,
 )
 from ledger.archive.reading import manifests, read_segment
-from ledger.archive.sealed import take_apart
 from ledger.archive.store import Store
 from ledger.archive.trimming import DAY_US
 from ledger.audit.keys import KeyPair
@@ -110,8 +112,8 @@ class Expirer:
         """
         names = self.store.names(f"{self.shard}/")
         begin = find_begin(self.store, names, self.shard, self.pair.public)
-        if not dry:
-            self._take_up(names, begin.first_offset)
+        if kept := self._take_up(names, begin.first_offset, dry=dry):
+            return Expired([], 0, kept)
         prefix = begin.prefix()
         there = list(
             manifests(self.store, shard=self.shard, key=self.pair.public, log_key=self.log_key)
@@ -145,13 +147,8 @@ class Expirer:
     def _remove(self, manifest: Manifest, peaks: list[tuple[int, bytes]], *, dry: bool) -> str:
         """Remove a segment that is as it was signed; or say why it stays."""
         data = read_segment(self.store, manifest)
-        contents = self._contents(data, manifest) if self.holds.active() else None
-        with nullcontext() if dry else locked(self.holds.lock):
-            if holds := self.holds.active():  # one may have come meanwhile
-                contents = contents or self._contents(data, manifest)
-                if reason := held_by(holds, contents, self.owners_of):
-                    return f"segment {manifest.first_offset}: {reason}"
-            if not dry:
+        with self._last_look(lambda: data, manifest.first_offset, dry=dry) as held:
+            if not held and not dry:
                 self._note(EXPIRING, manifest.first_offset, manifest.end_offset)
                 reach(ARCHIVE_EXPIRING)
                 store_begin(self.store, self.pair, manifest, peaks, self.now_us())
@@ -159,21 +156,57 @@ class Expirer:
                 self._remove_objects(manifest.first_offset)
                 reach(ARCHIVE_EXPIRED)
                 self._note(EXPIRED, manifest.first_offset, manifest.end_offset)
-        return ""
+        return held
 
-    def _contents(self, data: bytes, manifest: Manifest) -> Contents:
-        return contents_of(take_apart(data, shard=self.shard, first_offset=manifest.first_offset))
+    def _last_look(
+        self, read: Callable[[], bytes], first_offset: int, *, dry: bool
+    ) -> AbstractContextManager[str]:
+        return last_look(
+            self.holds, self.owners_of, read, shard=self.shard, first_offset=first_offset, dry=dry
+        )
 
-    def _take_up(self, names: list[str], begin: int) -> None:
-        """End what another run began."""
+    def _take_up(self, names: list[str], begin: int, *, dry: bool) -> str:
+        """End what another run began; or say why something stays after all."""
         for first_offset in sorted({one for one in map(first_offset_of, names) if one is not None}):
-            if first_offset < begin:
-                self._remove_objects(first_offset)
+            if first_offset < begin and (kept := self._take_up_one(names, first_offset, dry=dry)):
+                return kept
+        if dry:
+            return ""
         entries = read_catalog(self.work)
         ends = {one.first_offset: one.end_offset for one in entries if one.step == EXPIRING}
         for first_offset in sorted(noted(entries, EXPIRING) - noted(entries, EXPIRED)):
             if first_offset < begin:
                 self._note(EXPIRED, first_offset, ends[first_offset])
+        return ""
+
+    def _take_up_one(self, names: list[str], first_offset: int, *, dry: bool) -> str:
+        """Remove what is left of a segment before the begin; or say why it stays."""
+        if object_name(self.shard, first_offset, RECORDS) not in names:
+            held: AbstractContextManager[str] = nullcontext(
+                ""
+            )  # its records went first: there is nothing left to hold
+        else:
+            held = self._last_look(lambda: self._left(first_offset), first_offset, dry=dry)
+        with held as kept:
+            if kept or dry:
+                return kept
+            try:
+                self._remove_objects(first_offset)
+            except StoreError as error:  # locked, or a run without the right: the next one goes on
+                return f"segment {first_offset}: {error}"
+        return ""
+
+    def _left(self, first_offset: int) -> bytes:
+        """A segment before the begin, of which nothing was removed yet."""
+        name = object_name(self.shard, first_offset, MANIFEST)
+        data = self.store.get(name)
+        if data is None:
+            raise ObjectError(self.store.place(name), "is missing")
+        try:
+            manifest = read_manifest(data, self.pair.public, self.shard, first_offset)
+        except ArchiveError as error:
+            raise ObjectError(self.store.place(name), str(error)) from error
+        return read_segment(self.store, manifest)
 
     def _remove_objects(self, first_offset: int) -> None:
         for kind in _ORDER:

@@ -20,14 +20,13 @@ may be the last before a death:
 4. the catalog notes that it was.
 
 A run begins with what another left undone: files before the head have passed every check, and only
-wait for 3 and 4. From the look at the holds to step 4 a lock is held that `archive hold add` takes,
-too: a hold that was acknowledged holds.
+wait for 3 and 4, and for a last look at the holds (`ledger.archive.last_look`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 
@@ -40,7 +39,7 @@ from chassis.crash_points import (
     ARCHIVE_REMOVING,
     reach,
 )
-from chassis.durable import locked, sync_folder, write_durably
+from chassis.durable import sync_folder, write_durably
 from ledger.archive.catalog import (
     REMOVED,
     REMOVING,
@@ -50,12 +49,12 @@ from ledger.archive.catalog import (
     noted,
     read_catalog,
 )
-from ledger.archive.contents import Contents, OwnersOf, contents_of, held_by
+from ledger.archive.contents import OwnersOf
 from ledger.archive.errors import ArchiveError, StoreError
 from ledger.archive.holds import Register
+from ledger.archive.last_look import last_look
 from ledger.archive.manifest import Manifest
 from ledger.archive.reading import manifests, read_segment
-from ledger.archive.sealed import take_apart
 from ledger.archive.signed import read_document, sign_document
 from ledger.archive.store import Store
 from ledger.audit.keys import KeyPair
@@ -130,8 +129,8 @@ class Trimmer:
             StoreError: the store cannot be read, or the folders not be written, now.
             OSError: the stream cannot be read.
         """
-        if not dry:
-            self._take_up()
+        if held := self._take_up(dry=dry):
+            return Trimmed([], 0, 0, held)
         head = self._head()
         begin = head.first_offset if head else 0
         segments = [one for one in list_segments(self.stream) if one >= begin]
@@ -189,18 +188,17 @@ class Trimmer:
         first = manifest.first_offset
         if sha256(path.read_bytes()).digest() != sha256(data).digest():
             raise ArchiveError(f"{path} is not the segment {first} that was archived")
-        contents = self._contents(data, first) if self.holds.active() else None
-        with nullcontext() if dry else locked(self.holds.lock):
-            if holds := self.holds.active():  # one may have come meanwhile
-                contents = contents or self._contents(data, first)
-                if reason := held_by(holds, contents, self.owners_of):
-                    return f"segment {first}: {reason}"
-            if not dry:
+        with self._last_look(lambda: data, first, dry=dry) as held:
+            if not held and not dry:
                 self._go(path, manifest)
-        return ""
+        return held
 
-    def _contents(self, data: bytes, first_offset: int) -> Contents:
-        return contents_of(take_apart(data, shard=self.shard, first_offset=first_offset))
+    def _last_look(
+        self, read: Callable[[], bytes], first_offset: int, *, dry: bool
+    ) -> AbstractContextManager[str]:
+        return last_look(
+            self.holds, self.owners_of, read, shard=self.shard, first_offset=first_offset, dry=dry
+        )
 
     # --------------------------------------------------------------------------- it goes
 
@@ -225,27 +223,29 @@ class Trimmer:
         reach(ARCHIVE_REMOVED)
         self._note(REMOVED, manifest.first_offset, manifest.end_offset)
 
-    def _take_up(self) -> None:
-        """End what another run began: files before the head, and lines that are missing."""
+    def _take_up(self, *, dry: bool) -> str:
+        """End what another run began: files before the head, and lines that are missing.
+
+        Or say why something stays after all.
+        """
         head = self._head()
         if head is None:
-            return
+            return ""
         entries = read_catalog(self.work)
         done = archived(entries)
         for first_offset in list_segments(self.stream):
             if first_offset >= head.first_offset:
                 continue
             path = segment_path(self.stream, first_offset)
-            with locked(self.holds.lock):
-                holds = self.holds.active()
-                if holds and held_by(
-                    holds, self._contents(path.read_bytes(), first_offset), self.owners_of
-                ):
-                    return  # a hold came meanwhile: what is still there stays
-                self._unlink(path)
+            with self._last_look(path.read_bytes, first_offset, dry=dry) as held:
+                if held:
+                    return held
+                if not dry:
+                    self._unlink(path)
         for first_offset in noted(entries, REMOVING) - noted(entries, REMOVED):
-            if first_offset < head.first_offset:
+            if first_offset < head.first_offset and not dry:
                 self._note(REMOVED, first_offset, done[first_offset].end_offset)
+        return ""
 
     def _unlink(self, path: Path) -> None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.crash_points import EXPIRY_POINTS, arm, disarm, is_armed
+from chassis.crash_points import ARCHIVE_BEGIN, EXPIRY_POINTS, arm, disarm, is_armed
 from ledger.archive.begin import BEGIN
 from ledger.archive.catalog import EXPIRED, EXPIRING, noted, read_catalog
 from ledger.archive.entries import ArchivedRecords
@@ -164,12 +164,9 @@ def test_what_expired_is_told_by_those_who_read(stream: SealedStream, tmp_path: 
         )
 
 
-@pytest.mark.parametrize("point", EXPIRY_POINTS)
-def test_an_expiry_killed_at_any_step_is_taken_up(
-    stream: SealedStream, tmp_path: Path, point: str
-) -> None:
-    """After kill -9 at a step the archive is whole, and the next run ends it."""
-    armed = tmp_path / "crash"
+def _killed_at(point: str, stream: SealedStream, folder: Path) -> None:
+    """Have a run that expires segments be killed at a step."""
+    armed = folder / "crash"
     disarm(armed)
     arm(armed, point)
     words = [sys.executable, "-c", EXPIRE, str(stream.data_dir), str(armed)]
@@ -178,11 +175,56 @@ def test_an_expiry_killed_at_any_step_is_taken_up(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not is_armed(armed)
+
+
+@pytest.mark.parametrize("point", EXPIRY_POINTS)
+def test_an_expiry_killed_at_any_step_is_taken_up(
+    stream: SealedStream, tmp_path: Path, point: str
+) -> None:
+    """After kill -9 at a step the archive is whole, and the next run ends it."""
+    _killed_at(point, stream, tmp_path)
     assert stream.verify()[0] == []
     stream.expire()
     assert (_firsts(stream), stream.verify()[0]) == ({207}, [])
     entries = read_catalog(stream.archiver().work)
     assert noted(entries, EXPIRING) == noted(entries, EXPIRED) == {0, 130}
+
+
+def test_a_hold_that_comes_after_a_death_keeps_what_is_left(
+    stream: SealedStream, tmp_path: Path
+) -> None:
+    """The next run asks before it takes up: the objects of the held segment stay, all of them."""
+    _killed_at(ARCHIVE_BEGIN, stream, tmp_path)
+    line = Line(
+        number=0, action="add", at_us=1, operator="ada", reason="r", intent=(5).to_bytes(16).hex()
+    )
+    number = stream.holds.add(stream.pair, line).number
+    before = stream.objects()
+    for dry in (True, False):
+        done = stream.expirer().run(lambda _done, _of: None, dry=dry)
+        assert (done.segments, f"segment 0: legal hold {number} on" in done.kept) == ([], True)
+    assert (stream.objects(), stream.verify()[0]) == (before, [])
+    over = Line(number=number, action="release", at_us=2, operator="bo", reason="over")
+    stream.holds.release(stream.pair, over)
+    assert stream.expire().segments == [130]
+    assert _firsts(stream) == {207}
+
+
+def test_a_take_up_that_a_store_refuses_is_left_to_the_next(
+    stream: SealedStream, tmp_path: Path
+) -> None:
+    """A run without the right to delete says so, and ends like any other."""
+    _killed_at(ARCHIVE_BEGIN, stream, tmp_path)
+    path = stream.archive / object_name(0, 0, RECORDS)
+    path.rename(tmp_path / "aside")
+    path.mkdir()
+    (path / "in the way").touch()
+    assert stream.expire().kept.startswith(f"segment 0: cannot remove {path}")
+    (path / "in the way").unlink()
+    path.rmdir()
+    (tmp_path / "aside").rename(path)
+    assert stream.expire().segments == [130]
+    assert (_firsts(stream), stream.verify()[0]) == ({207}, [])
 
 
 def test_a_bucket_forgets_as_a_folder_does(

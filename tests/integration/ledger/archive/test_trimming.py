@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chassis.crash_points import TRIM_POINTS, arm, disarm, is_armed
+from chassis.crash_points import ARCHIVE_HEAD, TRIM_POINTS, arm, disarm, is_armed
 from chassis.settings.tree import Settings
 from ledger.archive.catalog import REMOVED, REMOVING, noted, read_catalog
 from ledger.archive.errors import ArchiveError
@@ -205,12 +205,9 @@ def test_a_dry_run_changes_nothing(stream: SealedStream) -> None:
     assert _tree(stream.data_dir) == before
 
 
-@pytest.mark.parametrize("point", TRIM_POINTS)
-def test_a_removal_killed_at_any_step_is_taken_up(
-    stream: SealedStream, tmp_path: Path, point: str
-) -> None:
-    """After kill -9 at a step the stream is readable, and the next run ends it."""
-    armed = tmp_path / "crash"
+def _killed_at(point: str, stream: SealedStream, folder: Path) -> None:
+    """Have a run that trims the stream be killed at a step."""
+    armed = folder / "crash"
     disarm(armed)
     arm(armed, point)
     words = [sys.executable, "-c", TRIM, str(stream.data_dir), str(armed)]
@@ -219,6 +216,14 @@ def test_a_removal_killed_at_any_step_is_taken_up(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not is_armed(armed)
+
+
+@pytest.mark.parametrize("point", TRIM_POINTS)
+def test_a_removal_killed_at_any_step_is_taken_up(
+    stream: SealedStream, tmp_path: Path, point: str
+) -> None:
+    """After kill -9 at a step the stream is readable, and the next run ends it."""
+    _killed_at(point, stream, tmp_path)
     head = read_head(stream.stream)
     assert list_segments(stream.stream)[-3:] == [130, 207, 407]
     assert head is None or head.first_offset == 130
@@ -226,6 +231,21 @@ def test_a_removal_killed_at_any_step_is_taken_up(
     assert list_segments(stream.stream) == [207, 407]
     entries = read_catalog(stream.archiver().work)
     assert noted(entries, REMOVING) == noted(entries, REMOVED) == {0, 130}
+
+
+def test_a_hold_that_comes_after_a_death_keeps_what_is_left(
+    stream: SealedStream, tmp_path: Path
+) -> None:
+    """The next run asks before it takes up: the held file stays, and those behind it."""
+    _killed_at(ARCHIVE_HEAD, stream, tmp_path)
+    number = _hold(stream, intent=(5).to_bytes(16).hex())
+    done = stream.trim()
+    assert (done.segments, f"segment 0: legal hold {number} on" in done.kept) == ([], True)
+    assert list_segments(stream.stream) == [0, 130, 207, 407]
+    line = Line(number=number, action="release", at_us=2, operator="bo", reason="over")
+    stream.holds.release(stream.pair, line)
+    assert stream.trim().segments == [130]
+    assert list_segments(stream.stream) == [207, 407]
 
 
 def test_a_head_that_somebody_else_wrote_stops_the_removal(stream: SealedStream) -> None:
