@@ -18,8 +18,9 @@ fence that was closed in an epoch opens in a higher one alone.
 
 A backup breaks that: a ledger that is set back has forgotten steps. Before anybody creates, a start
 puts it right (`corrections`, `strays`). The highest epoch that any fence knows was the last one; a
-directory that does not know it follows, and takes every shard that has ever owned the bucket for a
-former owner. A fence that is open and not the owner's is closed.
+directory that does not know it follows, also where it knows it as a plan whose last step was done,
+and takes every shard that has ever owned the bucket for a former owner. A fence that is open and
+not the owner's is closed.
 """
 
 from __future__ import annotations
@@ -114,8 +115,11 @@ def corrections(directory: Directory, fences: Sequence[Fence]) -> list[Correctio
     """What the fences know of later moves than the directory."""
     found = []
     for bucket, owner in enumerate(directory.shards):
+        known = directory.epochs[bucket]
         latest = max(fence.epochs[bucket] for fence in fences)
-        if latest <= directory.epochs[bucket] + (directory.targets[bucket] is not None):
+        # A move closes a fence an epoch ahead of the directory, and opens none.
+        opened = any(fence.owned[bucket] and fence.epochs[bucket] > known for fence in fences)
+        if not opened and latest <= known + (directory.targets[bucket] is not None):
             continue
         holders = [shard for shard, fence in enumerate(fences) if fence.epochs[bucket]]
         owners = [

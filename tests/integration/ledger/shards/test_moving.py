@@ -320,6 +320,30 @@ async def test_a_start_puts_right_what_a_restored_ledger_has_forgotten(
         assert isinstance(await two.create(intent_at(merchant_id, place), place.shard), Created)
 
 
+@pytest.mark.parametrize("steps_done", [0, 1])
+async def test_a_directory_that_was_set_back_into_a_move_knows_its_end(
+    two: ShardsHarness, steps_done: int
+) -> None:
+    """The backup has the plan; the other shard's fence, which is open, has how it went."""
+    merchant_id = merchant_in(FIRST)
+    bucket = bucket_of(merchant_id)
+    before = await two.place(bucket)
+    await two.shards.plan([bucket], 1, **DEED)
+    for _ in range(steps_done):
+        step = await two.shards.decide()
+        assert step is not None
+        await two.shards.perform(step)
+    restore = await _remember(two.superusers[0], [bucket])
+    assert await two.shards.finish() == 1
+    after = await two.place(bucket)
+    assert isinstance(await two.create(intent_at(merchant_id, after), 1), Created)
+    await two.superusers[0].script(restore)
+    await two.shards.found()
+    assert await two.place(bucket) == after
+    assert await two.creators(bucket) == [1]
+    assert isinstance(await two.create(intent_at(merchant_id, before), 0), Moved)
+
+
 async def _remember(session: Connection, buckets: list[int]) -> str:
     """A script that sets what a ledger says of these buckets back to now, as a backup would."""
     among = f"bucket IN ({', '.join(map(str, buckets))})"

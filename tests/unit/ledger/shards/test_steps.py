@@ -87,6 +87,9 @@ def test_what_no_move_explains_is_named(things: tuple[Directory, list[Fence]], w
     [
         # Moved to 1 since the backup of the directory.
         (standing(0, 1, None, (1, True), (2, True)), 1, 2, (0,)),
+        # The backup is of a move that was planned, or half done; it has gone on since.
+        (standing(0, 1, 1, (1, True), (2, True)), 1, 2, (0,)),
+        (standing(0, 1, 1, (2, False), (2, True)), 1, 2, (0,)),
         # There and back: nobody remembers but the fence of 1, which is closed.
         (standing(0, 1, None, (1, True), (3, False)), 0, 4, (1,)),
         # On its way to 1 then, and from there to 2 since.
