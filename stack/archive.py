@@ -33,13 +33,13 @@ from ledger.archive.trimming import Trimmer
 from ledger.archive.verifying import verify_archive
 from ledger.audit.findings import Findings
 from ledger.audit.folders import log_folder
-from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_pair, load_public
+from ledger.audit.keys import KeyFileError, KeyPair, load_pair, load_public
 from ledger.audit.level_files import LevelFileError
-from ledger.audit.notes import ED25519, NoteError, VerifierKey
+from ledger.audit.notes import NoteError, VerifierKey
 from ledger.stream.segments.files import shard_folder
 from stack.archive_months import MonthsPlace, untouched
 from stack.archive_needs import consumers, owners_of
-from stack.archive_place import archive_key_stem, archive_url
+from stack.archive_place import archive_key_stem, archive_pair, archive_url
 from stack.audit import read_key, report
 from stack.endings import EXIT_FAULT
 from stack.log_key import log_key_of
@@ -80,7 +80,7 @@ def run(place: Place, progress: Progress, *, dry: bool = False) -> Document:
         return _dry_run(place, log_key, progress)
     work = make_work_folder(place.data_dir, SHARD)
     with locked(work / "lock"):
-        pair = _pair(place, log_key)
+        pair = archive_pair(place, log_key)
         archiver = Archiver(
             stream=shard_folder(place.data_dir, SHARD),
             log=log_folder(place.data_dir, SHARD),
@@ -280,7 +280,7 @@ def restore(
     folder: Path,
     progress: Progress,
     *,
-    begin: int = 0,
+    begin: int | None = None,
     end: int | None = None,
     archive: str | None = None,
     key: VerifierKey | None = None,
@@ -292,7 +292,7 @@ def restore(
         place: whose archive and keys.
         folder: where to.
         progress: hears how far it is.
-        begin: the first record wanted.
+        begin: the first record wanted; None: the oldest there is.
         end: behind the last one; None: all there are.
         archive: folder or URL of another archive.
         key: the archive's; None believes the one of the data directory.
@@ -341,11 +341,6 @@ def status(place: Place) -> Document:
 
 def _store(place: Place, other: str | None = None, *, make: bool = False) -> Store:
     return open_store(other or archive_url(place), place.settings.archive, make=make)
-
-
-def _pair(place: Place, log_key: VerifierKey) -> KeyPair:
-    """The archive's key, made at the first run."""
-    return load_or_make(archive_key_stem(place), f"{log_key.name}/archive", ED25519)
 
 
 def _public_key(place: Place) -> str | None:

@@ -9,11 +9,10 @@ from chassis.clock import now_us
 from ledger.archive.catalog import FOLDER, make_work_folder
 from ledger.archive.errors import ArchiveError
 from ledger.archive.holds import Line, Register
-from ledger.audit.keys import KeyFileError, KeyPair, load_or_make, load_public
-from ledger.audit.notes import ED25519
+from ledger.audit.keys import KeyFileError, KeyPair, load_public
 from ledger.ids import public_id
 from ledger.operators import OperatorError, check_texts
-from stack.archive_place import archive_key_stem
+from stack.archive_place import archive_key_stem, archive_pair
 from stack.endings import EXIT_FAULT
 from stack.instants import rfc3339
 from stack.log_key import log_key_of
@@ -60,7 +59,7 @@ def add(
         begin_us=begin_us,
         end_us=end_us,
     )
-    pair = signing_pair(place)
+    pair = _pair(place)
     return _document(_register(place, pair).add(pair, line))
 
 
@@ -68,7 +67,7 @@ def release(place: Place, *, number: int, operator: str, reason: str) -> Documen
     """Let go of a hold; raises as `add`, and where there is none of this number."""
     check_texts(operator, reason)
     line = Line(number=number, action="release", at_us=now_us(), operator=operator, reason=reason)
-    pair = signing_pair(place)
+    pair = _pair(place)
     return _document(_register(place, pair).release(pair, line))
 
 
@@ -80,11 +79,10 @@ def list_holds(place: Place, *, released_too: bool) -> Document:
     return {"holds": [_document(line) for line in lines]}
 
 
-def signing_pair(place: Place) -> KeyPair:
-    """The archive's key, made by whoever needs it first."""
+def _pair(place: Place) -> KeyPair:
     log_key = log_key_of(place)
     make_work_folder(place.data_dir, SHARD)
-    return load_or_make(archive_key_stem(place), f"{log_key.name}/archive", ED25519)
+    return archive_pair(place, log_key)
 
 
 def _register(place: Place, pair: KeyPair) -> Register:

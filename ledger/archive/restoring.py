@@ -46,7 +46,7 @@ def restore_segments(
     shard: int,
     key: VerifierKey,
     log_key: VerifierKey,
-    begin: int,
+    begin: int | None,
     end: int | None,
     progress: Callable[[int, int], None],
 ) -> Restored:
@@ -58,7 +58,7 @@ def restore_segments(
         shard: whose segments.
         key: the archive's.
         log_key: the log's.
-        begin: offset of the first record wanted.
+        begin: offset of the first record wanted; None: from the oldest one there is.
         end: behind the last one wanted; None: all there are.
         progress: hears how many of how many segments are there.
 
@@ -68,14 +68,14 @@ def restore_segments(
         StoreError: the store cannot be read, or the folder not written.
     """
     known = list(manifests(store, shard=shard, key=key, log_key=log_key))
-    held = known[-1].end_offset if known else 0
-    if begin >= held or (end is not None and not begin < end <= held):
-        raise ArchiveError(f"the archive holds the records before {held}")
-    oldest = known[0].first_offset
-    if 0 < begin < oldest:
-        raise ArchiveError(f"the archive holds the records from {oldest} on: the others expired")
+    oldest, held = (known[0].first_offset, known[-1].end_offset) if known else (0, 0)
+    first = oldest if begin is None else begin
     until = held if end is None else end
-    wanted = [one for one in known if one.end_offset > begin and one.first_offset < until]
+    if first < oldest or until <= oldest < held:
+        raise ArchiveError(f"the archive holds the records from {oldest} on: the others expired")
+    if not first < until <= held:
+        raise ArchiveError(f"the archive holds the records before {held}")
+    wanted = [one for one in known if one.end_offset > first and one.first_offset < until]
     for number, manifest in enumerate(wanted):
         progress(number, len(wanted))
         _put(folder, manifest.first_offset, manifest.segment.sha256, read_segment(store, manifest))

@@ -109,9 +109,7 @@ def verify(
     "--from",
     "begin",
     type=click.IntRange(0, OFFSET_MAX),
-    default=0,
-    show_default=True,
-    help="Offset of the first record wanted.",
+    help="Offset of the first record wanted.  [default: all there are]",
 )
 @click.option(
     "--until",
@@ -127,7 +125,7 @@ def restore(
     place: Place,
     *,
     folder: Path,
-    begin: int,
+    begin: int | None,
     end: int | None,
     source: str | None,
     key: str | None,

@@ -18,7 +18,7 @@ from ledger.archive.entries import ArchivedRecords
 from ledger.archive.errors import ArchiveError
 from ledger.archive.holds import Line
 from ledger.archive.manifest import FRAMES, MANIFEST, RECORDS, object_name
-from ledger.archive.restoring import restore_segments
+from ledger.archive.restoring import Restored, restore_segments
 from ledger.audit.findings import Findings
 from tests.support.archiving import SealedStream
 from tests.support.s3_server import ENVIRONMENT, S3Server, s3_server
@@ -143,25 +143,43 @@ def test_a_segment_that_went_without_a_word_is_missed(stream: SealedStream) -> N
     assert "is missing: segment 207 was archived" in stream.verify()[0][0]
 
 
-def test_what_expired_is_told_by_those_who_read(stream: SealedStream, tmp_path: Path) -> None:
-    """Reading begins with what is left; a restore of what went says so."""
+def test_reading_begins_with_what_is_left(stream: SealedStream) -> None:
+    """The others are not missed."""
     stream.expire()
     archiver = stream.archiver()
     findings = Findings()
     records = ArchivedRecords(archiver.store, 0, archiver.pair.public, archiver.log_key)
     assert [one.first_offset for one in records.read(407, findings)] == [207]
     assert findings.found == []
-    with pytest.raises(ArchiveError, match="from 207 on: the others expired"):
-        restore_segments(
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"), [(150, None), (0, None), (0, 300), (None, 150), (None, 207), (206, 300)]
+)
+def test_what_expired_is_not_restored_in_part(
+    stream: SealedStream, tmp_path: Path, begin: int | None, end: int | None
+) -> None:
+    """A range of which something went is refused as a whole; what is left is restored."""
+    stream.expire()
+    archiver = stream.archiver()
+
+    def restore(begin: int | None, end: int | None) -> Restored:
+        return restore_segments(
             archiver.store,
             tmp_path / "back",
             shard=0,
             key=archiver.pair.public,
             log_key=archiver.log_key,
-            begin=150,
-            end=None,
+            begin=begin,
+            end=end,
             progress=lambda _done, _of: None,
         )
+
+    with pytest.raises(ArchiveError, match="from 207 on: the others expired"):
+        restore(begin, end)
+    assert not (tmp_path / "back").exists()
+    for whole in ((None, None), (None, 208), (207, None)):
+        assert (restore(*whole).segments, restore(*whole).first_offset) == (1, 207)
 
 
 def _killed_at(point: str, stream: SealedStream, folder: Path) -> None:
