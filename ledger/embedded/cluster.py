@@ -48,10 +48,12 @@ class Layout:
     Attributes:
         data_dir: The product's.
         name: The server's, of which there may be two: `postgres`, and its `replica`.
+        data_name: Of the folder in `home`; another one while a ledger is restored.
     """
 
     data_dir: Path
     name: str = "postgres"
+    data_name: str = "data"
 
     @property
     def home(self) -> Path:
@@ -61,7 +63,12 @@ class Layout:
     @property
     def data(self) -> Path:
         """PGDATA."""
-        return self.home / "data"
+        return self.home / self.data_name
+
+    @property
+    def restoring(self) -> Path:
+        """What becomes of a backup, until it is a ledger."""
+        return self.home / "data.restoring"
 
     @property
     def log(self) -> Path:
@@ -89,16 +96,19 @@ async def ensure_cluster(layout: Layout, binaries: Binaries, identity: Identity)
 
     Raises:
         EmbeddedPostgresError: When it cannot be made, is of another major version, or its
-            password file is lost.
+            password file is lost; or when a restore died here, which nobody wants to find an
+            empty ledger after.
     """
-    if (blocked := identity.blocked_at(layout.data_dir)) is not None:
-        raise EmbeddedPostgresError(
-            f"uid {identity.uid}, which runs Postgres, cannot enter {blocked}; choose a data "
-            "folder outside it (--data-dir, for example /var/lib/turnout) or open it (chmod o+x)"
-        )
+    check_reach(layout, identity)
     if layout.data.exists():
         _check_version(layout.data, binaries)
         return _read_password(layout.password)
+    if layout.restoring.exists():
+        raise EmbeddedPostgresError(
+            f"a restore has left {layout.restoring} and did not come to its end; "
+            "run `turnout ledger restore` again, or remove that folder and "
+            f"{layout.password.name}, which makes an empty ledger"
+        )
     password = _create_password(layout.password)
     try:
         await _initialize(layout, binaries, identity, password)
@@ -107,6 +117,15 @@ async def ensure_cluster(layout: Layout, binaries: Binaries, identity: Identity)
             f"cannot set up {layout.home}: {error.strerror} ({error.filename})"
         ) from None
     return password
+
+
+def check_reach(layout: Layout, identity: Identity) -> None:
+    """See that the server can enter the data folder; raises EmbeddedPostgresError."""
+    if (blocked := identity.blocked_at(layout.data_dir)) is not None:
+        raise EmbeddedPostgresError(
+            f"uid {identity.uid}, which runs Postgres, cannot enter {blocked}; choose a data "
+            "folder outside it (--data-dir, for example /var/lib/turnout) or open it (chmod o+x)"
+        )
 
 
 async def _initialize(

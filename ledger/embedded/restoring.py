@@ -2,15 +2,19 @@
 
 Theory of operation
 -------------------
-Files are copied beside their place, held to the backup's digests where they now lie, and renamed:
-a data folder that exists is whole. Then the server starts once. It replays the backup's own WAL and
-no other (`recovery.signal`, with a `restore_command` that finds nothing), and begins a new
-*timeline*. That is what tells the restored ledger from the one it was copied from: numbers in the
-WAL are given out anew from here, and whoever has seen the old ones can tell. The relay compares the
-place where the old timeline was left with where the stream ends (`ledger.relay.starting`).
+Files are copied beside their place (`data.restoring`) and held to the backup's digests where they
+now lie. Then the server starts once, there. It replays the backup's own WAL and no other
+(`recovery.signal`, with a `restore_command` that finds nothing), and begins a new *timeline*. That
+is what tells the restored ledger from the one it was copied from: numbers in the WAL are given out
+anew from here, and whoever has seen the old ones can tell. The relay compares the place where the
+old timeline was left with where the stream ends (`ledger.relay.starting`).
 
 Where the event stream is there, it has changes that the ledger lacks from now on. They are noted
 before anybody else uses the ledger (`ledger.relay.restores`).
+
+The rename to `data` is the last step: a data folder that exists is whole, with all that was to be
+done first. A restore that dies before leaves `data.restoring`, and no ledger is made or started
+beside it (`ledger.embedded.cluster`); the next restore clears it away.
 
 Where the event stream is lost as well, a new one will begin with what the tables hold. The cursors
 of its consumers, which are in the ledger, count records of the old one: they are removed, and the
@@ -20,11 +24,10 @@ nothing is done twice.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -44,10 +47,12 @@ from ledger.embedded.backup import (
     verify_copy,
 )
 from ledger.embedded.binaries import Binaries, find_binaries
-from ledger.embedded.cluster import Layout
+from ledger.embedded.cluster import SUPERUSER, Layout, check_reach
 from ledger.embedded.files import FolderLock
 from ledger.embedded.identity import Identity, choose_identity
-from ledger.embedded.server import EmbeddedPostgres
+from ledger.embedded.orphans import clear_orphans
+from ledger.embedded.postmaster import Postmaster
+from ledger.embedded.server import DATABASE, server_parameters
 from ledger.queries import Query
 
 RECOVERY_SIGNAL: Final = "recovery.signal"
@@ -113,23 +118,33 @@ async def restore(
     lock.acquire()
     try:
         _see_that_there_is_none(layout)
+        check_reach(layout, identity)
         binaries = await find_binaries(settings.bindir, layout.binaries, identity)
         _check_version(source, binaries)
+        fresh = Layout(data_dir, data_name=layout.restoring.name)
+        await clear_orphans(fresh.data, identity, stop_timeout_s=0.0)
         try:
-            await _place(source, layout, binaries, identity)
-            lock.release()  # the server takes it
-            server = partial(EmbeddedPostgres, data_dir=data_dir, settings=settings, uid=uid)
-            timeline = await _start_once(server, backup, forget_cursors, before_others)
+            _remove(layout)  # of a restore that died
+            await _place(source, fresh, binaries, identity)
+            password = (source / PASSWORD).read_text()
+            async with _running(fresh, settings, binaries, identity) as server:
+                dsn = server.dsn(SUPERUSER, password, DATABASE)
+                timeline = await _finish(dsn, backup, forget_cursors, before_others)
+            write_durably(layout.password, password.encode(), mode=0o600)
+            fresh.data.rename(layout.data)
+            sync_folder(layout.home)
         except BaseException:
             _remove(layout)
             raise
     finally:
         lock.release()
+    _log.info("ledger restored", system_identifier=backup.system_identifier, timeline=timeline)
     return Restored(backup, timeline)
 
 
 def _see_that_there_is_none(layout: Layout) -> None:
-    for path in (layout.data, layout.password):
+    found = [layout.data] if layout.restoring.exists() else [layout.data, layout.password]
+    for path in found:
         if path.exists():
             raise BackupError(
                 f"{layout.data_dir} has a ledger already ({path.name}); "
@@ -146,57 +161,60 @@ def _check_version(source: Path, binaries: Binaries) -> None:
         )
 
 
-async def _place(source: Path, layout: Layout, binaries: Binaries, identity: Identity) -> None:
-    """Copy, verify the copy, and put it where the server looks."""
-    layout.home.mkdir(mode=0o700, exist_ok=True)
-    fresh = layout.home / "data.new"
-    shutil.rmtree(fresh, ignore_errors=True)  # of a restore that did not end
-    await copy_tree(source / COPY, fresh)
-    await verify_copy(binaries, fresh)
-    (fresh / RECOVERY_SIGNAL).touch(mode=0o600)
-    with (fresh / AUTO_CONF).open("a") as file:
+async def _place(source: Path, fresh: Layout, binaries: Binaries, identity: Identity) -> None:
+    """Copy, verify the copy, and have it recover from the backup alone."""
+    fresh.home.mkdir(mode=0o700, exist_ok=True)
+    await copy_tree(source / COPY, fresh.data)
+    await verify_copy(binaries, fresh.data)
+    (fresh.data / RECOVERY_SIGNAL).touch(mode=0o600)
+    with (fresh.data / AUTO_CONF).open("a") as file:
         file.write("".join(f"\n{name} = '{value}'" for name, value in _RECOVERY.items()) + "\n")
-    identity.take_tree(fresh)
-    fresh.chmod(0o700)
-    write_durably(layout.password, (source / PASSWORD).read_bytes(), mode=0o600)
-    fresh.rename(layout.data)
-    identity.take(layout.home)
-    layout.home.chmod(0o700)
-    sync_folder(layout.home)
+    identity.take_tree(fresh.data)
+    fresh.data.chmod(0o700)
+    identity.take(fresh.home)
+    fresh.home.chmod(0o700)
 
 
-async def _start_once(
-    make_server: Callable[..., EmbeddedPostgres],
+async def _finish(
+    dsn: str,
     backup: Backup,
-    forget_cursors: bool,  # noqa: FBT001  of our own two callers' making
+    forget_cursors: bool,  # noqa: FBT001  of our own caller's making
     before_others: BeforeOthers | None,
 ) -> int:
-    """Recover, see whose cluster it is and on which timeline, and stop again."""
-    with _open_folder() as folder:
-        server = make_server(socket_dir=folder / "pg")
-        await server.start()
-        try:
-            session = await Connection.open(server.superuser_dsn(), connect_timeout_s=CONNECT_S)
-            try:
-                for name in _RECOVERY:
-                    await session.script(f"ALTER SYSTEM RESET {name}")
-                if forget_cursors:
-                    await session.script("DELETE FROM stream_cursors; DELETE FROM stream_parked")
-                [(system, written_to)] = (await session.run(_IDENTITY)).rows()
-                timeline = int(written_to, 16)
-                if before_others is not None:
-                    await before_others(session, timeline)
-            finally:
-                await session.aclose()
-        finally:
-            await server.stop()
-    if system != backup.system_identifier or timeline <= backup.timeline:
-        raise BackupError(f"the restored cluster is {system} on timeline {timeline}")
-    _log.info("ledger restored", system_identifier=system, timeline=timeline)
+    """See whose cluster recovered and on which timeline, and do what nobody may be before of."""
+    session = await Connection.open(dsn, connect_timeout_s=CONNECT_S)
+    try:
+        for name in _RECOVERY:
+            await session.script(f"ALTER SYSTEM RESET {name}")
+        [(system, written_to)] = (await session.run(_IDENTITY)).rows()
+        timeline = int(written_to, 16)
+        if system != backup.system_identifier or timeline <= backup.timeline:
+            raise BackupError(f"the restored cluster is {system} on timeline {timeline}")
+        if forget_cursors:
+            await session.script("DELETE FROM stream_cursors; DELETE FROM stream_parked")
+        if before_others is not None:
+            await before_others(session, timeline)
+    finally:
+        await session.aclose()
     return timeline
 
 
-@contextmanager
+@contextlib.asynccontextmanager
+async def _running(
+    fresh: Layout, settings: Ledger, binaries: Binaries, identity: Identity
+) -> AsyncIterator[Postmaster]:
+    """Start the server on what was placed, and stop it in good order."""
+    with _open_folder() as folder:
+        server = Postmaster(layout=fresh, socket_dir=folder / "pg", settings=settings)
+        try:
+            await server.launch(binaries, identity, server_parameters(settings))
+            await server.until_ready()
+            yield server
+        finally:
+            await server.stop()
+
+
+@contextlib.contextmanager
 def _open_folder() -> Iterator[Path]:
     """A short path for a socket, which the server's user may pass through."""
     with tempfile.TemporaryDirectory(prefix="turnout-restore-") as name:
@@ -206,6 +224,9 @@ def _open_folder() -> Iterator[Path]:
 
 
 def _remove(layout: Layout) -> None:
-    """Leave nothing of an attempt: there was no ledger before."""
-    shutil.rmtree(layout.home, ignore_errors=True)
-    layout.password.unlink(missing_ok=True)
+    """Leave nothing of an attempt, what says that there was one last; we hold the folder's lock."""
+    if layout.restoring.exists():
+        layout.password.unlink(missing_ok=True)
+        shutil.rmtree(layout.restoring, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a disk of its own, or with something else in it
+            layout.home.rmdir()

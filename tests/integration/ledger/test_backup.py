@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +16,14 @@ from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
 from ledger.embedded.backup import DOCUMENT, BackupError, copy_cluster, read_backup, seal
 from ledger.embedded.binaries import find_binaries
-from ledger.embedded.identity import Identity
+from ledger.embedded.identity import Identity, choose_identity
+from ledger.embedded.orphans import server_processes
 from ledger.embedded.restoring import restore
+from ledger.errors import EmbeddedPostgresError
 from ledger.queries import Query
 from tests.support.postgres import TEST_SETTINGS, open_folder, server_uid
 
+ROOT = Path(__file__).parents[3]
 COUNT = Query("count_kept", "SELECT count(*), max(n) FROM kept")
 TIMELINE = Query("timeline", "SELECT timeline_id FROM pg_control_checkpoint()")
 
@@ -103,6 +108,77 @@ async def test_what_was_committed_before_is_restored_on_another_timeline(
     left = (data_dir / "postgres/data/postgresql.auto.conf").read_text()
     assert "restore_command" not in left
     assert "hot_standby" not in left
+
+
+RESTORE_AND_DIE = """
+import os, sys, trio
+from functools import partial
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from ledger.embedded.restoring import restore
+from tests.support.postgres import TEST_SETTINGS, server_uid
+async def die(session, timeline):
+    os.kill(os.getpid(), 9)
+data_dir = Path(sys.argv[2])
+trio.run(partial(restore, Path(sys.argv[1]), data_dir=data_dir, settings=TEST_SETTINGS,
+    uid=server_uid(), before_others=die))
+"""
+
+
+async def test_a_restore_that_dies_leaves_no_ledger_and_can_be_made_again(
+    backed_up: Path, open_tmp_path: Path
+) -> None:
+    """Killed when the server runs and the last deed is not done; nobody starts on what is there."""
+    data_dir = open_tmp_path / "data"
+    data_dir.mkdir()
+    data_dir.chmod(0o711)
+    source = backed_up / "backup"
+    done = await trio.run_process(
+        [sys.executable, "-c", RESTORE_AND_DIE, str(source), str(data_dir), str(ROOT)],
+        capture_stderr=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    orphans = data_dir / "postgres" / "data.restoring"
+    identity = choose_identity(server_uid(), None)
+    assert server_processes(orphans, identity)
+    with pytest.raises(EmbeddedPostgresError, match="did not come to its end"):
+        await server_in(open_tmp_path).start()
+    await restore(source, data_dir=data_dir, settings=TEST_SETTINGS, uid=server_uid())
+    assert not server_processes(orphans, identity)
+    server = server_in(open_tmp_path)
+    await server.start()
+    try:
+        assert await ask(server, COUNT) == (1_000, 1_000)
+    finally:
+        await server.stop()
+    assert [path.name for path in (data_dir / "postgres").iterdir()] == ["data"]
+
+
+async def test_nobody_starts_a_server_while_a_ledger_is_restored(
+    backed_up: Path, open_tmp_path: Path
+) -> None:
+    """The folder is the restore's until it has ended, and what it removes is its own."""
+    data_dir = open_tmp_path / "data"
+    data_dir.mkdir()
+    data_dir.chmod(0o711)
+
+    async def start_beside(_: Connection, timeline: int) -> None:
+        assert timeline == 2
+        with pytest.raises(EmbeddedPostgresError, match="another process runs Postgres on"):
+            await server_in(open_tmp_path).start()
+        raise BackupError("enough")
+
+    with pytest.raises(BackupError, match="enough"):
+        await restore(
+            backed_up / "backup",
+            data_dir=data_dir,
+            settings=TEST_SETTINGS,
+            uid=server_uid(),
+            before_others=start_beside,
+        )
+    left = {path.name for path in data_dir.iterdir()}
+    assert left <= {"postgres.lock", "postgres-bin", "postgres.log"}
 
 
 async def test_a_data_directory_with_a_ledger_is_left_alone(backed_up: Path) -> None:
