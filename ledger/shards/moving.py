@@ -17,7 +17,16 @@ from ledger.committing import LOCK_NOT_AVAILABLE
 from ledger.errors import LedgerError, RetryableError
 from ledger.merchants import list_merchants
 from ledger.operators import OperatorAction, OperatorError, check_answer, check_texts
-from ledger.pgtypes import int4_, int4_array, int8_, text_, text_array, timestamptz_, uuid_
+from ledger.pgtypes import (
+    bool_,
+    int4_,
+    int4_array,
+    int8_,
+    text_,
+    text_array,
+    timestamptz_,
+    uuid_,
+)
 from ledger.rows import Merchant
 from ledger.shards.buckets import name_buckets
 from ledger.shards.directory import Directory, Fence, read_directory, read_fence
@@ -30,6 +39,7 @@ MOVES_SHOWN_MAX: Final = 20
 MERCHANTS_PAGE: Final = 500
 
 _CLAIM: Final = QUERIES["claim_shard"]
+_IS_KNOWN: Final = QUERIES["shard_is_known"]
 _FOUND: Final = QUERIES["found_shards"]
 _MOVE: Final = QUERIES["move_buckets"]
 _MOVES: Final = QUERIES["shard_moves"]
@@ -37,6 +47,10 @@ _CORRECT: Final = QUERIES["correct_directory"]
 _COPY_MERCHANT: Final = QUERIES["copy_merchant"]
 _REFUSALS: Final = {
     "other_shard": "is another shard's: are the addresses in order?",
+    "lost": (
+        "is an empty one, but merchants have been on that shard: is the address right, "
+        "is its disk mounted?"
+    ),
     "not_empty": "holds payments already; a shard begins with an empty ledger",
     "alone": "holds payments from before there were shards: it stays the only one",
 }
@@ -71,11 +85,14 @@ class Shards:
         later starts empty. Safe to repeat, and repeated at every start.
 
         Raises:
-            ShardError: a ledger is another shard, or owners are missing.
+            ShardError: a ledger is another shard, or nobody's where there was one, or owners are
+                missing.
             DatabaseError: a server refuses, or is not there.
         """
         for number, runner in enumerate(self.runners[1:], start=1):
-            _check_identity(number, (await runner.run(_CLAIM, [int4_(number)])).column(0)[0])
+            [known] = (await self.runners[0].run(_IS_KNOWN, [int4_(number)])).column(0)
+            answer = await runner.run(_CLAIM, [int4_(number), bool_(known)])
+            _check_identity(number, answer.column(0)[0])
         answer = await self.runners[0].run(_FOUND, [int4_(len(self.runners))])
         _check_identity(0, answer.column(0)[0])
         await self._correct()

@@ -62,14 +62,17 @@ COMMENT ON TABLE bucket_tenures IS
     'who owned a bucket before: asked for keys and references before something is created anew';
 
 -- Say which shard this ledger is. The first to say that it is not shard 0 finds a ledger that
--- owns everything by itself, and closes it. Empty is success, otherwise the reason.
-CREATE FUNCTION shard_claim(number integer) RETURNS text
+-- owns everything by itself, and closes it. `known`: the directory names that shard, so a ledger
+-- that nothing was said to is not it. Empty is success, otherwise the reason.
+CREATE FUNCTION shard_claim(number integer, known boolean) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    IF number > 0 AND EXISTS (
-        SELECT FROM shard_identity AS i WHERE i.shard IS NULL
-    ) AND EXISTS (SELECT FROM payment_intents) THEN
-        RETURN 'not_empty';
+    IF number > 0 AND EXISTS (SELECT FROM shard_identity AS i WHERE i.shard IS NULL) THEN
+        IF known THEN
+            RETURN 'lost';
+        ELSIF EXISTS (SELECT FROM payment_intents) THEN
+            RETURN 'not_empty';
+        END IF;
     END IF;
     UPDATE shard_identity AS i SET shard = number WHERE i.shard IS NULL;
     IF NOT FOUND THEN
@@ -90,7 +93,7 @@ CREATE FUNCTION shard_found(shards integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     founded  boolean := EXISTS (SELECT FROM shard_identity AS i WHERE i.shard IS NOT NULL);
-    answer   text := shard_claim(0);
+    answer   text := shard_claim(0, false);
 BEGIN
     IF shards > 1 AND EXISTS (SELECT FROM shard_identity AS i WHERE i.alone) THEN
         RETURN 'alone';

@@ -25,8 +25,14 @@ SELECT
 FROM bucket_fence AS f
 
 -- name: claim_shard
--- Say which shard a ledger is; $1 number. Empty is success.
-SELECT shard_claim($1::integer)
+-- Say which shard a ledger is; $1 number, $2 whether shard 0 knows of it. Empty is success.
+SELECT shard_claim($1::integer, $2::boolean)
+
+-- name: shard_is_known
+-- Whether a shard owns buckets, or ever did, by the directory; on shard 0. $1 number.
+SELECT
+    EXISTS (SELECT FROM bucket_owners AS o WHERE o.shard = $1::integer)
+    OR EXISTS (SELECT FROM bucket_tenures AS t WHERE t.shard = $1::integer)
 
 -- name: found_shards
 -- The same for shard 0; $1 how many shards there are.

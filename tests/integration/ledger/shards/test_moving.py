@@ -110,6 +110,25 @@ async def test_a_ledger_with_payments_becomes_no_other_shard(empty_dsns: list[Le
             await harness.shards.found()
 
 
+@pytest.mark.parametrize("still_owns", [True, False])
+async def test_an_empty_ledger_does_not_stand_in_for_a_shard_that_was(
+    postgres: PostgresServer, empty_dsns: list[LedgerDSN], *, still_owns: bool
+) -> None:
+    """Its keys and references would be lost, and charges made twice; asking again does not help."""
+    async with open_shards(empty_dsns) as harness:
+        await harness.shards.found()
+        if not still_owns:
+            await harness.shards.plan(SECOND, 0, **DEED)
+            await harness.shards.finish()
+    replaced = [empty_dsns[0], await trio.to_thread.run_sync(postgres.create_database)]
+    async with open_shards(replaced) as harness:
+        for _ in range(2):
+            with pytest.raises(ShardError, match="shard 1 is an empty one"):
+                await harness.shards.found()
+    async with open_shards(empty_dsns) as harness:
+        await harness.shards.found()
+
+
 async def test_a_ledger_from_before_shards_stays_alone(empty_dsns: list[LedgerDSN]) -> None:
     """The ids of its payments name any shard."""
     async with open_shards(empty_dsns) as harness:
