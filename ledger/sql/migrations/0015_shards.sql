@@ -125,12 +125,13 @@ BEGIN
 END
 $$;
 
--- In the directory. A shard 0 without a key has nothing that anybody would have to be asked for.
+-- In the directory. A shard 0 that nothing was created on yet is nobody to ask, for keys or lists.
 CREATE FUNCTION shard_hand_over(buckets integer[], epochs integer[]) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     unused  boolean := NOT EXISTS (SELECT FROM idempotency)
-        AND NOT EXISTS (SELECT FROM merchant_references);
+        AND NOT EXISTS (SELECT FROM merchant_references)
+        AND NOT EXISTS (SELECT FROM payment_intents);
 BEGIN
     WITH moved AS (
         UPDATE bucket_owners AS o

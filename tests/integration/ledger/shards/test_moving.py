@@ -151,6 +151,19 @@ async def test_a_shard_that_is_added_later_starts_empty(empty_dsns: list[LedgerD
         assert (await harness.place(bucket_of(merchant_id))).key_holders == (0,)
 
 
+async def test_a_ledger_whose_keys_have_expired_is_remembered(empty_dsns: list[LedgerDSN]) -> None:
+    """Its payments are in the merchant's lists for as long as they are there."""
+    async with open_shards(empty_dsns) as harness:
+        merchant_id = merchant_in(SECOND)
+        await Shards(list(harness.shards.runners[:1])).found()
+        assert isinstance(await harness.create(intent(merchant_id), 0), Created)
+        await harness.superusers[0].script("DELETE FROM idempotency")
+        await harness.shards.found()
+        await move(harness, merchant_id, 1)
+        directory, _ = await harness.shards.look()
+        assert directory.holders(bucket_of(merchant_id)) == {0, 1}
+
+
 async def test_merchants_are_copied_and_brought_up_to_date(two: ShardsHarness) -> None:
     """A shard's own statements find the merchant as shard 0 knows it, its creation too."""
     merchant_id = IDS.next()
