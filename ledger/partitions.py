@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -12,6 +13,7 @@ from attrs import frozen
 from ledger.connection import Connection
 from ledger.ids import lowest_id_at
 from ledger.pgtypes import int4_, text_, timestamptz_, uuid_
+from ledger.queries import Query
 from ledger.statements import QUERIES, Runner
 
 PARTITIONED: Final = (
@@ -26,6 +28,7 @@ PARTITIONED: Final = (
 ARCHIVED: Final = ("payment_intents", "transactions", "attempts", "outcomes", "postings")
 
 _LABEL: Final = re.compile(r"([0-9]{4})_(0[1-9]|1[0-2])")
+_IDS: Final = "month_ids"  # a constraint, while a month is attached again
 _ENSURE: Final = QUERIES["ensure_partitions"]
 _STRAY: Final = QUERIES["stray_rows"]
 _ATTACHED: Final = QUERIES["months_attached"]
@@ -116,33 +119,67 @@ async def waiting(runner: Runner, month: Month, *, keys_since_us: int) -> dict[s
     return {kind: count for kind, count in (await runner.run(_WAITING, params)).rows() if count}
 
 
+async def sum_postings(session: Connection, month: Month) -> None:
+    """Find out what a month's postings come to; `detach` carries it on. In its transaction.
+
+    Reads all of them, under no lock that a payment waits for.
+    """
+    await session.script(
+        f"CREATE TEMP TABLE month_sums ON COMMIT DROP AS {_sums_sql(month)}"  # our own names
+    )
+
+
 async def detach(session: Connection, month: Month, *, operator: str) -> None:
-    """Take a month out of the tables, and carry what its postings come to. In a transaction.
+    """Take a month out of the tables, and carry what `sum_postings` found. In a transaction.
+
+    From the first statement to the commit every payment waits, so none of it reads rows.
 
     Raises:
         RetryableError: a table is busy for longer than `lock_timeout`.
     """
     for table in ARCHIVED:
         await session.script(f'ALTER TABLE {table} DETACH PARTITION "{month.leaf(table)}"')
-    postings = month.leaf("postings")
     await session.script(
         "INSERT INTO carried_sums (month, account, debits_minor, credits_minor) "  # noqa: S608
-        f"SELECT '{month.label}', m.account, sum(m.debit), sum(m.credit) FROM \"{postings}\" AS p "
-        "CROSS JOIN LATERAL (VALUES (p.debit_account, p.amount_minor, 0::bigint), "
-        "(p.credit_account, 0, p.amount_minor)) AS m (account, debit, credit) GROUP BY m.account"
+        f"SELECT '{month.label}', s.account, s.debits_minor, s.credits_minor FROM month_sums AS s"
     )
     ids = [uuid_(month.first_id), uuid_(month.end_id)]
     await session.run(_NOTE_DETACHED, [text_(month.label), *ids, text_(operator)])
 
 
-async def attach_again(session: Connection, month: Month) -> None:
-    """Make a month that was detached a part of the tables again. In a transaction."""
-    low, high = (str(UUID(bytes=one)) for one in (month.first_id, month.end_id))
+async def carried_differently(runner: Runner, month: Month) -> int:
+    """Of how many accounts another sum is carried than a detached month's postings come to."""
+    found: int = (await runner.run(_carried_query(month))).column(0)[0]
+    return found
+
+
+async def bound_ids(session: Connection, month: Month) -> None:
+    """Have the ids of a detached month checked, while nobody waits: before `attach_again`."""
+    low, high = _bounds(month)
     for table in ARCHIVED:
+        key = "id" if table == "payment_intents" else "intent_id"
         await session.script(
-            f'ALTER TABLE {table} ATTACH PARTITION "{month.leaf(table)}" '
+            f'ALTER TABLE "{month.leaf(table)}" DROP CONSTRAINT IF EXISTS {_IDS}, '
+            f"ADD CONSTRAINT {_IDS} CHECK ({key} >= '{low}' AND {key} < '{high}')"
+        )
+
+
+async def attach_again(session: Connection, month: Month) -> None:
+    """Make a month that was detached a part of the tables again. In a transaction.
+
+    Postgres believes what `bound_ids` has checked, and reads no rows but the DEFAULT partitions'.
+
+    Raises:
+        RetryableError: a table is busy for longer than `lock_timeout`.
+    """
+    low, high = _bounds(month)
+    for table in ARCHIVED:
+        leaf = month.leaf(table)
+        await session.script(
+            f'ALTER TABLE {table} ATTACH PARTITION "{leaf}" '
             f"FOR VALUES FROM ('{low}') TO ('{high}')"
         )
+        await session.script(f'ALTER TABLE "{leaf}" DROP CONSTRAINT {_IDS}')
     await session.run(_FORGET, [text_(month.label)])
 
 
@@ -151,6 +188,32 @@ async def drop(session: Connection, month: Month) -> None:
     for table in ARCHIVED:
         await session.script(f'DROP TABLE "{month.leaf(table)}"')
     await session.run(_NOTE_DROPPED, [text_(month.label)])
+
+
+def _bounds(month: Month) -> tuple[str, str]:
+    return str(UUID(bytes=month.first_id)), str(UUID(bytes=month.end_id))
+
+
+def _sums_sql(month: Month) -> str:
+    return (
+        "SELECT m.account, sum(m.debit)::bigint AS debits_minor, "  # noqa: S608  our own names
+        f'sum(m.credit)::bigint AS credits_minor FROM "{month.leaf("postings")}" AS p '
+        "CROSS JOIN LATERAL (VALUES (p.debit_account, p.amount_minor, 0::bigint), "
+        "(p.credit_account, 0, p.amount_minor)) AS m (account, debit, credit) GROUP BY m.account"
+    )
+
+
+@functools.cache
+def _carried_query(month: Month) -> Query:
+    """The same object each time: a session prepares a query once."""
+    return Query(
+        f"month_carried_{month.label}",
+        f"SELECT count(*) FROM ({_sums_sql(month)}) AS s "  # noqa: S608  our own names
+        f"FULL JOIN (SELECT * FROM carried_sums WHERE month = '{month.label}') AS c "
+        "USING (account) "
+        "WHERE (s.debits_minor, s.credits_minor) "
+        "IS DISTINCT FROM (c.debits_minor, c.credits_minor)",
+    )
 
 
 def _instant_us(year: int, month: int) -> int:

@@ -33,6 +33,9 @@ Progress = Callable[[int, int], None]
 
 SHARD: Final = 0
 DAY_S: Final = 86_400
+SCAN_S: Final = (
+    3_600.0  # for a statement that reads a month; those that payments wait for have less
+)
 
 
 @frozen
@@ -56,7 +59,12 @@ class MonthsPlace:
         if not self.place.settings.archive.database_days:
             return untouched("archive.database_days is 0: months stay in the tables")
         try:
-            done = ask(self.place, OWNER, partial(self._drop, progress=progress, dry=dry))
+            done = ask(
+                self.place,
+                OWNER,
+                partial(self._drop, progress=progress, dry=dry),
+                answer_timeout_s=SCAN_S,
+            )
         except NotRunningError:
             return untouched("no stack runs on this data directory")
         except (StartError, LedgerError) as error:

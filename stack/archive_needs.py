@@ -15,7 +15,7 @@ from ledger.archive.consumers import ledger_needs, log_needs, merchants_of
 from ledger.audit.folders import log_folder, witness_folder
 from ledger.audit.notes import VerifierKey
 from ledger.comparison.position import load
-from ledger.connection import Connection
+from ledger.connection import ANSWER_TIMEOUT_S, Connection
 from ledger.errors import LedgerError
 from ledger.postings.booking import GROUP as BOOKING
 from ledger.postings.checker import GROUP as CHECKING
@@ -62,8 +62,20 @@ def owners_of(place: Place, intents: Collection[bytes]) -> Mapping[bytes, bytes]
         return {}  # nobody knows: whoever asks takes the payments for held
 
 
-def ask(place: Place, role: str, question: Callable[[Connection], Awaitable[T]]) -> T:
+def ask(
+    place: Place,
+    role: str,
+    question: Callable[[Connection], Awaitable[T]],
+    *,
+    answer_timeout_s: float = ANSWER_TIMEOUT_S,
+) -> T:
     """Ask the ledger of a running stack something, in a session of its own.
+
+    Args:
+        place: whose.
+        role: to log in as.
+        question: gets the session.
+        answer_timeout_s: a statement not answered by then ends the session.
 
     Raises:
         NotRunningError: no stack runs there.
@@ -73,13 +85,19 @@ def ask(place: Place, role: str, question: Callable[[Connection], Awaitable[T]])
     stack = find_running(place.settings, place.data_dir)
     configure_logging(quiet_log(place.settings.log), process="archive")
     dsn = dsn_of_running(stack.settings, stack.data_dir, stack.endpoints, role)
-    return trio.run(_with_session, dsn, stack.settings.ledger.connect_timeout_s, question)
+    opened = partial(
+        Connection.open,
+        dsn,
+        connect_timeout_s=stack.settings.ledger.connect_timeout_s,
+        answer_timeout_s=answer_timeout_s,
+    )
+    return trio.run(_with_session, opened, question)
 
 
 async def _with_session(
-    dsn: str, timeout_s: float, question: Callable[[Connection], Awaitable[T]]
+    opened: Callable[[], Awaitable[Connection]], question: Callable[[Connection], Awaitable[T]]
 ) -> T:
-    session = await Connection.open(dsn, connect_timeout_s=timeout_s)
+    session = await opened()
     try:
         return await question(session)
     finally:

@@ -11,15 +11,18 @@ It goes in steps, each durable, each of which may be the last before a death:
 1. it is held to the archive as a part of the tables. Most of what could be in the way is found
    here, and nothing has changed yet;
 2. one transaction detaches its partitions, carries on what its postings came to, and notes it in
-   `archived_months`. It needs the parents' locks, so it waits for them no longer than a moment, and
-   leaves it to the next run if payments are in the way. What is finished is looked at once more;
-3. it is held to the archive again: nobody can write to it any more;
+   `archived_months`. What reads rows (what is finished, once more; the sums) comes before its first
+   lock. All payments wait behind the parents' locks: they are waited for no longer than a moment,
+   and held for none that depends on how many rows there are. If payments are in the way it is left
+   to the next run;
+3. what is finished, the sums and all rows are looked at again: nobody can write to them any more;
 4. what was compared is signed, and kept beside the catalog and in the archive
    (`months/<shard>/<month>.<when>.note`);
 5. one transaction drops the partitions, and notes it.
 
 A run begins with the months that another one left detached, at 3. Where something is in the way
-then (a hold that came meanwhile, an object that was changed) the month is attached again.
+then (a hold that came meanwhile, an object that was changed) the month is attached again; where
+the tables are busy that is left to the next run, too.
 `payment_intent_details` stays: no event has it, and so the archive has not.
 """
 
@@ -50,9 +53,12 @@ from ledger.partitions import (
     Month,
     attach_again,
     attached_months,
+    bound_ids,
+    carried_differently,
     detach,
     detached_months,
     drop,
+    sum_postings,
     waiting,
 )
 from ledger.pgtypes import timestamptz_
@@ -60,6 +66,10 @@ from ledger.queries import Query
 
 KEYS_KEPT_US: Final = 30 * DAY_US  # idempotency keys are forgotten then: docs/http-api.md
 LOCK_TIMEOUT_MS: Final = 2_000  # for the parents' locks: payments wait behind whoever waits
+MOMENT_MS: Final = 5_000  # for a statement under them: it reads no rows but the accounts' sums
+_BRIEFLY: Final = (
+    f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = {MOMENT_MS}"
+)
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o400
 _FINISHED: Final = "('succeeded', 'failed', 'canceled')"
@@ -203,16 +213,22 @@ class MonthDropper:
             if held:
                 raise ArchiveError(f"{line.name} is on it")
 
+    async def _check_sums(self, month: Month) -> None:
+        if accounts := await carried_differently(self.session, month):
+            raise ArchiveError(f"its postings come to other sums of {accounts} accounts now")
+
     async def _compared(self, month: Month) -> dict[str, TableDigest]:
         return await compare_month(self.session, month, self.read, keys_max=self.keys_max)
 
     # --------------------------------------------------------------------------- it goes
 
     async def _detach(self, month: Month) -> None:
-        await self.session.script(f"BEGIN; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+        await self.session.script("BEGIN")
         try:
-            await detach(self.session, month, operator=self.operator)
             await self._check(month)
+            await sum_postings(self.session, month)
+            await self.session.script(_BRIEFLY)
+            await detach(self.session, month, operator=self.operator)
             await self.session.script("COMMIT")
         except RetryableError as error:
             await self._roll_back()
@@ -225,16 +241,24 @@ class MonthDropper:
         """Hold a detached month to the archive; where it is not the same, attach it again."""
         try:
             await self._check(month)
+            await self._check_sums(month)
             return await self._compared(month)
-        except ArchiveError:
-            await self._attach(month)
+        except ArchiveError as error:
+            await self._attach(month, error)
             raise
 
-    async def _attach(self, month: Month) -> None:
-        await self.session.script("BEGIN")
+    async def _attach(self, month: Month, reason: ArchiveError) -> None:
+        """Make a month a part of the tables again, or say that the next run must."""
+        await bound_ids(self.session, month)
+        await self.session.script(f"BEGIN; {_BRIEFLY}")
         try:
             await attach_again(self.session, month)
             await self.session.script("COMMIT")
+        except RetryableError as error:
+            await self._roll_back()
+            raise ArchiveError(
+                f"{reason}; it is detached, and the tables are busy, run again: {error}"
+            ) from error
         except BaseException:
             await self._roll_back()
             raise
@@ -244,8 +268,8 @@ class MonthDropper:
         with locked(self.holds.lock):
             try:
                 await self._check(month)
-            except ArchiveError:
-                await self._attach(month)
+            except ArchiveError as error:
+                await self._attach(month, error)
                 raise
             self._sign(month, compared)
             reach(MONTH_SIGNED)

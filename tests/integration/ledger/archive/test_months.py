@@ -269,6 +269,34 @@ async def test_a_detached_month_that_changed_is_attached_again(month: ArchivedMo
     assert await month.relaying.rows("SELECT month FROM archived_months") == []
 
 
+async def test_sums_that_are_not_the_detached_postings_bring_the_month_back(
+    month: ArchivedMonth,
+) -> None:
+    """What is carried on was summed before the locks: it is held to what nobody can change now."""
+    await month.dropper()._detach(MONTH)
+    await month.relaying.sql("UPDATE carried_sums SET debits_minor = debits_minor + 1")
+    done = await month.drop()
+    assert done.kept == {MONTH.label: "its postings come to other sums of 2 accounts now"}
+    assert await month.counts() == WHOLE
+    assert await _folded_differently(month) == []
+    assert (await month.drop()).months == [MONTH.label]
+
+
+async def test_a_month_that_cannot_be_attached_in_a_moment_waits(month: ArchivedMonth) -> None:
+    """Payments do not queue behind it: it stays detached, says so, and the next run attaches it."""
+    await month.dropper()._detach(MONTH)
+    number = month.hold(intent=month.ids[0].hex())
+    await month.relaying.sql("BEGIN; SELECT count(*) FROM outcomes")
+    with trio.fail_after(10):
+        kept = (await month.drop()).kept[MONTH.label]
+    assert kept.startswith(f"legal hold {number} is on it; it is detached, and the tables are busy")
+    await month.relaying.sql("COMMIT")
+    assert (await month.drop()).kept == {MONTH.label: f"legal hold {number} is on it"}
+    assert await month.counts() == WHOLE
+    left = "SELECT count(*) FROM pg_constraint WHERE conname = 'month_ids'"
+    assert await month.relaying.value(left) == 0
+
+
 async def test_a_hold_brings_a_detached_month_back(month: ArchivedMonth) -> None:
     """A hold that comes between detaching and dropping holds."""
     await month.dropper()._detach(MONTH)
