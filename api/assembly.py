@@ -124,7 +124,8 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     shards = tuple(
         make_shard(number, settings, peers) for number, peers in enumerate(outside.shards)
     )
-    placement = Placement(outside.shards[0].runner, queue_max=limits.queue_max)
+    first = outside.shards[0]
+    placement = Placement(first.runner, is_there=first.is_there, queue_max=limits.queue_max)
     routing = Routing(shards, placement)
     payment_intents = PaymentIntents(
         routing,

@@ -43,19 +43,27 @@ class Placement:
 
     Args:
         runner: a pool on shard 0, where the directory is.
+        is_there: whether shard 0 can be asked at all just now; asking waits for it.
         queue_max: requests that wait for it at most.
     """
 
-    def __init__(self, runner: Runner, *, queue_max: int) -> None:
+    def __init__(self, runner: Runner, *, is_there: Callable[[], bool], queue_max: int) -> None:
         self.known: Directory | None = None
         self._runner = runner
+        self._is_there = is_there
         # Whoever asks is answered by a query that began later than the question.
         self.queries: Coalescer[None, Directory] = Coalescer(
             "directory", self._read, queue_max=queue_max, batch_max=queue_max
         )
 
     def renew(self, deliver: Callable[[Directory | Problem], None]) -> None:
-        """Read the directory anew; raises ProblemError as `Coalescer.submit`."""
+        """Read the directory anew.
+
+        Raises:
+            ProblemError: `ledger_unavailable`, or as `Coalescer.submit`; nothing will be delivered.
+        """
+        if not self._is_there():
+            raise ProblemError(Problem("ledger_unavailable", retry_after_s=RETRY_AFTER_S))
         self.queries.submit(None, deliver)
 
     async def _read(self, questions: list[None]) -> list[Directory]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -75,6 +76,20 @@ async def two(dsns: list[LedgerDSN]) -> AsyncIterator[OverTwo]:
         open_shards(dsns) as ledgers,
     ):
         yield OverTwo(api, ledgers)
+
+
+@asynccontextmanager
+async def away(postgres: PostgresServer, dsn: LedgerDSN) -> AsyncIterator[None]:
+    """A ledger that nobody reaches, until the block ends; sessions on it are lost."""
+    name = dsn.database
+    try:
+        await postgres.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await postgres.administer(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        yield
+    finally:
+        await postgres.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
 def home(intent: dict[str, Any]) -> int:
@@ -237,14 +252,7 @@ async def test_a_shard_that_is_away_takes_its_own_merchants_with_it_alone(
     intent = await two.api.create(here)
     await two.api.create(moved)
     await two.move(moved, 0)
-    away = dsns[1].database
-    for session in (*two.ledgers.superusers[1:], *two.ledgers.apis[1:]):
-        await session.aclose()
-    try:
-        await postgres.administer(f"ALTER DATABASE {away} ALLOW_CONNECTIONS false")
-        await postgres.administer(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{away}'"
-        )
+    async with away(postgres, dsns[1]):
         assert home(await two.api.create(here)) == 0
         assert (await two.get(here, f"/payment-intents/{intent['id']}"))["id"] == intent["id"]
         assert len((await two.get(here, "/payment-intents"))["data"]) == 2
@@ -259,6 +267,24 @@ async def test_a_shard_that_is_away_takes_its_own_merchants_with_it_alone(
             assert response.headers["retry-after"] == "1"
         response = await two.ask(moved, "POST", "/payment-intents", ORDER)
         assert problem(response)["code"] == "ledger_unavailable"
-    finally:
-        await postgres.administer(f"ALTER DATABASE {away} ALLOW_CONNECTIONS true")
     assert home(await two.api.create(there)) == 1
+
+
+async def test_without_the_first_shard_what_the_others_know_goes_on(
+    two: OverTwo, postgres: PostgresServer, dsns: list[LedgerDSN]
+) -> None:
+    """Creating and reading do; whether a list or a balance would be whole is told at once."""
+    here, merchant = await two.merchant(FIRST), await two.merchant(SECOND)
+    await two.api.create(here)
+    intent = await two.api.create(merchant)
+    async with away(postgres, dsns[0]):
+        assert home(await two.api.create(merchant)) == 1
+        target = f"/payment-intents/{intent['id']}"
+        assert (await two.get(merchant, target))["id"] == intent["id"]
+        for target in ("/payment-intents", "/balance"):
+            with trio.fail_after(5):
+                response = await two.ask(merchant, "GET", target)
+            assert problem(response)["code"] == "ledger_unavailable"
+            assert response.headers["retry-after"] == "1"
+    assert home(await two.api.create(here)) == 0
+    assert len((await two.get(merchant, "/payment-intents"))["data"]) == 2

@@ -102,7 +102,11 @@ async def running(
 ) -> AsyncIterator[tuple[Creating, Routing]]:
     """What creates and what reads over these shards, until the block ends."""
     shards = tuple(column.shard() for column in columns)
-    placement = Placement(directories, queue_max=8)  # type: ignore[arg-type]  # a stand-in
+    placement = Placement(
+        directories,  # type: ignore[arg-type]  # a stand-in
+        is_there=shards[0].is_there,
+        queue_max=8,
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(placement.queries.run)
         for shard in shards:
@@ -156,6 +160,16 @@ async def test_without_a_directory_nothing_is_created() -> None:
     columns = [Column(0), Column(1)]
     async with running(columns, Directories(iter([None, 1]))) as (creating, _):
         assert await created(creating) == Problem("ledger_unavailable", retry_after_s=1)
+        assert isinstance(await created(creating), Created)
+
+
+async def test_a_directory_that_is_away_is_not_waited_for() -> None:
+    """Its pool would wait for it; the next request asks again."""
+    columns, directories = [Column(0, is_away=True), Column(1)], Directories(iter([1]))
+    async with running(columns, directories) as (creating, _):
+        assert await created(creating) == Problem("ledger_unavailable", retry_after_s=1)
+        assert directories.reads == 0
+        columns[0].is_away = False
         assert isinstance(await created(creating), Created)
 
 
