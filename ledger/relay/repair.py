@@ -41,6 +41,7 @@ from ledger.queries import Query
 from ledger.relay.connection import PUBLICATION
 from ledger.relay.errors import RepairError
 from ledger.relay.event_keys import change_key, key_of
+from ledger.relay.restores import TABLE as RESTORES
 from ledger.statements import QUERIES
 from ledger.stream.backend import START, Batch, Reader, Writer
 from ledger.stream.cursors import lost_ranges
@@ -146,7 +147,6 @@ _RANK: Final = {
     "attempts": 2,
     "outcomes": 3,
     "postings": 4,
-    "restores": 5,
 }
 
 
@@ -204,8 +204,8 @@ class Repair:
             keys = await self._stream_keys(held, passes, residue, lost)
             for table in tables:
                 found.repaired.setdefault(table.name, 0)
-            async for low, high in self._windows(connection):
-                for table in tables:
+            async for some, low, high in self._spans(connection, tables):
+                for table in some:
                     span = [uuid_(low), uuid_(high), _int4(passes), _int4(residue)]
                     cells = (await connection.run(table.query, span)).packed_rows()
                     missing = [row for row in cells if not _take(keys, table.key(row))]
@@ -215,6 +215,18 @@ class Repair:
             found.not_in_tables += sum(known & _IN_TABLES for known in keys.values())
         await self._writer.append(Batch([], [], new))
         return found
+
+    async def _spans(
+        self, connection: Connection, tables: list[Table]
+    ) -> AsyncIterator[tuple[list[Table], bytes, bytes]]:
+        """Every table from the lowest id to the highest there can be; restores before all others.
+
+        They tell of records before them. So those that a new stream is told of tell of none there.
+        """
+        yield [table for table in tables if table.name == RESTORES], _LOWEST, _HIGHEST
+        others = [table for table in tables if table.name != RESTORES]
+        async for low, high in self._windows(connection):
+            yield others, low, high
 
     async def _windows(self, connection: Connection) -> AsyncIterator[tuple[bytes, bytes]]:
         """Ranges of ids, without gaps from the lowest to the highest there can be."""

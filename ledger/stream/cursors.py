@@ -23,6 +23,7 @@ _RESET: Final = QUERIES["reset_stream_cursor"]
 _RESET_ALL: Final = QUERIES["reset_stream_cursors"]
 _LOST: Final = QUERIES["lost_ranges"]
 _SETTLED: Final = QUERIES["ledger_is_settled"]
+_PASS_OVER_RESTORES: Final = QUERIES["pass_over_restores"]
 _FORGET_PARKED: Final = QUERIES["forget_parked"]
 _EXPECTED: Final = "stream_cursors_expected"
 
@@ -53,13 +54,18 @@ async def reset_cursors(runner: Runner, shard: int) -> int:
 
     Runners notice by themselves: an idle one when the stream ends before its cursor, a busy one
     when it moves. What comes again comes from a repair, so they ask which of it they know. So does
-    what was parked, whose offsets mean nothing any more: it is let go.
+    what was parked, whose offsets mean nothing any more: it is let go. And what restores have lost
+    was lost in the other stream: `lost_ranges` names none of it from now on.
 
     Returns:
         How many events were parked.
     """
     *_, forgotten = await runner.pipeline(
-        [(_RESET_ALL, [int4_(shard)]), (_FORGET_PARKED, [int4_(shard)])]
+        [
+            (_PASS_OVER_RESTORES, ()),
+            (_RESET_ALL, [int4_(shard)]),
+            (_FORGET_PARKED, [int4_(shard)]),
+        ]
     )
     return forgotten.row_count
 

@@ -23,6 +23,13 @@ COMMENT ON COLUMN restores.lost_until IS 'offset behind the last one: where the 
 
 ALTER PUBLICATION turnout_events ADD TABLE restores;
 
+CREATE TABLE former_restores (
+    id  uuid PRIMARY KEY REFERENCES restores
+);
+
+COMMENT ON TABLE former_restores IS
+    'Restores that were before the stream, lost, began anew: their offsets are not of that one';
+
 -- Whose word it was that the relay may repair.
 ALTER TABLE relays
     ADD COLUMN approved_by text NOT NULL DEFAULT '',
@@ -60,8 +67,8 @@ $$;
 
 REVOKE ALL ON FUNCTION raise_versions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION raise_versions TO turnout_relay;
-GRANT SELECT, INSERT ON restores TO turnout_relay;
-GRANT SELECT ON restores TO turnout_postings, turnout_reader, turnout_admin;
+GRANT SELECT, INSERT ON restores, former_restores TO turnout_relay;
+GRANT SELECT ON restores, former_restores TO turnout_postings, turnout_reader, turnout_admin;
 GRANT SELECT ON relays TO turnout_postings;
 -- A stream that begins anew has other offsets than those that were parked.
 GRANT SELECT, DELETE ON stream_parked TO turnout_relay;

@@ -115,7 +115,9 @@ SELECT raise_versions($1::uuid[], $2::integer[])
 
 -- name: lost_ranges
 -- Offsets of the stream that count no more since the ledger was set back.
-SELECT r.lost_from, r.lost_until FROM restores AS r ORDER BY r.lost_until, r.lost_from
+SELECT r.lost_from, r.lost_until FROM restores AS r
+WHERE NOT EXISTS (SELECT FROM former_restores AS f WHERE f.id = r.id)
+ORDER BY r.lost_until, r.lost_from
 
 -- name: ledger_is_settled
 -- Whether a relay goes along with the ledger as it is now: it does not refuse, and is not of

@@ -30,6 +30,10 @@ SET next_offset = excluded.next_offset, updated_at = now()
 -- Let go of what is parked: its offsets are of a stream that is no more. $1 shard.
 DELETE FROM stream_parked WHERE shard = $1::integer
 
+-- name: pass_over_restores
+-- Have what restores have lost until now count as another stream's.
+INSERT INTO former_restores (id) SELECT r.id FROM restores AS r ON CONFLICT (id) DO NOTHING
+
 -- name: reset_stream_cursors
 -- Have every group read from the beginning. $1 shard.
 UPDATE stream_cursors SET next_offset = 0, updated_at = now()

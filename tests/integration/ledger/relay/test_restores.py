@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -179,3 +180,17 @@ async def test_a_row_with_the_key_of_a_lost_record_is_repaired(relaying: RelayHa
         "SELECT (detail ->> 'not_in_tables')::integer FROM exceptions WHERE kind = 'relay_repaired'"
     )
     assert told == 0  # of the two lost payments only versions are known, and those are not counted
+
+
+async def test_a_new_stream_has_lost_nothing(relaying: RelayHarness) -> None:
+    """Offsets of a restore are the old stream's: no consumer passes over records of the new one."""
+    restore = await _set_back(relaying)
+    await _note(relaying, restore)
+    shutil.rmtree(relaying.folder / "stream")
+    await relaying.drop_slot()
+    async with relaying.running() as relay:
+        await relaying.until(relay, "streaming")
+    assert await lost_ranges(relaying.superuser) == []
+    tables = [table for table, _ in await relaying.stream()]
+    assert tables.index("restores") == 0  # before every record that an auditor could take for lost
+    assert len(tables) == 1 + 4 + 4
