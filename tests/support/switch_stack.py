@@ -249,8 +249,9 @@ class Acquirer:
         return await self.clients[switch].call(operate)
 
     async def view(self, of: IntentToCreate) -> IntentView:
-        """A payment with all that happened to it, as the ledger has it."""
+        """A payment with all that happened to it, as the ledger has it at one instant."""
         async with self.superuser() as session:
+            await session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return (await read_views(session, [of.intent_id]))[of.intent_id]
 
     async def pay(self, number: str = APPROVED, *, switch: int = 0) -> Done | Refused:
