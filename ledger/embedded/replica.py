@@ -9,7 +9,8 @@ It is *copied*, not looked after. `pg_basebackup` makes the copy and the replica
 into a folder beside, renamed when it is whole. From then on the replica follows the WAL, over the
 primary's Unix socket. Where it cannot go on, the copy is thrown away and made again: the slot is
 gone (somebody dropped it, or the ledger was restored from a backup, which has no slots) or was
-given up (the replica was away for more WAL than the primary keeps); the copy is of another major
+given up (the replica was away for more WAL than the primary keeps); the primary has less WAL than
+the replica has replayed, for its disk was set back to a snapshot; the copy is of another major
 version; the server failed to start on it `FAILURES_COPIED_AFTER` times in a row (once: if another
 copy does not help, a third will not either).
 
@@ -57,15 +58,26 @@ from ledger.embedded.identity import Identity, choose_identity
 from ledger.embedded.orphans import clear_orphans
 from ledger.embedded.postmaster import Postmaster
 from ledger.embedded.server import DATABASE, server_parameters
-from ledger.embedded.slot import SLOT, SlotState, drop_slot, read_slot, superuser_session
+from ledger.embedded.slot import (
+    SLOT,
+    SlotState,
+    drop_slot,
+    read_flushed,
+    read_replayed,
+    read_slot,
+    short_session,
+)
 from ledger.errors import EmbeddedPostgresError, LedgerError
 from ledger.roles import REPLICA
 
 FAILURES_COPIED_AFTER: Final = 2  # starts in a row that came to nothing; another copy may mend it
-SLOT_CHECK_S: Final = 2.0  # between looks whether the primary still keeps our WAL
+CHECK_S: Final = 2.0  # between looks whether the primary is one that can still be followed
 CONNECT_S: Final = 5.0
 ORPHANS_WAIT_S: Final = 1.0  # for children of a postmaster that is gone, after each signal
 REPLAY_DELAY_MAX_MS: Final = 1_000  # a query that replay has to wait for is ended after this
+
+SLOT_LOST: Final = "the primary has given up its replication slot"
+SET_BACK: Final = "the primary was set back: it has less WAL than was replayed"
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _log = get_logger(__name__)
@@ -113,6 +125,7 @@ class EmbeddedReplica:
         self._lock = FolderLock(self._layout.lock)
         self._postmaster = Postmaster(layout=self._layout, socket_dir=socket_dir, settings=settings)
         self._failures = 0
+        self._set_back = False
         self._why_copy = ""  # found by `start`, mended by `died`
         self._why_down = ""
 
@@ -138,6 +151,7 @@ class EmbeddedReplica:
                 version=str(binaries.major),
                 same_boot=_read(self._boot_file) == _read(_BOOT_ID) != "",
                 slot=await self._read_slot(),
+                set_back=self._set_back,
                 failures=self._failures,
             )
             if not self._why_copy:
@@ -183,7 +197,7 @@ class EmbeddedReplica:
 
     async def _read_slot(self) -> SlotState:
         dsn = self._primary.superuser_dsn()
-        async with superuser_session(dsn, connect_timeout_s=CONNECT_S) as session:
+        async with short_session(dsn, connect_timeout_s=CONNECT_S) as session:
             return await read_slot(session)
 
     async def _launch(self, binaries: Binaries, identity: Identity) -> None:
@@ -239,24 +253,38 @@ class EmbeddedReplica:
                 ending = ending or (f"exit status {status}" if status >= 0 else f"signal {-status}")
                 nursery.cancel_scope.cancel(reason="the replica has ended")
 
-            async def until_slot_lost() -> None:
+            async def until_left_behind() -> None:
                 nonlocal ending
-                await self._until_slot_lost()
-                ending = "the primary has given up its replication slot"
+                ending = await self._until_left_behind()
                 await self._stop_server()
 
             nursery.start_soon(until_died)
-            nursery.start_soon(until_slot_lost)
+            nursery.start_soon(until_left_behind)
         return ending
 
-    async def _until_slot_lost(self) -> None:
+    async def _until_left_behind(self) -> str:
+        """Wait until the primary can be followed no further; says why."""
         while True:
-            await trio.sleep(SLOT_CHECK_S)
             try:
-                if not (await self._read_slot()).holds:
-                    return
-            except LedgerError as error:  # the primary is away: its own unit sees to it
-                _log.debug("slot of the replica unknown", reason=str(error))
+                if why := await self._why_left_behind():
+                    return why
+            except LedgerError as error:  # one is away: its own unit sees to it
+                _log.debug("standing of the replica unknown", reason=str(error))
+            await trio.sleep(CHECK_S)
+
+    async def _why_left_behind(self) -> str:
+        primary, here = self._primary.superuser_dsn(), self.dsn(REPLICA, self._primary.password)
+        async with short_session(primary, connect_timeout_s=CONNECT_S) as session:
+            if not (await read_slot(session)).holds:
+                return SLOT_LOST
+            async with short_session(here, connect_timeout_s=CONNECT_S) as own:
+                replayed = await read_replayed(own)
+            flushed = await read_flushed(session)
+        if replayed > flushed:  # asked for later, so it has all that was ever sent
+            self._set_back = True
+            self._boot_file.unlink(missing_ok=True)  # whoever starts it next knows it, too
+            return SET_BACK
+        return ""
 
     async def _copy(self) -> str:
         """Throw away what there is, and copy the primary."""
@@ -265,7 +293,7 @@ class EmbeddedReplica:
         home = self._layout.home
         await trio.to_thread.run_sync(_remove, home, self._boot_file)
         dsn = self._primary.superuser_dsn()
-        async with superuser_session(dsn, connect_timeout_s=CONNECT_S) as session:
+        async with short_session(dsn, connect_timeout_s=CONNECT_S) as session:
             await drop_slot(session)
         await trio.to_thread.run_sync(self._check_room)
         home.mkdir(mode=0o700)
@@ -276,6 +304,7 @@ class EmbeddedReplica:
         fresh.rename(self._layout.data)
         identity.take(home)
         write_durably(self._boot_file, _read(_BOOT_ID).encode(), mode=0o600)
+        self._set_back = False
         self._failures += bool(self._failures)  # another copy would not help a second time
         return "the ledger has been copied for it"
 
@@ -315,7 +344,13 @@ class EmbeddedReplica:
 
 
 def why_copy(
-    *, found_version: str, version: str, same_boot: bool, slot: SlotState, failures: int
+    *,
+    found_version: str,
+    version: str,
+    same_boot: bool,
+    slot: SlotState,
+    set_back: bool,
+    failures: int,
 ) -> str:
     """Why a replica has to be copied before it can start; empty if it can go on. Pure.
 
@@ -324,14 +359,16 @@ def why_copy(
         version: The one that is installed.
         same_boot: Whether the machine has been up since the copy was made.
         slot: What the primary says.
+        set_back: Whether the replica has had WAL that the primary has no more.
         failures: Starts in a row that came to nothing.
     """
     reasons = {
         "there is no copy yet": not found_version,
         f"the copy belongs to Postgres {found_version}": found_version != version,
+        SET_BACK: set_back,
         "the machine was restarted, and a replica syncs nothing to disk": not same_boot,
         "the primary has no replication slot for it": slot.wal_status == "",
-        "the primary has given up its replication slot": not slot.holds,
+        SLOT_LOST: not slot.holds,
         f"it failed to start {failures} times": failures == FAILURES_COPIED_AFTER,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")

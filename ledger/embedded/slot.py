@@ -30,6 +30,8 @@ _READ: Final = Query(
     "SELECT wal_status, active_pid FROM pg_replication_slots"
     " WHERE slot_name = $1::text AND slot_type = 'physical'",
 )
+_FLUSHED: Final = Query("flushed_lsn", "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint")
+_REPLAYED: Final = Query("replayed_lsn", "SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint")
 _END_SENDER: Final = Query(
     "end_sender_of_replica",
     # Waits for it: a slot that is in use cannot be dropped.
@@ -70,6 +72,16 @@ async def read_slot(session: Connection) -> SlotState:
     return SlotState(wal_status or "lost", in_use=sender is not None)
 
 
+async def read_flushed(primary: Connection) -> int:
+    """How far the primary's WAL is on disk: it sends no more than that; raises DatabaseError."""
+    return int((await primary.run(_FLUSHED)).column(0)[0])
+
+
+async def read_replayed(replica: Connection) -> int:
+    """How far a replica has replayed, 0 for nothing yet; raises DatabaseError."""
+    return int((await replica.run(_REPLAYED)).column(0)[0] or 0)
+
+
 async def drop_slot(session: Connection) -> None:
     """Have the slot gone, if there is one; raises DatabaseError."""
     await session.run(_END_SENDER, [text_(SLOT)])
@@ -77,7 +89,7 @@ async def drop_slot(session: Connection) -> None:
 
 
 @asynccontextmanager
-async def superuser_session(dsn: str, *, connect_timeout_s: float) -> AsyncIterator[Connection]:
+async def short_session(dsn: str, *, connect_timeout_s: float) -> AsyncIterator[Connection]:
     """A session for a few statements; raises ConnectionLostError."""
     session = await Connection.open(dsn, connect_timeout_s=connect_timeout_s)
     try:

@@ -11,8 +11,9 @@ section 6.4).
                  the rows                            executed in this order
                  pg_is_in_recovery()
 
-and the rows are good if R >= F. Proof, for any write W that had been answered, to anyone, before
-the read was asked for:
+and the rows are good if R >= F and the replica has no more than the primary has: where R > F, the
+primary is asked once more, after the replica. Proof, for any write W that had been answered, to
+anyone, before the read was asked for:
 
 - *W is at or below F.* With `synchronous_commit = on`, which every session has that moves payments,
   Postgres flushes a commit's record before it makes the commit visible or answers (`XLogFlush`
@@ -29,6 +30,11 @@ the read was asked for:
 - *It is the same history.* Positions of two clusters, or of two timelines of one, say nothing about
   each other. Both sides name system identifier and timeline each time. A replica's timeline is that
   of its last restart point, and of the place that it must recover to; both must be the primary's.
+- *And nothing that the primary has lost.* A ledger whose disk was set back to a snapshot goes on in
+  the same timeline, and a replica may have replayed what is no more. Only what is flushed is sent
+  to a replica, so R is never above a flush position that was asked for after it; else it is a
+  stranger's. Once the primary has written past R again, positions tell no more: whoever runs a
+  replica looks before that (`ledger.embedded.replica`), or has it built anew.
 - *It was a replica throughout.* A promoted server takes writes of its own. Promotion is for good
   while a server runs, so being in recovery after the rows means having been so before.
 
@@ -92,6 +98,7 @@ class Standing(enum.Enum):
     """What a replica's answer is worth; the value is the word for the log."""
 
     CURRENT = "is current"
+    AHEAD = "is ahead of what the primary said"  # which must be asked again, see `judge_ahead`
     BEHIND = "is behind"
     PROMOTED = "is no replica any more"
     STRANGER = "is of another history"
@@ -114,4 +121,16 @@ def judge(index: ReadIndex, replayed: Replayed, *, in_recovery: bool) -> Standin
         return Standing.STRANGER
     if replayed.replayed_lsn is None or replayed.replayed_lsn < index.flushed_lsn:
         return Standing.BEHIND
-    return Standing.CURRENT
+    return Standing.CURRENT if replayed.replayed_lsn == index.flushed_lsn else Standing.AHEAD
+
+
+def judge_ahead(later: ReadIndex, replayed: Replayed) -> Standing:
+    """Whether an answer that was ahead of the primary's first word may be given: current, or not.
+
+    Args:
+        later: of the primary, asked for after `replayed` was.
+        replayed: of the replica, ahead of the earlier index.
+    """
+    if judge(later, replayed, in_recovery=True) in (Standing.CURRENT, Standing.BEHIND):
+        return Standing.CURRENT
+    return Standing.STRANGER

@@ -4,15 +4,15 @@
 `FreshReader` sees every write that was answered before the read was asked for, and needs to know
 nothing of replicas: it runs queries as a pool does.
 
-The price is one small statement on the primary for each batch of reads, and a wait for the replica
-where it has not replayed that far yet: a millisecond on one machine. It is bounded by
-`replica.wait_ms`; then the primary answers.
+The price is one small statement on the primary for each batch of reads, another one where it has
+written meanwhile, and a wait for the replica where it has not replayed that far yet: a millisecond
+on one machine. It is bounded by `replica.wait_ms`; then the primary answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 from attrs import define
@@ -28,6 +28,7 @@ from ledger.replica.freshness import (
     Replayed,
     Standing,
     judge,
+    judge_ahead,
 )
 from ledger.replica.sessions import ReplicaSessions
 from ledger.result import Result
@@ -99,15 +100,14 @@ class FreshReader:
 
     async def _read(self, session: Connection, steps: Sequence[Step]) -> list[Result] | None:
         """What the replica says, or None where that is not good enough."""
-        [row] = (await self._primary.run(READ_INDEX)).rows()
-        index = ReadIndex(*row)
+        index = await self._read_index()
         deadline_s = trio.current_time() + self._wait_s
         try:
-            standing, results = await _ask(session, index, steps)
-            if standing is Standing.BEHIND:
-                self.counts.waits_total += 1
+            answer = await _ask(session, index, steps)
+            waited = answer.standing is Standing.BEHIND
+            if waited:
                 await _catch_up(session, index, deadline_s)
-                standing, results = await _ask(session, index, steps)
+                answer = await _ask(session, index, steps)
         except ConnectionLostError as error:
             self.counts.lost_total += 1
             self.sessions.rest(str(error), trio.current_time())
@@ -115,27 +115,42 @@ class FreshReader:
         except DatabaseError:  # a conflict with replay; any other fault the primary will tell, too
             self.counts.refused_total += 1
             return None
+        standing = answer.standing
+        if standing is Standing.AHEAD:
+            standing = judge_ahead(await self._read_index(), answer.replayed)
         if standing is not Standing.CURRENT:
             self._count(standing)
             self.sessions.rest(f"it {standing.value}", trio.current_time())
             return None
         self.counts.reads_total += 1
+        self.counts.waits_total += waited
         self.sessions.well(trio.current_time())
-        return results
+        return answer.results
+
+    async def _read_index(self) -> ReadIndex:
+        [row] = (await self._primary.run(READ_INDEX)).rows()
+        return ReadIndex(*row)
 
     def _count(self, standing: Standing) -> None:
         name = f"{standing.name.lower()}_total"
         setattr(self.counts, name, getattr(self.counts, name) + 1)
 
 
-async def _ask(
-    session: Connection, index: ReadIndex, steps: Sequence[Step]
-) -> tuple[Standing, list[Result]]:
-    """The rows, and what they are worth; the order of the statements is the proof's."""
+class _Answer(NamedTuple):
+    """What the replica says: rows, and what they are worth."""
+
+    standing: Standing
+    replayed: Replayed
+    results: list[Result]
+
+
+async def _ask(session: Connection, index: ReadIndex, steps: Sequence[Step]) -> _Answer:
+    """Ask for rows; the order of the statements is the proof's."""
     before, *results, after = await session.pipeline([(REPLAYED, ()), *steps, (IN_RECOVERY, ())])
     [row] = before.rows()
     [in_recovery] = after.column(0)
-    return judge(index, Replayed(*row), in_recovery=in_recovery), results
+    replayed = Replayed(*row)
+    return _Answer(judge(index, replayed, in_recovery=in_recovery), replayed, results)
 
 
 async def _catch_up(session: Connection, index: ReadIndex, deadline_s: float) -> None:
@@ -144,6 +159,5 @@ async def _catch_up(session: Connection, index: ReadIndex, deadline_s: float) ->
     while trio.current_time() + pause_s < deadline_s:
         await trio.sleep(pause_s)
         pause_s = min(2 * pause_s, POLL_MAX_S)
-        standing, _ = await _ask(session, index, ())
-        if standing is not Standing.BEHIND:
+        if (await _ask(session, index, ())).standing is not Standing.BEHIND:
             return

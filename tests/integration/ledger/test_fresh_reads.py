@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
+from attrs import define
 
 from chassis.settings.replica import Replica
 from ledger.connection import Connection, Params, Step
@@ -151,7 +152,8 @@ async def test_one_that_stays_behind_is_waited_for_no_longer(pair: Replicated) -
         written = await count_up(primary)
         with trio.fail_after(LIMITS.wait_ms / 1_000 + BUSY_S):
             assert await seen(reader) == written
-        assert (reader.counts.behind_total, reader.counts.away_total) == (1, 0)
+        counts = reader.counts
+        assert (counts.behind_total, counts.away_total, counts.waits_total) == (1, 0, 0)
         assert await seen(reader) == written
         assert reader.counts.away_total == 1
         await pair.do(RESUME, on_replica=True)
@@ -232,21 +234,59 @@ async def test_one_of_another_history_is_read_no_more(pair: Replicated) -> None:
         assert reader.counts.stranger_total == 1
 
 
-class _OtherTimeline:
-    """A primary that has been restored meanwhile, and is one timeline further."""
+async def test_one_that_has_more_than_its_primary_is_read_no_more(pair: Replicated) -> None:
+    """A ledger that was set back to a snapshot: the replica shows what was lost."""
+    async with reading(pair) as (before, primary):
+        await pair.catch_up()
+        reader = FreshReader(_SetBack(primary), before.sessions, wait_s=0.1)
+        assert await seen(reader) == await seen(primary)
+        assert reader.counts.stranger_total == 1
 
-    def __init__(self, primary: Connection) -> None:
-        self._primary = primary
+
+async def test_a_primary_that_writes_meanwhile_is_not_taken_for_another(pair: Replicated) -> None:
+    """The replica is ahead of what was said first, and not of what is said then."""
+    async with reading(pair, PATIENT) as (before, primary):
+        await pair.catch_up()
+        reader = FreshReader(_SetBack(primary, times=1), before.sessions, wait_s=0.1)
+        assert await seen(reader) == await seen(primary)
+        assert (reader.counts.reads_total, reader.counts.stranger_total) == (1, 0)
+
+
+@define
+class _Primary:
+    """A primary that tells another read index than its own."""
+
+    primary: Connection
+    times: int = 1_000
+
+    def told(self, sql: str) -> str:
+        """What is asked instead."""
+        raise NotImplementedError
 
     async def run(self, query: Query, params: Params = ()) -> Result:
-        """Run a query; the read index is the next timeline's."""
-        if query is READ_INDEX:
-            query = Query("later", f"{query.sql.partition(' FROM ')[0]} + 1{AFTER_TIMELINE}")
-        return await self._primary.run(query, params)
+        """Run a query; so many times the read index is another."""
+        if query is READ_INDEX and self.times > 0:
+            self.times -= 1
+            query = Query(f"told_{self.times}", self.told(query.sql))
+        return await self.primary.run(query, params)
 
     async def pipeline(self, steps: Sequence[Step]) -> list[Result]:
         """Run queries as they are."""
-        return await self._primary.pipeline(steps)
+        return await self.primary.pipeline(steps)
 
 
-AFTER_TIMELINE = "".join(READ_INDEX.sql.partition(" FROM ")[1:])
+class _OtherTimeline(_Primary):
+    """It has been restored meanwhile, and is one timeline further."""
+
+    def told(self, sql: str) -> str:
+        """The next timeline."""
+        columns, origin, table = sql.partition(" FROM ")
+        return f"{columns} + 1{origin}{table}"
+
+
+class _SetBack(_Primary):
+    """It is set back by a byte, on the same timeline."""
+
+    def told(self, sql: str) -> str:
+        """A position less far; commits that were answered are below it in any case."""
+        return sql.replace("(f.lsn - '0/0')::bigint", "(f.lsn - '0/0')::bigint - 1")

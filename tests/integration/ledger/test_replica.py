@@ -15,6 +15,7 @@ from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
 from ledger.embedded.identity import choose_identity
 from ledger.embedded.orphans import server_processes
+from ledger.embedded.replica import SET_BACK
 from ledger.embedded.slot import SLOT, read_slot
 from ledger.errors import DatabaseError
 from ledger.queries import Query
@@ -143,6 +144,30 @@ async def outgrow(pair: Replicated) -> None:
         await pair.do("INSERT INTO kept VALUES (0); SELECT pg_switch_wal()")
     await pair.do("CHECKPOINT")
     assert await wal_status(pair) == "lost"
+
+
+async def test_a_primary_that_was_set_back_is_copied_anew(cluster: Path) -> None:
+    """What the replica has beyond it was lost; once it has been passed nothing would say so."""
+    data, snapshot = cluster / "data" / "postgres" / "data", cluster / "snapshot"
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        before = await pair.ask(KEPT)
+        await pair.primary.stop()
+        shutil.copytree(data, snapshot)
+        await pair.primary.start()
+        await pair.do("INSERT INTO kept SELECT generate_series(1, 10_000)")
+        await pair.catch_up()
+        await pair.replica.stop()
+        await pair.primary.stop()
+        shutil.rmtree(data)
+        snapshot.rename(data)
+        choose_identity(server_uid(), None).take_tree(data)
+        await pair.primary.start()
+        [ending] = await fail_to_start(pair, 1)
+        assert ending == SET_BACK
+        assert not (cluster / "data" / "replica.boot").exists()  # whoever starts it next knows
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+        assert await pair.ask(KEPT, on_replica=True) == before
 
 
 async def test_another_boot_makes_another_copy(cluster: Path) -> None:

@@ -14,6 +14,7 @@ GOOD: dict[str, Any] = {
     "version": "18",
     "same_boot": True,
     "slot": SlotState("reserved", in_use=False),
+    "set_back": False,
     "failures": 0,
 }
 
@@ -29,6 +30,7 @@ GOOD: dict[str, Any] = {
         ({"slot": SlotState("", in_use=False)}, "no replication slot"),
         ({"slot": SlotState("unreserved", in_use=True)}, "given up"),
         ({"slot": SlotState("lost", in_use=False)}, "given up"),
+        ({"set_back": True, "same_boot": False}, "set back"),
         ({"failures": FAILURES_COPIED_AFTER - 1}, ""),
         ({"failures": FAILURES_COPIED_AFTER}, "failed to start"),
         ({"failures": FAILURES_COPIED_AFTER + 1}, ""),
