@@ -52,21 +52,29 @@ class Routing:
         Raises:
             ProblemError: `not_found`: no shard of ours has ever issued such an id.
         """
+        shard = self._find_home(intent_id)
+        if shard is None:
+            raise ProblemError(Problem("not_found"))
+        return shard
+
+    def _find_home(self, intent_id: bytes) -> Shard | None:
         if len(self.shards) == 1:
             return self.shards[0]
         number = shard_of(intent_id)
-        if number >= len(self.shards):
-            raise ProblemError(Problem("not_found"))
-        return self.shards[number]
+        return self.shards[number] if number < len(self.shards) else None
 
     def read_intent(self, wanted: WantedIntent, deliver: Deliver[IntentRow | None]) -> None:
-        """Read an intent; raises ProblemError as `Coalescer.submit` and `home` do."""
-        self.home(wanted[1]).intents.submit(wanted, deliver)
+        """Read an intent, None where there is none; raises ProblemError as `Coalescer.submit`."""
+        shard = self._find_home(wanted[1])
+        if shard is None:
+            deliver(None)
+        else:
+            shard.intents.submit(wanted, deliver)
 
     def read_timeline(
         self, wanted: WantedTimeline, deliver: Deliver[list[TimelineEvent] | None]
     ) -> None:
-        """Read what happened to an intent; raises as `read_intent`."""
+        """Read what happened to an intent; raises ProblemError as `home`, `Coalescer.submit`."""
         self.home(wanted[1]).timelines.submit(wanted, deliver)
 
     def list_intents(self, wanted: WantedList, deliver: Deliver[IntentPage]) -> None:

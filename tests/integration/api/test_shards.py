@@ -14,7 +14,7 @@ from attrs import define
 from ledger.ids import SHARDS_MAX, UUID7Source, parse_id, public_id, shard_of
 from ledger.shards.buckets import BUCKETS, bucket_of
 from switch.wire import Charge, Operate
-from tests.support.api import SEALED_CHARGE, Merchant, RunningAPI, problem, running_api
+from tests.support.api import HOST, SEALED_CHARGE, Merchant, RunningAPI, problem, running_api
 from tests.support.http import Response
 from tests.support.ledger import IDS
 from tests.support.postgres import LedgerDSN, PostgresServer
@@ -128,6 +128,21 @@ async def test_an_id_of_a_shard_that_there_is_none_of_is_not_found(two: OverTwo)
     ):
         response = await two.ask(merchant, method, path, body)
         assert problem(response)["code"] == "not_found"
+
+
+async def test_a_browser_is_told_nothing_of_ids_that_name_no_shard(two: OverTwo) -> None:
+    """Its secret does not open them, as it does not open any other."""
+    merchant = await two.merchant(FIRST)
+    intent = await two.api.create(merchant)
+    stranger = public_id("pi", UUID7Source(lambda: 1, bytes, shard=SHARDS_MAX - 1).next())
+    secret = intent["clientSecret"].replace(intent["id"], stranger)
+    assert stranger in secret
+    response = await two.api.ask(
+        f"GET /payment-intents/{stranger} HTTP/1.1\r\nHost: {HOST}\r\n"
+        f"Authorization: Bearer {merchant.publishable_key}\r\n"
+        f"X-Client-Secret: {secret}\r\n\r\n".encode()
+    )
+    assert (response.status, problem(response)["code"]) == (401, "client_secret_invalid")
 
 
 async def test_a_create_repeated_after_a_move_gives_the_first_intent(two: OverTwo) -> None:
