@@ -50,6 +50,10 @@ WHERE NOT EXISTS (
     SELECT FROM outcomes WHERE intent_id = a.intent_id AND attempt_id = a.id
 )
 """
+UNATTENDED_SQL = f"""{UNDECIDED_SQL} AND NOT EXISTS (
+    SELECT FROM store_and_forward WHERE attempt_id = a.id AND manual
+)
+"""
 # Charges whose outcome is unknown and has not been resolved, with their networks. An inquiry that
 # nobody answered stays unknown for ever, and nothing hangs on it.
 DOUBTS_SQL = """
@@ -237,10 +241,10 @@ class WholeStack:
         (folder,) = self.stack.endpoints.sockets["postgres"]
         return psycopg.connect(host=folder, dbname="turnout", user="postgres", password=password)
 
-    async def rest(self) -> None:
-        """Wait until every attempt has an outcome."""
+    async def rest(self, undecided: str = UNDECIDED_SQL) -> None:
+        """Wait until every attempt has an outcome; or until none is as another query counts."""
         with trio.fail_after(RESTED_WITHIN_S):
-            while await trio.to_thread.run_sync(self.query, UNDECIDED_SQL) != [(0,)]:
+            while await trio.to_thread.run_sync(self.query, undecided) != [(0,)]:
                 await trio.sleep(_POLL_S)
 
     async def doubts(self, load: Load) -> dict[str, str]:
