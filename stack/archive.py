@@ -38,7 +38,7 @@ from ledger.audit.level_files import LevelFileError
 from ledger.audit.notes import NoteError, VerifierKey
 from ledger.stream.segments.files import shard_folder
 from stack.archive_months import MonthsPlace, untouched
-from stack.archive_needs import consumers, owners_of
+from stack.archive_needs import consumers, left_tables, owners_of
 from stack.archive_place import archive_key_stem, archive_pair, archive_url
 from stack.audit import read_key, report
 from stack.endings import EXIT_FAULT
@@ -188,7 +188,7 @@ def _expire(
         days=settings.retention_days,
         now_us=now_us,
         shard=SHARD,
-    ).run(progress, dry=dry)
+    ).run(left_tables(place, pair.public), progress, dry=dry)
     return {
         "removed_segments": done.segments,
         "end_offset": done.end_offset,

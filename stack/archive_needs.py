@@ -11,12 +11,16 @@ import trio
 
 from chassis.log import configure_logging
 from chassis.supervisor import StartError
+from ledger.archive.catalog import work_folder
 from ledger.archive.consumers import ledger_needs, log_needs, merchants_of
+from ledger.archive.errors import ArchiveError
+from ledger.archive.month_notes import read_month
 from ledger.audit.folders import log_folder, witness_folder
 from ledger.audit.notes import VerifierKey
 from ledger.comparison.position import load
 from ledger.connection import ANSWER_TIMEOUT_S, Connection
 from ledger.errors import LedgerError
+from ledger.partitions import dropped_months
 from ledger.postings.booking import GROUP as BOOKING
 from ledger.postings.checker import GROUP as CHECKING
 from ledger.roles import READER
@@ -52,6 +56,24 @@ def consumers(place: Place, log_key: VerifierKey) -> dict[str, int] | str:
         needs["comparer"] = compared_from(place.data_dir)
     witness = witness_folder(place.data_dir, place.settings.audit.witness_dir)
     return needs | log_needs(log_folder(place.data_dir, SHARD), witness, log_key)
+
+
+def left_tables(place: Place, key: VerifierKey) -> Callable[[bytes], bool] | str:
+    """Which payments have left the tables, as ledger and archive both say; or why nobody can tell.
+
+    Args:
+        place: whose tables.
+        key: the archive's, which has signed what of each month was dropped.
+    """
+    try:
+        months = ask(place, READER, dropped_months)
+        for month in months:
+            read_month(work_folder(place.data_dir, SHARD), key, month.label)
+    except NotRunningError:
+        return "no stack runs on this data directory"
+    except (StartError, LedgerError, ArchiveError, OSError) as error:
+        return str(error)
+    return lambda intent_id: any(month.holds(intent_id) for month in months)
 
 
 def owners_of(place: Place, intents: Collection[bytes]) -> Mapping[bytes, bytes]:

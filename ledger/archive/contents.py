@@ -16,6 +16,7 @@ from ledger.stream.record import DESCRIPTOR_ID, HEAD_BYTES, NO_INTENT, descripto
 
 INTENTS: Final = "payment_intents"
 MERCHANT: Final = "merchant_id"
+RESTORES: Final = "restores"  # rows of no payment; nothing ever drops them
 _INTENT: Final = slice(32, 48)  # of a record
 _COMMITTED: Final = slice(16, 24)
 
@@ -39,7 +40,7 @@ class Contents(msgspec.Struct, frozen=True):
 
 def contents_of(segment: Sealed) -> Contents:
     """Read a segment; records that cannot be read tell no owner, and count all the same."""
-    tables = dict(_tables(segment))
+    tables = dict(_tables(segment, INTENTS))
     owners: dict[bytes, bytes | None] = {}
     for record in segment.records:
         intent_id = bytes(record[_INTENT])
@@ -81,15 +82,31 @@ def held_by(lines: Sequence[Line], contents: Contents, owners_of: OwnersOf) -> s
     return None
 
 
-def _tables(segment: Sealed) -> Iterator[tuple[bytes, Table]]:
-    """The descriptors of payment intents in a segment."""
+def still_needed(segment: Sealed, is_gone: Callable[[bytes], bool]) -> bytes | None:
+    """A payment of a segment whose rows the tables still have; None if there is none.
+
+    Args:
+        segment: whose records would be forgotten.
+        is_gone: whether a payment has left the tables.
+    """
+    restores = {descriptor for descriptor, _ in _tables(segment, RESTORES)}
+    payments = {
+        bytes(record[_INTENT])
+        for record in segment.records
+        if bytes(record[DESCRIPTOR_ID]) not in restores
+    }
+    return next((one for one in sorted(payments - {NO_INTENT}) if not is_gone(one)), None)
+
+
+def _tables(segment: Sealed, name: str) -> Iterator[tuple[bytes, Table]]:
+    """The descriptors of a table in a segment."""
     for head in segment.frames:
         for descriptor in head.descriptors:
             try:
                 table = read_table(descriptor)
             except RecordError:
                 continue
-            if table.name == INTENTS:
+            if table.name == name:
                 yield descriptor_id(descriptor), table
 
 

@@ -2,10 +2,14 @@
 
 Theory of operation
 -------------------
-Segments go oldest first, and never the newest one. One may go when its manifest was signed
-`archive.retention_days` ago, the stream does not have it any more, its objects are still what was
-signed, and no legal hold is on it. The first that may not ends it, with the reason. Then, each step
-durable:
+Segments go oldest first, and never the newest one. One may go when
+
+- its manifest was signed `archive.retention_days` ago, and the stream does not have it any more;
+- its objects are still what was signed;
+- every payment that it tells of has left the tables: rows must be held to something;
+- no legal hold is on it.
+
+The first that may not go ends it, with the reason. Then, each step durable:
 
 1. the catalog notes that it is going;
 2. `begin.note` is stored beside the segment behind it (`ledger.archive.begin`): from here on the
@@ -31,7 +35,7 @@ from attrs import frozen
 from chassis.crash_points import ARCHIVE_BEGIN, ARCHIVE_EXPIRED, ARCHIVE_EXPIRING, reach
 from ledger.archive.begin import BEGIN, find_begin, store_begin
 from ledger.archive.catalog import EXPIRED, EXPIRING, Entry, add_entry, noted, read_catalog
-from ledger.archive.contents import OwnersOf
+from ledger.archive.contents import OwnersOf, still_needed
 from ledger.archive.errors import ArchiveError, ObjectError, StoreError
 from ledger.archive.holds import Register
 from ledger.archive.last_look import last_look
@@ -45,15 +49,18 @@ from ledger.archive.manifest import (
     read_manifest,
 )
 from ledger.archive.reading import manifests, read_segment
+from ledger.archive.sealed import take_apart
 from ledger.archive.store import Store
 from ledger.archive.trimming import DAY_US
 from ledger.audit.keys import KeyPair
 from ledger.audit.notes import VerifierKey
+from ledger.ids import public_id
 from ledger.stream.segments.files import list_segments
 
 _ORDER: Final = (RECORDS, FRAMES, BEGIN, MANIFEST)  # in which objects go
 
 Progress = Callable[[int, int], None]
+IsGone = Callable[[bytes], bool]  # whether a payment has left the tables
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -98,10 +105,11 @@ class Expirer:
     now_us: Callable[[], int]
     shard: int = 0
 
-    def run(self, progress: Progress, *, dry: bool) -> Expired:
+    def run(self, is_gone: IsGone | str, progress: Progress, *, dry: bool) -> Expired:
         """Remove what may go.
 
         Args:
+            is_gone: which payments have left the tables; or why nobody can tell.
             progress: hears how many of how many segments are done.
             dry: only tell.
 
@@ -114,6 +122,8 @@ class Expirer:
         begin = find_begin(self.store, names, self.shard, self.pair.public)
         if kept := self._take_up(names, begin.first_offset, dry=dry):
             return Expired([], 0, kept)
+        if isinstance(is_gone, str):
+            return Expired([], 0, f"nobody can tell what the tables still have: {is_gone}")
         prefix = begin.prefix()
         there = list(
             manifests(self.store, shard=self.shard, key=self.pair.public, log_key=self.log_key)
@@ -125,7 +135,7 @@ class Expirer:
             kept = self._too_early(manifest)
             if not kept:
                 prefix.extend(manifest.end_offset, manifest.range_hashes)
-                kept = self._remove(manifest, prefix.peaks, dry=dry)
+                kept = self._remove(manifest, prefix.peaks, is_gone, dry=dry)
             if kept:
                 break
             gone.append(manifest.first_offset)
@@ -144,18 +154,26 @@ class Expirer:
             return f"segment {first} is still in the stream (archive.stream_days)"
         return ""
 
-    def _remove(self, manifest: Manifest, peaks: list[tuple[int, bytes]], *, dry: bool) -> str:
+    def _remove(
+        self, manifest: Manifest, peaks: list[tuple[int, bytes]], is_gone: IsGone, *, dry: bool
+    ) -> str:
         """Remove a segment that is as it was signed; or say why it stays."""
         data = read_segment(self.store, manifest)
+        first = manifest.first_offset
+        taken = take_apart(data, shard=self.shard, first_offset=first)
+        if (payment := still_needed(taken, is_gone)) is not None:
+            return (
+                f"segment {first} tells of {public_id('pi', payment)}, which the tables still have"
+            )
         with self._last_look(lambda: data, manifest.first_offset, dry=dry) as held:
             if not held and not dry:
-                self._note(EXPIRING, manifest.first_offset, manifest.end_offset)
+                self._note(EXPIRING, first, manifest.end_offset)
                 reach(ARCHIVE_EXPIRING)
                 store_begin(self.store, self.pair, manifest, peaks, self.now_us())
                 reach(ARCHIVE_BEGIN)
-                self._remove_objects(manifest.first_offset)
+                self._remove_objects(first)
                 reach(ARCHIVE_EXPIRED)
-                self._note(EXPIRED, manifest.first_offset, manifest.end_offset)
+                self._note(EXPIRED, first, manifest.end_offset)
         return held
 
     def _last_look(

@@ -12,7 +12,7 @@ from attrs import define
 
 from ledger.archive.archiver import Archived, Archiver
 from ledger.archive.catalog import make_work_folder, read_catalog, still_archived
-from ledger.archive.expiring import Expired, Expirer
+from ledger.archive.expiring import Expired, Expirer, IsGone
 from ledger.archive.holds import Register
 from ledger.archive.store import FolderStore, Store
 from ledger.archive.trimming import DAY_US, Trimmed, Trimmer
@@ -204,9 +204,16 @@ class SealedStream:
         }
         return Expirer(**(fields | {"days": 1.0, "now_us": lambda: 2 * DAY_US} | changes))
 
-    def expire(self, store: Store | None = None, **changes: Any) -> Expired:
-        """Remove from the archive what may go."""
-        return self.expirer(store, **changes).run(lambda _done, _of: None, dry=False)
+    def expire(
+        self,
+        store: Store | None = None,
+        *,
+        is_gone: IsGone | str = lambda _payment: True,
+        dry: bool = False,
+        **changes: Any,
+    ) -> Expired:
+        """Remove from the archive what may go; the tables have no payment any more."""
+        return self.expirer(store, **changes).run(is_gone, lambda _done, _of: None, dry=dry)
 
     def objects(self) -> list[Path]:
         """Every file of the archive, by name."""

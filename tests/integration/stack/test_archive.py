@@ -98,6 +98,23 @@ def test_a_run_says_why_nothing_leaves_the_stream(stream: SealedStream) -> None:
     assert "no stack runs on this data directory" in kept["kept"]
 
 
+def test_a_run_says_why_nothing_leaves_the_archive(stream: SealedStream) -> None:
+    """Nothing is forgotten by itself, nor while stream or tables may have it."""
+    assert "archive.retention_days is 0" in _run(stream, "run")["archive_retention"]["kept"]
+    for words, why in (
+        (
+            ("archive.stream_days=2", "archive.retention_days=2"),
+            "must be above archive.stream_days",
+        ),
+        (("archive.retention_days=1e-9",), "what the tables still have: no stack runs"),
+    ):
+        options = [word for one in words for word in ("--set", one)]
+        for dry in ((), ("--dry-run",)):
+            kept = _run(stream, "run", *dry, *options)["archive_retention"]
+            assert (kept["removed_segments"], why in kept["kept"]) == ([], True), kept
+    assert _run(stream, "verify")["segments"] == 3
+
+
 def test_a_dry_run_makes_not_even_a_key(stream: SealedStream) -> None:
     """It says how much waits, and leaves nothing behind."""
     before = sorted(stream.data_dir.rglob("*"))

@@ -20,6 +20,7 @@ from ledger.archive.holds import Line
 from ledger.archive.manifest import FRAMES, MANIFEST, RECORDS, object_name
 from ledger.archive.restoring import Restored, restore_segments
 from ledger.audit.findings import Findings
+from ledger.ids import public_id
 from tests.support.archiving import SealedStream
 from tests.support.s3_server import ENVIRONMENT, S3Server, s3_server
 
@@ -28,6 +29,7 @@ EXPIRE = """
 import sys
 from pathlib import Path
 from chassis.crash_points import follow_arming
+from ledger.ids import public_id
 from tests.support.archiving import SealedStream
 follow_arming(Path(sys.argv[2]))
 SealedStream(Path(sys.argv[1]), []).expire()
@@ -83,6 +85,20 @@ def test_what_the_stream_still_has_stays(tmp_path: Path) -> None:
     assert _firsts(stream) == {0, 130, 207}
 
 
+def test_what_the_tables_still_have_stays(stream: SealedStream) -> None:
+    """Rows that nobody has dropped must be held to something: their records stay, and those behind.
+
+    Where nobody can tell which those are, everything stays.
+    """
+    done = stream.expire(is_gone="no stack runs")
+    assert (done.segments, "what the tables still have: no stack" in done.kept) == ([], True)
+    for dry in (True, False):
+        done = stream.expire(is_gone=lambda payment: payment < (150).to_bytes(16), dry=dry)
+        why = f"segment 130 tells of {public_id('pi', (150).to_bytes(16))}, which the tables still"
+        assert (done.segments, done.kept.startswith(why)) == ([0], True)
+    assert _firsts(stream) == {130, 207}
+
+
 def test_a_hold_keeps_a_segment_and_those_behind(stream: SealedStream) -> None:
     """What is held stays; released, it goes."""
     line = Line(
@@ -101,7 +117,7 @@ def test_a_dry_run_removes_nothing(stream: SealedStream) -> None:
     """It tells what would go, and every file is as before."""
     files = [path for path in stream.data_dir.rglob("*") if path.is_file()]
     before = {path: sha256(path.read_bytes()).digest() for path in files}
-    done = stream.expirer().run(lambda _done, _of: None, dry=True)
+    done = stream.expire(dry=True)
     assert done.segments == [0, 130]
     files = [path for path in stream.data_dir.rglob("*") if path.is_file()]
     assert {path: sha256(path.read_bytes()).digest() for path in files} == before
@@ -219,7 +235,7 @@ def test_a_hold_that_comes_after_a_death_keeps_what_is_left(
     number = stream.holds.add(stream.pair, line).number
     before = stream.objects()
     for dry in (True, False):
-        done = stream.expirer().run(lambda _done, _of: None, dry=dry)
+        done = stream.expire(dry=dry)
         assert (done.segments, f"segment 0: legal hold {number} on" in done.kept) == ([], True)
     assert (stream.objects(), stream.verify()[0]) == (before, [])
     over = Line(number=number, action="release", at_us=2, operator="bo", reason="over")

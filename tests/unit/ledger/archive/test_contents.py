@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.archive.contents import contents_of, held_by
+from ledger.archive.contents import contents_of, held_by, still_needed
 from ledger.archive.holds import Line
 from ledger.archive.sealed import FrameHead, Sealed, take_apart
 from ledger.stream.record import Mark, descriptor_id
@@ -41,3 +41,14 @@ def test_who_is_asked_decides_what_the_segment_does_not_tell() -> None:
     assert held_by([hold], contents, lambda _ids: {intent_id: MERCHANT}) is not None
     assert held_by([hold], contents, lambda _ids: {}) is not None
     assert held_by([], contents, lambda _ids: {}) is None
+
+
+def test_a_restore_is_no_payment_that_is_still_needed() -> None:
+    """What a segment tells of restores keeps it from nothing; what cannot be read counts."""
+    table = descriptor("restores", ("id", UUID))
+    restore = record(9, row=((9).to_bytes(16),), descriptor=descriptor_id(table))
+    head = FrameHead(1, 3, None, 1, Mark(1, 1, 1), [table])
+    header = Header(0, 0, 0, NO_PREDECESSOR)
+    taken = Sealed(header, [head], [record(1), restore, record(2)], b"", 0)
+    assert still_needed(taken, lambda payment: payment == (1).to_bytes(16)) == (2).to_bytes(16)
+    assert still_needed(taken, lambda payment: payment < (9).to_bytes(16)) is None
