@@ -168,7 +168,7 @@ class EmbeddedReplica:
                 return await self._copy()
             await self._postmaster.until_ready()
         except (LedgerError, OSError) as error:
-            self._failures += 1
+            self._failures += not self._why_copy  # a copy that comes to nothing is no start
             await self._stop_server()
             return in_words(error)
         self._failures = 0
@@ -305,7 +305,8 @@ class EmbeddedReplica:
         identity.take(home)
         write_durably(self._boot_file, _read(_BOOT_ID).encode(), mode=0o600)
         self._set_back = False
-        self._failures += bool(self._failures)  # another copy would not help a second time
+        # Another copy would not help a second time; one made for another reason may.
+        self._failures = self._failures + 1 if self._failures >= FAILURES_COPIED_AFTER else 0
         return "the ledger has been copied for it"
 
     async def _run_basebackup(self, to: Path) -> None:

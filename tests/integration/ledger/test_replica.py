@@ -215,6 +215,19 @@ async def test_without_room_there_is_none_and_nothing_is_written(cluster: Path) 
         assert await wal_status(pair) == ""
 
 
+async def test_a_copy_that_failed_is_made_once_when_it_can_be(cluster: Path) -> None:
+    """What kept it from being made is no failure of the server's, which would ask for another."""
+    async with replicated(cluster) as pair:
+        await pair.do(f"SELECT pg_drop_replication_slot('{SLOT}')")
+        blocked = cluster / "data" / "replica"
+        shutil.rmtree(blocked, ignore_errors=True)
+        blocked.touch()
+        [ending] = await fail_to_start(pair, 1)
+        assert "copied" not in ending
+        blocked.unlink()
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+
+
 async def test_a_primary_that_is_away_is_waited_for(cluster: Path) -> None:
     """The start fails at nothing, and throws no copy away; who asks later hears the reason."""
     async with replicated(cluster) as pair:
