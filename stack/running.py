@@ -41,14 +41,28 @@ class RunningStack:
             StartError: the database's passwords cannot be read.
             LedgerError: the database cannot be reached.
         """
-        session = await Connection.open(
-            dsn_of_running(self.settings, self.data_dir, self.endpoints, ADMIN),
-            connect_timeout_s=self.settings.ledger.connect_timeout_s,
-        )
+        dsn = dsn_of_running(self.settings, self.data_dir, self.endpoints, ADMIN)
+        session = await open_administration(dsn, self.settings)
         try:
             yield session
         finally:
             await session.aclose()
+
+
+async def open_administration(dsn: str, settings: Settings) -> Connection:
+    """Open a session of the administrator's role, whose commits are on the disk when it is told.
+
+    A move of buckets commits on one server what it relies on at the next, and a merchant's key is
+    shown once; so this does not depend on what the server has for a default.
+
+    Raises:
+        LedgerError: the database cannot be reached.
+    """
+    return await Connection.open(
+        dsn,
+        role_settings={"synchronous_commit": "on"},
+        connect_timeout_s=settings.ledger.connect_timeout_s,
+    )
 
 
 def find_running(settings: Settings, data_dir: Path) -> RunningStack:

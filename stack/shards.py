@@ -23,7 +23,7 @@ from stack.context import StackContext
 from stack.deeds import action_document
 from stack.endings import told_in_one_line
 from stack.options import Place, narrowed, quiet_log
-from stack.running import RunningStack, find_running
+from stack.running import RunningStack, find_running, open_administration
 from stack.shard_names import mark_founded, shards_in
 
 ShardsAction = Callable[[list[Connection]], Awaitable[T]]
@@ -59,9 +59,7 @@ async def _sessions(context: StackContext) -> AsyncIterator[list[Connection]]:
     async with AsyncExitStack() as stack:
         sessions = []
         for shard in context.shards:
-            session = await Connection.open(
-                shard.admin_dsn, connect_timeout_s=shard.settings.ledger.connect_timeout_s
-            )
+            session = await open_administration(shard.admin_dsn, shard.settings)
             stack.push_async_callback(session.aclose)
             sessions.append(session)
         yield sessions
