@@ -82,7 +82,7 @@ class Writer(Protocol):
         """
 
     async def append(self, batch: Batch) -> int:
-        """Store a batch; durable when this returns. Returns the next offset.
+        """Store a batch; durable when this returns, and read soon after. Returns the next offset.
 
         Raises:
             BatchError: it is empty and moves no mark, is too large, or holds a record whose

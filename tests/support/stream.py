@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+import trio
 
 from chassis.settings.tree import Stream
 from ledger.stream.backend import Batch, Reader, Writer
@@ -16,6 +17,7 @@ from ledger.stream.segments.reader import SegmentReader
 from ledger.stream.segments.writer import SegmentWriter
 
 SYSTEM = 7_000_000_000_000_000_001
+READABLE_S = 20.0
 INT8, TEXT, UUID = 20, 25, 2950
 # Small, so that segments fill and bounds are met within a test.
 SMALL = Stream(segment_bytes=65_536, batch_bytes_max=16_384, batch_records_max=256, read_wait_s=0.2)
@@ -92,6 +94,14 @@ class Backend(Protocol):
 
     def reader(self, **changes: Any) -> Reader:
         """A reader, to be entered; likewise."""
+
+
+async def until_readable(backend: Backend, end: int) -> None:
+    """Wait until readers have what was appended below an offset: Kafka shows it a little later."""
+    with trio.fail_after(READABLE_S):
+        async with backend.reader() as reader:
+            while not (await reader.read({0: end - 1}, 1, 1)).records:
+                pass
 
 
 class SegmentsBackend:

@@ -125,6 +125,9 @@ class KafkaWriter:
     async def append(self, batch: Batch) -> int:
         """Store a batch, committed on return; the next offset.
 
+        Readers have it moments later: Kafka answers a commit once the coordinator has decided it,
+        and marks the partitions as committed behind that.
+
         Raises:
             BatchError, StreamAbortedError, StreamAwayError, StreamFatalError: As
                 `ledger.stream.backend` says.

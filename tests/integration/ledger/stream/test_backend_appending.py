@@ -7,7 +7,7 @@ import pytest
 from ledger.stream.backend import START, Batch
 from ledger.stream.errors import BatchError, StreamBusyError, StreamFencedError
 from ledger.stream.record import Mark, Position
-from tests.support.stream import DESCRIPTOR, SYSTEM, Backend, batch, record
+from tests.support.stream import DESCRIPTOR, SYSTEM, Backend, batch, record, until_readable
 
 
 async def test_a_new_stream_has_no_mark(backend: Backend) -> None:
@@ -115,6 +115,7 @@ async def test_there_are_never_two_writers(backend: Backend) -> None:
         assert await second.append(batch(1, 1)) == 2
     assert await second.append(batch(2, 1)) == 3
     await second.aclose()
+    await until_readable(backend, 3)
     async with backend.reader() as reader:
         page = await reader.read(START, 100, 100_000)
     assert [found for _, _, found in page.records] == [record(number) for number in range(3)]
@@ -126,6 +127,7 @@ async def test_what_was_appended_is_read(backend: Backend) -> None:
     await writer.open()
     appended = batch(0, 3, known=False)
     await writer.append(appended)
+    await until_readable(backend, 3)
     async with backend.reader() as reader:
         page = await reader.read(START, 100, 100_000)
     assert [found for _, _, found in page.records] == appended.records

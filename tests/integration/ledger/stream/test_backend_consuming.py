@@ -25,7 +25,7 @@ from ledger.stream.parking import ask_for_retry, list_parked
 from ledger.stream.record import REPAIR, Mark
 from tests.support.consuming import GRANT, GROUP, LIMITS, TABLE, EffectsConsumer
 from tests.support.postgres import LedgerDSN
-from tests.support.stream import SYSTEM, Backend, batch, record
+from tests.support.stream import SYSTEM, Backend, batch, record, until_readable
 
 END_SESSIONS = Query(
     "end_sessions",
@@ -50,6 +50,7 @@ async def _fill(backend: Backend, count: int, *, first: int = 0) -> None:
     for number in range(first, first + count, 10):
         await writer.append(batch(number, min(10, first + count - number), known=number > 0))
     await writer.aclose()
+    await until_readable(backend, first + count)
 
 
 async def _numbers(database: Connection) -> list[int]:
@@ -182,6 +183,7 @@ async def test_what_a_repair_repeats_is_dropped(backend: Backend, database: Conn
     repeated = [record(n, flags=REPAIR, commit_lsn=5_000) for n in (4, 10, 10, 11)]
     await writer.append(Batch(repeated, [], Mark(SYSTEM, 1, 6_000)))
     await writer.aclose()
+    await until_readable(backend, 14)
     async with _runner(backend, database) as runner:
         await _drain(runner)
         assert runner.figures.repeats == 2
@@ -246,6 +248,7 @@ async def test_a_record_that_cannot_be_read_is_parked(
     odd = [record(3, row=(bytes(16),)), record(4)]
     await writer.append(Batch(odd, [], Mark(SYSTEM, 1, 1_000)))
     await writer.aclose()
+    await until_readable(backend, 5)
     async with _runner(backend, database) as runner:
         await _drain(runner)
     assert await _numbers(database) == [0, 1, 2, 4]

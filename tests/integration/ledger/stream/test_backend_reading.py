@@ -9,7 +9,7 @@ import trio
 
 from ledger.stream.backend import START, Cursor
 from ledger.stream.record import descriptor_id
-from tests.support.stream import DESCRIPTOR, Backend, batch, record
+from tests.support.stream import DESCRIPTOR, Backend, batch, record, until_readable
 
 
 async def _filled(backend: Backend, batches: int, size: int) -> None:
@@ -18,6 +18,7 @@ async def _filled(backend: Backend, batches: int, size: int) -> None:
     for number in range(batches):
         await writer.append(batch(number * size, size, known=number > 0))
     await writer.aclose()
+    await until_readable(backend, batches * size)
 
 
 async def _read_all(backend: Backend, records_max: int, bytes_max: int) -> list[bytes]:
