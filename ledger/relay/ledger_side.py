@@ -41,6 +41,13 @@ class RelayState(msgspec.Struct, frozen=True):
     mark_lsn: int
     next_offset: int
 
+    @property
+    def mark(self) -> Mark | None:
+        """The stream's mark then; None where it had none."""
+        if not self.system_identifier:
+            return None
+        return Mark(int(self.system_identifier), self.timeline, self.mark_lsn)
+
 
 async def read_slot(runner: Runner, name: str) -> Slot | None:
     """Our slot as the server shows it; None where there is none."""

@@ -145,8 +145,11 @@ class Relay:
         history = await self._history(session, identity)
         slot = await read_slot(self.runner, self.limits.slot)
         state = await read_state(self.runner, self.limits.slot)
-        approved = None if state is None else state.approved_case
-        return decide(self._mark, identity, history, slot, approved=approved)
+        if state is None:
+            return decide(self._mark, identity, history, slot)
+        ahead = state.mark if state.finding == Finding.STREAM_AHEAD.value else None
+        approved = state.approved_case
+        return decide(self._mark, identity, history, slot, approved=approved, found_ahead=ahead)
 
     # ----------------------------------------------------------------------------------- in order
 

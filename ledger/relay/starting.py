@@ -98,6 +98,7 @@ def decide(
     slot: Slot | None,
     *,
     approved: bytes | None = None,
+    found_ahead: Mark | None = None,
 ) -> Decision:
     """Decide how to start.
 
@@ -107,8 +108,10 @@ def decide(
         history: where the ancestors of its timeline were left.
         slot: ours, as the server shows it; None where there is none.
         approved: the case that an operator has agreed to repair, if any.
+        found_ahead: the mark that this database was found to be older than, if it was noted there.
+            Its WAL goes on, and reaches that mark some time, with other commits than the stream's.
     """
-    finding = examine(mark, identity, history, slot)
+    finding = examine(mark, identity, history, slot, found_ahead)
     if finding is None:
         assert mark is not None
         return Stream(mark.end_lsn)
@@ -119,22 +122,30 @@ def decide(
 
 
 def examine(
-    mark: Mark | None, identity: Identity, history: dict[int, int], slot: Slot | None
+    mark: Mark | None,
+    identity: Identity,
+    history: dict[int, int],
+    slot: Slot | None,
+    found_ahead: Mark | None,
 ) -> Finding | None:
     """Find what is out of order; None when nothing is. The first of several counts."""
     if slot is not None and not slot.is_ours:
         return Finding.OTHER_SLOT
     if mark is None:
         return Finding.FIRST_START if slot is None else Finding.STREAM_MISSING
-    return _examine_database(mark, identity, history) or _examine_slot(mark, slot)
+    found = _examine_database(mark, identity, history, found_ahead)
+    return found or _examine_slot(mark, slot)
 
 
-def _examine_database(mark: Mark, identity: Identity, history: dict[int, int]) -> Finding | None:
+def _examine_database(
+    mark: Mark, identity: Identity, history: dict[int, int], found_ahead: Mark | None
+) -> Finding | None:
     """Whether this database has committed what the stream holds, and nothing else before it."""
     if mark.system_identifier != identity.system_identifier:
         return Finding.OTHER_SYSTEM
     if mark.timeline == identity.timeline:
-        return Finding.STREAM_AHEAD if mark.end_lsn > identity.flushed_lsn else None
+        is_ahead = mark.end_lsn > identity.flushed_lsn or mark == found_ahead
+        return Finding.STREAM_AHEAD if is_ahead else None
     # A promotion begins a timeline: ours must have been left no sooner than where the stream ends.
     left_at = history.get(mark.timeline, -1)
     return Finding.OTHER_TIMELINE if mark.end_lsn > left_at else None

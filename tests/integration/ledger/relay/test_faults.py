@@ -163,6 +163,25 @@ async def test_another_database_is_not_streamed_from_without_an_operators_word(
     assert cursor == (0 if finding == "stream_missing" else 7)
 
 
+async def test_an_older_database_that_grows_is_still_older(relaying: RelayHarness) -> None:
+    """Its WAL comes to where the stream ends, with other commits; that is nobody's word."""
+    await _fed(relaying)
+    flushed = await relaying.value("SELECT pg_current_wal_flush_lsn()")
+    await _elsewhere(relaying, end_lsn=flushed + 65_536)
+    async with relaying.running() as relay:
+        await relaying.until(relay, "refused")
+        await relaying.sql(INTENTS_SQL.format(count=1_000))
+        assert await relaying.value("SELECT pg_current_wal_flush_lsn()") > flushed + 65_536
+        sessions = relay.health.sessions_total
+        with trio.fail_after(WITHIN_S):
+            while relay.health.sessions_total < sessions + 2:
+                await trio.sleep(0.01)
+        assert relay.health.state == "refused"
+    async with relaying.running() as relay:
+        await relaying.until(relay, "refused")
+    assert await _findings(relaying, "relay_refused") == ["stream_ahead"]
+
+
 async def test_rows_that_the_database_has_lost_are_counted(relaying: RelayHarness) -> None:
     """After a restore the stream holds payments that the tables do not; a repair says how many."""
     await _fed(relaying)

@@ -90,6 +90,18 @@ def test_where_the_database_may_be_another_it_waits_for_a_word(
     assert decide(mark, HERE, history, slot, approved=refusal.id) == Repair(finding)
 
 
+def test_an_older_database_stays_older_however_far_its_wal_goes() -> None:
+    """Once found, until the stream's mark is another: its later commits are not the stream's."""
+    beyond = Mark(1, 3, 1_001)
+    later = Identity(1, 3, 2_000)
+    refusal = decide(beyond, HERE, {}, SLOT)
+    assert isinstance(refusal, Refusal)
+    assert decide(beyond, later, {}, SLOT, found_ahead=beyond) == refusal
+    approved = decide(beyond, later, {}, SLOT, found_ahead=beyond, approved=refusal.id)
+    assert approved == Repair(Finding.STREAM_AHEAD)
+    assert decide(MARK, later, {}, SLOT, found_ahead=beyond) == Stream(MARK.end_lsn)
+
+
 def test_a_word_about_one_case_serves_for_no_other() -> None:
     """Another cluster, timeline or place of the stream is another case."""
     cases = {
