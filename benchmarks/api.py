@@ -98,7 +98,7 @@ async def _run(*, seconds: float, connections: int, replica: bool, keep: bool) -
 async def _until_read(stack: TemporaryStack) -> None:
     """Wait until the API has its sessions on the replica."""
     with trio.fail_after(REPLICA_WITHIN_S):
-        while (await _replica_counts(stack))["sessions"] < Replica().sessions:  # noqa: ASYNC110
+        while (await _replica_counts(stack))["sessions"] < Replica().sessions:  # noqa: ASYNC110  another process
             await trio.sleep(0.1)
 
 

@@ -5,7 +5,9 @@ this process burns stays small beside what it measures. Two ways of driving:
 
 - closed loop: every connection sends its next request when the last was answered;
 - open loop: requests fall due at a constant rate, and latency counts from the *intended* send time,
-  so that a stalled server cannot hide the queue it causes (coordinated omission).
+  so that a stalled server cannot hide the queue it causes (coordinated omission). Connections are
+  opened as they are needed, so the time that opening one takes is in the latency of the request
+  that needed it.
 
 Run as `python -m benchmarks.load SPEC`, where SPEC is a msgpack file of a `LoadSpec`; the outcome
 is written to `spec.outcome` as a msgpack `LoadOutcome`.
@@ -171,7 +173,7 @@ class Generator:
                 data = connection.socket.recv(RECEIVE_BYTES)
             except BlockingIOError:
                 continue
-            except OSError:
+            except ConnectionError:  # as where the server closes it in good order
                 data = b""
             if not data:
                 self._drop(fileno, connection)
