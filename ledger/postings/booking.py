@@ -115,12 +115,15 @@ class PostingsConsumer:
 
         Raises:
             EventRefusedError, RuleError, RecordError: one of them cannot be booked.
-            LedgerUnsettledError: nor can it be refused before stream and ledger are one again.
+            LedgerUnsettledError: stream and ledger are not of one history now. That the ledger has
+                an event's transaction does not say that it has the event.
         """
         found = [self._reader.read(one.record, one.page.descriptors) for one in deliveries]
         successes = [success for success in found if success is not None]
         if not successes:
             return []
+        if not await ledger_is_settled(self._database, self._slot):
+            raise LedgerUnsettledError("the ledger was set back; the relay waits for a repair")
         facts = await self._facts(successes)
         page = await self._page(successes, facts)
         for success, fact in zip(successes, facts, strict=True):
@@ -142,8 +145,6 @@ class PostingsConsumer:
         rows = (await self._database.run(_FACTS, params)).rows()
         by_place = {place: Fact(*fields) for place, *fields in rows}
         if len(by_place) < len(successes):
-            if not await ledger_is_settled(self._database, self._slot):
-                raise LedgerUnsettledError("the ledger was set back; the relay waits for a repair")
             raise EventRefusedError("the ledger does not have its transaction")
         return [by_place[place] for place in range(1, len(successes) + 1)]
 

@@ -19,7 +19,7 @@ What may go wrong, and what becomes of it:
 - *The stream was lost and begins anew*: the relay sets cursors back, and the runner, which looks
   where its own stands, goes on there.
 - *The ledger was set back to a backup*: records that it lost are gone past without effect. Until
-  the relay has found out which, an event that the ledger does not know waits.
+  the relay has found out which, what has an effect waits (`LedgerUnsettledError`).
 - *Too much is parked*: that is no odd event but a fault of ours. The runner stops and says so.
 
 Memory is bounded by one page.
@@ -77,7 +77,7 @@ class EventRefusedError(StreamError):
 
 
 class LedgerUnsettledError(StreamError):
-    """The ledger does not know an event, and was perhaps set back; it is read again later."""
+    """The ledger was perhaps set back to before an event; it is read again later."""
 
 
 class ConsumerStoppedError(StreamError):

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from chaos.booked import read_booked
+from ledger.pgtypes import int4_, text_
 from ledger.postings.accounts import KINDS, PURPOSES
 from ledger.postings.balances import folded_differently, merchant_balance, totals, trial_balance
 from ledger.postings.booking import begin_again_where_replaced
@@ -22,7 +23,7 @@ from ledger.postings.rules import FeeSchedule
 from ledger.stream.cursors import read_cursor, reset_cursor
 from tests.support.deciding import Decide, refund, settle_refund
 from tests.support.ledger import LedgerHarness, charge, outcome
-from tests.support.posting import ROLE, Booked, booking
+from tests.support.posting import ROLE, SLOT, Booked, booking
 
 
 @pytest.fixture
@@ -136,6 +137,33 @@ async def test_kill_nine_books_each_payment_once(booked: Booked) -> None:
 async def _count(booked: Booked) -> int:
     [(count,)] = await booked.ledger.rows("SELECT count(*) FROM postings")
     return int(count)
+
+
+@pytest.mark.parametrize(
+    ("state", "timeline"), [("refused", 0), ("streaming", 7)], ids=["refused", "other timeline"]
+)
+async def test_nothing_is_booked_while_the_ledger_may_have_been_set_back(
+    booked: Booked, state: str, timeline: int
+) -> None:
+    """Also of a payment whose rows are there: its outcome may be lost. Then it is booked."""
+    await booked.ledger.charged(1)
+    await booked.ledger.rows(
+        "INSERT INTO relays (slot, state, case_id, system_identifier, timeline, mark_lsn,"
+        " next_offset) VALUES ($1::text, $2::text,"
+        " CASE WHEN $2 = 'refused' THEN gen_random_uuid() END, '1', $3::integer, '0/1', 0)"
+        " RETURNING slot",
+        text_(SLOT),
+        text_(state),
+        int4_(timeline),
+    )
+    try:
+        assert await booked.book() == 0
+        assert await booked.postings() == []
+        assert await read_cursor(booked.session, "postings", 0) == {0: 0}
+    finally:
+        await booked.ledger.rows("DELETE FROM relays RETURNING slot")
+    assert await booked.book() == 0
+    assert await booked.postings() == [("capture", 2499)]
 
 
 async def test_what_no_rule_is_for_is_parked_and_the_rest_booked(booked: Booked) -> None:
