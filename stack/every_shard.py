@@ -2,8 +2,9 @@
 
 Such a command knows one place, prints one document or some lines for people, and ends with a
 status. For `all` it is run for each shard in turn, and what it printed is gathered: the documents
-as members of one, the lines under a heading each. A fault that one shard shows (status 1) does not
-keep the next from being looked at; the program then ends with it. Anything worse ends it at once.
+as members of one, the lines under a heading each. That one shard shows a fault (status 1), or cannot
+be asked (status 3), does not keep the next from being looked at; the program ends with the worst of
+their statuses. Wrong usage, and settings that do not say where the shards are, end it at once.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import click
 
 from chassis.settings import SHARDS_MAX
 from stack.endings import EXIT_FAULT
-from stack.options import Place, narrowed
+from stack.options import EXIT_CANNOT_START, Place, narrowed
 from stack.shard_names import shards_in
 
 ALL: Final = "all"
 _NUMBER: Final = click.IntRange(0, SHARDS_MAX - 1)
+_GATHERED: Final = frozenset({0, EXIT_FAULT, EXIT_CANNOT_START})
 
 
 class _ShardOrAll(click.ParamType[int | str]):
@@ -64,8 +66,8 @@ def every_shard_option(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _ask_all(ask: Callable[..., None], *, as_json: bool) -> int:
-    """Run a command for each shard; returns the worst status that is not the end of it."""
-    status, count = 0, 1
+    """Run a command for each shard; returns the worst status."""
+    status, count = 0, 0
     answers: list[str] = []
 
     def narrow(shard: int, place: Place) -> Place:
@@ -73,15 +75,16 @@ def _ask_all(ask: Callable[..., None], *, as_json: bool) -> int:
         count = shards_in(place.data_dir)
         return narrowed(shard, place)
 
-    while len(answers) < count:
+    while not answers or len(answers) < count:
         printed = io.StringIO()
         try:
             with redirect_stdout(printed):
                 ask(narrow=functools.partial(narrow, len(answers)))
         except SystemExit as ending:
-            if ending.code not in {0, EXIT_FAULT}:
+            code = ending.code or 0
+            if count == 0 or not isinstance(code, int) or code not in _GATHERED:
                 raise
-            status = max(status, EXIT_FAULT if ending.code else 0)
+            status = max(status, code)
         answers.append(printed.getvalue())
     click.echo(_document(answers) if as_json else _lines(answers), nl=as_json)
     return status

@@ -93,7 +93,7 @@ async def test_two_shards_run_side_by_side(open_tmp_path: Path) -> None:
 async def test_two_ledgers_elsewhere_are_used(
     open_tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    """Each shard has its database, of one server even; commands find it by the same setting."""
+    """Each shard has its database, of one server even; commands find those that are there."""
     data_dir = open_tmp_path / "data"
     data_dir.mkdir()
     # Roles belong to the whole server, which other tests use: keep their passwords.
@@ -113,4 +113,13 @@ async def test_two_ledgers_elsewhere_are_used(
             3,
             True,
         )
+        away = databases[1].database
+        await postgres.administer(f"ALTER DATABASE {away} ALLOW_CONNECTIONS false")
+        done = await trio.to_thread.run_sync(
+            partial(_turnout, stack, "relay", "status", "--shard", "all", "--json", *elsewhere)
+        )
+        await postgres.administer(f"ALTER DATABASE {away} ALLOW_CONNECTIONS true")
+        assert done.exit_code == 3
+        here, there = json.loads(done.stdout)["shards"]
+        assert (here["answer"]["slot"], there["answer"]) == ("turnout_relay_0", None)
     assert stack.exit_code == 0

@@ -71,10 +71,26 @@ def test_a_fault_of_one_shard_is_the_end_of_none(data_dir: Path) -> None:
     assert answers == [{"slot": "turnout_relay_0"}, None, {"slot": "turnout_relay_2"}]
 
 
-def test_what_cannot_start_ends_the_command(data_dir: Path) -> None:
+def test_a_shard_that_cannot_be_asked_is_the_end_of_none(data_dir: Path) -> None:
+    """It has no answer, the others have theirs, and its status is the worst."""
+    done = _ask(data_dir, "--shard", "all", "--json", failing=1, status=3)
+    assert (done.exit_code, done.stderr) == (3, "no answer\n")
+    answers = [one["answer"] for one in json.loads(done.stdout)["shards"]]
+    assert answers == [{"slot": "turnout_relay_0"}, None, {"slot": "turnout_relay_2"}]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_wrong_usage_ends_the_command(data_dir: Path, failing: int) -> None:
     """Its status is the command's, and half an answer is not printed."""
-    done = _ask(data_dir, "--shard", "all", failing=1, status=3)
+    done = _ask(data_dir, "--shard", "all", failing=failing, status=2)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_settings_that_are_in_disorder_end_the_command(data_dir: Path) -> None:
+    """They are those of all shards; it is said once."""
+    done = _ask(data_dir, "--shard", "all", "--json", "--set", "no.such=1")
     assert (done.exit_code, done.stdout) == (3, "")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wrong", ["3", "-1", "64", "every", "0x1", ""])
