@@ -2,8 +2,8 @@
 
 Such a command knows one place, prints one document or some lines for people, and ends with a
 status. For `all` it is run for each shard in turn, and what it printed is gathered: the documents
-as members of one, the lines under a heading each. That one shard shows a fault (status 1), or cannot
-be asked (status 3), does not keep the next from being looked at; the program ends with the worst of
+as members of one, the lines under a heading each. That one shard shows a fault (status 1) or cannot
+be asked (status 3) does not keep the next from being looked at; the program ends with the worst of
 their statuses. Wrong usage, and settings that do not say where the shards are, end it at once.
 """
 
