@@ -8,7 +8,7 @@ from attrs import frozen
 
 from ledger.audit.keys import load_public
 from ledger.audit.notes import VerifierKey
-from ledger.audit.whole_stream import ReadArchived, WholeStream, checked_head
+from ledger.audit.whole_stream import Archived, WholeStream, checked_head
 from ledger.stream.segments.files import shard_folder
 from stack.archive_place import archive_key_stem, archive_url
 from stack.options import Place
@@ -57,7 +57,7 @@ def whole_stream(place: Place, log_key: VerifierKey, source: Source) -> WholeStr
     return WholeStream(folder, SHARD, checked_head(folder, key), archived)
 
 
-def _reading(place: Place, url: str, key: VerifierKey, log_key: VerifierKey) -> ReadArchived:
+def _reading(place: Place, url: str, key: VerifierKey, log_key: VerifierKey) -> Archived:
     try:
         from ledger.archive.entries import ArchivedRecords  # noqa: PLC0415  an extra
         from ledger.archive.store import open_store  # noqa: PLC0415
@@ -65,4 +65,4 @@ def _reading(place: Place, url: str, key: VerifierKey, log_key: VerifierKey) -> 
         raise ExtraMissingError(
             f"{error.name} is missing: pip install 'turnout[archive]'"
         ) from None
-    return ArchivedRecords(open_store(url, place.settings.archive), SHARD, key, log_key).read
+    return ArchivedRecords(open_store(url, place.settings.archive), SHARD, key, log_key)

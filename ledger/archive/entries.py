@@ -36,6 +36,17 @@ class ArchivedRecords:
     key: VerifierKey
     log_key: VerifierKey
 
+    def begins_at(self) -> int:
+        """The offset of the oldest record; 0 where that is not as it was signed: `read` names it.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        try:
+            return self._begin()
+        except ObjectError:
+            return 0
+
     def read(self, end: int, findings: Findings) -> Iterator[Entries]:
         """Read the records up to an offset. Every manifest is held to the log, every object to it.
 
@@ -47,8 +58,7 @@ class ArchivedRecords:
         """
         behind = 0
         try:
-            names = self.store.names(f"{self.shard}/")
-            behind = find_begin(self.store, names, self.shard, self.key).first_offset
+            behind = self._begin()
             for manifest in manifests(
                 self.store, shard=self.shard, key=self.key, log_key=self.log_key
             ):
@@ -63,6 +73,10 @@ class ArchivedRecords:
             place = self.store.place(f"{self.shard}/")
             reason = f"ends before record {behind}; those up to {end} should be there"
             findings.add(KIND, place, reason)
+
+    def _begin(self) -> int:
+        names = self.store.names(f"{self.shard}/")
+        return find_begin(self.store, names, self.shard, self.key).first_offset
 
     def _segment(self, manifest: Manifest, findings: Findings) -> Iterator[Entries]:
         first = manifest.first_offset

@@ -16,6 +16,8 @@ binary format. The others are listed.
 never heard of (`ledger.relay.restores`). They say nothing of any row any more, and are not missed
 in the tables: they are counted, by restore.
 
+The row itself stays when its record, and all that it names, has left the archive: it is not missed.
+
 *The moment.* Rows are seen in one snapshot, and nothing tells exactly which record was the last
 that it shows. But the records below `settled` are shown for certain, and all that it shows lie
 below the end that is taken in. For what lies between, each state of a row is accepted.
@@ -111,6 +113,7 @@ class Comparison:
         secret: of this run; keys the digests.
         residue: which of the passes this is.
         passes: how many there are.
+        begin: of the first record; what lies before was forgotten.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class Comparison:
         secret: bytes,
         residue: int = 0,
         passes: int = 1,
+        begin: int = 0,
     ) -> None:
         self._tables = {table.name: table for table in tables}
         self._numbers = {name: number for number, name in enumerate(sorted(self._tables))}
@@ -132,6 +136,7 @@ class Comparison:
         self._settled = settled
         self._secret = secret
         self._residue, self._passes = residue, passes
+        self._begin = begin
         self._shapes: list[Shape] = []
         self._numbers_of: dict[bytes, int | None] = {}  # by descriptor
         self._states: dict[bytes, bytes] = {}
@@ -281,12 +286,25 @@ class Comparison:
             accepted = [one for one in (state, *later.get(key, ())) if one is not None]
             if any(one != _DELETED and self._fits(one, cells) for one in accepted):
                 continue
+            if state is None and self._is_forgotten(table, cells):
+                continue
             if state is None:
                 self._add(self._name(key), "the table has this row, and the stream does not")
             else:
                 offset = _STATE.unpack(state)[2]
                 reason = f"this row is not what record {offset} of the stream, its newest, says"
                 self._add(self._name(key), reason)
+
+    def _is_forgotten(self, table: TableRows, cells: Cells) -> bool:
+        """Whether a row tells of a restore that took nothing of what is left, and may be older."""
+        if table.name != RESTORES or not self._begin:
+            return False
+        [until] = [
+            cell
+            for column, cell in zip(table.columns, cells, strict=True)
+            if column.name == "lost_until"
+        ]
+        return int.from_bytes(until or b"") <= self._begin
 
     def finish(self, unread: Iterable[str] = ()) -> None:
         """Name what the stream has and no table has shown.

@@ -13,6 +13,9 @@ snapshot two things are waited for, so that the comparison is exact although the
 Rows come through a cursor, some thousands at a time, read sequentially: what an index would say
 makes no difference. A table whose file is damaged is named as far as Postgres tells, and the others
 are read all the same. The session's role may read and nothing else.
+
+An archive forgets payments once the tables have (`ledger.archive.expiring`). So where it begins
+later, as its key has signed, every row is held to what is left.
 """
 
 from __future__ import annotations
@@ -114,6 +117,7 @@ async def verify_rows(place: RowsPlace, findings: Findings, progress: Progress) 
         end = _published_offset(place.stream.folder)
         tables = [_Source.of(table) for table in await _tables(session, findings)]
         gone = await _months_gone(place, findings)
+        begin = place.stream.begins_at()
         compared = Compared()
         passes = min(1 + end // place.keys_max, 256)
         secret = secrets.token_bytes(SECRET_BYTES)
@@ -126,8 +130,9 @@ async def verify_rows(place: RowsPlace, findings: Findings, progress: Progress) 
                 secret=secret,
                 residue=residue,
                 passes=passes,
+                begin=begin,
             )
-            for entries in _entries(place, end, Findings() if residue else findings):
+            for entries in _entries(place, begin, end, Findings() if residue else findings):
                 comparison.take(entries.first_offset, [], entries.descriptors)
                 for first_offset, records in _still_there(entries, gone):
                     comparison.take(first_offset, records, ())
@@ -243,15 +248,15 @@ async def _tables(session: Connection, findings: Findings) -> list[TableRows]:
     return tables
 
 
-def _entries(place: RowsPlace, end: int, findings: Findings) -> Iterator[Entries]:
-    """The stream up to an offset.
+def _entries(place: RowsPlace, begin: int, end: int, findings: Findings) -> Iterator[Entries]:
+    """The stream from the first record that must be there, up to an offset.
 
     Raises:
         RowsError: its beginning is no longer there.
     """
     begun = False
     for entries in place.stream.entries(findings):
-        if not begun and entries.first_offset:
+        if not begun and entries.first_offset != begin:
             raise RowsError(_what_is_missing(place.stream, entries.first_offset))
         begun = True
         if entries.first_offset >= end:
@@ -263,7 +268,7 @@ def _what_is_missing(stream: WholeStream, first_offset: int) -> str:
     """Say where the records are that rows could be held to, if they are anywhere."""
     begins = f"the stream begins at record {first_offset}"
     if stream.archived is not None:
-        return f"{begins}; what came before is no longer in the archive"
+        return f"{begins}; what came before is not in the archive"
     if stream.head is not None:
         return f"{begins}; what came before is in the archive: see --archive"
     return begins

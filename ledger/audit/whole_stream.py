@@ -8,8 +8,9 @@ that nobody has shown, and `unread` tells how many those are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from attrs import define
 
@@ -18,8 +19,15 @@ from ledger.audit.notes import Note, NoteError, VerifierKey
 from ledger.audit.segment_entries import Entries, read_entries
 from ledger.stream.segments.trim import NAME, Head, decode_head
 
-# Reads records of the archive up to an offset; what is wrong is added to the findings.
-ReadArchived = Callable[[int, Findings], Iterator[Entries]]
+
+class Archived(Protocol):
+    """The records of a shard that an archive has."""
+
+    def begins_at(self) -> int:
+        """The offset of the oldest, as was signed; 0 where nobody can tell: `read` says why."""
+
+    def read(self, end: int, findings: Findings) -> Iterator[Entries]:
+        """Read them up to an offset; what is wrong is added to the findings."""
 
 
 @define
@@ -30,14 +38,14 @@ class WholeStream:
         folder: of the segments.
         shard: whose they are.
         head: where they begin, as its signature says; None: with the first record.
-        archived: reads what lies before; None if no archive is at hand.
+        archived: what lies before; None if no archive is at hand.
         unread: records before the first that was read.
     """
 
     folder: Path
     shard: int = 0
     head: Head | None = None
-    archived: ReadArchived | None = None
+    archived: Archived | None = None
     unread: int = 0
 
     def entries(self, findings: Findings) -> Iterator[Entries]:
@@ -53,9 +61,13 @@ class WholeStream:
                 begun = True
             yield entries
 
+    def begins_at(self) -> int:
+        """The first record that must be there: what lies before was forgotten, as was signed."""
+        return self.archived.begins_at() if self.archived else 0
+
     def _all(self, findings: Findings) -> Iterator[Entries]:
         if self.head is not None and self.archived is not None:
-            yield from self.archived(self.head.first_offset, findings)
+            yield from self.archived.read(self.head.first_offset, findings)
         yield from read_entries(self.folder, self.shard, findings, head=self.head)
 
 

@@ -16,9 +16,11 @@ from attrs import define, field
 from ledger.archive.archiver import Archiver
 from ledger.archive.catalog import archived, make_work_folder, old_end, read_catalog
 from ledger.archive.entries import ArchivedRecords
+from ledger.archive.expiring import Expirer
 from ledger.archive.holds import Line, Register
 from ledger.archive.months import Dropped, MonthDropper
 from ledger.archive.store import FolderStore
+from ledger.archive.trimming import Trimmer
 from ledger.audit.findings import Findings
 from ledger.audit.folders import LOG_KEY_STEM, log_folder
 from ledger.audit.keys import KeyPair, load_or_make
@@ -80,6 +82,12 @@ INSERT INTO postings (
 SELECT intent_id, attempt_id, 0, false, false, transaction_id, '{debit}', '{credit}', 100,
     '2024-02-04Z', 'usd', 'capture'
 FROM outcomes;
+"""
+
+TODAY: Final = """
+INSERT INTO payment_intents (id, merchant_id, amount_minor, currency, live)
+VALUES ((lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0')
+    || '7000' || '8000000000000001')::uuid, '{merchant}', 100, 'usd', false)
 """
 
 
@@ -151,6 +159,37 @@ class ArchivedMonth:
             now_us=lambda: 1,
         ).run(lambda _done, _of: None)
 
+    async def forget(self) -> int:
+        """Drop the month, archive a payment of today; have stream and archive forget the others.
+
+        Gives the offset from which on the archive has records then.
+        """
+        await self.drop()
+        await self.relaying.sql(TODAY.format(merchant=MERCHANT.hex()))
+        async with self.relaying.running() as relay:
+            await self.relaying.caught_up(relay)
+        await self.archive()
+        await self.relaying.sql("SELECT pg_create_restore_point('ahead of the stream')")
+        fields: dict[str, Any] = {
+            "stream": shard_folder(self.data_dir, 0),
+            "work": self.work,
+            "store": self.store,
+            "pair": self.pair,
+            "log_key": self._log_pair.public,
+            "holds": self.holds,
+            "owners_of": lambda _intents: {},
+            "days": 0.0,
+            "now_us": lambda: self.now_us,
+        }
+        Trimmer(url="here", **fields).run({}, lambda _done, _of: None, dry=False)
+        expired = Expirer(**fields).run(MONTH.holds, lambda _done, _of: None, dry=False)
+        return expired.end_offset
+
+    @property
+    def records(self) -> ArchivedRecords:
+        """What the archive has."""
+        return ArchivedRecords(self.store, 0, self.pair.public, self._log_pair.public)
+
     @property
     def data_dir(self) -> Path:
         """Where stream, log and archive are."""
@@ -187,14 +226,13 @@ class ArchivedMonth:
 
     def dropper(self, **changes: Any) -> MonthDropper:
         """What drops months: nothing changed for 90 days, no refunds after 540."""
-        records = ArchivedRecords(self.store, 0, self.pair.public, self._log_pair.public)
         end = old_end(archived(read_catalog(self.work)), self.now_us)
         fields: dict[str, Any] = {
             "session": self.owner,
             "work": self.work,
             "store": self.store,
             "pair": self.pair,
-            "read": partial(records.read, end),
+            "read": partial(self.records.read, end),
             "holds": self.holds,
             "days": 90.0,
             "refund_days": 540.0,

@@ -15,13 +15,14 @@ import pytest
 import trio
 
 from chassis.crash_points import MONTH_POINTS, arm, disarm, is_armed
+from ledger.archive.begin import BEGIN
 from ledger.archive.errors import ArchiveError
 from ledger.archive.holds import Line
 from ledger.archive.manifest import RECORDS, object_name
 from ledger.archive.month_notes import note_path, read_month
 from ledger.audit.findings import Findings
-from ledger.audit.verify_rows import RowsPlace, verify_rows
-from ledger.audit.whole_stream import WholeStream
+from ledger.audit.verify_rows import RowsError, RowsPlace, verify_rows
+from ledger.audit.whole_stream import WholeStream, checked_head
 from ledger.connection import Connection
 from ledger.partitions import ARCHIVED
 from ledger.roles import OWNER, READER
@@ -362,6 +363,27 @@ async def test_dropped_rows_are_not_missed_by_verifications(month: ArchivedMonth
                 await verify_rows(place, findings, lambda _done, _of: None)
                 assert findings.count >= findings_min, findings.found
                 assert bool(findings.count) == bool(findings_min), findings.found
+    finally:
+        await reader.aclose()
+
+
+async def test_tables_are_compared_when_the_archive_has_forgotten(month: ArchivedMonth) -> None:
+    """What left the tables first is not needed; what is gone without the archive's word is."""
+    begin = await month.forget()
+    assert begin == month.records.begins_at() > 0
+    reader = await Connection.open(month.relaying.dsn(READER), connect_timeout_s=10)
+    folder = shard_folder(month.data_dir, 0)
+    stream = WholeStream(folder, 0, checked_head(folder, month.pair.public), month.records)
+    place = RowsPlace(reader, stream, month.relaying.slot, 1_000, 15.0, lambda _month: "")
+    findings = Findings()
+    try:
+        async with month.relaying.running() as relay:
+            await month.relaying.caught_up(relay)
+            compared = await verify_rows(place, findings, lambda _done, _of: None)
+            assert (findings.found, compared.rows) == ([], 1)
+            (month.data_dir / "archive" / object_name(0, begin, BEGIN)).unlink()
+            with pytest.raises(RowsError, match="what came before is not in the archive"):
+                await verify_rows(place, findings, lambda _done, _of: None)
     finally:
         await reader.aclose()
 

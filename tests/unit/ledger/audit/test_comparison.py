@@ -12,6 +12,7 @@ from ledger.audit.findings import Findings
 from ledger.audit.tables import Column, TableRows, shape_of
 from ledger.ids import public_id
 from ledger.pgoutput import PgoutputError
+from ledger.stream.changes import uuid_text
 from ledger.stream.record import REPAIR, descriptor_id
 from tests.support.stream import DESCRIPTOR, INT8, TEXT, UUID, descriptor, record
 
@@ -231,3 +232,18 @@ def test_what_a_restore_has_lost_is_counted_and_not_missed(passes: int) -> None:
     assert [one.where for one in findings.found] == [_name(5)]
     (restored,) = compared.restores.values()
     assert (restored.operator, restored.lost, restored.rows) == ("ops", range(2, 4), 1)
+
+
+@pytest.mark.parametrize(("until", "found"), [(50, []), (51, [f"restores {uuid_text(ID)}"])])
+def test_a_restore_whose_record_was_forgotten_is_not_missed(until: int, found: list[str]) -> None:
+    """Its row stays: while it excuses nothing that is left it is none that somebody put in."""
+    findings = Findings()
+    _, row = _restore(range(40, until))
+    comparison = Comparison(
+        [HISTORY, RESTORES], findings, Compared(), settled=51, secret=b"s", begin=50
+    )
+    comparison.take(50, [record(1)], [DESCRIPTOR])
+    comparison.show(RESTORES, [row])
+    comparison.show(HISTORY, [_row(1), _row(2)])
+    comparison.finish()
+    assert [one.where for one in findings.found] == [*found, _name(2)]
