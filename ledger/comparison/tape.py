@@ -188,8 +188,11 @@ class Tape:
         try:
             header = read_at(descriptor, HEADER_BYTES, 0)
             scan_header(header, shard=self._shard, first_offset=place.segment)
-        except DamageError as damage:
-            raise StreamCorruptError(path, damage.at, damage.reason) from None
+        except (DamageError, OSError) as error:
+            self._leave_segment()  # so that the next read meets it again
+            if isinstance(error, DamageError):
+                raise StreamCorruptError(path, error.at, error.reason) from None
+            raise
         return descriptor
 
     def _leave_segment(self) -> None:

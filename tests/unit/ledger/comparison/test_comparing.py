@@ -250,6 +250,30 @@ async def test_a_damaged_byte_is_named_by_its_file(folders: tuple[Path, Path]) -
     assert (found.leaves, found.damage) == (20, None)
 
 
+@pytest.mark.parametrize("segment", [0, 1_000], ids=["the first", "behind records not compared"])
+async def test_a_damaged_header_is_damage_until_it_is_mended(
+    folders: tuple[Path, Path], segment: int
+) -> None:
+    """Also where records before it were read when it was met: they are compared, and it stands."""
+    first, second = folders
+    for folder in folders:
+        await write(folder, *first_start(), wal(0, 1_000), wal(1_000, 1_000))
+    path = segment_path(shard_folder(second, 0), segment)
+    whole = path.read_bytes()
+    path.chmod(0o640)
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    found = Comparison(*sides(first, second))
+    for _ in range(3):
+        while found.advance(10_000):
+            pass
+        assert found.damage is not None
+        assert found.damage.second == f"{path}:0"
+        assert (found.leaves, found.differences) == (segment, [])
+    path.write_bytes(whole)
+    proceed(found)
+    assert (found.leaves, found.damage) == (2_000, None)
+
+
 async def test_a_stream_cut_short_is_named(folders: tuple[Path, Path]) -> None:
     """The high water says what must be there."""
     first, second = folders
