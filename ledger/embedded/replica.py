@@ -54,6 +54,7 @@ from ledger.embedded.backup import run_program
 from ledger.embedded.binaries import Binaries, find_binaries
 from ledger.embedded.cluster import Layout
 from ledger.embedded.files import FolderLock
+from ledger.embedded.former import ORPHANS_WAIT_S, password_file
 from ledger.embedded.identity import Identity, choose_identity
 from ledger.embedded.orphans import clear_orphans
 from ledger.embedded.postmaster import Postmaster
@@ -73,7 +74,6 @@ from ledger.roles import REPLICA
 FAILURES_COPIED_AFTER: Final = 2  # starts in a row that came to nothing; another copy may mend it
 CHECK_S: Final = 2.0  # between looks whether the primary is one that can still be followed
 CONNECT_S: Final = 5.0
-ORPHANS_WAIT_S: Final = 1.0  # for children of a postmaster that is gone, after each signal
 REPLAY_DELAY_MAX_MS: Final = 1_000  # a query that replay has to wait for is ended after this
 
 SLOT_LOST: Final = "the primary has given up its replication slot"
@@ -145,6 +145,7 @@ class EmbeddedReplica:
             identity = choose_identity(self._uid, None)
             self._postmaster.check_socket_path()
             self._lock.acquire()
+            await self._end_orphans(identity)
             binaries = await find_binaries(self._settings.bindir, self._layout.binaries, identity)
             self._why_copy = why_copy(
                 found_version=_version_of(self._layout.data),
@@ -193,7 +194,7 @@ class EmbeddedReplica:
 
     @property
     def _password_file(self) -> Path:
-        return self._layout.data_dir / "replica.pgpass"
+        return password_file(self._layout.data_dir)
 
     async def _read_slot(self) -> SlotState:
         dsn = self._primary.superuser_dsn()
@@ -232,15 +233,14 @@ class EmbeddedReplica:
         with trio.CancelScope(shield=True):
             try:
                 await self._postmaster.stop(at_once=True)
-                identity = choose_identity(self._uid, None)
-                await clear_orphans(
-                    self._layout.data,
-                    identity,
-                    stop_timeout_s=0.0,
-                    kill_wait_s=ORPHANS_WAIT_S,
-                )
+                await self._end_orphans(choose_identity(self._uid, None))
             except EmbeddedPostgresError as error:
                 _log.critical("the replica cannot be ended", reason=str(error))
+
+    async def _end_orphans(self, identity: Identity) -> None:
+        await clear_orphans(
+            self._layout.data, identity, stop_timeout_s=0.0, kill_wait_s=ORPHANS_WAIT_S
+        )
 
     async def _watch(self) -> str:
         """Wait for the server's end, or for the end of what it could follow."""

@@ -21,9 +21,9 @@ from ledger.connection import Connection
 from ledger.embedded.binaries import find_binaries
 from ledger.embedded.cluster import SUPERUSER, Layout, ensure_cluster
 from ledger.embedded.files import FolderLock
+from ledger.embedded.former import drop_former_slot, end_former_replica
 from ledger.embedded.identity import choose_identity
 from ledger.embedded.postmaster import Postmaster
-from ledger.embedded.slot import drop_slot
 from ledger.errors import ConnectionLostError, EmbeddedPostgresError
 from ledger.queries import Query
 
@@ -105,6 +105,8 @@ class EmbeddedPostgres:
         try:
             binaries = await find_binaries(self._settings.bindir, self._layout.binaries, identity)
             self._password = await ensure_cluster(self._layout, binaries, identity)
+            if not self._has_replica:
+                await end_former_replica(self._layout.data_dir, identity)
             await self._postmaster.launch(binaries, identity, server_parameters(self._settings))
             await self._postmaster.until_ready()
             await self._ensure_database()
@@ -148,7 +150,7 @@ class EmbeddedPostgres:
             if DATABASE not in known.column(0):
                 await connection.script(f"CREATE DATABASE {DATABASE}")
             if not self._has_replica:
-                await drop_slot(connection)  # of a replica that is no more: it would pin WAL
+                await drop_former_slot(connection)
         finally:
             await connection.aclose()
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
+from ledger.embedded.binaries import find_binaries
+from ledger.embedded.cluster import Layout
+from ledger.embedded.former import drop_former_slot, password_file
 from ledger.embedded.identity import choose_identity
 from ledger.embedded.orphans import server_processes
+from ledger.embedded.postmaster import Postmaster
 from ledger.embedded.replica import SET_BACK
 from ledger.embedded.slot import SLOT, read_slot
 from ledger.errors import DatabaseError
@@ -240,20 +246,81 @@ async def test_a_primary_that_is_away_is_waited_for(cluster: Path) -> None:
         assert await pair.bring_up() == []
 
 
-async def test_a_primary_without_a_replica_keeps_no_wal_for_it(cluster: Path) -> None:
-    """Started without one it drops the slot that an earlier run left."""
+@asynccontextmanager
+async def orphan_running(cluster: Path) -> AsyncIterator[Path]:
+    """Run a replica's server that nobody looks after, as a killed stack leaves it: its folder."""
+    layout, uid = Layout(cluster / "data", "replica"), server_uid()
+    identity = choose_identity(uid, None)
+    orphan = Postmaster(layout=layout, socket_dir=cluster / "run-replica", settings=TEST_SETTINGS)
+    follow = (
+        f"host={cluster / 'run'} user=turnout_replica passfile={password_file(layout.data_dir)}"
+    )
+    await orphan.launch(
+        await find_binaries("", layout.binaries, identity),
+        identity,
+        {
+            "primary_conninfo": follow,
+            "primary_slot_name": SLOT,
+            "wal_retrieve_retry_interval": "10",
+            "max_connections": str(TEST_SETTINGS.max_connections),
+        },
+    )
+    await orphan.until_ready()
+    assert server_processes(layout.data, identity)
+    try:
+        yield layout.data
+    finally:
+        await orphan.stop(at_once=True)
+
+
+async def test_one_that_a_killed_stack_left_is_ended_before_it_is_copied_anew(
+    cluster: Path,
+) -> None:
+    """A server whose files are replaced beneath it would go on in nobody's care."""
     async with replicated(cluster) as pair:
         await pair.bring_up()
-    pair = make_pair(cluster)
+        await pair.replica.stop()
+        async with orphan_running(cluster) as data:
+            (cluster / "data" / "replica.boot").write_text("another boot")
+            await pair.replica.start()
+            assert server_processes(data, choose_identity(server_uid(), None)) == []
+        assert await pair.bring_up() == ["the ledger has been copied for it"]
+
+
+async def test_a_primary_without_a_replica_keeps_no_wal_for_it(cluster: Path) -> None:
+    """Started without one it ends what an earlier run left, and drops its slot for good."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        await pair.replica.stop()
+    assert password_file(cluster / "data").exists()
     alone = EmbeddedPostgres(
         data_dir=cluster / "data",
         socket_dir=cluster / "run",
         settings=TEST_SETTINGS,
         uid=server_uid(),
     )
+    pair = make_pair(cluster)
     pair.primary = alone
-    await alone.start()
-    try:
-        assert await wal_status(pair) == ""
-    finally:
-        await alone.stop()
+    async with orphan_running(cluster) as data:
+        await alone.start()
+        try:
+            assert await wal_status(pair) == ""
+            assert server_processes(data, choose_identity(server_uid(), None)) == []
+            assert not password_file(cluster / "data").exists()
+        finally:
+            await alone.stop()
+
+
+async def test_a_slot_that_stays_is_told_and_keeps_no_primary_from_starting(
+    cluster: Path,
+) -> None:
+    """What it pins has a limit; payments matter more."""
+    async with replicated(cluster) as pair:
+        await pair.bring_up()
+        powerless = await Connection.open(pair("turnout_api"), connect_timeout_s=5)
+        with capture_logs() as logs:
+            await drop_former_slot(powerless)
+        await powerless.aclose()
+        assert [line["event"] for line in logs] == [
+            "the slot of a former replica cannot be dropped"
+        ]
