@@ -34,7 +34,7 @@ class Rows:
         rows_max: how many to remember; 1 kB each at most.
 
     Attributes:
-        repaired: how many of them a repair brought.
+        repaired: how many of them a repair brought; counted by who reads them.
         overfull: there were more than `rows_max`, or not all are there: nothing can be said.
     """
 
@@ -57,7 +57,6 @@ class Rows:
         if self.overfull:
             return
         record = parse_record(data)
-        self.repaired += record.is_repair
         table = self._tables.get(record.descriptor)
         if table is None:
             table = self._tables[record.descriptor] = read_table(descriptors[record.descriptor])

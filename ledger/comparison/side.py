@@ -206,9 +206,9 @@ class Side:
         taken = 0
         while self.in_gap and taken < count:
             piece = self._held or self._next()
-            self._held = None
             if piece is None:
                 break
+            self._held = piece  # met again if one of its records cannot be read
             starts_late = not self._looked and bool(piece.first_offset)
             self._looked = self._looked or not starts_late
             if starts_late:
@@ -220,6 +220,7 @@ class Side:
                 for index, record in enumerate(piece.records):
                     place = (record, piece.where(index), piece.first_offset + index)
                     rows.take(record, self.descriptors, lambda place=place: place)  # type: ignore[misc]
+                rows.repaired += len(piece.records)
                 taken += len(piece.records)
                 self.passed += len(piece.records)
             elif piece.records:
@@ -228,6 +229,7 @@ class Side:
                 self._append(piece)
             else:
                 self._begin(piece.mark)
+            self._held = None
         return taken
 
     def _begin(self, mark: Mark) -> None:

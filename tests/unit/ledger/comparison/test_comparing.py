@@ -21,6 +21,7 @@ from ledger.comparison.differences import (
 )
 from ledger.comparison.range_tree import RangeTree
 from ledger.comparison.ranges import Range
+from ledger.comparison.rows import Rows
 from ledger.relay.positions import format_lsn
 from ledger.stream.backend import Batch
 from ledger.stream.segments.files import segment_path, shard_folder
@@ -272,6 +273,35 @@ async def test_a_damaged_header_is_damage_until_it_is_mended(
     path.write_bytes(whole)
     proceed(found)
     assert (found.leaves, found.damage) == (2_000, None)
+
+
+async def test_a_repaired_record_that_cannot_be_read_stands_in_the_way(
+    folders: tuple[Path, Path],
+) -> None:
+    """It is damage at every look; its batch is not gone past as if it had been compared."""
+    first, second = folders
+    begin, repaired, end = first_start(range(10), up_to=9)
+    odd = [*repaired.records]
+    odd[5] = b"\x7f" + odd[5][1:]
+    await write(first, begin, repaired, end, wal(10, 5))
+    await write(second, begin, msgspec.structs.replace(repaired, records=odd), end, wal(10, 5))
+    found = compare(first, second)
+    for _ in range(2):
+        proceed(found)
+        assert found.damage is not None
+        assert (found.gaps_total, found.leaves) == (0, 0)
+
+
+async def test_what_was_repaired_is_counted_where_rows_are_too_many(
+    folders: tuple[Path, Path],
+) -> None:
+    """They are not compared then, and how many there were is told all the same."""
+    await write(folders[0], *first_start(range(10), up_to=9))
+    side, _ = sides(*folders)
+    rows = Rows(8)
+    assert side.pass_gap(rows, 1_000) == 10
+    assert (rows.repaired, rows.overfull) == (10, True)
+    side.tape.close()
 
 
 async def test_a_stream_cut_short_is_named(folders: tuple[Path, Path]) -> None:
