@@ -150,13 +150,13 @@ def test_a_server_that_does_not_answer_is_given_up() -> None:
 
 def test_a_server_that_is_not_there_is_given_up() -> None:
     """Nobody listens on the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with (
-        connect(f"http://127.0.0.1:{port}") as turnout,
-        pytest.raises(ConnectionLostError, match=r"refused.*after 5 tries"),
-    ):
-        turnout.retrieve(INTENT_ID)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, so that nobody else listens there
+        with (
+            connect(f"http://127.0.0.1:{nobody.getsockname()[1]}") as turnout,
+            pytest.raises(ConnectionLostError, match=r"refused.*after 5 tries"),
+        ):
+            turnout.retrieve(INTENT_ID)
 
 
 def test_connections_that_the_server_has_closed_cost_one_try_together() -> None:
