@@ -93,6 +93,9 @@ def _register(
     metrics.counter("batches_total", "Transactions of bookings", lambda: figures.transactions)
     metrics.counter("parked_total", "Events put aside for people", lambda: figures.parked)
     metrics.counter(
+        "lost_total", "Events gone past, lost when the ledger was set back", lambda: figures.lost
+    )
+    metrics.counter(
         "next_offset_total", "How far the stream is booked", lambda: figures.cursor.get(0, 0)
     )
     checks, waiting_max = checker.figures, service.settings.postings.check_waiting_max
