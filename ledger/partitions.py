@@ -140,7 +140,8 @@ async def detach(session: Connection, month: Month, *, operator: str) -> None:
     for table in ARCHIVED:
         await session.script(f'ALTER TABLE {table} DETACH PARTITION "{month.leaf(table)}"')
     await session.script(
-        "INSERT INTO carried_sums (month, account, debits_minor, credits_minor) "  # noqa: S608
+        "INSERT INTO carried_sums "  # noqa: S608  our own label
+        "(month, account, debits_minor, credits_minor) "
         f"SELECT '{month.label}', s.account, s.debits_minor, s.credits_minor FROM month_sums AS s"
     )
     ids = [uuid_(month.first_id), uuid_(month.end_id)]

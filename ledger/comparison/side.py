@@ -21,6 +21,7 @@ the mark of its first batch tells, so that batch is passed over.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -185,7 +186,7 @@ class Side:
                 ends = (i for i, one in enumerate(records) if _lsn(one) >= below_lsn)
                 records = records[: next(ends, len(records))]
             for index, record in enumerate(records):
-                rows.take(record, self.descriptors, lambda i=index, r=record: self._row(i, r))  # type: ignore[misc]
+                rows.take(record, self.descriptors, partial(self._row, index, record))
             if not records:
                 break
             self.take(len(records))
@@ -218,8 +219,7 @@ class Side:
                     self._begin(piece.mark)  # else a transaction goes on behind it
             elif _is_repair(piece) or not piece.mark.end_lsn:
                 for index, record in enumerate(piece.records):
-                    place = (record, piece.where(index), piece.first_offset + index)
-                    rows.take(record, self.descriptors, lambda place=place: place)  # type: ignore[misc]
+                    rows.take(record, self.descriptors, partial(_row_of, piece, index))
                 rows.repaired += len(piece.records)
                 taken += len(piece.records)
                 self.passed += len(piece.records)
@@ -289,6 +289,10 @@ def _descriptors_before(folder: Path, shard: int, place: Place) -> dict[bytes, b
 def _is_repair(piece: Piece) -> bool:
     """Whether a repair wrote it: nothing else puts the flag on all of a batch."""
     return bool(piece.records) and all(record[_FLAGS_AT] & REPAIR for record in piece.records)
+
+
+def _row_of(piece: Piece, index: int) -> Found:
+    return piece.records[index], piece.where(index), piece.first_offset + index
 
 
 def _lsn(record: bytes) -> int:
