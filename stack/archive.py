@@ -220,6 +220,8 @@ def removals(document: Document) -> list[str]:
     lines += [
         f"{month} stays in the tables: {why}" for month, why in database["kept_months"].items()
     ]
+    if database["broken_off"]:
+        lines.append(f"tables: broken off at {database['broken_off']}")
     if database["kept"]:
         lines.append(f"tables: {database['kept']}")
     retention = document["archive_retention"]

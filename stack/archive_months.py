@@ -22,7 +22,8 @@ from ledger.audit.notes import VerifierKey
 from ledger.audit.segment_entries import Entries
 from ledger.connection import Connection
 from ledger.errors import LedgerError
-from ledger.roles import OWNER
+from ledger.partitions import detached_months
+from ledger.roles import OWNER, READER
 from stack.archive_needs import ask
 from stack.deeds import login_name
 from stack.endpoints import NotRunningError
@@ -56,7 +57,7 @@ class MonthsPlace:
 
     def drop(self, progress: Progress, *, dry: bool) -> Document:
         """Drop the months that may go; what was done, and what stays and why."""
-        if not self.place.settings.archive.database_days:
+        if not self.place.settings.archive.database_days and not self._is_begun():
             return untouched("archive.database_days is 0: months stay in the tables")
         try:
             done = ask(
@@ -74,7 +75,15 @@ class MonthsPlace:
             "rows": done.rows,
             "kept_months": done.kept,
             "kept": None,
+            "broken_off": done.broken_off or None,
         }
+
+    def _is_begun(self) -> bool:
+        """Whether a run that was to drop months has left one detached: it is attached again."""
+        try:
+            return bool(ask(self.place, READER, detached_months))
+        except (NotRunningError, StartError, LedgerError):
+            return False
 
     async def _drop(self, session: Connection, *, progress: Progress, dry: bool) -> Dropped:
         settings, work = self.place.settings, work_folder(self.place.data_dir, SHARD)
@@ -103,4 +112,4 @@ class MonthsPlace:
 
 def untouched(reason: str) -> Document:
     """Nothing was looked at, and why."""
-    return {"dropped_months": [], "rows": 0, "kept_months": {}, "kept": reason}
+    return {"dropped_months": [], "rows": 0, "kept_months": {}, "kept": reason, "broken_off": None}

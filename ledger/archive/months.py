@@ -48,7 +48,7 @@ from ledger.archive.store import Store
 from ledger.archive.trimming import DAY_US
 from ledger.audit.keys import KeyPair
 from ledger.connection import Connection
-from ledger.errors import RetryableError
+from ledger.errors import LedgerError, RetryableError
 from ledger.partitions import (
     Month,
     attach_again,
@@ -84,11 +84,13 @@ class Dropped(msgspec.Struct, frozen=True):
         months: their labels.
         rows: that they held.
         kept: of each month that stays, why.
+        broken_off: what ended the run before its last month; empty if nothing did.
     """
 
     months: list[str]
     rows: int
     kept: dict[str, str]
+    broken_off: str = ""
 
 
 @frozen(kw_only=True)
@@ -102,7 +104,7 @@ class MonthDropper:
         pair: the archive's key.
         read: the archive's records, as far as they are old enough.
         holds: what may not go.
-        days: since anything happened in a month.
+        days: since anything happened in a month; 0: none goes, and one that is detached comes back.
         refund_days: for how long a payment may be refunded.
         keys_max: rows held in memory at once.
         operator: who runs it.
@@ -130,9 +132,11 @@ class MonthDropper:
             progress: hears how many of how many months are done.
             dry: only tell.
 
+        Where database or archive cannot be read or written now, the other months wait; what was
+        done is told all the same.
+
         Raises:
-            StoreError: the archive cannot be read or written now.
-            DatabaseError: or one of its children.
+            DatabaseError: or one of its children; nothing was done.
         """
         session = self.session
         detached = await detached_months(session)
@@ -140,43 +144,44 @@ class MonthDropper:
         candidates = [month for month in candidates if month not in detached]
         gone: list[str] = []
         kept: dict[str, str] = {}
-        rows = 0
+        rows, broken_off = 0, ""
         for number, month in enumerate([*detached, *candidates]):
             progress(number, len(detached) + len(candidates))
             try:
                 found = await self._drop(month, begun=month in detached, dry=dry)
-            except StoreError:
-                raise
+            except (StoreError, LedgerError) as error:
+                broken_off = f"{month.label}: {error}"
+                break
             except ArchiveError as error:
                 kept[month.label] = str(error)
             else:
                 gone.append(month.label)
                 rows += found
         progress(len(detached) + len(candidates), len(detached) + len(candidates))
-        return Dropped(gone, rows, kept)
+        return Dropped(gone, rows, kept, broken_off)
 
     async def _drop(self, month: Month, *, begun: bool, dry: bool) -> int:
         """Drop a month; how many rows it held. Raises ArchiveError with why it stays."""
-        if not begun:
-            await self._check(month)
-            compared = await self._compared(month)
-            if not dry:
+        if dry:
+            compared = await self._looked_at(month, begun=begun)
+        else:
+            if not begun:
+                await self._looked_at(month, begun=False)
                 await self._detach(month)
                 reach(MONTH_DETACHED)
-        if not dry:
-            compared = await self._compared_again(month)
+            compared = await self._looked_at_again(month)
             await self._sign_and_drop(month, compared)
-        elif begun:
-            compared = await self._compared(month)
         return sum(table.rows for table in compared.values())
 
     def _is_old(self, month: Month) -> bool:
-        return month.end_us + self.days * DAY_US <= self.now_us()
+        return self.days > 0 and month.end_us + self.days * DAY_US <= self.now_us()
 
     # --------------------------------------------------------------------------- may it go?
 
     async def _check(self, month: Month) -> None:
         """Raise ArchiveError if a month is not over, or held."""
+        if not self.days:
+            raise ArchiveError("archive.database_days is 0: months stay in the tables")
         refundable = timestamptz_(self.now_us() - round(self.refund_days * DAY_US))
         [(unfinished, refunds, first_us, last_us)] = (
             await self.session.run(_state_query(month), [refundable])
@@ -213,11 +218,11 @@ class MonthDropper:
             if held:
                 raise ArchiveError(f"{line.name} is on it")
 
-    async def _check_sums(self, month: Month) -> None:
-        if accounts := await carried_differently(self.session, month):
+    async def _looked_at(self, month: Month, *, begun: bool) -> dict[str, TableDigest]:
+        """Hold a month to all that may keep it; raise ArchiveError with what does."""
+        await self._check(month)
+        if begun and (accounts := await carried_differently(self.session, month)):
             raise ArchiveError(f"its postings come to other sums of {accounts} accounts now")
-
-    async def _compared(self, month: Month) -> dict[str, TableDigest]:
         return await compare_month(self.session, month, self.read, keys_max=self.keys_max)
 
     # --------------------------------------------------------------------------- it goes
@@ -237,12 +242,10 @@ class MonthDropper:
             await self._roll_back()
             raise
 
-    async def _compared_again(self, month: Month) -> dict[str, TableDigest]:
-        """Hold a detached month to the archive; where it is not the same, attach it again."""
+    async def _looked_at_again(self, month: Month) -> dict[str, TableDigest]:
+        """Look at a detached month; where something keeps it, attach it again."""
         try:
-            await self._check(month)
-            await self._check_sums(month)
-            return await self._compared(month)
+            return await self._looked_at(month, begun=True)
         except ArchiveError as error:
             await self._attach(month, error)
             raise

@@ -61,8 +61,14 @@ def run(place: Place, *, dry: bool, as_json: bool) -> None:
         document = actions.run(place, show, dry=dry)
     if as_json:
         click.echo(json.dumps(document, indent=2))
-        return
-    if dry:
+    else:
+        _tell_run(document, actions.removals(document))
+    if document["database"]["broken_off"]:
+        sys.exit(EXIT_FAULT)
+
+
+def _tell_run(document: dict[str, Any], removals: list[str]) -> None:
+    if document["dry_run"]:
         text = f"{document['segments']} segments would be archived"
     else:
         text = (
@@ -72,7 +78,7 @@ def run(place: Place, *, dry: bool, as_json: bool) -> None:
         if document["waiting_for_signature"]:
             text += f"; {document['waiting_for_signature']} wait for the audit log's signature"
     click.echo(text)
-    for line in actions.removals(document):
+    for line in removals:
         click.echo(line)
 
 

@@ -298,6 +298,29 @@ async def test_a_month_that_cannot_be_attached_in_a_moment_waits(month: Archived
     assert await month.relaying.value(left) == 0
 
 
+async def test_what_ended_a_run_is_told_beside_what_was_done(month: ArchivedMonth) -> None:
+    """A database that fails at one month does not hide that another was dropped."""
+    leaf = f"postings_{MONTH.label}"
+    await month.relaying.sql("SELECT ensure_partitions('2024-01-01Z', 1)")
+    await month.relaying.sql(f"ALTER TABLE {leaf} RENAME TO elsewhere")
+    done = await month.drop()
+    assert (done.months, done.rows, done.kept) == (["2024_01"], 0, {})
+    assert done.broken_off.startswith(f"{MONTH.label}: ")
+    await month.relaying.sql(f"ALTER TABLE elsewhere RENAME TO {leaf}")
+    assert (await month.drop()).months == [MONTH.label]
+
+
+async def test_a_detached_month_comes_back_where_none_is_to_go(month: ArchivedMonth) -> None:
+    """Who has set archive.database_days back to 0 finds every payment again; a dry run tells."""
+    await month.dropper()._detach(MONTH)
+    for dry, intents in ((True, 0), (False, PAYMENTS)):
+        done = await month.drop(days=0.0, dry=dry)
+        kept = {MONTH.label: "archive.database_days is 0: months stay in the tables"}
+        assert (done.months, done.kept) == ([], kept)
+        assert (await month.counts())["payment_intents"] == intents
+    assert (await month.drop(days=0.0)).kept == {}
+
+
 async def test_a_hold_brings_a_detached_month_back(month: ArchivedMonth) -> None:
     """A hold that comes between detaching and dropping holds."""
     await month.dropper()._detach(MONTH)
