@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import trio
 from attrs import define
 
 from ledger.connection import Connection
 from ledger.dsn import hot_settings
 from ledger.intents import Intents
+from ledger.pgtypes import text_
 from ledger.queries import Query
 from ledger.records import CreationVerdict, IntentRow, IntentToCreate
 from ledger.shards.buckets import bucket_of
@@ -19,6 +21,13 @@ from ledger.shards.moving import Shards
 from tests.support.ledger import IDS, LIMITS, intent
 from tests.support.postgres import LedgerDSN
 
+LOCK_WITHIN_S = 10.0
+_given: set[int] = set()  # tests share ledgers, and leave what they moved where it is
+_AWAITED = Query(
+    "awaited",
+    "SELECT pid FROM pg_locks WHERE relation = 'bucket_fence'::regclass AND NOT granted"
+    " AND mode = $1::text",
+)
 _OWNED = Query("owned", "SELECT bucket FROM bucket_fence WHERE owned")
 
 
@@ -47,6 +56,12 @@ class ShardsHarness:
         """Create one intent on one shard."""
         [verdict] = await self.intents[shard].create([row])
         return verdict
+
+    async def awaited(self, mode: str) -> None:
+        """Wait until somebody waits for such a lock on the fence of shard 0."""
+        with trio.fail_after(LOCK_WITHIN_S):
+            while not (await self.superusers[0].run(_AWAITED, [text_(mode)])).rows():
+                await trio.sleep(0.005)
 
     async def creators(self, bucket: int) -> list[int]:
         """The shards whose fence lets a bucket create, in whatever epoch."""
@@ -78,9 +93,10 @@ async def open_shards(dsns: Sequence[LedgerDSN]) -> AsyncIterator[ShardsHarness]
 
 
 def merchant_in(buckets: range) -> bytes:
-    """A merchant's id that falls into one of these buckets."""
-    while bucket_of(merchant_id := IDS.next()) not in buckets:
+    """A merchant's id that falls into one of these buckets, which no other one did before."""
+    while (bucket := bucket_of(merchant_id := IDS.next())) not in buckets or bucket in _given:
         pass
+    _given.add(bucket)
     return merchant_id
 
 

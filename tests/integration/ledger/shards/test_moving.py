@@ -250,7 +250,7 @@ async def test_a_creation_under_way_holds_off_whoever_takes_its_bucket(
     assert isinstance(await two.create(intent_at(merchant_id, place), 0), Created)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(two.shards.finish)
-        await trio.sleep(0.15)
+        await two.awaited("AccessExclusiveLock")
         assert (await two.place(bucket_of(merchant_id))).shard == 0
         await api.script("COMMIT")
     assert (await two.place(bucket_of(merchant_id))).shard == 1
@@ -264,6 +264,7 @@ async def test_a_creation_that_waited_for_the_fence_sees_it_closed(two: ShardsHa
     for _ in range(7):  # plans are generic from the first or the sixth run on
         assert isinstance(await two.create(intent_at(merchant_id, place), 0), Created)
     await two.shards.plan([bucket], 1, **DEED)
+    await two.apis[0].script("SET lock_timeout = '10s'")  # it is to wait, not to come again
     session = two.superusers[0]
     await session.script("BEGIN")
     await session.run(
@@ -276,24 +277,26 @@ async def test_a_creation_that_waited_for_the_fence_sees_it_closed(two: ShardsHa
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(create)
-        await trio.sleep(0.03)
-        assert verdicts == []
+        await two.awaited("AccessShareLock")
         await session.script("COMMIT")
     assert verdicts == [Moved()]
+    assert two.intents[0].repeats == 0
     await two.shards.finish()
 
 
 async def test_a_move_waits_for_whoever_holds_the_fence(two: ShardsHarness) -> None:
     """A long look at the table delays a move and breaks nothing; creations go on meanwhile."""
-    mover, other = merchant_in(FIRST), merchant_in(SECOND)
+    mover, other = merchant_in(FIRST), merchant_in(FIRST)
+    place = await two.place(bucket_of(other))
     await two.shards.plan([bucket_of(mover)], 1, **DEED)
     session = two.superusers[0]
     await session.script("BEGIN; SELECT FROM bucket_fence LIMIT 1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(two.shards.finish)
-        await trio.sleep(0.25)
-        place = await two.place(bucket_of(other))
-        assert isinstance(await two.create(intent_at(other, place), 1), Created)
+        for _ in range(2):  # the second time, it has been tried in vain
+            await two.awaited("AccessExclusiveLock")
+            assert isinstance(await two.create(intent_at(other, place), 0), Created)
+        assert (await two.place(bucket_of(mover))).shard == 0
         await session.script("ROLLBACK")
     assert (await two.place(bucket_of(mover))).shard == 1
 
@@ -436,7 +439,7 @@ async def test_nobody_but_the_administrator_moves(two: ShardsHarness, function: 
 
 async def test_a_step_that_is_repeated_or_late_changes_nothing(two: ShardsHarness) -> None:
     """There, back and there again; after each step every earlier one comes once more."""
-    bucket = 9
+    bucket = bucket_of(merchant_in(FIRST))
     done: list[Step] = []
     for to_shard in (1, 0, 1):
         await two.shards.plan([bucket], to_shard, **DEED)
@@ -475,7 +478,7 @@ def test_whatever_the_order_of_steps_one_shard_at_most_creates(
 
 async def _play(dsns: list[LedgerDSN], actions: list[str | int]) -> None:
     async with open_shards(dsns) as two:
-        bucket = 9
+        bucket = bucket_of(merchant_in(FIRST))
         decided: list[Step] = []
         for action in actions:
             if action == "plan":
