@@ -224,7 +224,6 @@ async def test_without_room_there_is_none_and_nothing_is_written(cluster: Path) 
 async def test_a_copy_that_failed_is_made_once_when_it_can_be(cluster: Path) -> None:
     """What kept it from being made is no failure of the server's, which would ask for another."""
     async with replicated(cluster) as pair:
-        await pair.do(f"SELECT pg_drop_replication_slot('{SLOT}')")
         blocked = cluster / "data" / "replica"
         shutil.rmtree(blocked, ignore_errors=True)
         blocked.touch()
