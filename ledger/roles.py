@@ -24,23 +24,34 @@ POSTINGS: Final = "turnout_postings"
 REPLICA: Final = "turnout_replica"
 
 # Attributes in SQL, so that the table reads as the statement does.
+_LOGS_IN: Final = "LOGIN NOREPLICATION"
+_REPLICATES: Final = "LOGIN REPLICATION"  # reads the WAL, with every column of every table
+_IS_AWAY: Final = "NOLOGIN NOREPLICATION"
 ROLES: Final[Mapping[str, str]] = {
-    OWNER: "",  # owns the tables: migrations only
-    API: "",
-    SWITCH: "",
-    READER: "",
-    ADMIN: "",
-    RELAY: "REPLICATION",  # reads the WAL, with every column of every table: nobody else may
-    POSTINGS: "",
-    REPLICA: "REPLICATION",  # the WAL and the files, for a copy of the whole server; no table
+    OWNER: _LOGS_IN,  # owns the tables: migrations only
+    API: _LOGS_IN,
+    SWITCH: _LOGS_IN,
+    READER: _LOGS_IN,
+    ADMIN: _LOGS_IN,
+    RELAY: _REPLICATES,
+    POSTINGS: _LOGS_IN,
+    REPLICA: _REPLICATES,  # WAL and files, for a copy of the server; away where there is to be none
 }
 
-_KNOWN: Final = Query("known_roles", "SELECT rolname, rolreplication FROM pg_roles")
+_KNOWN: Final = Query(
+    "known_roles",
+    "SELECT rolname, CASE WHEN rolcanlogin THEN 'LOGIN ' ELSE 'NOLOGIN ' END"
+    " || CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END FROM pg_roles",
+)
 _DATABASE: Final = Query("database_name", "SELECT quote_ident(current_database())")
 
 
 async def ensure_roles(
-    superuser_dsn: str, passwords: Mapping[str, str], *, connect_timeout_s: float = 10.0
+    superuser_dsn: str,
+    passwords: Mapping[str, str],
+    *,
+    has_replica: bool = False,
+    connect_timeout_s: float = 10.0,
 ) -> None:
     """Create the roles that are missing and set the passwords given; safe to repeat.
 
@@ -49,6 +60,7 @@ async def ensure_roles(
     Args:
         superuser_dsn: A role that may create roles, on the ledger's database.
         passwords: By role name; roles not named keep theirs.
+        has_replica: Whether a replica of ours follows the server.
         connect_timeout_s: For logging in.
 
     Raises:
@@ -57,19 +69,15 @@ async def ensure_roles(
     """
     if strangers := sorted(passwords.keys() - ROLES.keys()):
         raise LedgerError(f"not a role of the ledger: {', '.join(strangers)}")
+    wanted = ROLES if has_replica else {**ROLES, REPLICA: _IS_AWAY}
     connection = await Connection.open(superuser_dsn, connect_timeout_s=connect_timeout_s)
     try:
         known = dict((await connection.run(_KNOWN)).rows())
         database = (await connection.run(_DATABASE)).column(0)[0]
         statements = [
-            f"CREATE ROLE {role} LOGIN {attributes}"
-            for role, attributes in ROLES.items()
-            if role not in known
-        ]
-        statements += [  # of an earlier release, which gave it to another role
-            f"ALTER ROLE {role} {attributes or 'NOREPLICATION'}"
-            for role, attributes in ROLES.items()
-            if role in known and known[role] != (attributes == "REPLICATION")
+            f"{'ALTER' if role in known else 'CREATE'} ROLE {role} {attributes}"
+            for role, attributes in wanted.items()
+            if known.get(role) != attributes
         ]
         statements += [
             f"ALTER ROLE {role} PASSWORD '{connection.scram_verifier(role, password)}'"

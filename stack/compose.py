@@ -98,7 +98,9 @@ def compose(
 
 
 def _ledger_units(shard: ShardContext) -> list[Unit]:
-    schema, prepare = shard.key("schema"), partial(prepare_schema, shard.database)
+    schema = shard.key("schema")
+    has_replica = shard.settings.replica.enabled
+    prepare = partial(prepare_schema, shard.database, has_replica=has_replica)
     if shard.resource is None:
         # One after the other: roles belong to a server, and two shards' may be the same one.
         before = (unit_key("schema", shard.number - 1),) if shard.number else ()

@@ -234,11 +234,15 @@ def dsn_of_running(settings: Settings, data_dir: Path, endpoints: Endpoints, rol
     return postgres.dsn(role, password)
 
 
-async def prepare_schema(database: Database) -> None:
+async def prepare_schema(database: Database, *, has_replica: bool) -> None:
     """Make the roles and bring the schema up to this release; safe to repeat.
+
+    Args:
+        database: the shard's.
+        has_replica: whether a replica of ours follows it, for which somebody must log in.
 
     Raises:
         LedgerError: the server refuses, or the schema is not one of ours.
     """
-    await ensure_roles(database.superuser_dsn(), database.passwords)
+    await ensure_roles(database.superuser_dsn(), database.passwords, has_replica=has_replica)
     await migrate(database.dsn(OWNER), log=_log)

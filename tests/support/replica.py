@@ -107,7 +107,7 @@ async def replicated(folder: Path, **settings: Any) -> AsyncIterator[Replicated]
     await pair.primary.start()
     try:
         passwords = {role: password_of(role) for role in ROLES}
-        await ensure_roles(pair.primary.superuser_dsn(), passwords)
+        await ensure_roles(pair.primary.superuser_dsn(), passwords, has_replica=True)
         yield pair
     finally:
         await pair.replica.stop()

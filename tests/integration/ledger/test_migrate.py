@@ -13,7 +13,7 @@ from ledger.connection import Connection
 from ledger.errors import ConnectionLostError, DatabaseError, LedgerError, MigrationError
 from ledger.migrate import Migration, load_migrations, migrate
 from ledger.queries import Query
-from ledger.roles import ROLES, ensure_roles
+from ledger.roles import RELAY, REPLICA, ROLES, ensure_roles
 from tests.support.postgres import LedgerDSN, PostgresServer, password_of
 
 LOG = get_logger("tests")
@@ -105,7 +105,7 @@ async def test_the_product_schema_is_complete(ledger_dsn: LedgerDSN) -> None:
 
 async def test_every_role_logs_in_and_only_the_owner_creates(empty_dsn: LedgerDSN) -> None:
     """The rest gets what the migrations grant, and nothing before them."""
-    for role in ROLES:
+    for role in set(ROLES) - {REPLICA}:
         async with session(empty_dsn(role)) as connection:
             who = await connection.run(Query("who", "SELECT current_user::text"))
             assert who.rows() == [(role,)]
@@ -117,7 +117,7 @@ async def test_every_role_logs_in_and_only_the_owner_creates(empty_dsn: LedgerDS
 
 
 async def test_roles_hold_no_more_power_than_their_work_needs(empty_dsn: LedgerDSN) -> None:
-    """None is superuser, makes roles or databases, or passes row security; two read the WAL."""
+    """None is superuser, makes roles or databases, or passes row security; one reads the WAL."""
     powers = Query(
         "powers",
         "SELECT rolname, rolreplication FROM pg_roles WHERE rolname LIKE 'turnout%' AND NOT"
@@ -125,7 +125,23 @@ async def test_roles_hold_no_more_power_than_their_work_needs(empty_dsn: LedgerD
     )
     async with session(empty_dsn.superuser) as connection:
         found = dict((await connection.run(powers)).rows())
-    assert found == {role: role in ("turnout_relay", "turnout_replica") for role in ROLES}
+    assert found == {role: role == RELAY for role in ROLES}
+
+
+async def test_nobody_logs_in_as_a_replica_unless_there_is_one(empty_dsn: LedgerDSN) -> None:
+    """With the password of that role one could copy the whole server."""
+    refused = pytest.raises(ConnectionLostError, match="not permitted to log in")
+    with refused:
+        await Connection.open(empty_dsn(REPLICA), connect_timeout_s=10)
+    await ensure_roles(empty_dsn.superuser, {}, has_replica=True)
+    try:
+        async with session(empty_dsn(REPLICA)) as connection:
+            may = Query("may", "SELECT rolreplication FROM pg_roles WHERE rolname = current_user")
+            assert (await connection.run(may)).column(0) == [True]
+    finally:
+        await ensure_roles(empty_dsn.superuser, {})
+    with refused:
+        await Connection.open(empty_dsn(REPLICA), connect_timeout_s=10)
 
 
 async def test_strangers_may_not_connect(empty_dsn: LedgerDSN, postgres: PostgresServer) -> None:
