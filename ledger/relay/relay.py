@@ -232,6 +232,8 @@ class Relay:
     ) -> None:
         """Before the slot is made: what comes through it has names that nothing lost has."""
         lost = await self._lost(session, identity, mark)
+        if not lost:
+            return
         operator, note = await read_approval(self.runner, self.limits.slot)
         async with self.open_reader() as reader:
             restore = Restore(

@@ -48,6 +48,7 @@ _BOOKS: Final = "postings"  # nothing of theirs is named by a version
 _INTENT: Final = slice(32, 48)  # of a record
 
 _NOTE: Final = QUERIES["note_restore"]
+_IS_NOTED: Final = QUERIES["restore_is_noted"]
 _RAISE: Final = QUERIES["raise_versions"]
 
 
@@ -73,7 +74,8 @@ class Restore(msgspec.Struct, frozen=True):
     @property
     def id(self) -> bytes:
         """Sixteen bytes; the same for the same restore, whoever notes it."""
-        words = ("restore", self.system_identifier, self.timeline_before, self.timeline)
+        place = (self.system_identifier, self.timeline_before, self.timeline, self.lost.start)
+        words = ("restore", *place)
         return sha256(" ".join(map(str, words)).encode()).digest()[:16]
 
 
@@ -128,15 +130,16 @@ async def _pages(reader: Reader, start: int, end: int) -> list[Page]:
 async def take_note(runner: Runner, reader: Reader, restore: Restore) -> int:
     """Raise the versions of payments of which something is lost, then write the restore down.
 
-    May be done again: versions are raised once more, and the restore is noted once. Role:
-    turnout_relay, or the superuser.
+    May be done again: nothing more is done once it is noted. Role: turnout_relay, or the superuser.
 
     Returns:
-        How many payments there were.
+        Of how many payments the version was raised.
 
     Raises:
         StreamError, DatabaseError: or their children.
     """
+    if (await runner.run(_IS_NOTED, [uuid_(restore.id)])).column(0)[0]:
+        return 0
     raised = 0
     versions = _Versions()
     at = restore.lost.start

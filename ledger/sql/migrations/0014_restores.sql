@@ -16,7 +16,8 @@ CREATE TABLE restores (
 );
 
 COMMENT ON TABLE restores IS 'Insert-only. One row for each time the ledger was set back';
-COMMENT ON COLUMN restores.id IS 'a digest of cluster and timelines: ledger.relay.restores';
+COMMENT ON COLUMN restores.id IS
+    'a digest of cluster, timelines and lost_from: ledger.relay.restores';
 COMMENT ON COLUMN restores.lost_from IS
     'offset in the stream of the first record that this ledger does not have';
 COMMENT ON COLUMN restores.lost_until IS 'offset behind the last one: where the stream ended';

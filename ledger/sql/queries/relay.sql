@@ -108,6 +108,10 @@ VALUES (
 )
 ON CONFLICT (id) DO NOTHING
 
+-- name: restore_is_noted
+-- Whether it was noted already that the ledger was set back. $1 the id of that.
+SELECT EXISTS (SELECT FROM restores AS r WHERE r.id = $1::uuid)
+
 -- name: raise_versions
 -- Raise the versions of payments behind lost ones. $1 intents, $2 the newest version of each that is
 -- lost. How many of them there are.

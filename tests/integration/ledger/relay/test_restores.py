@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chassis.settings.tree import Settings
@@ -156,13 +157,22 @@ async def test_after_a_restore_no_change_has_the_name_of_a_lost_one(
 
 
 async def test_a_restore_that_is_noted_again_is_one(relaying: RelayHarness) -> None:
-    """A death in between, or the relay after the command: versions rise, the note stays."""
+    """The relay after the command: nothing that counts is behind it any more."""
     restore = await _set_back(relaying)
-    await _note(relaying, restore)
-    await _note(relaying, restore)
+    assert await _note(relaying, restore) == 4
+    assert await _note(relaying, restore) == 0
     assert await lost_ranges(relaying.superuser) == [restore.lost]
-    ((low, high),) = await relaying.rows(BEHIND_SQL)
-    assert low == high == 5
+    assert await relaying.rows(BEHIND_SQL) == [(4, 4)]
+
+
+async def test_a_second_restore_of_one_copy_is_another(relaying: RelayHarness) -> None:
+    """Where a copy begins no timeline, only what was lost tells the two apart."""
+    restore = await _set_back(relaying)
+    first = msgspec.structs.replace(restore, timeline=1)
+    second = msgspec.structs.replace(first, lost=range(restore.lost.start + 1, restore.lost.stop))
+    assert await _note(relaying, first) == 4
+    assert await _note(relaying, second) == 4
+    assert await lost_ranges(relaying.superuser) == [first.lost, second.lost]
 
 
 async def test_a_row_with_the_key_of_a_lost_record_is_repaired(relaying: RelayHarness) -> None:
