@@ -60,8 +60,9 @@ class Watch:
 
     @property
     def differences_total(self) -> int:
-        """Differences ever since both streams are these."""
-        return self.comparison.differences_total if self.comparison else 0
+        """Differences ever since both streams are these; those known, while they cannot be read."""
+        known = self.comparison or self._saved
+        return known.differences_total if known else 0
 
     @property
     def is_damaged(self) -> bool:

@@ -169,3 +169,19 @@ async def test_a_folder_that_is_closed_is_told_and_waited_for(watched: _Watched)
     assert _events(told, "error") == ["streams cannot be compared", "streams_not_compared"]
     assert watch.alarmed
     watch.close()
+
+
+async def test_what_was_found_is_told_although_nothing_can_be_read(watched: _Watched) -> None:
+    """A process that cannot begin knows of differences, and does not say that there are none."""
+    await watched.both(*first_start(), wal(0, 10))
+    await write(watched.folder / "first", wal(10, 3))
+    await write(watched.folder / "second", wal(11, 2))
+    watch = watched.watch()
+    watch.look()
+    watch.close()
+    high_water = watched.folder / "second" / "stream" / "0" / "high-water"
+    high_water.write_bytes(b"x" * high_water.stat().st_size)
+    again = watched.watch()
+    again.look()
+    assert (again.comparison, again.differences_total) == (None, 1)
+    again.close()
