@@ -13,10 +13,10 @@ others; api, HSM and networks are there once.
 
 Independent units start together. The api does not wait for the switches: a start is mostly the time
 that Python takes to load, and requests wait in the switches' sockets, which are bound already. The
-stack is ready once every unit is. Stopping goes the other way: the api closes the front door and
-hands on what it has accepted, the switch waits for the networks' answers, the stream's consumers
-go, the relay takes the last commits into the stream, and Postgres goes last. No payment waits for
-the relay or for a consumer.
+stack is ready once every unit is, save the replica. Stopping goes the other way: the api closes the
+front door and hands on what it has accepted, the switch waits for the networks' answers, the
+stream's consumers go, the relay takes the last commits into the stream, and Postgres goes last. No
+payment waits for the relay or for a consumer.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ def _replica_units(shard: ShardContext) -> list[Unit]:
         needs=(shard.key("schema"),),
         stop_rank=STOP_RANKS["replica"],
         times_itself=True,
+        optional=True,
     )
     return [ResourceUnit(plan, shard.replica.resource)]
 

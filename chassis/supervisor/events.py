@@ -17,6 +17,7 @@ class UnitPlan:
         stop_rank: lower ranks are drained first.
         once: a step: it is done when it ends well, and a failure ends the start.
         times_itself: it bounds its own start and stop (Postgres does), so no deadline of ours.
+        optional: the stack is ready without it, and its failures never end a start.
     """
 
     key: str
@@ -24,6 +25,7 @@ class UnitPlan:
     stop_rank: int = 0
     once: bool = False
     times_itself: bool = False
+    optional: bool = False
 
 
 # Events: what happened.

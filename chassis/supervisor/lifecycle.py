@@ -14,7 +14,8 @@ answers with effects to carry out in order. Timers are data too: `next_deadline_
     a step that ends well is DONE; while stopping, alive units are DRAINING, ended ones STOPPED.
 
 A unit that fails while the stack starts is tried a few times, then the start is given up (exit 3):
-a stack that cannot start must say so and end. Once the stack has been up, restarts go on for ever,
+a stack that cannot start must say so and end. An *optional* unit is only ever tried again, and the
+stack is ready without it. Once the stack has been up, restarts go on for ever,
 with a growing delay that starts over after a unit stayed ready for `restart_reset_s`.
 
 Stopping goes by `stop_rank`, lowest first, ranks one after the other: the front door closes before
@@ -168,7 +169,7 @@ class Lifecycle:
         unit.deadline_s = math.inf
         unit.failures = 0
         yield from self._start_satisfied(now_s)
-        if all(other.state in SATISFIED for other in self._units.values()):
+        if all(other.state in SATISFIED or other.plan.optional for other in self._units.values()):
             self.phase = Phase.RUNNING
             yield StackReady()
 
@@ -192,7 +193,7 @@ class Lifecycle:
         elif now_s - unit.ready_at_s >= self._settings.restart_reset_s:
             unit.backoff.reset()
         given_up = unit.plan.once or unit.failures >= self._settings.start_attempts_max
-        if self.phase is Phase.STARTING and given_up:
+        if self.phase is Phase.STARTING and given_up and not unit.plan.optional:
             yield Say(Level.ERROR, f"cannot start: {key}: {event.how}", key)
             unit.state = UnitState.STOPPED
             unit.deadline_s = math.inf

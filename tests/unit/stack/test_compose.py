@@ -157,6 +157,7 @@ def test_a_replica_is_needed_by_nobody_and_known_to_the_api_alone(context: Stack
     plans = {unit.plan.key: unit.plan for unit in compose(with_one)}
     assert plans["replica"].needs == ("schema",)
     assert not any("replica" in plan.needs for plan in plans.values())
+    assert [plan.key for plan in plans.values() if plan.optional] == ["replica"]
     assert plans["api"].stop_rank < plans["replica"].stop_rank < plans["postgres"].stop_rank
     told = {key for key, spec in _specs(with_one).items() if "replica_dsn" in spec.secrets}
     assert told == {"api"}

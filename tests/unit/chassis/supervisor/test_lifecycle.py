@@ -294,3 +294,24 @@ def test_whatever_happens_a_stop_ends_with_nothing_alive(data: st.DataObject) ->
         tell(UnitEnded(key, KILLED))
     assert run.lifecycle.phase is Phase.FINISHED
     assert alive == set()
+
+
+def test_a_stack_is_ready_without_what_is_optional() -> None:
+    """It is tried again and again, ends no start, and is published when it is there."""
+    run = Run([UnitPlan(key="api"), UnitPlan(key="replica", optional=True)])
+    assert run.tell(Begin()) == [Start("api"), Start("replica")]
+    for _ in range(LIMITS.start_attempts_max):
+        assert run.tell(UnitEnded("replica", KILLED)) == []
+        assert run.wait(LIMITS.restart_max_s) == [Start("replica")]
+    assert run.tell(UnitReady("api")) == [StackReady()]
+    assert run.lifecycle.phase is Phase.RUNNING
+    assert run.tell(UnitReady("replica")) == [StackReady()]
+    assert run.tell(StopAsked()) == [Drain("api"), Drain("replica")]
+
+
+def test_nothing_else_is_ready_before_the_stack_is() -> None:
+    """What is optional makes up for nobody."""
+    run = Run([UnitPlan(key="api"), UnitPlan(key="replica", optional=True)])
+    run.tell(Begin())
+    assert run.tell(UnitReady("replica")) == []
+    assert run.lifecycle.phase is Phase.STARTING
