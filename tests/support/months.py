@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import trio
 from attrs import define, field
 
 from ledger.archive.archiver import Archiver
@@ -29,10 +33,12 @@ from ledger.audit.notes import ED25519
 from ledger.audit.segment_entries import read_entries
 from ledger.connection import Connection
 from ledger.partitions import Month
+from ledger.roles import OWNER
 from ledger.stream.backend import Batch
 from ledger.stream.open import stream_writer
 from ledger.stream.segments.files import shard_folder
-from tests.support.relay import RelayHarness
+from tests.support.postgres import LedgerDSN
+from tests.support.relay import LIMITS, RelayHarness
 
 MONTH: Final = Month.of("2024_02")
 MERCHANT: Final = b"\x07" * 16
@@ -89,6 +95,22 @@ INSERT INTO payment_intents (id, merchant_id, amount_minor, currency, live)
 VALUES ((lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0')
     || '7000' || '8000000000000001')::uuid, '{merchant}', 100, 'usd', false)
 """
+
+
+@asynccontextmanager
+async def archived_month(dsn: LedgerDSN, folder: Path) -> AsyncIterator[ArchivedMonth]:
+    """A month of twelve captured payments in a database and folder, all of it archived."""
+    limits = msgspec.structs.replace(LIMITS, slot=f"turnout_relay_{secrets.token_hex(4)}")
+    superuser = await Connection.open(dsn.superuser, connect_timeout_s=10)
+    relaying = RelayHarness(dsn, folder, limits.slot, limits, superuser)
+    owner = await Connection.open(dsn(OWNER), connect_timeout_s=10)
+    try:
+        yield await ArchivedMonth.make(relaying, owner)
+    finally:
+        with trio.CancelScope(shield=True):
+            await relaying.drop_slot()
+            await owner.aclose()
+            await superuser.aclose()
 
 
 @define
@@ -159,17 +181,21 @@ class ArchivedMonth:
             now_us=lambda: 1,
         ).run(lambda _done, _of: None)
 
+    async def add_today(self) -> None:
+        """Archive a payment of today, in a segment of its own."""
+        await self.relaying.sql(TODAY.format(merchant=MERCHANT.hex()))
+        async with self.relaying.running() as relay:
+            await self.relaying.caught_up(relay)
+        await self.archive()
+        await self.relaying.sql("SELECT pg_create_restore_point('ahead of the stream')")
+
     async def forget(self) -> int:
         """Drop the month, archive a payment of today; have stream and archive forget the others.
 
         Gives the offset from which on the archive has records then.
         """
         await self.drop()
-        await self.relaying.sql(TODAY.format(merchant=MERCHANT.hex()))
-        async with self.relaying.running() as relay:
-            await self.relaying.caught_up(relay)
-        await self.archive()
-        await self.relaying.sql("SELECT pg_create_restore_point('ahead of the stream')")
+        await self.add_today()
         fields: dict[str, Any] = {
             "stream": shard_folder(self.data_dir, 0),
             "work": self.work,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import trio
 
@@ -28,9 +26,8 @@ from ledger.partitions import ARCHIVED
 from ledger.roles import OWNER, READER
 from ledger.statements import QUERIES
 from ledger.stream.segments.files import shard_folder
-from tests.support.months import MERCHANT, MONTH, PAYMENTS, ArchivedMonth
+from tests.support.months import MERCHANT, MONTH, PAYMENTS, ArchivedMonth, archived_month
 from tests.support.postgres import LedgerDSN
-from tests.support.relay import LIMITS, RelayHarness
 
 ROOT = Path(__file__).parents[4]
 WHOLE = {
@@ -53,17 +50,8 @@ YEAR_US = 366 * 86_400_000_000
 @pytest.fixture
 async def month(fresh_ledger_dsn: LedgerDSN, tmp_path: Path) -> AsyncIterator[ArchivedMonth]:
     """A month of twelve captured payments, all of it archived."""
-    limits = msgspec.structs.replace(LIMITS, slot=f"turnout_relay_{secrets.token_hex(4)}")
-    superuser = await Connection.open(fresh_ledger_dsn.superuser, connect_timeout_s=10)
-    relaying = RelayHarness(fresh_ledger_dsn, tmp_path, limits.slot, limits, superuser)
-    owner = await Connection.open(fresh_ledger_dsn(OWNER), connect_timeout_s=10)
-    try:
-        yield await ArchivedMonth.make(relaying, owner)
-    finally:
-        with trio.CancelScope(shield=True):
-            await relaying.drop_slot()
-            await owner.aclose()
-            await superuser.aclose()
+    async with archived_month(fresh_ledger_dsn, tmp_path) as made:
+        yield made
 
 
 async def _folded_differently(month: ArchivedMonth) -> list[Any]:
