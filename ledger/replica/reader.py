@@ -34,6 +34,7 @@ from ledger.replica.sessions import ReplicaSessions
 from ledger.result import Result
 from ledger.statements import Runner
 
+QUERY_CANCELED: Final = "57014"  # by statement_timeout
 POLL_MIN_S: Final = 0.0005  # between questions how far a replica is that is behind; doubles
 POLL_MAX_S: Final = 0.004
 
@@ -112,8 +113,12 @@ class FreshReader:
             self.counts.lost_total += 1
             self.sessions.rest(str(error), trio.current_time())
             return None
-        except DatabaseError:  # a conflict with replay; any other fault the primary will tell, too
-            self.counts.refused_total += 1
+        except DatabaseError as error:
+            if error.sqlstate == QUERY_CANCELED:  # it took too long
+                self.counts.lost_total += 1
+                self.sessions.rest(str(error), trio.current_time())
+            else:  # a conflict with replay; any other fault the primary will tell, too
+                self.counts.refused_total += 1
             return None
         standing = answer.standing
         if standing is Standing.AHEAD:

@@ -25,6 +25,9 @@ from ledger.dsn import hot_settings
 from ledger.errors import ConnectionLostError
 
 CALM_S: Final = 10.0
+# Of the time that an answer may take: a query that takes longer is ended where it runs, and goes on
+# for nobody when its reader is gone.
+STATEMENT_SHARE: Final = 0.8
 # The proof of freshness needs the first. The second is for a server that was promoted.
 _SESSION: Final = {
     "default_transaction_isolation": "read committed",
@@ -130,7 +133,13 @@ class ReplicaSessions:
     async def _open(self) -> Connection:
         return await Connection.open(
             self._dsn,
-            role_settings=hot_settings(self._settings) | _SESSION,
+            role_settings=hot_settings(self._settings) | _SESSION | self._timeout(),
             connect_timeout_s=self._limits.answer_timeout_s,
             answer_timeout_s=self._limits.answer_timeout_s,
         )
+
+    def _timeout(self) -> dict[str, str]:
+        within_ms = round(1_000 * STATEMENT_SHARE * self._limits.answer_timeout_s)
+        return {
+            "statement_timeout": str(max(1, min(within_ms, self._settings.statement_timeout_ms)))
+        }

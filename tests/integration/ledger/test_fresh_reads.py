@@ -181,6 +181,22 @@ async def test_one_that_hangs_costs_a_reader_its_patience_once(pair: Replicated)
                 os.kill(process_id, signal.SIGCONT)
 
 
+async def test_one_that_takes_too_long_is_heard_no_further(pair: Replicated) -> None:
+    """The query ends where it runs, and does not go on there for a reader who has left."""
+    async with reading(pair) as (reader, _):
+        slow_there = Query(
+            "slow_there",
+            "SELECT CASE WHEN pg_is_in_recovery() THEN pg_sleep(60)::text ELSE 'primary' END",
+        )
+        with trio.fail_after(LIMITS.answer_timeout_s + BUSY_S):
+            assert (await reader.run(slow_there)).column(0) == ["primary"]
+        assert (reader.counts.lost_total, reader.sessions.open_count) == (1, LIMITS.sessions)
+        assert await pair.ask(ASLEEP, on_replica=True) == []
+        assert await seen(reader) >= 0
+        assert reader.counts.away_total == 1  # it rests
+
+
+ASLEEP = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'turnout_api'"
 
 
