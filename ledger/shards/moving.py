@@ -81,8 +81,9 @@ class Shards:
     async def found(self) -> None:
         """See to it that each ledger is the shard it is taken for, and that all know the merchants.
 
-        The first start with several shards gives each its share of the buckets; what was added
-        later starts empty. Safe to repeat, and repeated at every start.
+        If the very first start has several shards, each gets its share of the buckets; what was
+        added later starts empty. Safe to repeat, and repeated at every start. A move that cannot
+        be brought to its end keeps its buckets closed, and nobody else's.
 
         Raises:
             ShardError: a ledger is another shard, or nobody's where there was one, or owners are
@@ -98,7 +99,10 @@ class Shards:
         await self._correct()
         for runner in self.runners[1:]:
             await copy_merchants(self.runners[0], runner)
-        await self.finish()
+        try:
+            await self.finish()
+        except ShardError as error:
+            _log.error("a move of buckets does not come to its end", reason=str(error))
 
     async def plan(
         self, buckets: Sequence[int], to_shard: int, *, operator: str, note: str

@@ -87,8 +87,8 @@ BEGIN
 END
 $$;
 
--- The same for shard 0, which holds the directory. At its first start with several shards every
--- bucket is planned to move to its share of them; later ones start empty.
+-- The same for shard 0, which holds the directory. If its very first start has several shards,
+-- every bucket is planned to move to its share of them; what is added later starts empty.
 CREATE FUNCTION shard_found(shards integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE

@@ -331,6 +331,28 @@ async def test_a_move_that_was_killed_is_resumed(two: ShardsHarness, steps_done:
     assert isinstance(await two.create(intent_at(merchant_id, after), 1), Created)
 
 
+async def test_a_start_goes_on_beside_a_move_that_cannot_be_ended(
+    empty_dsns: list[LedgerDSN],
+) -> None:
+    """Its bucket stays closed, which is no reason to serve nobody; a later start ends it."""
+    async with open_shards(empty_dsns) as harness:
+        await harness.shards.found()
+        mover, other = merchant_in(FIRST), merchant_in(FIRST)
+        await harness.shards.plan([bucket_of(mover)], 1, **DEED)
+        await harness.superusers[0].script(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER keep BEFORE UPDATE ON bucket_fence FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+        with pytest.raises(ShardError, match="do not move on at take"):
+            await harness.shards.finish()
+        await harness.shards.found()
+        place = await harness.place(bucket_of(other))
+        assert isinstance(await harness.create(intent_at(other, place), 0), Created)
+        await harness.superusers[0].script("DROP TRIGGER keep ON bucket_fence")
+        await harness.shards.found()
+        assert (await harness.place(bucket_of(mover))).shard == 1
+
+
 @pytest.mark.parametrize("set_back", [0, 1])
 async def test_a_start_puts_right_what_a_restored_ledger_has_forgotten(
     two: ShardsHarness, set_back: int
