@@ -65,6 +65,7 @@ class KafkaReader:
         self._at: dict[int, int] = {}  # by partition: nothing before this is wanted any more
         self._high_water: Cursor = {}
         self._high_water_until = -math.inf
+        self._seen = 0  # the offset behind the last record that was given out
         self._held: deque[Found] = deque()
         self._behind: set[int] = set()  # partitions whose end nobody has seen since the last seek
 
@@ -84,22 +85,27 @@ class KafkaReader:
     async def high_water(self) -> Cursor:
         """The cursor behind everything that is committed; at most `HIGH_WATER_S` old.
 
-        Idle consumers ask at every turn, and an answer takes a read of the positions.
+        Idle consumers ask at every turn, and an answer takes a read of the positions. It is never
+        before what this reader has given out: who compares it with a cursor would take the stream
+        for another one.
 
         Raises:
             StreamAwayError, StreamMissingError, StreamCorruptError: It cannot be told.
         """
         if trio.current_time() < self._high_water_until:
             await trio.lowlevel.checkpoint()
-            return self._high_water
+            return self._not_before_seen()
         read = partial(read_positions, self._settings, self._shard)
         positions = await trio.to_thread.run_sync(read, limiter=self._limiter)
-        self._high_water_until = trio.current_time() + HIGH_WATER_S
         state = positions.state
-        self._high_water = (
-            dict.fromkeys(range(state.partitions), state.next_offset) if state else {0: 0}
-        )
-        return self._high_water
+        if state is None:  # how many partitions there are is not known, so it is asked again
+            return {0: 0}
+        self._high_water_until = trio.current_time() + HIGH_WATER_S
+        self._high_water = dict.fromkeys(range(state.partitions), state.next_offset)
+        return self._not_before_seen()
+
+    def _not_before_seen(self) -> Cursor:
+        return {one: max(end, self._seen) for one, end in self._high_water.items()}
 
     async def read(self, cursor: Cursor, records_max: int, bytes_max: int) -> Page:
         """Return what follows `cursor`, of whichever partitions; empty when nothing came.
@@ -134,6 +140,7 @@ class KafkaReader:
                 break
             held.popleft()
             records.append((found.partition, found.offset, found.record))
+            self._seen = max(self._seen, found.offset + 1)
             descriptors[found.record[DESCRIPTOR_ID]] = found.descriptor
             after[found.partition] = self._at[found.partition] = found.offset + 1
         return Page(records, descriptors, after)

@@ -83,6 +83,24 @@ async def _read(
     return found, cursor
 
 
+async def test_the_high_water_is_not_before_what_was_read(wide: KafkaBackend) -> None:
+    """It is asked for now and then; a cursor beyond it would look like another stream's."""
+    await _fill(wide, 1)
+    async with wide.reader(read_wait_s=0.1) as reader:
+        assert max((await reader.high_water()).values()) <= 20
+        writer = wide.writer()
+        await writer.open()
+        await writer.append(batch(20, 20))
+        await writer.aclose()
+        cursor: Cursor = START
+        with trio.fail_after(30):
+            while sum(cursor.values()) == 0 or max(cursor.values()) < 40:
+                cursor = (await reader.read(cursor, 100, 10**6)).cursor
+        ends = await reader.high_water()
+    assert set(ends) == set(range(PARTITIONS))
+    assert all(offset <= ends[partition] for partition, offset in cursor.items())
+
+
 def _messages(backend: KafkaBackend, count: int) -> list[Message]:
     """What a stranger reads: committed messages, with a client of its own."""
     found: list[Message] = []
