@@ -264,7 +264,7 @@ class Comparison:
         self._crossing = Crossing(*sides, begin_lsn=min(ends))
         for side in sides:
             if side.over and not side.ahead(1):
-                side.enter_gap()
+                self._crossing.leave(side)
 
     def _cross(self, crossing: Crossing, count: int) -> int:
         """Bring both sides to where both have the WAL again; then compare what they left."""

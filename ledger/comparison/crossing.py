@@ -4,6 +4,10 @@ Each side is read on, its records taken into `Rows`, until both take the WAL in 
 the place where the later of the two began to. On the way a side may be repaired once more; then the
 place is further on. While the two are of different histories, because one relay has followed a
 restored ledger and the other not yet, it is waited for.
+
+Of two relays one may have come further before the ledger was set back. What it has of the history
+that was left, behind the other's last mark there, the other will have only if the ledger has it
+still. So one side may have such a row alone.
 """
 
 from __future__ import annotations
@@ -17,11 +21,12 @@ from ledger.comparison.side import Side
 from ledger.stream.record import Mark
 
 ROWS_MAX: Final = 100_000  # held in memory; 1 kB each at most
+History = tuple[int, int]  # cluster and timeline
 
 
 @define
 class Crossing:
-    """One gap.
+    """One gap. `leave` is called for a side whose stretch is over and passed.
 
     Attributes:
         first: a side.
@@ -37,6 +42,8 @@ class Crossing:
     end_lsn: int = 0
     is_over: bool = False
     _rows: tuple[Rows, Rows] = field(factory=lambda: (Rows(ROWS_MAX), Rows(ROWS_MAX)))
+    # By history and side: how far it was followed, and which offset was the next.
+    _left: dict[History, dict[str, tuple[int, int]]] = field(factory=dict)
 
     @property
     def repaired(self) -> tuple[int, int]:
@@ -50,8 +57,28 @@ class Crossing:
         return not any(rows.overfull for rows in self._rows)
 
     def unlike(self) -> list[tuple[Found | None, Found | None]]:
-        """The rows that are not on both sides alike."""
-        return unlike(*self._rows)
+        """The rows that are not on both sides alike, and should be."""
+        return [pair for pair in unlike(*self._rows) if not self._may_be_lost(*pair)]
+
+    def leave(self, side: Side) -> None:
+        """Have a side enter the gap, and note how far it has followed its history."""
+        assert side.mark is not None
+        ends = self._left.setdefault(_history(side.mark), {})
+        ends[side.name] = (side.mark.end_lsn, side.enter_gap())
+
+    def _may_be_lost(self, one: Found | None, other: Found | None) -> bool:
+        """Whether a row is of a history that was left, and behind where the other side left it."""
+        if one is not None and other is not None:
+            return False
+        side, late = (self.first, self.second) if one is not None else (self.second, self.first)
+        found = one or other
+        assert found is not None
+        record, _, offset = found
+        for history, ends in self._left.items():
+            if history != _history(side.mark) and side.name in ends and offset < ends[side.name][1]:
+                followed_to, _ = ends.get(late.name, (0, 0))
+                return int.from_bytes(record[8:16]) >= followed_to
+        return False
 
     def step(self, count: int) -> int:
         """Take in what there is, some `count` records at most; 0 when there is nothing to do now.
@@ -74,7 +101,7 @@ class Crossing:
             if side.over and not (is_one_history and _reaches(side, end_lsn)):
                 done += side.collect(rows, None, count)
                 if not side.ahead(1):
-                    side.enter_gap()
+                    self.leave(side)
                 return done + 1
         if is_one_history and all(_reaches(side, end_lsn) for side, _ in pairs):
             self.end_lsn, self.is_over = end_lsn, True
@@ -82,7 +109,7 @@ class Crossing:
         return done
 
 
-def _history(mark: Mark | None) -> tuple[int, int]:
+def _history(mark: Mark | None) -> History:
     assert mark is not None
     return mark.system_identifier, mark.timeline
 

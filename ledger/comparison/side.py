@@ -198,9 +198,11 @@ class Side:
         assert offset is not None
         return record, where, offset
 
-    def enter_gap(self) -> None:
-        """Leave a stretch that is over, all its records passed."""
+    def enter_gap(self) -> int:
+        """Leave a stretch that is over, all its records passed; the offset behind it."""
+        assert self._held is not None
         self.in_gap, self.over = True, False
+        return self._held.first_offset
 
     def pass_gap(self, rows: Rows, count: int) -> int:
         """Take repaired records into rows until a stretch begins; returns how many."""

@@ -24,6 +24,7 @@ from ledger.comparison.ranges import Range
 from ledger.comparison.rows import Rows
 from ledger.relay.positions import format_lsn
 from ledger.stream.backend import Batch
+from ledger.stream.record import REPAIR
 from ledger.stream.segments.files import segment_path, shard_folder
 from tests.support.comparing import (
     compare,
@@ -346,6 +347,33 @@ async def test_a_restore_begins_a_new_history_on_both_sides(folders: tuple[Path,
     proceed(found)
     assert (found.leaves, found.differences) == (20, [])
     assert found.gaps_total == 2  # the beginning, and the restore
+
+
+@pytest.mark.parametrize("ahead", [0, 1], ids=["the first", "the second"])
+async def test_what_a_relay_had_not_seen_when_the_ledger_was_set_back_is_no_difference(
+    folders: tuple[Path, Path], ahead: int
+) -> None:
+    """The other had; the ledger may have lost it, and then nobody has it any more."""
+    restored = Batch([], [], mark(64 * 5, timeline=2))
+    later = msgspec.structs.replace(wal(6, 10), mark=mark(64 * 16 + 32, timeline=2))
+    await write(folders[ahead], *first_start(), wal(0, 10), restored, later)
+    await write(folders[1 - ahead], *first_start(), wal(0, 8), restored, later)
+    found = compare(*folders)
+    assert (found.leaves, found.differences) == (18, [])
+    assert found.is_aligned
+
+
+@pytest.mark.parametrize("ahead", [0, 1], ids=["the first", "the second"])
+async def test_a_restore_hides_no_row(folders: tuple[Path, Path], ahead: int) -> None:
+    """What a repair told only one side after the restore is a difference, wherever it committed."""
+    restored = Batch([], [], mark(64 * 5, timeline=2))
+    row = Batch([record(77, flags=REPAIR)], [], mark(64 * 8 + 32))
+    later = msgspec.structs.replace(wal(6, 10), mark=mark(64 * 16 + 32, timeline=2))
+    await write(folders[ahead], *first_start(), wal(0, 10), restored, later)
+    await write(folders[1 - ahead], *first_start(), wal(0, 8), row, restored, later)
+    found = compare(*folders)
+    assert [one.kind for one in found.differences] == [ROW]
+    assert found.is_aligned
 
 
 async def test_nothing_is_compared_with_a_stream_that_is_not_there(
