@@ -1,31 +1,22 @@
 """The switch as a process, with a real HSM, real networks over mutual TLS and a real Postgres.
 
-`SwitchStack` starts each process as the supervisor would, speaks to the switch as the api does,
-and can kill any of them. It has no api: requests enter by the mux.
+There is no api: requests enter by the mux, from an `Acquirer`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final
 
-import msgspec
 import trio
 
-from benchmarks.child import ChildError, service_process
+from benchmarks.witnesses import network_decisions
 from chassis.mux import MuxClient, MuxClosedError, dial_unix
-from chassis.pki import development_pki
-from chassis.settings import Log, Network, Settings, Switch
 from hsm_sim.wire import HSMReply, HSMRequest, KeysListed, ListKeys
 from ledger.connection import Connection
 from ledger.deciding.records import IntentView
@@ -33,16 +24,16 @@ from ledger.deciding.views import read_views
 from ledger.ids import public_id
 from ledger.intents import Intents
 from ledger.merchants import NewMerchant, create_merchant
-from ledger.pgtypes import text_, uuid_
+from ledger.pgtypes import text_, uuid_, uuid_array
 from ledger.queries import Query
 from ledger.records import IntentToCreate
 from switch.wire import Charge, Done, Operate, Refused, SwitchReply, SwitchRequest
 from tests.support.hsm import key_list
 from tests.support.ledger import IDS, intent
 from tests.support.postgres import LedgerDSN
+from tests.support.switch_processes import SwitchStack
 from turnout_client.seal import seal_card
 
-ME = os.getuid()
 PUBLISHABLE_KEY = "pk_test_docs"
 APPROVED = "4242424242424242"
 DECLINED = "4000000000000002"
@@ -52,126 +43,20 @@ SLOW = "4000000000009805"
 SECOND_NETWORK = "5555555555554444"
 MERCHANT_ID = IDS.next()
 LOCK = Query("lock", "SELECT id FROM payment_intents WHERE id = $1::uuid FOR UPDATE")
-STATUS = Query("status", "SELECT status, version FROM payment_intents WHERE id = $1::uuid")
-
-_NETWORKS: tuple[tuple[str, str, tuple[str, ...], Literal["single", "dual"]], ...] = (
-    ("vsim", "400001", ("4",), "single"),
-    ("msim", "500001", ("5", "2"), "dual"),
+COUNT = Query(
+    "count",
+    "SELECT count(*) FROM payment_intents WHERE id = ANY ($1::uuid[]) AND status = $2::text",
 )
+STATUS = Query("status", "SELECT status, version FROM payment_intents WHERE id = $1::uuid")
 PARTITIONS = Query(
     "partitions", "SELECT count(*) FROM pg_inherits WHERE inhparent = $1::text::regclass"
 )
-
-
-class SwitchStack:
-    """Processes by name; `start` and `stop` one, or all with `async with open_switch_stack`.
-
-    Switches beyond the first are called `switch-1`, `switch-2` … `network` holds changes to the
-    settings of both networks, `changes` to the sections of all settings.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        dsn: LedgerDSN,
-        *,
-        switches: int = 1,
-        network: Mapping[str, Any] = MappingProxyType({}),
-        **changes: Any,
-    ) -> None:
-        self.folder = folder
-        self.dsn = dsn
-        self.switches = ["switch", *(f"switch-{index}" for index in range(1, switches))]
-        self.listeners: dict[str, socket.socket] = {}
-        self.processes: dict[str, tuple[ExitStack, subprocess.Popen[bytes]]] = {}
-        for name in ("vsim", "msim"):
-            self.listeners[name] = socket.create_server(("127.0.0.1", 0))
-        for name in ("hsm", *self.switches):
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(folder / f"{name}.sock"))
-            listener.listen()
-            self.listeners[name] = listener
-        networks = {
-            name: Network(
-                port=self.listeners[name].getsockname()[1],
-                server_name=f"{name}.turnout.test",
-                acquirer_id=acquirer_id,
-                **{
-                    "bins": bins,
-                    "messages": messages,
-                    "response_deadline_s": 0.6,
-                    "reconnect_max_s": 0.5,
-                }
-                | network,
-            )
-            for name, acquirer_id, bins, messages in _NETWORKS
-        }
-        self.settings = msgspec.structs.replace(
-            Settings(log=Log(level="warning"), networks=networks, switch=Switch()), **changes
-        )
-        development_pki(
-            folder / "pki",
-            {
-                "vsim": ("vsim.turnout.test", "server"),
-                "msim": ("msim.turnout.test", "server"),
-                "switch": ("acquirer.turnout.test", "client"),
-            },
-        )
-
-    def start(self, name: str) -> None:
-        """Start one process and wait until it is ready."""
-        role = "network" if name in self.settings.networks else "mux"
-        service, _, index = name.partition("-")
-        stack = ExitStack()
-        process = stack.enter_context(
-            service_process(
-                service,
-                index=int(index or 0),
-                settings=self.settings,
-                data_dir=self.folder,
-                listeners={role: self.listeners[name]},
-                allowed_uids=dict.fromkeys(("switch", "api", "admin"), ME),
-                endpoints={
-                    "hsm": [str(self.folder / "hsm.sock")],
-                    **{
-                        network: [f"127.0.0.1:{settings.port}"]
-                        for network, settings in self.settings.networks.items()
-                    },
-                },
-                secrets={"database_dsn": self.dsn("turnout_switch")} if service == "switch" else {},
-            )
-        )
-        self.processes[name] = (stack, process)
-
-    def stop(self, name: str) -> None:
-        """Drain one process; its exit status must be 0."""
-        stack, _ = self.processes.pop(name)
-        stack.close()
-
-    def kill(self, name: str) -> None:
-        """End one process with SIGKILL, as a crash would."""
-        self.processes[name][1].kill()
-        assert self.ended(name) == -signal.SIGKILL
-
-    def ended(self, name: str) -> int:
-        """The exit status of a process that ends without being asked to; waits for it."""
-        stack, process = self.processes.pop(name)
-        status = process.wait(10)
-        with contextlib.suppress(ChildError):  # not 0
-            stack.close()
-        return status
-
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Stop (SIGSTOP) or continue (SIGCONT) one process."""
-        self.processes[name][1].send_signal(number)
-
-    def close(self) -> None:
-        """Stop whatever runs, the switches first."""
-        for name in (*self.switches, "vsim", "msim", "hsm"):
-            if name in self.processes:
-                self.stop(name)
-        for listener in self.listeners.values():
-            listener.close()
+WAITING = Query(
+    "waiting",
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+)
+WITHIN_S: Final = 20.0  # whatever is waited for, on a busy machine
 
 
 class Acquirer:
@@ -267,7 +152,9 @@ class Acquirer:
         except MuxClosedError:
             return None
 
-    async def until_done(self, charge: Charge, *, switch: int = 0, seconds: float = 10.0) -> Done:
+    async def until_done(
+        self, charge: Charge, *, switch: int = 0, seconds: float = WITHIN_S
+    ) -> Done:
         """Repeat a charge under its key until the switch answers with its transaction."""
         with trio.fail_after(seconds):
             while not isinstance(reply := await self.attempt(charge, switch=switch), Done):
@@ -278,7 +165,7 @@ class Acquirer:
         """Drain one process and start it again; a restarted switch is connected to again."""
         await trio.to_thread.run_sync(self.stack.stop, name)
         await trio.to_thread.run_sync(self.stack.start, name)
-        with trio.fail_after(5):
+        with trio.fail_after(WITHIN_S):
             while not self.client.connected:
                 await trio.sleep(0.01)
 
@@ -304,21 +191,41 @@ class Acquirer:
         finally:
             await session.aclose()
 
-    async def wait_for(self, intent_id: bytes, status: str, *, seconds: float = 5.0) -> None:
+    async def wait_for(self, intent_id: bytes, status: str, *, seconds: float = WITHIN_S) -> None:
         """Wait until the intent has a status."""
         with trio.fail_after(seconds):
             while await self.status(intent_id) != status:
                 await trio.sleep(0.02)
 
     async def wait_for_count(
-        self, intents: list[IntentToCreate], status: str, count: int, *, seconds: float = 5.0
+        self, intents: list[IntentToCreate], status: str, count: int, *, seconds: float = WITHIN_S
     ) -> None:
         """Wait until so many of the intents have a status at the same time."""
+        params = [uuid_array([of.intent_id for of in intents]), text_(status)]
         with trio.fail_after(seconds):
-            while [await self.status(of.intent_id) for of in intents].count(status) != count:
+            while (await self._session.run(COUNT, params)).column(0) != [count]:
                 await trio.sleep(0.02)
 
-    async def wait_for_partitions(self, table: str, count: int, *, seconds: float = 5.0) -> None:
+    def decided(self, network: str) -> int:
+        """How many financial messages a network has decided so far, by its own record."""
+        return sum(1 for _ in network_decisions(self.stack.folder, [network]))
+
+    async def wait_for_decided(self, network: str, count: int) -> None:
+        """Wait until a network has decided at least so many."""
+        with trio.fail_after(WITHIN_S):
+            while self.decided(network) < count:
+                await trio.sleep(0.01)
+
+    async def wait_for_lock(self) -> None:
+        """Wait until somebody waits for a lock."""
+        async with self.superuser() as session:
+            with trio.fail_after(WITHIN_S):
+                while (await session.run(WAITING)).column(0) == [0]:
+                    await trio.sleep(0.01)
+
+    async def wait_for_partitions(
+        self, table: str, count: int, *, seconds: float = WITHIN_S
+    ) -> None:
         """Wait until a table has at least so many partitions."""
         with trio.fail_after(seconds):
             while (await self._session.run(PARTITIONS, [text_(table)])).column(0)[0] < count:
@@ -391,7 +298,7 @@ async def _merchant(admin: Connection) -> None:
 
 async def _links_up(acquirer: Acquirer) -> None:
     """Charge until both networks have taken one: their links come up after the switch is ready."""
-    with trio.fail_after(10):
+    with trio.fail_after(WITHIN_S):
         for switch, number in product(range(len(acquirer.clients)), (APPROVED, SECOND_NETWORK)):
             while not isinstance(await acquirer.pay(number, switch=switch), Done):
                 await trio.sleep(0.05)

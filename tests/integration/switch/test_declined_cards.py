@@ -12,7 +12,7 @@ from chassis.settings import Switch
 from switch.core.decline_memory import SCHEME_CAPS
 from switch.wire import Done, Refused, SwitchReply
 from tests.support.postgres import LedgerDSN
-from tests.support.switch_stack import Acquirer, open_switch_stack
+from tests.support.switch_stack import WITHIN_S, Acquirer, open_switch_stack
 
 # Of the simulator's ranges: no listed test card, which would be exempt.
 LOST = "4242424100000017"
@@ -32,7 +32,7 @@ async def acquirer(open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN) -> AsyncIte
 
 async def _refused(acquirer: Acquirer, number: str, *, switch: int) -> SwitchReply:
     """Charge a card until it is refused: another switch learns of its declines within seconds."""
-    with trio.fail_after(5):
+    with trio.fail_after(WITHIN_S):
         while isinstance(reply := await acquirer.pay(number, switch=switch), Done):
             await trio.sleep(0.1)
     return reply
@@ -51,7 +51,7 @@ async def test_a_card_declined_for_good_is_not_sent_again(acquirer: Acquirer) ->
     assert isinstance(await acquirer.pay(), Done), "other cards are not concerned"
     assert await _refused(acquirer, LOST, switch=1) == Refused("card_declined_before")
     await acquirer.restart("switch")
-    with trio.fail_after(5):
+    with trio.fail_after(WITHIN_S):
         while (reply := await acquirer.pay(LOST)) == Refused("network_unavailable", 1):
             await trio.sleep(0.05)
     assert reply == Refused("card_declined_before")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from benchmarks.witnesses import network_decisions
 from chassis.mux import MuxClosedError
 from chassis.settings import Switch
 from ledger.pgtypes import uuid_
@@ -21,6 +20,7 @@ from tests.support.switch_stack import (
     SECOND_NETWORK,
     SILENT,
     SLOW,
+    WITHIN_S,
     Acquirer,
     open_switch_stack,
 )
@@ -60,11 +60,6 @@ async def _held(acquirer: Acquirer) -> IntentToCreate:
     return of
 
 
-def _decided(acquirer: Acquirer) -> int:
-    """How many financial messages vsim has decided so far."""
-    return sum(1 for _ in network_decisions(acquirer.stack.folder, ["vsim"]))
-
-
 async def test_an_authorization_that_nobody_captures_is_given_back(acquirer: Acquirer) -> None:
     """The sweeper cancels it at its network, as a merchant would; others stay as they are."""
     lapsed, kept = [await _held(acquirer) for _ in range(2)]
@@ -87,23 +82,22 @@ async def test_a_refund_that_a_crash_cut_off_is_found_out(acquirer: Acquirer) ->
     (of,) = await acquirer.create()
     paid = await acquirer.client.call(acquirer.charge_of(of, SLOW))
     assert isinstance(paid, Done)
-    await acquirer.wait_for(of.intent_id, "succeeded", seconds=10)
+    await acquirer.wait_for(of.intent_id, "succeeded")
 
     async def refund() -> None:
         with pytest.raises(MuxClosedError):
             await acquirer.order(of, "refund", 1_000)
 
-    before = _decided(acquirer)
+    before = acquirer.decided("vsim")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refund)
-        with trio.fail_after(5):
+        with trio.fail_after(WITHIN_S):
             while not (await acquirer.view(of)).refund_pending_minor:
                 await trio.sleep(0.02)
-            while _decided(acquirer) == before:  # recorded is not sent
-                await trio.sleep(0.02)
+        await acquirer.wait_for_decided("vsim", before + 1)  # recorded is not sent
         await trio.to_thread.run_sync(acquirer.stack.kill, "switch")
     await trio.to_thread.run_sync(acquirer.stack.start, "switch")
-    with trio.fail_after(10):
+    with trio.fail_after(WITHIN_S):
         while (view := await acquirer.view(of)).refund_pending_minor:
             await trio.sleep(0.05)
     refunded = view.transactions[-1]
@@ -125,7 +119,7 @@ async def test_an_operator_s_word_is_as_good_as_the_network_s(
             nursery.start_soon(acquirer.client.call, charging)
             await acquirer.wait_for(of.intent_id, "processing")
             await trio.to_thread.run_sync(acquirer.stack.kill, "vsim")
-        with trio.fail_after(5):
+        with trio.fail_after(WITHIN_S):
             while not (view := await acquirer.view(of)).saf:
                 await trio.sleep(0.02)
         assert (view.status, view.reversing) == ("pending_verification", True)

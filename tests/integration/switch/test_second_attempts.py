@@ -12,7 +12,14 @@ from ledger.deciding.records import IntentView
 from ledger.records import IntentToCreate
 from switch.wire import Done, SwitchReply
 from tests.support.postgres import LedgerDSN
-from tests.support.switch_stack import APPROVED, SECOND_NETWORK, Acquirer, open_switch_stack
+from tests.support.sockets import left_behind
+from tests.support.switch_stack import (
+    APPROVED,
+    SECOND_NETWORK,
+    WITHIN_S,
+    Acquirer,
+    open_switch_stack,
+)
 
 ISSUER_AWAY = "4000000000000119"
 BOTH = {
@@ -44,9 +51,11 @@ async def cut_off(acquirer: Acquirer, of: IntentToCreate) -> Done:
 
     async with trio.open_nursery() as nursery, acquirer.held(of):
         nursery.start_soon(pay)
-        await trio.sleep(0.5)  # until it waits for the lock
+        await acquirer.wait_for_lock()
         await trio.to_thread.run_sync(acquirer.stack.kill, "msim")
-        await trio.sleep(0.5)  # until the switch knows
+        with trio.fail_after(WITHIN_S):
+            while left_behind(acquirer.stack.settings.networks["msim"].port):
+                await trio.sleep(0.01)  # until the switch knows
     (reply,) = replies
     assert isinstance(reply, Done)
     return reply
@@ -110,7 +119,7 @@ async def test_networks_take_each_others_cards_while_one_is_away(acquirer: Acqui
     views = [await acquirer.view(of) for of in intents]
     assert {each.network for view in views for each in view.attempts} == {"msim", "vsim"}
     await trio.to_thread.run_sync(acquirer.stack.start, "msim")
-    with trio.fail_after(20):
+    with trio.fail_after(WITHIN_S):
         for of in intents:
             while await acquirer.status(of.intent_id) not in ("succeeded", "failed"):
                 await trio.sleep(0.2)

@@ -18,9 +18,13 @@ from tests.support.switch_stack import (
     SECOND_NETWORK,
     SILENT,
     SLOW,
+    WITHIN_S,
     Acquirer,
     open_switch_stack,
 )
+
+# Time enough for many charges to be under way at once.
+LONG = {"response_deadline_s": 1.5}
 
 
 @pytest.fixture
@@ -108,46 +112,50 @@ async def test_a_replay_needs_no_hsm(acquirer: Acquirer) -> None:
     await acquirer.until_done(fresh)
 
 
-async def test_a_switch_killed_between_the_commits(acquirer: Acquirer) -> None:
-    """Its attempts become unknown at the next start, and answers that come then are adopted."""
-    intents = await acquirer.create(20)
-    charges = [acquirer.charge_of(of, SLOW) for of in intents]
-    async with trio.open_nursery() as nursery:
-        for charge in charges:
-            nursery.start_soon(acquirer.attempt, charge)
-        for of in intents:
-            await acquirer.wait_for(of.intent_id, "processing")
-        await trio.to_thread.run_sync(acquirer.stack.kill, "switch")
-    await trio.to_thread.run_sync(acquirer.stack.start, "switch")
-    for of in intents:
-        await acquirer.wait_for(of.intent_id, "pending_verification")
-    reply = await acquirer.until_done(charges[0])
-    assert (reply.replayed, reply.transaction.status) == (True, "pending_verification")
+async def test_a_switch_killed_between_the_commits(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
+    """Its attempts become unknown at the next start, and whoever asks again is told so."""
+    async with open_switch_stack(open_tmp_path, fresh_ledger_dsn, network=LONG) as acquirer:
+        intents = await acquirer.create(20)
+        charges = [acquirer.charge_of(of, SILENT) for of in intents]
+        async with trio.open_nursery() as nursery:
+            for charge in charges:
+                nursery.start_soon(acquirer.attempt, charge)
+            await acquirer.wait_for_count(intents, "processing", 20)
+            await trio.to_thread.run_sync(acquirer.stack.kill, "switch")
+        await trio.to_thread.run_sync(acquirer.stack.start, "switch")
+        await acquirer.wait_for_count(intents, "pending_verification", 20)
+        reply = await acquirer.until_done(charges[0])
+        assert (reply.replayed, reply.transaction.status) == (True, "pending_verification")
 
 
-async def test_a_killed_network_leaves_unknowns_and_comes_back(acquirer: Acquirer) -> None:
+async def test_a_killed_network_leaves_unknowns_and_comes_back(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
     """Charges in flight at a network that dies are pending; the other network goes on."""
-    intents = await acquirer.create(10)
-    replies: list[SwitchReply] = []
+    async with open_switch_stack(open_tmp_path, fresh_ledger_dsn, network=LONG) as acquirer:
+        before = acquirer.decided("vsim")
+        charges = [acquirer.charge_of(of, SILENT) for of in await acquirer.create(10)]
+        replies: list[SwitchReply] = []
 
-    async def pay(charge: Charge) -> None:
-        replies.append(await acquirer.client.call(charge))
+        async def pay() -> None:
+            replies.extend(await charge_all(acquirer, charges))
 
-    async with trio.open_nursery() as nursery:
-        for of in intents:
-            nursery.start_soon(pay, acquirer.charge_of(of, SLOW))
-        for of in intents:
-            await acquirer.wait_for(of.intent_id, "processing")
-        await trio.to_thread.run_sync(acquirer.stack.kill, "vsim")
-        assert isinstance(await acquirer.pay(SECOND_NETWORK), Done)
-    assert [reply.transaction.status for reply in replies if isinstance(reply, Done)] == [
-        "pending_verification"
-    ] * 10
-    refused = await acquirer.pay(APPROVED)
-    assert refused == Refused("network_unavailable", 1)
-    await trio.to_thread.run_sync(acquirer.stack.start, "vsim")
-    (of,) = await acquirer.create()
-    assert (await acquirer.until_done(acquirer.charge_of(of))).transaction.status == "succeeded"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pay)
+            await acquirer.wait_for_decided("vsim", before + len(charges))
+            await trio.to_thread.run_sync(acquirer.stack.kill, "vsim")
+            assert isinstance(await acquirer.pay(SECOND_NETWORK), Done)
+        assert [reply.transaction.status for reply in replies if isinstance(reply, Done)] == [
+            "pending_verification"
+        ] * 10
+        refused = await acquirer.pay(APPROVED)
+        assert refused == Refused("network_unavailable", 1)
+        await trio.to_thread.run_sync(acquirer.stack.start, "vsim")
+        (of,) = await acquirer.create()
+        reply = await acquirer.until_done(acquirer.charge_of(of))
+        assert reply.transaction.status == "succeeded"
 
 
 async def test_a_silent_network_holds_at_most_its_share(
@@ -155,7 +163,9 @@ async def test_a_silent_network_holds_at_most_its_share(
 ) -> None:
     """While one network answers nothing, the other's charges go through."""
     settings = Switch(credits_max=40, merchant_credits_max=40)
-    async with open_switch_stack(open_tmp_path, fresh_ledger_dsn, switch=settings) as acquirer:
+    async with open_switch_stack(
+        open_tmp_path, fresh_ledger_dsn, switch=settings, network=LONG
+    ) as acquirer:
         intents = await acquirer.create(30)
         charges = [acquirer.charge_of(of, SILENT) for of in intents]
         async with trio.open_nursery() as nursery:
@@ -218,7 +228,7 @@ async def test_a_drain_that_cannot_end_is_left_to_recovery(
             nursery.start_soon(acquirer.attempt, charge)
             await acquirer.wait_for(of.intent_id, "processing")
             async with acquirer.held(of):
-                with trio.fail_after(5):
+                with trio.fail_after(WITHIN_S):
                     await trio.to_thread.run_sync(acquirer.stack.stop, "switch")
                 assert await acquirer.status(of.intent_id) == "processing"
         await trio.to_thread.run_sync(acquirer.stack.start, "switch")

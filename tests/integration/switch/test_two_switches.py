@@ -21,9 +21,19 @@ from network_sim.journal import read_journal
 from switch.service import EXIT_LEASE_LOST
 from switch.wire import Done
 from tests.support.postgres import LedgerDSN
-from tests.support.switch_stack import SECOND_NETWORK, SLOW, Acquirer, open_switch_stack
+from tests.support.sockets import unread_bytes
+from tests.support.switch_stack import (
+    SECOND_NETWORK,
+    SILENT,
+    SLOW,
+    WITHIN_S,
+    Acquirer,
+    open_switch_stack,
+)
 
-# A switch is taken over 2 s after its last heartbeat: time to live, margin, the networks' 0.6 s.
+# A switch is taken over 3 s after its last heartbeat: time to live, margin, the networks' 1.5 s,
+# which is time enough for many charges to be under way at once.
+LONG = {"response_deadline_s": 1.5}
 QUICK = Switch(lease_ttl_s=1.1, lease_heartbeat_s=0.2, lease_margin_s=0.3)
 OUTCOMES = Query(
     "outcomes_by_owner",
@@ -37,11 +47,6 @@ OUTCOMES = Query(
     """,
 )
 EPOCH = Query("epoch", "SELECT epoch FROM switch_leases WHERE switch = $1::text")
-WAITING = Query(
-    "waiting",
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'",
-)
 
 
 async def rows(acquirer: Acquirer, query: Query, *params: bytes) -> list[tuple[Any, ...]]:
@@ -52,7 +57,7 @@ async def rows(acquirer: Acquirer, query: Query, *params: bytes) -> list[tuple[A
 
 async def taken_over(acquirer: Acquirer, epoch: int) -> None:
     """Wait until the first switch's lease has this epoch."""
-    with trio.fail_after(8):
+    with trio.fail_after(WITHIN_S):
         while await rows(acquirer, EPOCH, text_("switch-0")) != [(epoch,)]:
             await trio.sleep(0.05)
 
@@ -62,20 +67,19 @@ async def test_the_payments_of_a_killed_switch(
 ) -> None:
     """The other one gives each a first result in its name, and serves its merchants."""
     async with open_switch_stack(
-        open_tmp_path, fresh_ledger_dsn, switches=2, switch=QUICK
+        open_tmp_path, fresh_ledger_dsn, switches=2, switch=QUICK, network=LONG
     ) as acquirer:
-        charges = [acquirer.charge_of(of, SLOW) for of in await acquirer.create(20)]
+        intents = await acquirer.create(20)
+        charges = [acquirer.charge_of(of, SILENT) for of in intents]
         async with trio.open_nursery() as nursery:
             for charge in charges:
                 nursery.start_soon(acquirer.attempt, charge)
-            for charge in charges:
-                await acquirer.wait_for(charge.intent_id, "processing")
+            await acquirer.wait_for_count(intents, "processing", 20)
             await trio.to_thread.run_sync(acquirer.stack.kill, "switch")
         reply = await acquirer.until_done(charges[0], switch=1)
         assert (reply.replayed, reply.transaction.status) == (True, "pending")
         assert isinstance(await acquirer.pay(switch=1), Done)
-        for charge in charges:
-            await acquirer.wait_for(charge.intent_id, "pending_verification")
+        await acquirer.wait_for_count(intents, "pending_verification", 20)
         outcomes = await rows(acquirer, OUTCOMES, text_("switch-0"))
         assert [found[1:] for found in outcomes[-20:]] == [("unknown", "switch-0", 3, 2)] * 20
         assert all(result for _, result, *_ in outcomes)
@@ -103,7 +107,7 @@ async def test_a_switch_that_was_suspended_neither_sends_nor_commits(
         switches=2,
         switch=QUICK,
         ledger=Ledger(lock_timeout_ms=5_000),
-        network={"max_send_age_s": 60.0},
+        network=LONG | {"max_send_age_s": 60.0},
     ) as acquirer:
         stack = acquirer.stack
         sent = [acquirer.charge_of(of, SLOW) for of in await acquirer.create(5)]
@@ -114,9 +118,7 @@ async def test_a_switch_that_was_suspended_neither_sends_nor_commits(
                 await acquirer.wait_for(charge.intent_id, "processing")
             async with acquirer.held(held):
                 nursery.start_soon(acquirer.attempt, acquirer.charge_of(held))
-                with trio.fail_after(5):
-                    while await rows(acquirer, WAITING) == [(0,)]:
-                        await trio.sleep(0.01)
+                await acquirer.wait_for_lock()
                 stack.signal("switch", signal.SIGSTOP)
             await acquirer.wait_for(held.intent_id, "processing")  # committed, and not sent
             await taken_over(acquirer, 3)
@@ -166,7 +168,7 @@ async def test_the_orders_of_a_killed_switch(
             for of, type_ in orders:
                 unread = unread_bytes(port)
                 nursery.start_soon(attempted, acquirer, of, type_)
-                with trio.fail_after(10):
+                with trio.fail_after(WITHIN_S):
                     while unread_bytes(port) == unread:
                         await trio.sleep(0.01)
             await trio.to_thread.run_sync(stack.kill, "switch")
@@ -201,13 +203,6 @@ def key_of(of: IntentToCreate) -> bytes:
     return of.intent_id[::-1]
 
 
-def unread_bytes(port: int) -> int:
-    """How much has come to a port of this machine that nobody has read (proc_pid_net(5))."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    here = f":{port:04X}"
-    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[1].endswith(here))
-
-
 def posted(folder: Path, view: IntentView) -> int:
     """What a payment's messages have moved at the network, by its own books."""
     rrns = {each.rrn for each in view.attempts}
@@ -228,7 +223,7 @@ async def attempted(acquirer: Acquirer, of: IntentToCreate, type_: str) -> None:
 
 async def at_rest(acquirer: Acquirer, of: IntentToCreate) -> IntentView:
     """A payment once nothing is under way for it any more."""
-    with trio.fail_after(15):
+    with trio.fail_after(WITHIN_S):
         while True:
             view = await acquirer.view(of)
             over = all(each.status in TRANSACTION_TERMINAL for each in view.transactions)
