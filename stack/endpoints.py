@@ -15,13 +15,15 @@ from typing import Final, TypeVar
 import msgspec
 
 from chassis.durable import write_durably
+from chassis.settings import SHARDS_MAX
 from chassis.supervisor import process_is_alive
 from stack.shard_names import name_within, stack_of
 
 T = TypeVar("T")
 
 FILE: Final = Path("run", "endpoints.json")
-FILE_BYTES_MAX: Final = 65_536
+SHARD_BYTES_MAX: Final = 16_384  # of the most switches, each with a socket and two more lines
+FILE_BYTES_MAX: Final = SHARD_BYTES_MAX * SHARDS_MAX
 
 
 class APIEndpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from chassis.settings import SHARDS_MAX
+from chassis.settings.tree import SWITCHES_MAX
 from stack.endpoints import (
     FILE,
     APIEndpoint,
@@ -19,6 +21,9 @@ from stack.endpoints import (
     remove_endpoints,
     write_endpoints,
 )
+from stack.shard_names import unit_key
+
+SOCKET_PATH_MAX = 107  # sun_path
 
 ENDPOINTS = Endpoints(
     pid=os.getpid(),
@@ -44,6 +49,34 @@ def test_what_was_written_is_read(data_dir: Path) -> None:
     document = msgspec.json.decode((data_dir / FILE).read_bytes())
     assert document["api"] == {"url": "http://127.0.0.1:8080"}
     assert {"pid", "api", "metrics", "networks", "sockets"} <= document.keys()
+
+
+def test_what_the_largest_stack_publishes_is_read(data_dir: Path) -> None:
+    """As many shards as there may be, with as many switches, in a folder with a long path."""
+    own = [f"switch-{index}" for index in range(SWITCHES_MAX)]
+    own += ["postgres", "replica", "relay", "relay-2", "comparer", "audit", "witness", "postings"]
+    own += ["forwarder"]
+    shards = range(SHARDS_MAX)
+    units = [unit_key(name, shard) for shard in shards for name in own]
+    sockets = {
+        unit_key("switch", shard): [_socket(unit_key(name, shard)) for name in own[:SWITCHES_MAX]]
+        for shard in shards
+    }
+    write_endpoints(
+        data_dir,
+        largest := msgspec.structs.replace(
+            ENDPOINTS,
+            metrics=dict.fromkeys(units, "http://127.127.127.127:65535/metrics"),
+            sockets=sockets | {unit_key("postgres", shard): [_socket("pg")] for shard in shards},
+            processes=dict.fromkeys(units, 4_194_304),
+        ),
+    )
+    assert read_endpoints(data_dir) == largest
+
+
+def _socket(name: str) -> str:
+    """The longest path that the socket of a unit may have."""
+    return f"/{'x' * (SOCKET_PATH_MAX - len(name) - 2)}/{name}"
 
 
 def test_without_a_stack_the_remedy_is_named(data_dir: Path) -> None:
