@@ -66,7 +66,7 @@ DETAIL_CHARS_MAX: Final = 1_152  # room for the 32 ids of a batch in hex; what i
 
 
 class AuditError(Exception):
-    """The log cannot be continued: its last line is not one of ours. Names the file."""
+    """The log cannot be continued: its last line, or its file, is not one of ours. Names it."""
 
 
 class AuditLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,12 +120,16 @@ class AuditLog:
             tell: whether to log the new head too, as the evidence against a cut tail.
 
         Raises:
-            AuditError: the last whole line is not one of ours.
+            AuditError: the last whole line is not one of ours, or files before it are there and
+                the one that is written to is not.
             OSError: the file cannot be written.
         """
         with locked(self._path.with_suffix(".lock")):
-            if self._path.exists() and self._path.stat().st_size >= self._file_bytes:
+            size = self._path.stat().st_size if self._path.exists() else 0
+            if size >= self._file_bytes:
                 self._continue(at_s)
+            elif size == 0:
+                self._see_that_it_may_begin()
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -147,6 +151,11 @@ class AuditLog:
         if tell:
             _log.info("hsm_audit", action=head.action, sequence=head.sequence, mac=head.mac)
         return head
+
+    def _see_that_it_may_begin(self) -> None:
+        finished = [file for file in log_files(self._path) if file != self._path]
+        if finished:
+            raise AuditError(f"{self._path}: missing behind {finished[-1].name}; restore it")
 
     def _continue(self, at_s: int) -> None:
         """Finish the file, unless its last line was torn: then that is mended first."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from errno import EEXIST
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -71,7 +72,8 @@ def continue_in_new_file(path: Path, sequence: int, first: bytes) -> None:
         first: the new file's first line.
 
     Raises:
-        OSError: no room, say; the old file is still the one that is written to.
+        OSError: no room, say, or there is another file of that name: both stay as they are, and
+            the old file is still the one that is written to.
     """
     fresh = path.with_name(f".{path.name}.next")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -83,5 +85,7 @@ def continue_in_new_file(path: Path, sequence: int, first: bytes) -> None:
     if not finished.exists():
         finished.hardlink_to(path)
         sync_folder(path.parent)
+    elif not finished.samefile(path):  # not of a death between two names: the new file would end it
+        raise FileExistsError(EEXIST, "another finished file is in the way", str(finished))
     fresh.rename(path)
     sync_folder(path.parent)

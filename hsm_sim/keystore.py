@@ -29,6 +29,7 @@ from msgspec import Struct
 from chassis.durable import locked, write_durably
 from chassis.secrets import Key
 from hsm_sim.audit import FILE_BYTES, AuditLog, Entry
+from hsm_sim.audit_files import log_files
 from hsm_sim.backends.native import generate_private_key, public_key
 from hsm_sim.envelope import key_id
 from hsm_sim.keys import ALGORITHM_SUITES, Due, KeyRecord, Slot, due, next_version
@@ -105,7 +106,7 @@ class Keystore:
         """
         with locked(self.folder / "keys.lock"):
             is_new = not self._path.exists()
-            if is_new and self._audit_path.exists():
+            if is_new and log_files(self._audit_path):
                 raise KeystoreError(f"{self._path}: missing beside its audit log; restore it")
             self.records = () if is_new else self._read()
             plan = due(self.records, wanted, now_s=now_s, destroyed_kept_s=destroyed_kept_s)
@@ -214,7 +215,7 @@ def open_keystore(
         lmk_path, keys_path, audit_path = (folder / n for n in ("lmk", "keys.json", "audit.log"))
         if lmk_path.exists():
             lmk = load_lmk(lmk_path)
-        elif keys_path.exists() or audit_path.exists():
+        elif keys_path.exists() or log_files(audit_path):
             raise KeystoreError(f"{lmk_path}: missing beside its key store; restore it")
         elif not may_generate_lmk:
             raise KeystoreError(f"{lmk_path}: missing; live mode needs the ceremony of docs/hsm.md")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from chassis.secrets import Key
-from hsm_sim.audit import AuditLog, Finding, verify_files
-from hsm_sim.audit_files import log_files
+from hsm_sim.audit import AuditError, AuditLog, Finding, verify_files
+from hsm_sim.audit_files import finished_name, log_files
 
 KEY = Key(b"a" * 32)
 FILE_BYTES = 2_000
@@ -90,6 +90,34 @@ def test_a_death_between_the_two_names_is_made_good(tmp_path: Path) -> None:
     log.append([("secrets_sealed", {"count": 1})], at_s=5, tell=False)
     assert verify_files(path, KEY) == []
     assert len(log_files(path)) == len(whole)
+
+
+def test_a_finished_file_of_another_log_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    """A copy that was put back under that name: what has been written since would be lost."""
+    path = _log(tmp_path, 1)
+    written = path.read_bytes()
+    in_the_way = tmp_path / finished_name(path, 1)
+    in_the_way.write_bytes(written)
+    log = AuditLog(path, KEY, worker=0, file_bytes=10)
+    for _ in range(2):
+        with pytest.raises(FileExistsError, match="another finished file is in the way"):
+            log.append([("secrets_sealed", {"count": 1})], at_s=5, tell=False)
+        assert path.read_bytes() == written
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["missing", "empty"])
+def test_a_log_does_not_begin_anew_behind_finished_files(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    """Its newest file is gone: a chain that began with line 1 again would hide that."""
+    path = _log(tmp_path, 40)
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    log = AuditLog(path, KEY, worker=0, file_bytes=FILE_BYTES)
+    with pytest.raises(AuditError, match="missing behind audit-0"):
+        log.append([("secrets_sealed", {"count": 1})], at_s=5, tell=False)
+    assert path.exists() is (left is not None)
 
 
 def test_a_torn_line_at_the_bound_is_removed_before_the_file_is_finished(tmp_path: Path) -> None:

@@ -165,6 +165,13 @@ def _alter_record(folder: Path, **change: object) -> None:
 UNFIT: dict[str, tuple[Callable[[Path], object], str]] = {
     "lmk missing": (lambda f: (f / "lmk").unlink(), "lmk: missing beside its key store"),
     "keys missing": (lambda f: (f / "keys.json").unlink(), "missing beside its audit log"),
+    "keys and newest audit file missing": (
+        lambda f: (
+            (f / "keys.json").unlink(),
+            (f / "audit.log").rename(f / "audit-000000000000006.log"),
+        ),
+        "missing beside its audit log",
+    ),
     "another lmk": (lambda f: (f / "lmk").write_bytes(bytes(32)), "restore the right one"),
     "lmk cut": (lambda f: (f / "lmk").write_bytes(bytes(16)), "exactly 32 bytes"),
     "keys empty": (lambda f: (f / "keys.json").write_bytes(b""), r"keys\.json: .*restore"),
