@@ -68,43 +68,33 @@ async def compare_month(
         DatabaseError: or one of its children.
     """
     tables = await _tables(session)
-    await session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    try:
-        rows = await _count(session, month)
-        passes = min(1 + rows // keys_max, 256)
-        digests: dict[str, list[int]] = {name: [0, 0] for name in ARCHIVED}
-        compared = Compared()
-        secret = secrets.token_bytes(SECRET_BYTES)
-        for residue in range(passes):
-            findings = Findings()
-            comparison = Comparison(
-                tables.values(),
-                findings,
-                compared,
-                settled=2**63,
-                secret=secret,
-                residue=residue,
-                passes=passes,
-            )
-            await _take(comparison, month, read, findings)
-            for name in ARCHIVED:
-                await _show(session, month, tables[name], comparison, residue, passes, digests)
-            comparison.finish([name for name in tables if name == RESTORES])
-            if findings.count:
-                more = f", and {findings.count - 1} more" if findings.count > 1 else ""
-                raise ArchiveError(f"it is not in the archive as it is: {findings.found[0]}{more}")
-        if unknown := compared.not_compared - SECRETS:
-            raise ArchiveError(
-                f"the archive does not have the columns {', '.join(sorted(unknown))}"
-            )
-        return {
-            name: TableDigest(count, total.to_bytes(32).hex())
-            for name, (count, total) in digests.items()
-        }
-    finally:
-        if not session.closed:
-            with trio.CancelScope(shield=True):
-                await session.script("ROLLBACK")
+    passes = min(1 + await _count(session, month) // keys_max, 256)
+    digests: dict[str, list[int]] = {name: [0, 0] for name in ARCHIVED}
+    compared = Compared()
+    secret = secrets.token_bytes(SECRET_BYTES)
+    for residue in range(passes):
+        findings = Findings()
+        comparison = Comparison(
+            tables.values(),
+            findings,
+            compared,
+            settled=2**63,
+            secret=secret,
+            residue=residue,
+            passes=passes,
+        )
+        await _take(comparison, month, read, findings)
+        await _show_all(session, month, tables, comparison, residue, passes, digests)
+        comparison.finish([name for name in tables if name == RESTORES])
+        if findings.count:
+            more = f", and {findings.count - 1} more" if findings.count > 1 else ""
+            raise ArchiveError(f"it is not in the archive as it is: {findings.found[0]}{more}")
+    if unknown := compared.not_compared - SECRETS:
+        raise ArchiveError(f"the archive does not have the columns {', '.join(sorted(unknown))}")
+    return {
+        name: TableDigest(count, total.to_bytes(32).hex())
+        for name, (count, total) in digests.items()
+    }
 
 
 async def _tables(session: Connection) -> dict[str, TableRows]:
@@ -150,6 +140,29 @@ def _is_wanted(descriptor: bytes) -> bool:
     except RecordError:
         return False
     return name in ARCHIVED or name == RESTORES
+
+
+async def _show_all(
+    session: Connection,
+    month: Month,
+    tables: dict[str, TableRows],
+    comparison: Comparison,
+    residue: int,
+    passes: int,
+    digests: dict[str, list[int]],
+) -> None:
+    """Show the rows of one pass, in a snapshot of its own: none is held while the archive is read.
+
+    What changed meanwhile differs from its record, and keeps the month.
+    """
+    await session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        for name in ARCHIVED:
+            await _show(session, month, tables[name], comparison, residue, passes, digests)
+    finally:
+        if not session.closed:
+            with trio.CancelScope(shield=True):
+                await session.script("ROLLBACK")
 
 
 async def _show(

@@ -217,6 +217,11 @@ class ArchivedMonth:
         return ArchivedRecords(self.store, 0, self.pair.public, self._log_pair.public)
 
     @property
+    def end(self) -> int:
+        """Up to which record the archive has everything."""
+        return old_end(archived(read_catalog(self.work)), self.now_us)
+
+    @property
     def data_dir(self) -> Path:
         """Where stream, log and archive are."""
         return self.relaying.folder
@@ -252,13 +257,12 @@ class ArchivedMonth:
 
     def dropper(self, **changes: Any) -> MonthDropper:
         """What drops months: nothing changed for 90 days, no refunds after 540."""
-        end = old_end(archived(read_catalog(self.work)), self.now_us)
         fields: dict[str, Any] = {
             "session": self.owner,
             "work": self.work,
             "store": self.store,
             "pair": self.pair,
-            "read": partial(self.records.read, end),
+            "read": partial(self.records.read, self.end),
             "holds": self.holds,
             "days": 90.0,
             "refund_days": 540.0,

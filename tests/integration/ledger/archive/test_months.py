@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import trio
 
@@ -18,7 +19,9 @@ from ledger.archive.errors import ArchiveError
 from ledger.archive.holds import Line
 from ledger.archive.manifest import RECORDS, object_name
 from ledger.archive.month_notes import note_path, read_month
+from ledger.archive.month_rows import compare_month
 from ledger.audit.findings import Findings
+from ledger.audit.segment_entries import Entries
 from ledger.audit.verify_rows import RowsError, RowsPlace, verify_rows
 from ledger.audit.whole_stream import WholeStream, checked_head
 from ledger.connection import Connection
@@ -80,6 +83,24 @@ async def test_a_dry_run_drops_nothing(month: ArchivedMonth) -> None:
     assert await month.counts() == WHOLE
     assert not note_path(month.work, MONTH.label).exists()
     assert await month.relaying.rows("SELECT month FROM archived_months") == []
+
+
+async def test_passes_see_what_one_does_and_no_snapshot_waits_for_the_archive(
+    month: ArchivedMonth,
+) -> None:
+    """Many passes come to the same digests; while objects are read vacuum may go on."""
+    held = []
+
+    def read(findings: Findings) -> Iterator[Entries]:
+        with psycopg.connect(month.relaying.dsn.superuser) as looking:
+            sql = "SELECT state, backend_xmin FROM pg_stat_activity WHERE pid = %s"
+            held.append(looking.execute(sql, [month.owner.backend_process_id]).fetchone())
+        yield from month.records.read(month.end, findings)
+
+    alone = await compare_month(month.owner, MONTH, read, keys_max=1_000)
+    assert {table.rows for table in alone.values()} == {PAYMENTS}
+    assert await compare_month(month.owner, MONTH, read, keys_max=9) == alone
+    assert held == [("idle", None)] * (1 + 7)
 
 
 UNFINISHED = {
