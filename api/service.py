@@ -26,6 +26,7 @@ from chassis.clock import now_s
 from chassis.mux import MuxClient, dial_unix
 from chassis.service import Service
 from chassis.settings import settings_of_shard
+from chassis.shard_names import shard_directory, unit_key
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.pool import Pool
 from ledger.relay.shedding import PinnedWAL
@@ -41,7 +42,7 @@ async def serve(service: Service) -> None:
     async with trio.open_nursery() as background:
         pools = [
             Pool(
-                service.secrets[of_shard("database_dsn", number)],
+                service.secrets[unit_key("database_dsn", number)],
                 settings.api.database_sessions,
                 settings=settings.ledger,
                 patient=number > 0,  # a shard that is away keeps nobody else waiting
@@ -82,27 +83,21 @@ async def serve(service: Service) -> None:
         background.cancel_scope.cancel(reason="the last connection is gone")
 
 
-def of_shard(name: str, number: int) -> str:
-    """What something of a shard is called: shard 0 keeps the names of an installation of one."""
-    return f"{name}@{number}" if number else name
-
-
 def count_shards(endpoints: Mapping[str, list[str]]) -> int:
     """How many shards have switches to speak to."""
     numbers = count()
-    return next(number for number in numbers if of_shard("switch", number) not in endpoints)
+    return next(number for number in numbers if unit_key("switch", number) not in endpoints)
 
 
 def _watch(background: trio.Nursery, service: Service, shard: Shard, pool: Pool) -> None:
     """Watch what a shard's intents wait for: its database, its switches, disk and stream."""
     number, settings = shard.number, settings_of_shard(service.settings, shard.number)
-    folder = service.data_dir / "shards" / str(number) if number else service.data_dir
-    storage = watched_storage(folder, settings.ledger)
+    storage = watched_storage(shard_directory(service.data_dir, number), settings.ledger)
     pinned = PinnedWAL(pool, settings.relay)
-    service.checks[of_shard("ledger", number)] = pool.check
-    service.checks[of_shard("switch", number)] = lambda: shard.charging.connected
-    service.checks[of_shard("storage", number)] = lambda: not storage.scarce
-    service.checks[of_shard("stream", number)] = lambda: not pinned.over
+    service.checks[unit_key("ledger", number)] = pool.check
+    service.checks[unit_key("switch", number)] = lambda: shard.charging.connected
+    service.checks[unit_key("storage", number)] = lambda: not storage.scarce
+    service.checks[unit_key("stream", number)] = lambda: not pinned.over
     background.start_soon(storage.watch, shard.heed_storage)
     background.start_soon(pinned.watch, shard.heed_stream)
 
@@ -111,7 +106,7 @@ def _reader(
     background: trio.Nursery, service: Service, number: int, pool: Pool
 ) -> FreshReader | None:
     """What reads on a shard's replica, if it has one."""
-    dsn = service.secrets.get(of_shard("replica_dsn", number))
+    dsn = service.secrets.get(unit_key("replica_dsn", number))
     if dsn is None:
         return None
     reader = open_reader(background, dsn, pool, service.settings)
@@ -124,7 +119,7 @@ def _dial_switches(
 ) -> list[MuxClient[SwitchRequest, SwitchReply]]:
     return [
         _dial(background, service, "switch", path, SwitchRequest, SwitchReply)
-        for path in service.endpoints[of_shard("switch", number)]
+        for path in service.endpoints[unit_key("switch", number)]
     ]
 
 

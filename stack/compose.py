@@ -30,6 +30,7 @@ from typing import Final, TypedDict
 import msgspec
 
 from chassis.settings import Settings, settings_of_shared
+from chassis.shard_names import unit_key
 from chassis.supervisor import (
     Listener,
     ProcessSpec,
@@ -50,7 +51,6 @@ from stack.layout import (
     second_relay_runs,
     simulated_networks,
 )
-from stack.shard_names import unit_key
 from stack.sockets import hsm_keys, switch_keys
 
 STOP_RANKS: Final = {

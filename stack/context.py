@@ -8,11 +8,11 @@ from pathlib import Path
 from attrs import frozen
 
 from chassis.settings import Settings
+from chassis.shard_names import unit_key
 from chassis.supervisor import Listener, Resource, Users
 from ledger.roles import ADMIN
 from stack.database import Database
 from stack.replica import Replica
-from stack.shard_names import unit_key
 from stack.sockets import Sockets
 
 

@@ -19,13 +19,13 @@ import msgspec
 from chassis.durable import write_durably
 from chassis.log import get_logger
 from chassis.settings import Settings
+from chassis.shard_names import unit_key
 from chassis.supervisor import Resource, StartError, Users
 from ledger.dsn import with_role
 from ledger.embedded import EmbeddedPostgres
 from ledger.migrate import migrate
 from ledger.roles import OWNER, ROLES, ensure_roles
 from stack.endpoints import Endpoints
-from stack.shard_names import unit_key
 
 PASSWORDS_FILE: Final = "database-passwords.json"
 PASSWORD_BYTES: Final = 24  # of randomness; SCRAM makes guessing slow besides

@@ -22,13 +22,13 @@ import trio
 from attrs import frozen
 
 from chassis.settings import Settings
+from chassis.shard_names import shards_in
 from chassis.supervisor import StartError, bind_tcp, choose_runtime_folder, find_closed_folder
 from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 from stack.endpoints import NotRunningError, read_endpoints
 from stack.layout import check_shards, simulated_networks, stack_users
-from stack.shard_names import shards_in
 from stack.sockets import metrics_ports
 
 PYTHON_MIN: Final = (3, 11)

@@ -16,8 +16,8 @@ import msgspec
 
 from chassis.durable import write_durably
 from chassis.settings import SHARDS_MAX
+from chassis.shard_names import name_within, stack_of
 from chassis.supervisor import process_is_alive
-from stack.shard_names import name_within, stack_of
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from typing import Any, Final
 import click
 
 from chassis.settings import SHARDS_MAX
+from chassis.shard_names import shards_in
 from stack.endings import EXIT_FAULT
 from stack.options import EXIT_CANNOT_START, Place, narrowed
-from stack.shard_names import shards_in
 
 ALL: Final = "all"
 _NUMBER: Final = click.IntRange(0, SHARDS_MAX - 1)

@@ -32,6 +32,7 @@ from chassis.development_keks import (
 )
 from chassis.pki import development_pki
 from chassis.settings import Network, Settings, settings_of_shard
+from chassis.shard_names import shard_directory, shards_in, stack_of
 from chassis.supervisor import (
     StartError,
     Users,
@@ -43,7 +44,6 @@ from chassis.tls import Role
 from ledger.audit.folders import AUDIT_FOLDER, witness_folder
 from ledger.comparison.position import COMPARISON_FOLDER
 from ledger.relay.second import second_folder
-from stack.shard_names import shard_directory, shards_in, stack_of
 from switch.credentials import ClientFiles
 
 PASS_THROUGH: Final = 0o711

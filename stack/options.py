@@ -24,7 +24,7 @@ from chassis.settings import (
     settings_of_shard,
 )
 from chassis.settings.tree import SWITCHES_MAX
-from stack.shard_names import shard_directory, shards_in
+from chassis.shard_names import shard_directory, shards_in
 
 EXIT_CANNOT_START: Final = 3
 # Every address is a setting and a flag (contract 1); `--set` reaches all other settings.

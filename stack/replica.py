@@ -11,12 +11,12 @@ from pathlib import Path
 from attrs import field, frozen
 
 from chassis.settings import Settings
+from chassis.shard_names import unit_key
 from chassis.supervisor import Resource, StartError, Users
 from ledger.dsn import with_role
 from ledger.embedded import EmbeddedReplica, Primary
 from ledger.roles import API, REPLICA
 from stack.database import Database, postgres_folder, postgres_uid
-from stack.shard_names import unit_key
 
 
 @frozen(kw_only=True)

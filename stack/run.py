@@ -14,6 +14,7 @@ from attrs import define, field
 from chassis.log import get_logger
 from chassis.service import forbid_core_dumps
 from chassis.settings import Settings, settings_of_shard
+from chassis.shard_names import shard_directory
 from chassis.supervisor import (
     DirectoryLock,
     Unit,
@@ -43,7 +44,6 @@ from stack.layout import (
 )
 from stack.live import refuse_what_test_mode_left
 from stack.replica import check_replica, make_replica
-from stack.shard_names import shard_directory
 from stack.sockets import Sockets, bind_sockets
 
 # Past a drain, a process ends by its own alarm; see chassis.service.run.

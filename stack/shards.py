@@ -11,6 +11,7 @@ import click
 import trio
 
 from chassis.log import configure_logging
+from chassis.shard_names import mark_founded, shards_in
 from ledger.connection import Connection
 from ledger.ids import parse_id, public_id
 from ledger.merchants import MerchantError, get_merchants
@@ -24,7 +25,6 @@ from stack.deeds import action_document
 from stack.endings import told_in_one_line
 from stack.options import Place, narrowed, quiet_log
 from stack.running import RunningStack, find_running, open_administration
-from stack.shard_names import mark_founded, shards_in
 
 ShardsAction = Callable[[list[Connection]], Awaitable[T]]
 

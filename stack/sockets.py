@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from chassis.settings import Settings
+from chassis.shard_names import unit_key
 from chassis.supervisor import Listener, Users, bind_tcp, bind_unix
 from stack.layout import (
     consumers_run,
@@ -18,7 +19,6 @@ from stack.layout import (
     second_relay_runs,
     simulated_networks,
 )
-from stack.shard_names import unit_key
 
 
 @frozen(kw_only=True)

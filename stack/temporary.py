@@ -23,9 +23,9 @@ from typing import Final
 import trio
 from attrs import define, evolve
 
+from chassis.shard_names import shard_directory
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
 from stack.endpoints import Endpoints, NotRunningError, read_endpoints
-from stack.shard_names import shard_directory
 
 READY_TIMEOUT_S: Final = 120.0  # initdb and the first start of everything, on a busy machine
 STOP_TIMEOUT_S: Final = 60.0  # the drain and Postgres' checkpoint, then it is killed

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from chassis.settings.tree import Ledger, Settings
+from chassis.shard_names import FOLDER
 
 ACQUIRER_ID_DIGITS_MAX: Final = 11  # DE 32, ISO 8583
 MEMORY_KB_MIN: Final = 16_384  # shared buffers that a small ledger runs well with
@@ -115,4 +116,4 @@ def _numbered(slot: str, shard: int) -> str:
 
 def _below(place: str, shard: int) -> str:
     """A place of the shard's own below one that was set; none where none was."""
-    return f"{place.rstrip('/')}/shards/{shard}" if place else ""
+    return f"{place.rstrip('/')}/{FOLDER}/{shard}" if place else ""

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from benchmarks.shards import home, merchants_on_each
-from stack.shard_names import unit_key
+from chassis.shard_names import unit_key
 from stack.temporary import TemporaryStack, stack_in
 from tests.support.whole_stack import QUIET, WholeStack, merchant_of
 

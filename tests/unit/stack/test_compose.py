@@ -12,6 +12,7 @@ import pytest
 
 from chassis.settings import HSM, Settings, Shards, Switch, settings_of_shard
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
+from chassis.shard_names import shard_directory
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.embedded import EmbeddedPostgres
@@ -25,7 +26,6 @@ from stack.layout import (
     stack_users,
 )
 from stack.replica import Replica
-from stack.shard_names import shard_directory
 from stack.sockets import Sockets, bind_sockets, hsm_keys, metrics_ports, switch_keys
 from switch.core.lease import switch_name
 

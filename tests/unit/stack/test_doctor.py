@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from chassis.settings import Settings, Shards
 from chassis.settings.tree import Metrics
+from chassis.shard_names import mark_founded
 from stack import doctor
 from stack.commands.doctor import doctor as command
 from stack.commands.doctor import document, render
 from stack.doctor import Check
-from stack.shard_names import mark_founded
 
 FREE = msgspec.structs.replace(
     Settings(),

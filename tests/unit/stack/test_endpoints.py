@@ -11,6 +11,7 @@ import pytest
 
 from chassis.settings import SHARDS_MAX
 from chassis.settings.tree import SWITCHES_MAX
+from chassis.shard_names import unit_key
 from stack.endpoints import (
     FILE,
     APIEndpoint,
@@ -21,7 +22,6 @@ from stack.endpoints import (
     remove_endpoints,
     write_endpoints,
 )
-from stack.shard_names import unit_key
 
 SOCKET_PATH_MAX = 107  # sun_path
 

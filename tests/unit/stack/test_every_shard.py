@@ -10,9 +10,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from chassis.shard_names import mark_founded
 from stack.every_shard import every_shard_option
 from stack.options import Place, settings_options
-from stack.shard_names import mark_founded
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from chassis.settings import Network, Settings, Shards
 from chassis.settings.kafka import Kafka
 from chassis.settings.tree import Relay, Stream
+from chassis.shard_names import mark_founded
 from chassis.supervisor import StartError, assign_users
 from stack.layout import (
     ROLES,
@@ -22,7 +23,6 @@ from stack.layout import (
     make_development_keks,
     stack_users,
 )
-from stack.shard_names import mark_founded
 
 SETTINGS = Settings()
 

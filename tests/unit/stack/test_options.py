@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from chassis.shard_names import mark_founded
 from stack.options import (
     PORT_FLAGS,
     Place,
@@ -19,7 +20,6 @@ from stack.options import (
     shards_option,
     switches_option,
 )
-from stack.shard_names import mark_founded
 
 
 @click.command()
