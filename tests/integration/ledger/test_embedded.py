@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
@@ -260,13 +261,15 @@ async def test_a_shutdown_that_never_ends_is_ended(cluster: Path) -> None:
             os.kill(session.backend_process_id, signal.SIGKILL)
             await knocked(server, Answer.RECOVERING)
             os.kill(process_id, signal.SIGINT)
-            with trio.fail_after(15):
+            with trio.fail_after(15), capture_logs() as logs:
                 status = await server.died()
             await server.start()
             if status != 0:  # by itself it ends with 0, and in good order
                 break
         else:
             pytest.fail("Postgres stopped in good order each time")
+        [because] = [line["because"] for line in logs if line["event"] == "Postgres is unusable"]
+        assert because == f"it {Answer.STOPPING.value}"
         counted = Query("counted", f"SELECT count(*) FROM wide_{attempt}")
         assert await ask(server.superuser_dsn(), counted) == [(50_000,)]
 

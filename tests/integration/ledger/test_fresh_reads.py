@@ -21,7 +21,7 @@ from chassis.settings.replica import Replica
 from ledger.connection import Connection, Params, Step
 from ledger.queries import Query
 from ledger.replica import FreshReader, ReplicaSessions
-from ledger.replica.freshness import READ_INDEX
+from ledger.replica.freshness import IN_RECOVERY, READ_INDEX
 from ledger.result import Result
 from ledger.roles import API
 from ledger.statements import Runner
@@ -36,6 +36,12 @@ COUNT_UP = Query("count_up", "UPDATE counted SET n = n + 1 RETURNING n")
 SLOW_S = 0.15
 SLOW_READ = Query("read_slowly", f"SELECT n, pg_sleep({SLOW_S})::text FROM counted")
 ROUNDS = 150
+ASLEEP = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+# Of a reader who has been told once what he saw, and how far the replica was then.
+HAS_ASKED = (
+    "SELECT pid FROM pg_stat_activity WHERE usename = 'turnout_api' AND state = 'idle'"
+    f" AND query = '{IN_RECOVERY.sql}'"
+)
 PAUSE, RESUME = "SELECT pg_wal_replay_pause()", "SELECT pg_wal_replay_resume()"
 
 
@@ -119,15 +125,19 @@ async def test_the_rows_are_read_after_it_was_asked_how_far_it_is(pair: Replicat
     async with reading(pair, PATIENT) as (reader, primary), trio.open_nursery() as nursery:
         await pair.do(PAUSE, on_replica=True)
         written = await count_up(primary)
-        async with pair.superuser(on_replica=True) as session:
-
-            async def resume_soon() -> None:
-                await trio.sleep(SLOW_S / 3)
-                await session.script(RESUME)
-
-            nursery.start_soon(resume_soon)
-            assert (await reader.run(SLOW_READ)).column(0) == [written]
+        nursery.start_soon(resume_once, pair, ASLEEP)
+        assert (await reader.run(SLOW_READ)).column(0) == [written]
         assert (reader.counts.waits_total, reader.counts.reads_total) == (1, 1)
+
+
+async def resume_once(pair: Replicated, sign: str) -> None:
+    """Let the replica replay again as soon as a query on it finds what is waited for."""
+    async with pair.superuser(on_replica=True) as session:
+        query = Query("sign", sign)
+        with trio.fail_after(10):
+            while not (await session.run(query)).row_count:
+                await trio.sleep(0.005)
+        await session.script(RESUME)
 
 
 async def test_one_that_is_behind_is_waited_for(pair: Replicated) -> None:
@@ -135,12 +145,7 @@ async def test_one_that_is_behind_is_waited_for(pair: Replicated) -> None:
     async with reading(pair, PATIENT) as (reader, primary), trio.open_nursery() as nursery:
         await pair.do(PAUSE, on_replica=True)
         written = await count_up(primary)
-
-        async def resume_soon() -> None:
-            await trio.sleep(0.05)
-            await pair.do(RESUME, on_replica=True)
-
-        nursery.start_soon(resume_soon)
+        nursery.start_soon(resume_once, pair, HAS_ASKED)
         assert await seen(reader) == written
         assert (reader.counts.waits_total, reader.counts.reads_total) == (1, 1)
 
@@ -196,7 +201,6 @@ async def test_one_that_takes_too_long_is_heard_no_further(pair: Replicated) -> 
         assert reader.counts.away_total == 1  # it rests
 
 
-ASLEEP = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'turnout_api'"
 
 
