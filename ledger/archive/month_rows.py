@@ -5,6 +5,9 @@ other and without an index; and the month's records, from the archive's objects,
 manifest and each manifest to the log. What they say of each key must be the same, and neither may
 know a key that the other does not (`ledger.audit.comparison`).
 
+A column that was added to a table has its default in rows that nobody has written since, whose
+records do not tell it: that keeps no month. One that differs between such rows does.
+
 Of every table the count of its rows and a digest go into what is signed: the sum, modulo 2**256, of
 the SHA-256 of each row's columns that the stream has, in the table's order, each as its length in
 four bytes (NULL: all ones) and its bytes.
@@ -89,8 +92,9 @@ async def compare_month(
         if findings.count:
             more = f", and {findings.count - 1} more" if findings.count > 1 else ""
             raise ArchiveError(f"it is not in the archive as it is: {findings.found[0]}{more}")
-    if unknown := compared.not_compared - SECRETS:
-        raise ArchiveError(f"the archive does not have the columns {', '.join(sorted(unknown))}")
+    differing = {name for name, values in compared.unheld.items() if len(values) > 1} - SECRETS
+    if differing:
+        raise ArchiveError(f"the archive does not have the columns {', '.join(sorted(differing))}")
     return {
         name: TableDigest(count, total.to_bytes(32).hex())
         for name, (count, total) in digests.items()

@@ -10,7 +10,9 @@ prepared two rows with the same one.
 
 *Which columns.* A descriptor tells the columns of its records, and tables change: those that both
 the descriptor and the table have, with the same type, are compared, byte for byte in Postgres'
-binary format. The others are listed.
+binary format. The others are listed. Of a column that a row's newest record does not tell, up to
+two values are kept: a column that was added since has one, its default, wherever nobody has
+written since.
 
 *Restores.* A row of the table `restores` names records that the ledger, set back to a backup, has
 never heard of (`ledger.relay.restores`). They say nothing of any row any more, and are not missed
@@ -61,6 +63,7 @@ RESIDUE_BYTE: Final = 15  # of an intent's id
 RESTORES: Final = "restores"  # the table
 
 _DIGEST_BYTES: Final = 16
+_VALUES: Final = 2  # kept of a column that the stream does not tell
 _NULL: Final = b"\xff\xff\xff\xff"
 _INTENT_AT: Final = 32  # of a record
 _STATE: Final = Layout(">16s16sQiH")  # digests of all and of fixed columns, offset, version, shape
@@ -94,12 +97,14 @@ class Compared(msgspec.Struct):
         rows: of the tables.
         not_compared: columns that the stream or the table does not have, or not with this type.
         restores: times that the ledger was set back, by the offset of the record that says so.
+        unheld: by column, values of rows whose newest record does not tell it: none, one or two.
     """
 
     records: int = 0
     rows: int = 0
     not_compared: set[str] = msgspec.field(default_factory=set)
     restores: dict[int, Restored] = msgspec.field(default_factory=dict)
+    unheld: dict[str, set[bytes | None]] = msgspec.field(default_factory=dict)
 
 
 class Comparison:
@@ -324,9 +329,13 @@ class Comparison:
             )
 
     def _fits(self, state: bytes, cells: Cells) -> bool:
-        digest: bytes
         digest, _, _, _, number = _STATE.unpack(state)
-        return self._digest(cells, self._shapes[number].other) == digest
+        shape = self._shapes[number]
+        for column, place in shape.unheld:
+            values = self._compared.unheld.setdefault(column, set())
+            if len(values) < _VALUES:
+                values.add(cells[place])
+        return bool(self._digest(cells, shape.other) == digest)
 
     # ------------------------------------------------------------------------------ small helpers
 

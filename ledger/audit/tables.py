@@ -96,6 +96,7 @@ class Shape:
         fixed: places in the record of the columns that never change.
         version: place in the record; None where rows have none.
         not_compared: columns that only one of the two has, or with another type.
+        unheld: those of the table among them, with their places in its rows.
     """
 
     oid: bytes
@@ -107,6 +108,7 @@ class Shape:
     fixed: tuple[int, ...]
     version: int | None
     not_compared: frozenset[str]
+    unheld: tuple[tuple[str, int], ...]
 
 
 def shape_of(descriptor: bytes, tables: Mapping[str, TableRows]) -> Shape:
@@ -141,6 +143,11 @@ def shape_of(descriptor: bytes, tables: Mapping[str, TableRows]) -> Shape:
         fixed=tuple(place for name, (place, _) in shared.items() if name in fixed),
         version=own[version][0] if version in own else None,
         not_compared=frozenset(f"{row.table}.{name}" for name in columns - shared.keys()),
+        unheld=tuple(
+            (f"{row.table}.{column.name}", place)
+            for place, column in enumerate(table.columns)
+            if column.name not in shared
+        ),
     )
 
 

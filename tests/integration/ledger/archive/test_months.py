@@ -217,6 +217,16 @@ async def test_rows_that_are_not_the_archived_ones_keep_their_month(
     assert (await month.counts())["leaves"] == WHOLE["leaves"]
 
 
+async def test_a_column_that_came_since_keeps_no_month(month: ArchivedMonth) -> None:
+    """Its default says nothing of a row; values that differ do, and no event tells them."""
+    await month.relaying.sql("ALTER TABLE attempts ADD COLUMN hint text DEFAULT 'none'")
+    await month.relaying.sql("UPDATE attempts SET hint = 'some' WHERE ctid = '(0,1)'")
+    kept = (await month.drop()).kept
+    assert kept == {MONTH.label: "the archive does not have the columns attempts.hint"}
+    await month.relaying.sql("UPDATE attempts SET hint = 'none'")
+    assert (await month.drop()).months == [MONTH.label]
+
+
 async def test_a_tampered_object_keeps_the_month(month: ArchivedMonth) -> None:
     """An object that is not what was signed is named, and nothing is dropped."""
     path = month.data_dir / "archive" / object_name(0, 0, RECORDS)

@@ -153,17 +153,24 @@ def test_a_repair_may_leave_out_versions() -> None:
 
 
 def test_columns_that_came_or_went_are_said_and_not_compared() -> None:
-    """Rows of another time have them not; the others are compared."""
+    """Rows of another time have them not; the others are compared.
+
+    What a row has in a column that its own record does not tell is kept, two values at most.
+    """
     older = descriptor("outcomes", ("intent_id", UUID), ("gone", INT8), ("n", INT8))
     newer = TableRows("outcomes", (*HISTORY.columns, Column("came", TEXT, False)))
     findings, compared = Findings(), Compared()
     comparison = Comparison([newer], findings, compared, settled=9, secret=b"s")
     data = record(1, row=(_row(1)[0], b"12345678", _row(1)[1]), descriptor=descriptor_id(older))
     comparison.take(0, [data], [older])
-    comparison.show(newer, [(*_row(1), b"new")])
+    later = descriptor("outcomes", ("intent_id", UUID), ("n", INT8), ("came", TEXT), oid=16_900)
+    told = record(2, row=(*_row(2), b"old"), descriptor=descriptor_id(later), oid=16_900)
+    comparison.take(1, [told], [later])
+    comparison.show(newer, [(*_row(1), b"new"), (*_row(2), b"old")])
     comparison.finish()
     assert findings.found == []
     assert compared.not_compared == {"outcomes.gone", "outcomes.came"}
+    assert compared.unheld == {"outcomes.came": {b"new"}}
 
 
 def test_what_cannot_be_read_is_named(subtests: pytest.Subtests) -> None:
