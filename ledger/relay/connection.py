@@ -130,37 +130,48 @@ class ReplicationSession:
             ConnectionLostError: the session is gone.
         """
         has_waited = False
-        try:
-            while not (envelopes := self._drain(count_max)):
+        while not (envelopes := self.take(count_max)):
+            try:
                 await trio.lowlevel.wait_readable(self._pgconn.socket)
-                has_waited = True
-        except (OperationalError, OSError, trio.ClosedResourceError) as error:
-            raise _lost(error) from None
+            except (OperationalError, OSError, trio.ClosedResourceError) as error:
+                raise _lost(error) from None
+            has_waited = True
         if not has_waited:
             await trio.lowlevel.checkpoint()
         return envelopes
+
+    def take(self, count_max: int) -> list[bytes]:
+        """Return what is there now, as `receive` does, or nothing; raises likewise."""
+        try:
+            return self._drain(count_max)
+        except OperationalError as error:
+            raise _lost(error) from None
 
     def _drain(self, count_max: int) -> list[bytes]:
         """Take what libpq holds and the socket has: a wait costs as much as thirty envelopes."""
         get, consume = self._pgconn.get_copy_data, self._pgconn.consume_input
         envelopes: list[bytes] = []
-        count_before = -1
-        while count_before < len(envelopes) < count_max:
+        take = envelopes.append
+        has_read = False
+        while len(envelopes) < count_max:
             count_before = len(envelopes)
             size, data = get(1)
             while size > 0:
-                envelopes.append(bytes(data))
+                take(bytes(data))
                 size, data = get(1)
             if size < 0 and envelopes:
                 break  # it will be found again once these are taken care of
             if size < 0:
                 raise self._ended()
+            if has_read and len(envelopes) == count_before:
+                break  # the socket had no whole message more
             try:
                 consume()
             except OperationalError:
                 if not envelopes:
                     raise
                 break
+            has_read = True
         return envelopes
 
     async def send(self, message: bytes) -> None:
