@@ -66,6 +66,25 @@ class Crossing:
         ends = self._left.setdefault(_history(side.mark), {})
         ends[side.name] = (side.mark.end_lsn, side.enter_gap())
 
+    def _catch_up(self, pairs: list[tuple[Side, Rows]], count: int) -> int:
+        """Take in what a side has of a history that the other is past; that one's records wait.
+
+        Places in the WAL of the two say nothing of each other then, but this: where a record of the
+        former history stands at the other's beginning or behind it, the ledger was set back to
+        before that record. So all of its stretch is to be passed, without a look at where it ends.
+        """
+        (side, rows), (other, _) = sorted(pairs, key=lambda pair: self._is_past(pair[0]))
+        done = side.collect(rows, other.begin_lsn, count)
+        if done < count and _history(side.mark) != _history(other.mark):
+            done += side.collect(rows, None, min(side.waiting, count))
+        return done
+
+    def _is_past(self, side: Side) -> bool:
+        """Whether a side is past the history that the other is in."""
+        other = self.second if side is self.first else self.first
+        ours, theirs = _history(side.mark), _history(other.mark)
+        return side.name in self._left.get(theirs, ()) or (ours[0] == theirs[0] and ours > theirs)
+
     def _may_be_lost(self, one: Found | None, other: Found | None) -> bool:
         """Whether a row is of a history that was left, and behind where the other side left it."""
         if one is not None and other is not None:
@@ -93,7 +112,10 @@ class Crossing:
             done = sum(side.pass_gap(rows, count) for side, rows in passing)
             return done + sum(not side.in_gap for side, _ in passing)
         end_lsn = max(self.first.begin_lsn, self.second.begin_lsn)
-        done = sum(side.collect(rows, end_lsn, count) for side, rows in pairs)
+        if _history(self.first.mark) == _history(self.second.mark):
+            done = sum(side.collect(rows, end_lsn, count) for side, rows in pairs)
+        else:
+            done = self._catch_up(pairs, count)
         if done >= count:
             return done
         is_one_history = _history(self.first.mark) == _history(self.second.mark)

@@ -76,9 +76,9 @@ class Side:
     descriptors: dict[bytes, bytes] = field(factory=dict)
     last: bytes = b""  # the record that was passed last
     passed: int = 0  # records, so far
+    waiting: int = 0  # records of this stretch that were read and not passed
     _pieces: deque[Piece] = field(factory=deque)  # of this stretch, with records not passed
     _skip: int = 0  # records of the first of them that were passed
-    _waiting: int = 0  # records not passed
     _held: Piece | None = None  # the batch that ended the stretch
     _looked: bool = False  # at the stream's first batch, or the first that a stretch can begin with
     _mark_passed: Mark | None = None  # of the newest batch that was passed as a whole
@@ -91,7 +91,7 @@ class Side:
         Raises:
             StreamError, OSError: see `Tape.read`.
         """
-        while self._waiting < count and self._load():
+        while self.waiting < count and self._load():
             pass
         found: list[bytes] = []
         for piece in self._pieces:
@@ -108,7 +108,7 @@ class Side:
         try:
             piece = self._next()
         except (StreamCorruptError, StreamMissingError):
-            if self._waiting:  # what lies before the damage comes first; it is met again
+            if self.waiting:  # what lies before the damage comes first; it is met again
                 return False
             raise
         if piece is None:
@@ -123,7 +123,7 @@ class Side:
         self.mark = piece.mark
         if piece.records:
             self._pieces.append(piece)
-            self._waiting += len(piece.records)
+            self.waiting += len(piece.records)
         elif not self._pieces:
             self._mark_passed = piece.mark
 
@@ -138,7 +138,7 @@ class Side:
 
     def take(self, count: int) -> None:
         """Pass records that `ahead` has shown."""
-        self._waiting -= count
+        self.waiting -= count
         self.passed += count
         while count:
             piece = self._pieces[0]
@@ -164,7 +164,7 @@ class Side:
 
     def waits(self) -> bool:
         """Whether there is anything that was not passed; read or not."""
-        return self._waiting > 0 or self._held is not None or self.tape.is_behind()
+        return self.waiting > 0 or self._held is not None or self.tape.is_behind()
 
     # ----------------------------------------------------------------------------------- a gap
 

@@ -363,6 +363,39 @@ async def test_what_a_relay_had_not_seen_when_the_ledger_was_set_back_is_no_diff
     assert found.is_aligned
 
 
+def _after_restore(number: int, count: int) -> Batch:
+    """Records of a second timeline, at the places that numbers have on the first."""
+    records = [record(500 + n, commit_lsn=64 * (n + 1)) for n in range(number, number + count)]
+    return Batch(records, [], mark(64 * (number + count) + 32, timeline=2))
+
+
+async def test_much_that_a_restore_has_lost_is_gone_past(folders: tuple[Path, Path]) -> None:
+    """More than is looked at ahead, and none of it below where the other side goes on."""
+    first, second = folders
+    restored = Batch([], [], mark(64 * 5, timeline=2))
+    lost = [wal(number, 50) for number in range(10, 3_010, 50)]
+    await write(first, *first_start(), wal(0, 10), restored, _after_restore(5, 10))
+    await write(second, *first_start(), wal(0, 10), *lost, restored, _after_restore(5, 10))
+    found = compare(first, second)
+    assert (found.leaves, found.differences, found.is_aligned) == (20, [], True)
+
+
+@pytest.mark.parametrize("late", [0, 1], ids=["the first", "the second"])
+async def test_the_new_history_waits_for_a_side_that_began_behind_it(
+    folders: tuple[Path, Path], late: int
+) -> None:
+    """Where that one's stretch began, on the former timeline, is no place on the new one."""
+    restored = Batch([], [], mark(64 * 5, timeline=2))
+    ahead = folders[1 - late]
+    await write(ahead, *first_start(), wal(0, 10), restored, _after_restore(5, 10))
+    await write(folders[late], *first_start(range(8), up_to=7), wal(8, 2))
+    found = compare(*folders)
+    assert (found.leaves, found.differences) == (2, [])
+    await write(folders[late], restored, _after_restore(5, 10))
+    proceed(found)
+    assert (found.leaves, found.differences, found.is_aligned) == (12, [], True)
+
+
 @pytest.mark.parametrize("ahead", [0, 1], ids=["the first", "the second"])
 async def test_a_restore_hides_no_row(folders: tuple[Path, Path], ahead: int) -> None:
     """What a repair told only one side after the restore is a difference, wherever it committed."""
