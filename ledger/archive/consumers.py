@@ -23,7 +23,7 @@ async def ledger_needs(runner: Runner, shard: int, expected: Iterable[str]) -> d
     begun needs everything.
 
     Args:
-        runner: role turnout_admin.
+        runner: role turnout_reader.
         shard: whose stream.
         expected: groups that run with these settings.
     """
@@ -57,6 +57,6 @@ def _size(path: Path, key: VerifierKey) -> int:
 
 
 async def merchants_of(runner: Runner, intents: Collection[bytes]) -> Mapping[bytes, bytes]:
-    """The merchants of those payments that the ledger still has. Role: turnout_admin or owner."""
+    """The merchants of those payments that the ledger still has. Role: turnout_reader."""
     result = await runner.run(_OWNERS, [uuid_array(list(intents))])
     return dict(result.rows())

@@ -334,6 +334,6 @@ def _merchant_query(month: Month) -> Query:
     """Whether a month has a payment of a merchant, $1."""
     return Query(
         f"month_of_merchant_{month.label}",
-        f'SELECT EXISTS (SELECT FROM "{month.leaf("payment_intents")}" '  # noqa: S608
+        f'SELECT EXISTS (SELECT FROM "{month.leaf("payment_intents")}" '  # noqa: S608  our own
         "WHERE merchant_id = $1::uuid)",
     )
