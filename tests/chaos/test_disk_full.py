@@ -100,7 +100,7 @@ async def test_a_disk_filled_to_the_last_byte(open_tmp_path: Path) -> None:
                 assert load.charging > 0
                 with pytest.raises(psycopg.OperationalError):
                     await trio.to_thread.run_sync(_write_until_it_stops, whole)
-                with trio.fail_after(10):
+                with trio.fail_after(20):
                     while process_is_alive(postgres):
                         await trio.sleep(0.05)
             await whole.back("postgres", instead_of=postgres)

@@ -114,7 +114,7 @@ async def test_a_stalled_hsm_costs_a_503_and_nothing_else(whole: WholeStack) -> 
                 again = await hasty.charge(paid, sealed, idempotency_key="paid before the stall")
                 for intent in intents:
                     assert (await whole.shop.retrieve(intent)).status == "created"
-            await whole.pay_well(within_s=5)
+            await whole.pay_well(within_s=20)
     assert (again.id, again.status) == (first.id, "succeeded")
     assert max(refused) < HSM_ANSWERS_WITHIN_S
     assert load.statuses().keys() == {"succeeded", "failed"}
@@ -140,12 +140,12 @@ async def test_a_silent_network_does_not_hold_up_the_other(whole: WholeStack) ->
                 others.start_soon(pay_by_the_other, 90_000_000 + number)
                 await trio.sleep(0.02)
         assert load.statuses().keys() == {"pending_verification"}
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             while await trio.to_thread.run_sync(whole.query, ASKED_IN_VAIN_SQL) == [(0,)]:
                 await trio.sleep(0.05)
     assert median(waits) < USUAL_S
     assert max(waits) < RESPONSE_DEADLINE_S  # none of them waited for the silent one
-    with trio.fail_after(10):
+    with trio.fail_after(20):
         while await whole.doubts(load):
             await trio.sleep(0.05)
     for answer in load.told:

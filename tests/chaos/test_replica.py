@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
@@ -101,9 +102,10 @@ class Reading:
         async with trio.open_nursery() as payments, trio.open_nursery() as source:
 
             async def begin() -> None:
-                while True:
+                began = trio.current_time()
+                for number in count():
+                    await trio.sleep_until(began + number / RATE_PER_S)
                     payments.start_soon(lambda: self.pay_and_read(plant=plant))
-                    await trio.sleep(1 / RATE_PER_S)
 
             source.start_soon(begin)
             yield
