@@ -232,7 +232,7 @@ async def test_plain_text_and_silence_get_no_further_than_the_handshake(
         plain = await network.connect()
         await plain.send_all(b"\x00\x00")
         mute = await network.connect()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await _read_to_the_end(plain)
             await _read_to_the_end(mute)
         await trio.testing.wait_all_tasks_blocked()
@@ -244,11 +244,11 @@ async def test_connections_are_bounded(network_on: RunNetwork) -> None:
     async with network_on(connections_max=2) as network:
         first, second = await network.sign_on(), await network.sign_on()
         extra = await network.connect()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await _read_to_the_end(extra)
         assert (await second.ask(sale()))[39] == "00"
         await first.stream.aclose()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await _sign_on_when_there_is_room(network)
 
 
@@ -271,7 +271,7 @@ async def test_stopping_closes_every_connection(network_on: RunNetwork) -> None:
     async with network_on() as network:
         acquirer = await network.sign_on()
         network.stop.set()
-        with trio.fail_after(5), pytest.raises(EOFError):
+        with trio.fail_after(20), pytest.raises(EOFError):
             await acquirer.receive()
 
 
