@@ -16,8 +16,10 @@ far, and the digests of those two files. That document has a digest of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -97,8 +99,9 @@ async def copy_cluster(binaries: Binaries, *, socket_dir: Path, password: str, t
             disk that is not mounted would have its backups beside the ledger.
 
     Raises:
-        BackupError: the folder is not empty, has no place, or Postgres refuses.
-        OSError: it cannot be written.
+        BackupError: the folder is not empty, has no place, or Postgres refuses. Nothing is left of
+            the copy.
+        OSError: it cannot be written. Likewise.
     """
     _make_folder(to)
     began_at = datetime.now(UTC)
@@ -114,24 +117,34 @@ async def copy_cluster(binaries: Binaries, *, socket_dir: Path, password: str, t
         "--manifest-checksums=SHA256",
         "--label=turnout ledger backup",
     ]
-    try:
+    with _kept_if_whole(to):
         await run_program(command, {"PGPASSWORD": password})
-    except BaseException:  # Ctrl-C, too: what is left of a copy is of no use, and in the way
-        shutil.rmtree(to / COPY, ignore_errors=True)
+        write_durably(to / PASSWORD, password.encode(), mode=0o600)
+        manifest = _read_manifest(to / COPY / MANIFEST)
+        [wal] = manifest.ranges  # several only where the server changed its timeline meanwhile
+        return Backup(
+            postgres=binaries.version,
+            system_identifier=str(manifest.system_identifier),
+            timeline=wal.timeline,
+            start_lsn=wal.start,
+            end_lsn=wal.end,
+            began_at=began_at,
+            ended_at=datetime.now(UTC),
+            files={name: _digest(to / name) for name in (f"{COPY}/{MANIFEST}", PASSWORD)},
+        )
+
+
+@contextlib.contextmanager
+def _kept_if_whole(folder: Path) -> Iterator[None]:
+    """Empty a folder where the block fails: what is left of a copy is of no use, and in the way."""
+    try:
+        yield
+    except BaseException:  # Ctrl-C, too
+        for name in (DOCUMENT, PASSWORD):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
+        shutil.rmtree(folder / COPY, ignore_errors=True)
         raise
-    write_durably(to / PASSWORD, password.encode(), mode=0o600)
-    manifest = _read_manifest(to / COPY / MANIFEST)
-    [wal] = manifest.ranges  # more than one only where the server changed its timeline meanwhile
-    return Backup(
-        postgres=binaries.version,
-        system_identifier=str(manifest.system_identifier),
-        timeline=wal.timeline,
-        start_lsn=wal.start,
-        end_lsn=wal.end,
-        began_at=began_at,
-        ended_at=datetime.now(UTC),
-        files={name: _digest(to / name) for name in (f"{COPY}/{MANIFEST}", PASSWORD)},
-    )
 
 
 def _make_folder(folder: Path) -> None:
@@ -147,11 +160,12 @@ def seal(folder: Path, backup: Backup) -> None:
     """Write the document, durably: from now on the folder is a backup.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; nothing is left of the copy.
     """
     body = msgspec.json.encode(backup)
     sealed = _Sealed(msgspec.Raw(body), sha256(body).hexdigest())
-    write_durably(folder / DOCUMENT, msgspec.json.encode(sealed) + b"\n", mode=0o600)
+    with _kept_if_whole(folder):
+        write_durably(folder / DOCUMENT, msgspec.json.encode(sealed) + b"\n", mode=0o600)
     sync_folder(folder.parent)
 
 

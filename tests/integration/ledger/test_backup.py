@@ -14,7 +14,15 @@ import trio
 
 from ledger.connection import Connection
 from ledger.embedded import EmbeddedPostgres
-from ledger.embedded.backup import DOCUMENT, BackupError, copy_cluster, read_backup, seal
+from ledger.embedded.backup import (
+    COPY,
+    DOCUMENT,
+    PASSWORD,
+    BackupError,
+    copy_cluster,
+    read_backup,
+    seal,
+)
 from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity, choose_identity
 from ledger.embedded.orphans import server_processes
@@ -179,6 +187,30 @@ async def test_nobody_starts_a_server_while_a_ledger_is_restored(
         )
     left = {path.name for path in data_dir.iterdir()}
     assert left <= {"postgres.lock", "postgres-bin", "postgres.log"}
+
+
+@pytest.mark.parametrize("unwritable", [PASSWORD, DOCUMENT])
+async def test_a_backup_that_fails_at_its_end_leaves_nothing_either(
+    backed_up: Path, open_tmp_path: Path, unwritable: str
+) -> None:
+    """A copy of the ledger without its password or its document is none, and in the way."""
+    to = open_tmp_path / "failed"
+
+    async def block() -> None:
+        while not (to / COPY).exists():
+            await trio.sleep(0.001)
+        (to / unwritable).mkdir()
+
+    server = server_in(backed_up)
+    await server.start()
+    try:
+        with pytest.RaisesGroup(IsADirectoryError):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(block)
+                await back_up(server, backed_up, to)
+    finally:
+        await server.stop()
+    assert [path.name for path in to.iterdir()] == [unwritable]
 
 
 async def test_a_data_directory_with_a_ledger_is_left_alone(backed_up: Path) -> None:
