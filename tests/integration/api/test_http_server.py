@@ -290,7 +290,7 @@ async def test_a_client_that_does_not_read_stops_only_itself() -> None:
         polite = await running.connect()
         await polite.send(get("/small"))
         assert (await polite.receive()).body == b"/small"
-        with trio.fail_after(3):
+        with trio.fail_after(10):
             await until(lambda: not running.server.open_connections)
 
 

@@ -43,7 +43,9 @@ def unix_listener(path: Path) -> socket.socket:
     return listener
 
 
-def make_service(folder: Path, dsn: LedgerDSN, http: socket.socket) -> Service:
+def make_service(
+    folder: Path, dsn: LedgerDSN, http: socket.socket, *, connect_timeout_s: float = 10.0
+) -> Service:
     """What the supervisor would hand to the api."""
     registry, metrics = CollectorRegistry(), Metrics("api")
     registry.register(metrics)
@@ -52,7 +54,7 @@ def make_service(folder: Path, dsn: LedgerDSN, http: socket.socket) -> Service:
         index=0,
         settings=Settings(
             api=API(nonce_slots=4_096, drain_timeout_s=2.0),
-            ledger=Ledger(connect_timeout_s=0.5),
+            ledger=Ledger(connect_timeout_s=connect_timeout_s),
             mux=QUICK,
         ),
         data_dir=folder,
@@ -127,7 +129,7 @@ async def test_the_process_serves_and_drains(ledger_dsn: LedgerDSN, folder: Path
 async def test_without_a_ledger_the_process_ends(ledger_dsn: LedgerDSN, folder: Path) -> None:
     """A wrong password is not retried for ever: the supervisor hears of it."""
     with socket.create_server(("127.0.0.1", 0)) as http:
-        service = make_service(folder, ledger_dsn, http)
+        service = make_service(folder, ledger_dsn, http, connect_timeout_s=0.5)
         service.secrets["database_dsn"] = ledger_dsn("turnout_api").replace("password", "pass")
         with pytest.raises(ExceptionGroup), trio.fail_after(20):
             await serve(service)
