@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
@@ -41,6 +40,7 @@ from ledger.audit.history import (
 )
 from ledger.audit.level_files import LevelFileError, LevelFiles, make_readable
 from ledger.audit.levels import TILE_HEIGHT, Edge
+from ledger.audit.merkle import leaf_hashes
 from ledger.audit.notes import Checkpoint, Note, NoteError, Signer, VerifierKey, sign_note
 
 LEVELS: Final = "levels"
@@ -119,8 +119,7 @@ class AuditLog:
             OSError: they cannot be written; open the log again.
         """
         first = self._edge.size
-        hashes = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
-        for level, added in enumerate(self._edge.append(hashes)):
+        for level, added in enumerate(self._edge.append(leaf_hashes(leaves))):
             self._levels.append(level, first >> TILE_HEIGHT * level, added)
 
     def checkpoint(self, now: datetime) -> Note | None:

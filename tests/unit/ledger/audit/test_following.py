@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from chassis.settings.tree import Audit, Stream
-from ledger.audit.following import Following
+from ledger.audit.following import PAGE_RECORDS, Following
 from ledger.audit.keys import make_pair
 from ledger.audit.log import AuditLog, AuditLogError, last_signed
 from ledger.audit.notes import ED25519
@@ -87,6 +87,24 @@ async def test_many_records_are_signed_without_waiting(tmp_path: Path) -> None:
         assert last_signed(tmp_path / "log", PAIR.public) is None
         await writer.append(_batch(50, 1))
         await _signed(tmp_path, 50)
+
+
+async def test_what_does_not_fit_into_a_page_is_taken_in_with_it(tmp_path: Path) -> None:
+    """Pages are read without a pause between them, up to a batch; then the reads pause."""
+    batch = Audit(
+        checkpoint_interval_s=3_600.0,
+        read_interval_ms=3_600_000.0,
+        batch_records_max=PAGE_RECORDS + 1_000,
+    )
+    async with _stream(tmp_path) as writer:
+        for first in range(1, PAGE_RECORDS + 2_001, 1_000):
+            await writer.append(_batch(first, 1_000))
+        async with _following(tmp_path, batch) as following:
+            with trio.fail_after(5):
+                while following.leaves_total < batch.batch_records_max:
+                    await trio.sleep(0.01)
+            await trio.sleep(0.05)
+            assert following.leaves_total == batch.batch_records_max
 
 
 async def test_a_start_goes_on_where_the_last_signature_was(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from ledger.audit.merkle import (
     fold,
     inclusion_proof,
     leaf_hash,
+    leaf_hashes,
     node_hash,
     range_hash,
 )
@@ -80,6 +82,12 @@ def _flipped(hash_: bytes) -> bytes:
 
 
 TREE = _Tree(70)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+def test_leaves_hashed_together_have_the_hashes_of_each(leaves: list[bytes]) -> None:
+    """One leaf's bytes never run into the next one's hash."""
+    assert leaf_hashes(leaves) == [sha256(b"\x00" + leaf).digest() for leaf in leaves]
 
 
 def test_roots_are_those_that_others_compute() -> None:
