@@ -24,7 +24,7 @@ from ledger.connection import Connection
 from ledger.errors import LedgerError
 from ledger.partitions import detached_months
 from ledger.roles import OWNER, READER
-from stack.archive_needs import ask
+from stack.archive_needs import ask, event_readers
 from stack.deeds import login_name
 from stack.endpoints import NotRunningError
 from stack.options import Place
@@ -59,11 +59,15 @@ class MonthsPlace:
         """Drop the months that may go; what was done, and what stays and why."""
         if not self.place.settings.archive.database_days and not self._is_begun():
             return untouched("archive.database_days is 0: months stay in the tables")
+        work = work_folder(self.place.data_dir, SHARD)
+        grace_us = round(self.place.settings.archive.grace_days * DAY_US)
+        end = old_end(archived(read_catalog(work)), now_us() - grace_us)
+        behind = _behind(event_readers(self.place), end)
         try:
             done = ask(
                 self.place,
                 OWNER,
-                partial(self._drop, progress=progress, dry=dry),
+                partial(self._drop, end=end, behind=behind, progress=progress, dry=dry),
                 answer_timeout_s=SCAN_S,
             )
         except NotRunningError:
@@ -85,10 +89,10 @@ class MonthsPlace:
         except (NotRunningError, StartError, LedgerError):
             return False
 
-    async def _drop(self, session: Connection, *, progress: Progress, dry: bool) -> Dropped:
+    async def _drop(
+        self, session: Connection, *, end: int, behind: str, progress: Progress, dry: bool
+    ) -> Dropped:
         settings, work = self.place.settings, work_folder(self.place.data_dir, SHARD)
-        grace_us = round(settings.archive.grace_days * DAY_US)
-        end = old_end(archived(read_catalog(work)), now_us() - grace_us)
         records = ArchivedRecords(self.store, SHARD, self.pair.public, self.log_key)
 
         def read(findings: Findings) -> Iterator[Entries]:
@@ -100,6 +104,7 @@ class MonthsPlace:
             store=self.store,
             pair=self.pair,
             read=read,
+            behind=behind,
             holds=Register(self.place.data_dir / FOLDER, self.pair.public),
             days=settings.archive.database_days,
             refund_days=settings.hsm.card_key_decrypt_only_s / DAY_S,
@@ -108,6 +113,16 @@ class MonthsPlace:
             now_us=now_us,
             shard=SHARD,
         ).run(progress, dry=dry)
+
+
+def _behind(needs: dict[str, int] | str, end: int) -> str:
+    """Say who has not taken in all that months rely on; empty if everybody has."""
+    if isinstance(needs, str):
+        return f"nobody can tell how far the consumers are: {needs}"
+    for who, needed in sorted(needs.items(), key=lambda one: one[1]):
+        if needed < end:
+            return f"{who} has taken in no more than the records before {needed}, of {end}"
+    return ""
 
 
 def untouched(reason: str) -> Document:

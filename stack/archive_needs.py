@@ -43,19 +43,26 @@ def consumers(place: Place, log_key: VerifierKey) -> dict[str, int] | str:
         NoteError: a checkpoint is not the log's.
         OSError: it cannot be read.
     """
-    expected = _expected(place)
+    needs = event_readers(place)
+    if isinstance(needs, str):
+        return needs
+    if place.settings.relay.second:
+        needs["comparer"] = compared_from(place.data_dir)
+    witness = witness_folder(place.data_dir, place.settings.audit.witness_dir)
+    return needs | log_needs(log_folder(place.data_dir, SHARD), witness, log_key)
+
+
+def event_readers(place: Place) -> dict[str, int] | str:
+    """From which record on those need the stream who take in its events; or why nobody can tell."""
     try:
-        needs = ask(place, READER, partial(ledger_needs, shard=SHARD, expected=expected))
+        needs = ask(place, READER, partial(ledger_needs, shard=SHARD, expected=_expected(place)))
         if place.settings.stream.backend == KAFKA:
             needs["forwarder"] = _forwarded(place)
     except NotRunningError:
         return "no stack runs on this data directory"
     except (StartError, LedgerError) as error:
         return str(error)
-    if place.settings.relay.second:
-        needs["comparer"] = compared_from(place.data_dir)
-    witness = witness_folder(place.data_dir, place.settings.audit.witness_dir)
-    return needs | log_needs(log_folder(place.data_dir, SHARD), witness, log_key)
+    return needs
 
 
 def left_tables(place: Place, key: VerifierKey) -> Callable[[bytes], bool] | str:

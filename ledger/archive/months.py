@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 A month goes when nothing happened in it for `archive.database_days`, nothing of it is unfinished,
-no legal hold is on it, and the archive has every row of it as it is, in objects that are older than
-`archive.grace_days`. Otherwise it stays, and the reason is told.
+whoever takes in events has taken in all of it, no legal hold is on it, and the archive has every
+row of it as it is, in objects that are older than `archive.grace_days`. Otherwise it stays, and the
+reason is told.
 
 It goes in steps, each durable, each of which may be the last before a death:
 
@@ -103,6 +104,7 @@ class MonthDropper:
         store: the archive; gets what is signed.
         pair: the archive's key.
         read: the archive's records, as far as they are old enough.
+        behind: who has not taken in those records; empty if everybody who takes in events has.
         holds: what may not go.
         days: since anything happened in a month; 0: none goes, and one that is detached comes back.
         refund_days: for how long a payment may be refunded.
@@ -117,6 +119,7 @@ class MonthDropper:
     store: Store
     pair: KeyPair
     read: ReadRecords
+    behind: str
     holds: Register
     days: float
     refund_days: float
@@ -182,6 +185,8 @@ class MonthDropper:
         """Raise ArchiveError if a month is not over, or held."""
         if not self.days:
             raise ArchiveError("archive.database_days is 0: months stay in the tables")
+        if self.behind:
+            raise ArchiveError(self.behind)
         refundable = timestamptz_(self.now_us() - round(self.refund_days * DAY_US))
         [(unfinished, refunds, first_us, last_us)] = (
             await self.session.run(_state_query(month), [refundable])

@@ -263,6 +263,7 @@ class ArchivedMonth:
             "store": self.store,
             "pair": self.pair,
             "read": partial(self.records.read, self.end),
+            "behind": "",
             "holds": self.holds,
             "days": 90.0,
             "refund_days": 540.0,

@@ -50,9 +50,10 @@ async def _run(month: ArchivedMonth, *words: str, status: int = 0) -> Any:
     settings = (
         f"ledger.url={month.relaying.dsn(OWNER)}",
         "postings.enabled=false",
-        "relay.enabled=false",
         *(word for word in words if "=" in word),
     )
+    if "relay.enabled=true" not in words:
+        settings += ("relay.enabled=false",)
     line = [sys.executable, "-m", "turnout", "archive", "run", "--json"]
     line += [word for word in words if "=" not in word]
     line += ["--data-dir", str(month.data_dir)]
@@ -76,6 +77,9 @@ async def test_months_leave_the_tables_when_the_settings_say_so(month: ArchivedM
             [],
             True,
         )
+    lagging = (await _run(month, "archive.database_days=90", "relay.enabled=true"))["database"]
+    why = f"attempt_monitor has taken in no more than the records before 0, of {month.end}"
+    assert lagging["kept_months"] == {MONTH.label: why}
     assert (await _run(month, "archive.database_days=30000"))["database"]["kept_months"] == {}
     for dry in (("--dry-run",), ()):
         database = (await _run(month, *dry, "archive.database_days=90"))["database"]
