@@ -19,11 +19,14 @@ from stack.temporary import TemporaryStack, stack_in
 from tests.support.namespaces import filled, mount_memory, stack_with_mounts
 from tests.support.whole_audit import FILLING_SQL
 from tests.support.whole_stack import QUIET, WholeStack, merchant_of
+from turnout_client import Card
 
 pytestmark = pytest.mark.privileged
 MIB = 1_048_576
 RATE_PER_S = 40.0
 FULL_S = 3.0
+REFUNDS = 40  # each wants a card from the HSM, and a line in its audit log
+ON_ITS_WAY_S = 1.0  # an answer that was recorded in the last of the room
 SEGMENT_BYTES = MIB
 # Disks: each writer's folder, and how large its disk is.
 DISKS = {"stream": 6 * MIB, "audit": 4 * MIB, "witness": MIB, "hsm": MIB, "networks": MIB}
@@ -118,19 +121,39 @@ async def test_a_follower_of_the_ledger_without_room_stops_no_payment(
         await whole.prove_stream()
 
 
+async def paid_apart(whole: WholeStack) -> str:
+    """A payment that is to be refunded, and so is none of those with one transaction."""
+    intent = await whole.shop.create_payment_intent(2_499, "usd")
+    card = Card(number="4242424242424242", exp_month=12, exp_year=2030, cvc="123")
+    charge = await whole.shop.charge(intent, await whole.shop.seal(intent, card))
+    assert charge.status == "succeeded"
+    return charge.payment_intent
+
+
 async def test_an_hsm_without_room_opens_cards_and_releases_none(open_tmp_path: Path) -> None:
     """Charges are approved; what needs a stored card waits, and is done when there is room."""
     async with small_disks(open_tmp_path) as whole:
         stack = whole.stack
         processes = dict(stack.refresh().processes)
-        async with whole.load(RATE_PER_S) as load:
+        refunds: list[str] = []
+
+        async def refund(intent: str) -> None:
+            refunds.append((await whole.shop.refund(intent)).status)
+
+        paid = [await paid_apart(whole) for _ in range(REFUNDS)]
+        async with whole.load(RATE_PER_S) as load, trio.open_nursery() as operator:
             with filled(stack.data_dir / "hsm", leave_bytes=0):
                 before = len(load.told)
-                await trio.sleep(FULL_S)
+                for intent in paid:
+                    operator.start_soon(refund, intent)
+                    await trio.sleep(FULL_S / REFUNDS)
                 assert len(load.told) > before + FULL_S * RATE_PER_S / 3
+                assert len(refunds) < REFUNDS / 2  # some fit into the last block of the log
+            operator.cancel_scope.deadline = trio.current_time() + WITHIN_S
+        assert refunds == ["succeeded"] * REFUNDS
         assert load.statuses().keys() <= {"succeeded", "failed"}
         assert stack.refresh().processes == processes
-        await whole.prove()
+        await whole.prove(refunded=paid)
 
 
 async def test_a_network_that_cannot_record_answers_nothing(open_tmp_path: Path) -> None:
@@ -140,7 +163,11 @@ async def test_a_network_that_cannot_record_answers_nothing(open_tmp_path: Path)
         async with whole.load(RATE_PER_S) as load:
             await trio.sleep(1)
             with filled(stack.data_dir / "networks", leave_bytes=0):
+                await trio.sleep(ON_ITS_WAY_S)
+                approved = load.statuses()["succeeded"]
                 await trio.sleep(FULL_S)
+                assert load.statuses()["succeeded"] == approved
+                assert load.unanswered > FULL_S * RATE_PER_S / 2
             await whole.pay_well(within_s=2 * WITHIN_S)
         assert len(load.told) == load.started
         await whole.prove()

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from itertools import count
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import psycopg
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from benchmarks.agreement import Agreement, Carried, Held, Told, agree
 from benchmarks.witnesses import attempts_held, network_decisions
@@ -261,8 +261,11 @@ class WholeStack:
         named = {public_id("pi", intent.bytes): network for intent, network in rows}
         return {intent: network for intent, network in named.items() if intent in intents}
 
-    async def prove(self) -> Agreement:
-        """Wait for rest; every payment is one transaction, and the three witnesses agree."""
+    async def prove(self, *, refunded: Collection[str] = ()) -> Agreement:
+        """Wait for rest; every payment is one transaction, and the three witnesses agree.
+
+        Payments that were `refunded`, which nobody is told of here, succeeded twice each.
+        """
         await self.rest()
         paid = {answer.intent for answer in self.told}
         assert len(paid) == len(self.told)
@@ -270,7 +273,8 @@ class WholeStack:
         assert paid.isdisjoint(public_id("pi", intent.bytes) for (intent,) in twice)
         held, carried = await trio.to_thread.run_sync(self.witnesses)
         agreement = agree(len(self.told), self.told, held, carried)
-        assert agreement.holds, agreement
+        assert set(agreement.duplicated) == set(refunded), agreement
+        assert evolve(agreement, duplicated=()).holds, agreement
         return agreement
 
     async def prove_stream(self) -> None:
