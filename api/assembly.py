@@ -23,6 +23,7 @@ from api.gate import Endpoint, Gate
 from api.http.server import Server
 from api.http.tls import server_context
 from api.key_service import KeyService
+from api.keys_elsewhere import KeysElsewhere
 from api.merchants import MerchantDirectory
 from api.nonces import NonceTable
 from api.pages import Pages
@@ -138,7 +139,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         router=Router(ROUTES),
         endpoints=_endpoints(
             payment_intents,
-            Transactions(routing),
+            Transactions(routing, KeysElsewhere(shards, placement)),
             Balances(routing),
             Pages(capture_keys, outside.readiness),
         ),

@@ -47,6 +47,7 @@ LIST_TASKS: Final = 2  # lists and timelines are one query each; no more session
 WantedIntent = tuple[bytes, bytes]  # merchant id, intent id
 WantedList = tuple[bytes, bool, ListQuery]  # merchant id, mode
 WantedTimeline = tuple[bytes, bytes, bool]  # merchant id, intent id, mode
+WantedKey = tuple[bytes, bytes]  # merchant id, digest of the key
 WantedBalance = tuple[bytes, bool]  # merchant id, mode
 Sums = dict[str, dict[str, int]]  # currency → purpose of the account → minor units
 
@@ -78,6 +79,7 @@ class Shard:
         intents: reads intents by merchant and id.
         creations: creates intents.
         earlier: looks for what was created under a key, or a reference, before a bucket moved away.
+        keys: says whether a key was used here, whatever for.
         lists: reads pages of one merchant's intents.
         timelines: reads what happened to one.
         balances: reads what stands on one merchant's accounts.
@@ -92,6 +94,7 @@ class Shard:
     intents: Coalescer[WantedIntent, IntentRow | None]
     creations: Coalescer[IntentToCreate, CreationVerdict]
     earlier: Coalescer[IntentToCreate, IntentReplay | Lost | None]
+    keys: Coalescer[WantedKey, bool]
     lists: Coalescer[WantedList, IntentPage]
     timelines: Coalescer[WantedTimeline, list[TimelineEvent] | None]
     balances: Coalescer[WantedBalance, Sums]
@@ -107,6 +110,7 @@ class Shard:
             self.intents,
             self.creations,
             self.earlier,
+            self.keys,
             self.lists,
             self.timelines,
             self.balances,
@@ -154,6 +158,9 @@ def make_shard(number: int, settings: Settings, peers: ShardPeers) -> Shard:
         ),
         earlier=Coalescer(
             "earlier", ledger.look_up, queue_max=queue_max, batch_max=limits.create_batch_max
+        ),
+        keys=Coalescer(
+            "keys", ledger.find_keys, queue_max=queue_max, batch_max=limits.read_batch_max
         ),
         lists=Coalescer("lists", partial(_list_pages, replies), queue_max=queue_max, batch_max=1),
         timelines=Coalescer(

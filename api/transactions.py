@@ -6,6 +6,7 @@ of it: 200 where that is final, 202 where it is not yet.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal
 
@@ -14,11 +15,12 @@ from attrs import define
 from msgspec import UNSET, UnsetType
 
 from api import views
-from api.charging import refusal
+from api.charging import Charging, refusal
 from api.errors import Problem, ProblemError
 from api.gate import Call, delivery, intent_id_of, merchant_of
 from api.http.answer import JSON, REPLAYED, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
+from api.keys_elsewhere import KeysElsewhere
 from api.posting import posting_key
 from api.query import refuse_parameters
 from api.routing import Routing
@@ -35,7 +37,7 @@ from api.transaction_requests import (
 from chassis.mux import MuxError
 from ledger.lifecycle import TRANSACTION_TERMINAL
 from ledger.records import IntentRow
-from switch.wire import Charge, Done, Operate, SwitchReply
+from switch.wire import Charge, Done, Operate, SwitchReply, SwitchRequest
 
 OK: Final = prepare_head(200, JSON)
 ACCEPTED: Final = prepare_head(202, JSON, ("Retry-After", "1"))
@@ -59,9 +61,11 @@ class Transactions:
 
     Args:
         routing: the shards, each with its switches.
+        keys: finds keys that were used on another shard than an intent's.
     """
 
     routing: Routing
+    keys: KeysElsewhere
 
     def create_transaction(self, call: Call) -> None:
         """`POST /payment-intents/{id}/transactions`."""
@@ -81,21 +85,15 @@ class Transactions:
             key=key,
         )
         deliver = delivery(call, self._done)
-        if not isinstance(body, CardBody):
-            charging.submit(_operation(call, intent_id, body, digest), deliver)
+        if isinstance(body, CardBody):
+            asked: SwitchRequest = _charge(call, intent_id, body, digest)
+        else:
+            asked = _operation(call, intent_id, body, digest)
+        if by_browser or self.keys.are_all_here:  # a browser's keys are its intent's own
+            charging.submit(asked, deliver)
             return
-        charge = Charge(
-            intent_id=intent_id,
-            merchant_id=merchant.merchant_id,
-            publishable_key=merchant.publishable_key.decode("ascii"),
-            live=merchant.live,
-            ciphertext=body.ciphertext,
-            key_digest=digest,
-            request_hash=request_hash(request),
-            request_id=call.exchange.request_id,
-            operation="verification" if type(body) is VerifyIntent else "charge",
-        )
-        charging.submit(charge, deliver)
+        go_on = partial(_use_key, charging, asked, deliver)
+        self.keys.find((merchant.merchant_id, digest), intent_id, delivery(call, go_on))
 
     def _done(self, call: Call, reply: SwitchReply | MuxError) -> None:
         if not isinstance(reply, Done):
@@ -124,6 +122,35 @@ class Transactions:
     def _refuse_card(self, problem: Problem, call: Call, intent: IntentRow | None) -> None:
         is_there = intent is not None and intent.live is merchant_of(call).live
         call.exchange.problem(problem if is_there else Problem("not_found"))
+
+
+def _use_key(
+    charging: Charging,
+    asked: SwitchRequest,
+    deliver: Callable[[SwitchReply | MuxError], None],
+    _call: Call,
+    used: bool,  # noqa: FBT001  as it is delivered
+) -> None:
+    """Hand a request over, unless its key was used on another shard, for something else then."""
+    if used:
+        raise ProblemError(Problem("idempotency_key_reused"))
+    charging.submit(asked, deliver)
+
+
+def _charge(call: Call, intent_id: bytes, body: CardBody, digest: bytes) -> Charge:
+    """A charge or verification as the switch is asked for it."""
+    merchant = merchant_of(call)
+    return Charge(
+        intent_id=intent_id,
+        merchant_id=merchant.merchant_id,
+        publishable_key=merchant.publishable_key.decode("ascii"),
+        live=merchant.live,
+        ciphertext=body.ciphertext,
+        key_digest=digest,
+        request_hash=request_hash(call.exchange.request),
+        request_id=call.exchange.request_id,
+        operation="verification" if type(body) is VerifyIntent else "charge",
+    )
 
 
 def _operation(call: Call, intent_id: bytes, body: MoneyBody, digest: bytes) -> Operate:

@@ -45,6 +45,7 @@ REPEATS_MAX: Final = 3  # of a creation that could not run; then its callers hea
 _CREATE: Final = QUERIES["create_intents"]
 _RELEASE: Final = QUERIES["release_unclaimed_references"]
 _FINDINGS: Final = QUERIES["read_creation_findings"]
+_KEY_USES: Final = QUERIES["read_key_uses"]
 _GET: Final = QUERIES["get_intents"]
 _LIST: Final = QUERIES["list_intents"]
 
@@ -86,6 +87,12 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
         return [
             verdict if isinstance(verdict, IntentReplay | Lost) else None for verdict in verdicts
         ]
+
+    async def find_keys(self, wanted: Sequence[tuple[bytes, bytes]]) -> list[bool]:
+        """Whether something was done here under (merchant id, key digest), in that order."""
+        merchant_ids, digests = zip(*wanted, strict=True)
+        result = await self._runner.run(_KEY_USES, [uuid_array(merchant_ids), uuid_array(digests)])
+        return result.column(0)
 
     async def get_many(self, wanted: Sequence[tuple[bytes, bytes]]) -> list[IntentRow | None]:
         """Intents by (merchant id, intent id), in that order; None if absent or another's."""

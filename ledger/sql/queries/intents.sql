@@ -107,6 +107,16 @@ LEFT JOIN LATERAL (
 ) AS f ON true
 ORDER BY r.place
 
+-- name: read_key_uses
+-- Whether keys are in use on this ledger; one row each, in order of $1. $1 merchant ids,
+-- $2 key digests.
+SELECT EXISTS (
+    SELECT FROM idempotency AS k
+    WHERE k.merchant_id = r.merchant_id AND k.key_digest = r.key_digest
+) AS used
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS r (merchant_id, key_digest, place)
+ORDER BY r.place
+
 -- name: get_intents
 -- A batch of intents with details and latest transaction; another merchant's are not found.
 -- $1 merchant ids, $2 intent ids. Returns found ones only, with their place in the batch.

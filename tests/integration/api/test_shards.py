@@ -12,13 +12,14 @@ import trio
 from attrs import define
 
 from ledger.ids import SHARDS_MAX, UUID7Source, parse_id, public_id, shard_of
+from ledger.records import Created
 from ledger.shards.buckets import BUCKETS, bucket_of
 from switch.wire import Charge, Operate
 from tests.support.api import HOST, SEALED_CHARGE, Merchant, RunningAPI, problem, running_api
 from tests.support.http import Response
 from tests.support.ledger import IDS
 from tests.support.postgres import LedgerDSN, PostgresServer
-from tests.support.shards import ShardsHarness, merchant_in, open_shards
+from tests.support.shards import ShardsHarness, intent_at, merchant_in, open_shards
 
 FIRST, SECOND = range(BUCKETS // 2), range(BUCKETS // 2, BUCKETS)
 DEED = {"operator": "ada", "note": "more room"}
@@ -177,6 +178,48 @@ async def test_a_reference_is_held_over_a_move(two: OverTwo) -> None:
     assert document["errors"][0]["detail"] == holder["id"]
 
 
+async def test_a_key_is_used_once_whatever_shard_its_intents_are_on(two: OverTwo) -> None:
+    """For a merchant that has moved, the other shard is asked; the switch hears nothing of it."""
+    merchant = await two.merchant(FIRST)
+    before = await two.api.create(merchant)
+    first = {"signed_Idempotency_Key": "order-1"}
+    await two.ask(merchant, "POST", "/payment-intents", ORDER, **first)
+    await two.move(merchant, 1)
+    second = {"signed_Idempotency_Key": "order-2"}
+    created = await two.ask(merchant, "POST", "/payment-intents", ORDER, **second)
+    after = json.loads(created.body)
+    assert (home(before), home(after)) == (0, 1)
+    for intent, used, body in (
+        (after, first, SEALED_CHARGE),
+        (after, first, {"type": "refund", "amountInCents": 5}),
+        (before, second, {"type": "capture"}),
+    ):
+        target = f"/payment-intents/{intent['id']}/transactions"
+        response = await two.ask(merchant, "POST", target, body, **used)
+        assert (response.status, problem(response)["code"]) == (409, "idempotency_key_reused")
+    assert [switch.requests for switch in two.api.switches] == [[], []]
+    for intent in (before, after):
+        target = f"/payment-intents/{intent['id']}/transactions"
+        assert (await two.ask(merchant, "POST", target, SEALED_CHARGE)).status == 200
+    assert [len(switch.requests) for switch in two.api.switches] == [1, 1]
+
+
+async def test_an_old_map_hides_no_key(two: OverTwo) -> None:
+    """An intent on a shard that the map has not heard of: the map is read before others are."""
+    merchant = await two.merchant(FIRST)
+    key = {"signed_Idempotency_Key": "order-1"}
+    await two.ask(merchant, "POST", "/payment-intents", ORDER, **key)
+    await two.move(merchant, 1)
+    place = await two.ledgers.place(bucket_of(merchant.merchant_id))
+    intent_id = UUID7Source(lambda: 1, bytes, shard=1).next()
+    row = intent_at(merchant.merchant_id, place, intent_id=intent_id)
+    assert isinstance(await two.ledgers.create(row, 1), Created)
+    target = f"/payment-intents/{public_id('pi', intent_id)}/transactions"
+    response = await two.ask(merchant, "POST", target, SEALED_CHARGE, **key)
+    assert problem(response)["code"] == "idempotency_key_reused"
+    assert (await two.ask(merchant, "POST", target, SEALED_CHARGE)).status == 200
+
+
 async def test_an_old_map_leads_no_request_astray(two: OverTwo) -> None:
     """Moved there, back, and there again behind the api's back: it follows each time."""
     merchant = await two.merchant(FIRST)
@@ -267,6 +310,7 @@ async def test_a_shard_that_is_away_takes_its_own_merchants_with_it_alone(
     intent = await two.api.create(here)
     await two.api.create(moved)
     await two.move(moved, 0)
+    later = await two.api.create(moved)
     async with away(postgres, dsns[1]):
         assert home(await two.api.create(here)) == 0
         assert (await two.get(here, f"/payment-intents/{intent['id']}"))["id"] == intent["id"]
@@ -280,8 +324,15 @@ async def test_a_shard_that_is_away_takes_its_own_merchants_with_it_alone(
             response = await two.ask(merchant, "GET", target)
             assert problem(response)["code"] == "ledger_unavailable"
             assert response.headers["retry-after"] == "1"
-        response = await two.ask(moved, "POST", "/payment-intents", ORDER)
-        assert problem(response)["code"] == "ledger_unavailable"
+        target = f"/payment-intents/{intent['id']}/transactions"
+        assert (await two.ask(here, "POST", target, SEALED_CHARGE)).status == 200
+        for target, body in (
+            ("/payment-intents", ORDER),
+            (f"/payment-intents/{later['id']}/transactions", SEALED_CHARGE),
+        ):
+            response = await two.ask(moved, "POST", target, body)
+            assert problem(response)["code"] == "ledger_unavailable"
+        assert len(two.api.switches[0].requests) == 1
     assert home(await two.api.create(there)) == 1
 
 
@@ -297,7 +348,7 @@ async def test_without_the_first_shard_what_the_others_know_goes_on(
         target = f"/payment-intents/{intent['id']}"
         assert (await two.get(merchant, target))["id"] == intent["id"]
         for target in ("/payment-intents", "/balance"):
-            with trio.fail_after(5):
+            with trio.fail_after(10):
                 response = await two.ask(merchant, "GET", target)
             assert problem(response)["code"] == "ledger_unavailable"
             assert response.headers["retry-after"] == "1"

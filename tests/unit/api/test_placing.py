@@ -88,6 +88,7 @@ class Column:
             intents=kind(nothing),
             creations=kind(create),
             earlier=kind(nothing),
+            keys=kind(nothing),
             lists=kind(nothing),
             timelines=kind(nothing),
             balances=kind(read_balances),
