@@ -7,12 +7,14 @@ this is a *stretch*. A repair follows: records under the flag `repair` with the 
 and then a mark alone, where the next stretch begins (`ledger.relay.repair`). A stream begins the
 same way. So frames tell it all:
 
-- a batch of repaired records, a mark that goes back, another cluster: the stretch is over;
+- a batch of repaired records, a mark that goes back, another cluster or timeline: the stretch is
+  over;
 - the first batch after that without repaired records: a stretch begins at its mark, or, if it has
   records, where the mark stood: nothing lay between.
 
 A repair that found nothing to append cannot be seen, and needs not be: if the WAL held something
-all the same, the streams do differ.
+all the same, the streams do differ. Of a restore it can be, by the timeline: a side that had come
+just to where the ledger was set back to goes on, and the other may have more of what was lost.
 
 A stream whose oldest segments were put away begins in the middle of a stretch; where exactly only
 the mark of its first batch tells, so that batch is passed over.
@@ -133,7 +135,8 @@ class Side:
         return (
             _is_repair(piece)
             or mark.end_lsn < before.end_lsn
-            or mark.system_identifier != before.system_identifier
+            or (mark.system_identifier, mark.timeline)
+            != (before.system_identifier, before.timeline)
         )
 
     def take(self, count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -367,6 +368,33 @@ def _after_restore(number: int, count: int) -> Batch:
     """Records of a second timeline, at the places that numbers have on the first."""
     records = [record(500 + n, commit_lsn=64 * (n + 1)) for n in range(number, number + count)]
     return Batch(records, [], mark(64 * (number + count) + 32, timeline=2))
+
+
+@pytest.mark.parametrize("ahead", [0, 1], ids=["the first", "the second"])
+async def test_a_relay_that_was_level_with_the_restore_has_a_gap_all_the_same(
+    folders: tuple[Path, Path], ahead: int
+) -> None:
+    """Its marks never go back; what the other had behind there is no difference."""
+    restored = Batch([], [], mark(64 * 5 + 32, timeline=2))
+    await write(folders[1 - ahead], *first_start(), wal(0, 5), restored, _after_restore(5, 10))
+    await write(folders[ahead], *first_start(), wal(0, 10), restored, _after_restore(5, 10))
+    found = compare(*folders)
+    assert (found.leaves, found.differences, found.is_aligned) == (15, [], True)
+
+
+@pytest.mark.parametrize("ahead", [0, 1], ids=["the first", "the second"])
+async def test_a_promotion_hides_no_row(folders: tuple[Path, Path], ahead: int) -> None:
+    """The relays hear of it at other places of the WAL; between these rows are compared."""
+    first = msgspec.structs.replace(wal(10, 5), mark=mark(64 * 15 + 32, timeline=2))
+    other = msgspec.structs.replace(wal(8, 7), mark=mark(64 * 15 + 32, timeline=2))
+    forged = msgspec.structs.replace(other, records=other.records[1:])
+    await write(folders[ahead], *first_start(), wal(0, 10), first)
+    await write(folders[1 - ahead], *first_start(), wal(0, 8), other)
+    found = compare(*folders)
+    assert (found.leaves, found.differences, found.is_aligned) == (13, [], True)
+    shutil.rmtree(folders[1 - ahead])
+    await write(folders[1 - ahead], *first_start(), wal(0, 8), forged)
+    assert [one.kind for one in compare(*folders).differences] == [ROW]
 
 
 async def test_much_that_a_restore_has_lost_is_gone_past(folders: tuple[Path, Path]) -> None:
