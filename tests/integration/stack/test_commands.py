@@ -48,7 +48,7 @@ class Demo:
     process: subprocess.Popen[str]
     folder: Path
     document: dict[str, Any]
-    first_line_s: float
+    first_line_cpu_s: float
 
     @property
     def data_dir(self) -> Path:
@@ -104,11 +104,25 @@ def _read_document(process: subprocess.Popen[str], stderr: Path) -> dict[str, An
     raise AssertionError(stderr.read_text())
 
 
+def _wait_for(words: str, process: subprocess.Popen[str], stderr: Path) -> None:
+    """Wait until a demo has said something."""
+    deadline = time.monotonic() + DEADLINE_S
+    while words not in (said := stderr.read_text()):
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.005)
+
+
+def _cpu_s(process_id: int) -> float:
+    """What a process has used of the processors so far (proc_pid_stat(5))."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
     """A demo on a fresh data directory that goes on serving after its stories."""
     with open_folder() as folder, (folder / "stderr").open("w") as stderr:
-        began = time.monotonic()
         process = subprocess.Popen(
             [*TURNOUT, "demo", "--json", "--free-ports", "--data-dir", str(folder / "data")],
             stdin=subprocess.DEVNULL,
@@ -119,13 +133,11 @@ def demo() -> Iterator[Demo]:
             env=_environment(),
         )
         try:
-            while not (folder / "stderr").stat().st_size:
-                time.sleep(0.005)
-            first_line_s = time.monotonic() - began
+            _wait_for("\n", process, folder / "stderr")
+            first_line_cpu_s = _cpu_s(process.pid)
             document = _read_document(process, folder / "stderr")
-            while "turnout sign" not in (folder / "stderr").read_text():
-                time.sleep(0.01)
-            yield Demo(process, folder, document, first_line_s)
+            _wait_for("turnout sign", process, folder / "stderr")
+            yield Demo(process, folder, document, first_line_cpu_s)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -176,8 +188,8 @@ def test_every_story_ends_as_it_is_named(demo: Demo) -> None:
 
 
 def test_the_first_line_comes_within_a_second(demo: Demo) -> None:
-    """It is said before anything slow is imported."""
-    assert demo.first_line_s < 1.0
+    """It is said before anything slow is imported; others on the machine do not count."""
+    assert demo.first_line_cpu_s < 1.0
 
 
 def test_the_stories_are_told_with_their_messages(demo: Demo) -> None:
@@ -391,7 +403,7 @@ def test_every_metric_is_on_its_page(demo: Demo) -> None:
 def test_ctrl_c_at_a_payment_tells_which_one(demo: Demo) -> None:
     """It may have been charged: its id is told, and how to look it up."""
     words = ["pay", "--card", "4000000000007809", "--wait", "--data-dir", str(demo.data_dir)]
-    known = len(_intents(demo))
+    known = len(_charged(demo))
     with subprocess.Popen(
         [*TURNOUT, *words],
         stdout=subprocess.PIPE,
@@ -400,18 +412,19 @@ def test_ctrl_c_at_a_payment_tells_which_one(demo: Demo) -> None:
         env=_environment(),
     ) as paying:
         deadline = time.monotonic() + DEADLINE_S
-        while len(_intents(demo)) == known:
+        while len(_charged(demo)) == known:
             assert time.monotonic() < deadline
         paying.send_signal(signal.SIGINT)
         printed, said = paying.communicate(timeout=DEADLINE_S)
     assert (paying.returncode, printed) == (130, "")
-    assert f"turnout pay: {_intents(demo)[-1]} was begun; to see what became of it: " in said
+    assert f"turnout pay: {_charged(demo)[-1]} was begun; to see what became of it: " in said
 
 
-def _intents(demo: Demo) -> list[str]:
-    """The payments of the stream, oldest first."""
-    events = demo.run("stream", "tail", "--json", "--from", "0").stdout.splitlines()
-    return list(dict.fromkeys(json.loads(line)["payment_intent"] for line in events))
+def _charged(demo: Demo) -> list[str]:
+    """The payments of the stream that somebody has begun to charge, oldest first."""
+    lines = demo.run("stream", "tail", "--json", "--from", "0").stdout.splitlines()
+    events = [event for event in map(json.loads, lines) if event["table"] == "transactions"]
+    return list(dict.fromkeys(event["payment_intent"] for event in events))
 
 
 def test_the_hsm_shows_its_keys_and_takes_one_in(demo: Demo) -> None:
