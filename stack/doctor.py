@@ -22,13 +22,14 @@ import trio
 from attrs import frozen
 
 from chassis.settings import Settings
-from chassis.shard_names import shards_in
+from chassis.shard_names import shard_directory, shards_in
 from chassis.supervisor import StartError, bind_tcp, choose_runtime_folder, find_closed_folder
 from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 from stack.endpoints import NotRunningError, read_endpoints
 from stack.layout import check_shards, simulated_networks, stack_users
+from stack.replica import check_replica
 from stack.sockets import metrics_ports
 
 PYTHON_MIN: Final = (3, 11)
@@ -42,7 +43,9 @@ WRITERS: Final[Mapping[str, str]] = {
     "witness": "nothing is witnessed until then",
     "hsm": "captures, refunds and reversals wait until then",
     "networks": "simulated networks answer nothing until then",
+    "archive": "`turnout archive run` copies nothing until then, and removes nothing",
 }
+ONCE: Final = frozenset({"hsm", "networks"})  # however many shards there are
 _WRITER_BYTES: Final = 16_777_216
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _DAY_S = 86_400
@@ -121,7 +124,12 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
 
 
 def look_at_shards(settings: Settings, data_dir: Path) -> Iterator[Check]:
-    """Whether every ledger of the data directory would be started."""
+    """Whether every ledger of the data directory would be started, with the replica asked for."""
+    try:
+        check_replica(settings)
+    except StartError as error:
+        problem, _, remedy = str(error).partition("; ")
+        yield Check("replica", "failed", problem, remedy)
     try:
         check_shards(settings, data_dir)
     except StartError as error:
@@ -132,7 +140,8 @@ def look_at_shards(settings: Settings, data_dir: Path) -> Iterator[Check]:
     if count > found:
         yield Check("shards", "ok", f"{count} to start; {data_dir} has {found} so far")
     elif count > 1:
-        yield Check("shards", "ok", f"{count}, each with a Postgres of its own")
+        where = "in the databases of shards.database_urls" if settings.shards.database_urls else ""
+        yield Check("shards", "ok", f"{count}, {where or 'each with a Postgres of its own'}")
 
 
 def check_sockets(data_dir: Path, environ: Mapping[str, str]) -> Iterator[Check]:
@@ -170,9 +179,9 @@ def check_disks_of_writers(settings: Settings, data_dir: Path) -> Iterator[Check
     needed = dict.fromkeys(WRITERS, _WRITER_BYTES) | {
         "postgres": settings.ledger.free_bytes_min,
         "stream": settings.stream.segment_bytes,
+        "archive": settings.stream.segment_bytes,
     }
-    for name in WRITERS:
-        folder = data_dir / name
+    for name, folder in _folders_of_writers(settings, data_dir):
         try:
             if folder.stat().st_dev == data_dir.stat().st_dev:
                 continue
@@ -185,6 +194,16 @@ def check_disks_of_writers(settings: Settings, data_dir: Path) -> Iterator[Check
             continue
         remedy = f"make room: {-(-needed[name] // 1_000_000):,} MB or more; {WRITERS[name]}"
         yield Check("disk", "failed" if name == "postgres" else "warning", detail, remedy)
+
+
+def _folders_of_writers(settings: Settings, data_dir: Path) -> Iterator[tuple[str, Path]]:
+    """Each writer's name and its folders; HSM and networks have one for the whole stack."""
+    for name in WRITERS:
+        for shard in range(1 if name in ONCE else settings.shards.count):
+            yield name, shard_directory(data_dir, shard) / name
+    elsewhere = settings.archive.url
+    if elsewhere and "://" not in elsewhere:
+        yield "archive", Path(elsewhere)
 
 
 def file_system(path: Path, mounts: str) -> str:
@@ -247,9 +266,13 @@ def check_users(settings: Settings, data_dir: Path) -> Iterator[Check]:
 
 def check_postgres(settings: Settings) -> Iterator[Check]:
     """The programs of Postgres; a server elsewhere is not contacted."""
-    if settings.ledger.url:
-        yield Check("postgres", "ok", "elsewhere, as ledger.url says; not contacted")
-        return
+    for given, key in (
+        (settings.ledger.url, "ledger.url"),
+        (settings.shards.database_urls, "shards.database_urls"),
+    ):
+        if given:
+            yield Check("postgres", "ok", f"elsewhere, as {key} says; not contacted")
+            return
     ourselves = Identity(os.geteuid(), os.getegid(), switched=False)
     try:
         binaries = trio.run(find_binaries, settings.ledger.bindir, Path("/nonexistent"), ourselves)

@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from chassis.settings import Settings, Shards
+from chassis.settings.archive import Archive
+from chassis.settings.replica import Replica
 from chassis.settings.tree import Metrics
 from chassis.shard_names import mark_founded
 from stack import doctor
@@ -115,6 +117,48 @@ def test_a_writers_own_disk_is_looked_at(tmp_path: Path) -> None:
         stream=msgspec.structs.replace(FREE.stream, segment_bytes=0),
     )
     assert {check.status for check in doctor.check_disks_of_writers(modest, tmp_path)} == {"ok"}
+
+
+def test_disks_of_every_shard_and_of_the_archive_are_looked_at(tmp_path: Path) -> None:
+    """Each ledger has writers of its own; HSM and networks are there once."""
+    shard = tmp_path / "shards" / "1"
+    shard.mkdir(parents=True)
+    for name in doctor.WRITERS:
+        (shard / name).symlink_to("/dev/shm")  # a file system of its own
+    elsewhere = Path("/dev/shm")
+    two = msgspec.structs.replace(
+        FREE,
+        shards=Shards(count=2),
+        archive=msgspec.structs.replace(FREE.archive, url=str(elsewhere)),
+    )
+    told = [check.detail for check in doctor.check_disks_of_writers(two, tmp_path)]
+    wanted = [shard / name for name in doctor.WRITERS if name not in doctor.ONCE] + [elsewhere]
+    assert [detail.partition(" has ")[0] for detail in told] == [str(path) for path in wanted]
+    bucket = msgspec.structs.replace(FREE, archive=Archive(url="s3://bucket/prefix"))
+    assert list(doctor.check_disks_of_writers(bucket, tmp_path)) == []
+
+
+def test_a_replica_that_cannot_be_is_told(tmp_path: Path) -> None:
+    """As `turnout up` would refuse it."""
+    both = msgspec.structs.replace(FREE, replica=Replica(enabled=True, url="host=x"))
+    assert list(doctor.look_at_shards(both, tmp_path)) == [
+        Check(
+            "replica", "failed", "replica.enabled and replica.url: there is one replica", "choose"
+        )
+    ]
+
+
+def test_databases_elsewhere_need_no_postgres_here() -> None:
+    """The one of a single shard, and those of several."""
+    one = msgspec.structs.replace(FREE, ledger=msgspec.structs.replace(FREE.ledger, url="host=x"))
+    several = msgspec.structs.replace(
+        FREE,
+        ledger=msgspec.structs.replace(FREE.ledger, bindir="/nowhere"),
+        shards=Shards(count=2, database_urls=("host=x", "host=y")),
+    )
+    for settings, key in ((one, "ledger.url"), (several, "shards.database_urls")):
+        (check,) = doctor.check_postgres(settings)
+        assert (check.status, key in check.detail) == ("ok", True)
 
 
 def test_too_few_files_fail() -> None:
