@@ -57,6 +57,8 @@ SHED = frozenset({429, 503})
 REST_S = 120.0  # until the last advice is acknowledged, a network's outage included
 WHOLE_S = 3_600.0  # as long as it takes: the requests are what ends the drive
 NETWORKS = ("vsim", "msim")
+Relaying = Literal["on", "alone", "off"]
+STREAM_ITSELF = ("relay", "audit")
 SETTINGS = Settings()  # the stack runs on the defaults
 
 
@@ -71,7 +73,7 @@ class Plan:
     png: str
     dual: bool
     mac: Literal["none", "cmac"]
-    relay: Literal["on", "off"]
+    relay: Relaying
     shards: int = 1
 
     @property
@@ -120,7 +122,7 @@ def run(
     png: str = "",
     dual: bool = False,
     mac: Literal["none", "cmac"] = "none",
-    relay: Literal["on", "off"] = "off",
+    relay: Relaying = "off",
     shards: int = 1,
     keep: bool = False,
 ) -> Document:
@@ -136,8 +138,10 @@ def run(
         dual: have msim take each charge in two messages, 0100 and 0220, as it does otherwise;
             without it both networks take one, 0200.
         mac: `cmac` = every message between switch and networks is authenticated.
-        relay: `on` = the event stream and its consumers run beside the payments. Without them the
-            figure is that of the payments' own path, and comparable over the years.
+        relay: `on` = the event stream and its consumers run beside the payments, as they do in a
+            stack of yours; `alone` = the stream and the audit log over it run, and what books from
+            it does not, so that the one's cost is told from the other's. With neither the figure
+            is that of the payments' own path, and comparable over the years.
         shards: ledgers; a merchant on each of them charges in turn.
         keep: leave the data directory behind.
 
@@ -159,11 +163,23 @@ def run(
     with networks_with(mac) as dialect:
         overrides = {
             "networks.msim.messages": plan.messages["msim"],
-            "relay.enabled": "true" if relay == "on" else "false",
+            **relaying(relay),
             "shards.count": str(shards),
             **dialect,
         }
         return trio.run(partial(_run, plan, overrides, keep=keep))
+
+
+def relaying(relay: Relaying) -> dict[str, str]:
+    """The settings of a stack that runs all of the event stream, the stream itself, or nothing."""
+    settings = {"relay.enabled": "false" if relay == "off" else "true"}
+    if relay == "alone":  # whatever else can be switched off reads the stream
+        settings |= {
+            f"{name}.enabled": "false"
+            for name, section in msgspec.structs.asdict(SETTINGS).items()
+            if getattr(section, "enabled", False) and name not in STREAM_ITSELF
+        }
+    return settings
 
 
 @contextmanager

@@ -58,8 +58,8 @@ _MAC: Final = click.option(
 
 _RELAY: Final = click.option(
     "--relay",
-    type=click.Choice(["on", "off"]),
-    help="Whether the event stream and its consumers run meanwhile: relay, audit, postings.",
+    type=click.Choice(["on", "alone", "off"]),
+    help="What of the event stream runs meanwhile: relay, audit and postings, or the first two.",
 )
 
 _REPLICA: Final = click.option(
