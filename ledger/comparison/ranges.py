@@ -22,7 +22,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """What lies between two ranges because a stream was repaired, or has only begun.
+    """What lies between two ranges: a stream was repaired, began a timeline, or has only begun.
 
     Attributes:
         begin: LSN of the end of the range before.
