@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -10,6 +13,7 @@ from typing import Any
 
 from attrs import define
 
+from chassis.crash_points import arm, disarm, is_armed
 from ledger.archive.archiver import Archived, Archiver
 from ledger.archive.catalog import make_work_folder, read_catalog, still_archived
 from ledger.archive.expiring import Expired, Expirer, IsGone
@@ -35,6 +39,7 @@ from ledger.stream.segments.format import (
 from ledger.stream.segments.high_water import HighWater, HighWaterFile
 from tests.support.stream import INT8, SYSTEM, TEXT, UUID, descriptor, record
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PAYMENTS = descriptor(
     "payment_intents", ("id", UUID), ("version", INT8), ("amount_minor", INT8), ("currency", TEXT)
@@ -68,6 +73,23 @@ def segment(first: int, records: list[bytes], predecessor: bytes) -> bytes:
         first_offset=end, records=(), descriptors=(), last=None, epoch=2, mark=mark, kind=SEAL
     )
     return b"".join((*parts, seal))
+
+
+def killed_at(point: str, script: str, armed: Path, *words: str) -> None:
+    """Have a script be killed at a step.
+
+    Args:
+        point: the step.
+        script: takes the words, and behind them the file that arms the step.
+        armed: that file.
+        words: the script's arguments.
+    """
+    disarm(armed)
+    arm(armed, point)
+    line = [sys.executable, "-c", script, *words, str(armed)]
+    killed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not is_armed(armed)
 
 
 @define

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from chassis.crash_points import ARCHIVE_BEGIN, EXPIRY_POINTS, arm, disarm, is_armed
+from chassis.crash_points import ARCHIVE_BEGIN, EXPIRY_POINTS
 from ledger.archive.begin import BEGIN
 from ledger.archive.catalog import EXPIRED, EXPIRING, noted, read_catalog
 from ledger.archive.entries import ArchivedRecords
@@ -21,10 +18,9 @@ from ledger.archive.manifest import FRAMES, MANIFEST, RECORDS, object_name
 from ledger.archive.restoring import Restored, restore_segments
 from ledger.audit.findings import Findings
 from ledger.ids import public_id
-from tests.support.archiving import SealedStream
+from tests.support.archiving import SealedStream, killed_at
 from tests.support.s3_server import ENVIRONMENT, S3Server, s3_server
 
-ROOT = Path(__file__).parents[4]
 EXPIRE = """
 import sys
 from pathlib import Path
@@ -198,25 +194,12 @@ def test_what_expired_is_not_restored_in_part(
         assert (restore(*whole).segments, restore(*whole).first_offset) == (1, 207)
 
 
-def _killed_at(point: str, stream: SealedStream, folder: Path) -> None:
-    """Have a run that expires segments be killed at a step."""
-    armed = folder / "crash"
-    disarm(armed)
-    arm(armed, point)
-    words = [sys.executable, "-c", EXPIRE, str(stream.data_dir), str(armed)]
-    killed = subprocess.run(
-        words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not is_armed(armed)
-
-
 @pytest.mark.parametrize("point", EXPIRY_POINTS)
 def test_an_expiry_killed_at_any_step_is_taken_up(
     stream: SealedStream, tmp_path: Path, point: str
 ) -> None:
     """After kill -9 at a step the archive is whole, and the next run ends it."""
-    _killed_at(point, stream, tmp_path)
+    killed_at(point, EXPIRE, tmp_path / "crash", str(stream.data_dir))
     assert stream.verify()[0] == []
     stream.expire()
     assert (_firsts(stream), stream.verify()[0]) == ({207}, [])
@@ -228,7 +211,7 @@ def test_a_hold_that_comes_after_a_death_keeps_what_is_left(
     stream: SealedStream, tmp_path: Path
 ) -> None:
     """The next run asks before it takes up: the objects of the held segment stay, all of them."""
-    _killed_at(ARCHIVE_BEGIN, stream, tmp_path)
+    killed_at(ARCHIVE_BEGIN, EXPIRE, tmp_path / "crash", str(stream.data_dir))
     line = Line(
         number=0, action="add", at_us=1, operator="ada", reason="r", intent=(5).to_bytes(16).hex()
     )
@@ -248,7 +231,7 @@ def test_a_take_up_that_a_store_refuses_is_left_to_the_next(
     stream: SealedStream, tmp_path: Path
 ) -> None:
     """A run without the right to delete says so, and ends like any other."""
-    _killed_at(ARCHIVE_BEGIN, stream, tmp_path)
+    killed_at(ARCHIVE_BEGIN, EXPIRE, tmp_path / "crash", str(stream.data_dir))
     path = stream.archive / object_name(0, 0, RECORDS)
     path.rename(tmp_path / "aside")
     path.mkdir()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ import psycopg
 import pytest
 import trio
 
-from chassis.crash_points import MONTH_POINTS, arm, disarm, is_armed
+from chassis.crash_points import MONTH_POINTS
 from ledger.archive.begin import BEGIN
 from ledger.archive.errors import ArchiveError
 from ledger.archive.holds import Line
@@ -29,10 +26,10 @@ from ledger.partitions import ARCHIVED
 from ledger.roles import OWNER, READER
 from ledger.statements import QUERIES
 from ledger.stream.segments.files import shard_folder
+from tests.support.archiving import killed_at
 from tests.support.months import MERCHANT, MONTH, PAYMENTS, ArchivedMonth, archived_month
 from tests.support.postgres import LedgerDSN
 
-ROOT = Path(__file__).parents[4]
 WHOLE = {
     "payment_intents": PAYMENTS,
     "payment_intent_details": PAYMENTS,
@@ -369,19 +366,8 @@ async def test_a_drop_killed_at_any_step_is_taken_up(
     month: ArchivedMonth, tmp_path: Path, point: str
 ) -> None:
     """After kill -9 at a step the next run ends it: nothing is lost, nothing done twice."""
-    armed = tmp_path / "crash"
-    disarm(armed)
-    arm(armed, point)
-    words = [sys.executable, "-c", RUN, str(month.data_dir), month.relaying.dsn(OWNER), str(armed)]
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    killed = await trio.to_thread.run_sync(run)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not is_armed(armed)
+    words = (str(month.data_dir), month.relaying.dsn(OWNER))
+    await trio.to_thread.run_sync(killed_at, point, RUN, tmp_path / "crash", *words)
     await month.drop()
     assert await month.counts() == GONE
     assert await _folded_differently(month) == []

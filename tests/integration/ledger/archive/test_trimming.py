@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chassis.crash_points import ARCHIVE_HEAD, TRIM_POINTS, arm, disarm, is_armed
+from chassis.crash_points import ARCHIVE_HEAD, TRIM_POINTS
 from chassis.settings.tree import Settings
 from ledger.archive.catalog import REMOVED, REMOVING, noted, read_catalog
 from ledger.archive.errors import ArchiveError
@@ -20,9 +17,8 @@ from ledger.archive.manifest import FRAMES, MANIFEST, RECORDS, object_name
 from ledger.stream.open import stream_reader, stream_writer
 from ledger.stream.segments.files import list_segments, segment_path
 from ledger.stream.segments.trim import NAME, StreamRemovedError, read_head
-from tests.support.archiving import SealedStream
+from tests.support.archiving import SealedStream, killed_at
 
-ROOT = Path(__file__).parents[4]
 MERCHANT = b"\x07" * 16
 ALL = {"postings": 407, "audit": 407}
 TRIM = """
@@ -205,25 +201,12 @@ def test_a_dry_run_changes_nothing(stream: SealedStream) -> None:
     assert _tree(stream.data_dir) == before
 
 
-def _killed_at(point: str, stream: SealedStream, folder: Path) -> None:
-    """Have a run that trims the stream be killed at a step."""
-    armed = folder / "crash"
-    disarm(armed)
-    arm(armed, point)
-    words = [sys.executable, "-c", TRIM, str(stream.data_dir), str(armed)]
-    killed = subprocess.run(
-        words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not is_armed(armed)
-
-
 @pytest.mark.parametrize("point", TRIM_POINTS)
 def test_a_removal_killed_at_any_step_is_taken_up(
     stream: SealedStream, tmp_path: Path, point: str
 ) -> None:
     """After kill -9 at a step the stream is readable, and the next run ends it."""
-    _killed_at(point, stream, tmp_path)
+    killed_at(point, TRIM, tmp_path / "crash", str(stream.data_dir))
     head = read_head(stream.stream)
     assert list_segments(stream.stream)[-3:] == [130, 207, 407]
     assert head is None or head.first_offset == 130
@@ -237,7 +220,7 @@ def test_a_hold_that_comes_after_a_death_keeps_what_is_left(
     stream: SealedStream, tmp_path: Path
 ) -> None:
     """The next run asks before it takes up: the held file stays, and those behind it."""
-    _killed_at(ARCHIVE_HEAD, stream, tmp_path)
+    killed_at(ARCHIVE_HEAD, TRIM, tmp_path / "crash", str(stream.data_dir))
     number = _hold(stream, intent=(5).to_bytes(16).hex())
     done = stream.trim()
     assert (done.segments, f"segment 0: legal hold {number} on" in done.kept) == ([], True)
