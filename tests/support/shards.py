@@ -15,12 +15,14 @@ from ledger.intents import Intents
 from ledger.pgtypes import text_
 from ledger.queries import Query
 from ledger.records import CreationVerdict, IntentRow, IntentToCreate
-from ledger.shards.buckets import bucket_of
+from ledger.shards.buckets import BUCKETS, bucket_of
 from ledger.shards.directory import Place, read_directory
 from ledger.shards.moving import Shards
 from tests.support.ledger import IDS, LIMITS, intent
 from tests.support.postgres import LedgerDSN
 
+FIRST, SECOND = range(BUCKETS // 2), range(BUCKETS // 2, BUCKETS)  # as a first start shares them
+DEED = {"operator": "ada", "note": "more room"}
 LOCK_WITHIN_S = 10.0
 _given: set[int] = set()  # tests share ledgers, and leave what they moved where it is
 _AWAITED = Query(
@@ -56,6 +58,11 @@ class ShardsHarness:
         """Create one intent on one shard."""
         [verdict] = await self.intents[shard].create([row])
         return verdict
+
+    async def move(self, merchant_id: bytes, to_shard: int) -> None:
+        """Move a merchant's bucket, to the end."""
+        await self.shards.plan([bucket_of(merchant_id)], to_shard, **DEED)
+        assert await self.shards.finish() == 1
 
     async def awaited(self, mode: str) -> None:
         """Wait until somebody waits for such a lock on the fence of shard 0."""
