@@ -33,6 +33,7 @@ from ledger.stream.unfinished import OpenAttempts, Unfinished
 GROUP: Final = "attempt_monitor"
 KIND: Final = "attempt_unfinished"  # of exception
 RESTART_S: Final = 5.0  # after a fault, such as a damaged stream: the log repeats it
+FOLLOW_S: Final = 0.25  # between reads: what is read so soon is still in a processor's cache
 _FINISHED: Final = QUERIES["finished_attempts"]
 _OPEN: Final = QUERIES["open_unfinished_exception"]
 
@@ -137,7 +138,7 @@ class AttemptMonitor:
                 cursor = await self.step(cursor)
                 backoff.reset()
                 if self._caught_up:  # following each append would cost several times as much
-                    await trio.sleep(self._limits.unfinished_look_s)
+                    await trio.sleep(min(self._limits.unfinished_look_s, FOLLOW_S))
             except CursorMovedError as error:
                 _log.warning("attempt monitor begins again", why=str(error))
                 cursor = None

@@ -103,6 +103,21 @@ async def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     await writer.aclose()
 
 
+async def test_what_was_read_is_let_go_and_comes_from_the_stream(tmp_path: Path) -> None:
+    """A batch goes once a read begins behind it, not earlier; who begins again misses nothing."""
+    backend = SegmentsBackend(tmp_path)
+    writer = await _written(backend, 10**6)
+    async with RecentReader(writer, backend.reader(read_wait_s=0.01)) as reader:
+        await reader.read({0: 35}, 1, 1_000)
+        assert writer.page(20, 1, 1_000) is None
+        assert writer.page(30, 1, 1_000) is not None
+        await reader.read({0: 120}, 1, 1_000)
+        assert writer.page(119, 1, 1_000) is None
+        found, _ = await _read_all(reader, 1_000, 10**6)
+    await writer.aclose()
+    assert found == [record(number) for number in range(120)]
+
+
 async def test_nothing_is_given_out_before_it_is_durable() -> None:
     """While the append is under way there is no page, and none of an append that failed."""
     inner = _Slow()
