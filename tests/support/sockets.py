@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _LOCAL, _REMOTE, _STATE, _QUEUES = 1, 2, 3, 4  # columns
+_ESTABLISHED: Final = "01"
 _CLOSE_WAIT: Final = "08"
 
 
@@ -24,6 +25,15 @@ def unread_bytes(port: int) -> int:
     )
 
 
+def connections(port: int) -> int:
+    """How many connections to a port there are."""
+    return _count(port, _ESTABLISHED)
+
+
 def left_behind(port: int) -> int:
     """How many connections to a port have ended there, which who made them has not noticed."""
-    return sum(_port(row[_REMOTE]) == port and row[_STATE] == _CLOSE_WAIT for row in _rows())
+    return _count(port, _CLOSE_WAIT)
+
+
+def _count(port: int, state: str) -> int:
+    return sum(_port(row[_REMOTE]) == port and row[_STATE] == state for row in _rows())

@@ -11,6 +11,7 @@ import trio
 from chassis.settings import Ledger, Switch
 from switch.wire import Charge, Done, Refused, SwitchReply
 from tests.support.postgres import LedgerDSN
+from tests.support.sockets import connections
 from tests.support.switch_stack import (
     APPROVED,
     DECLINED,
@@ -196,24 +197,30 @@ async def test_draining_answers_every_charge(acquirer: Acquirer) -> None:
     assert [type(reply) for reply in replies] == [Done] * 30
 
 
-async def test_an_outcome_that_comes_last_is_still_told(acquirer: Acquirer) -> None:
+async def test_an_outcome_that_comes_last_is_still_told(
+    open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN
+) -> None:
     """Commit 2 that waits for a lock ends after the links have signed off, and is answered."""
-    (of,) = await acquirer.create()
-    replies: list[SwitchReply | None] = []
+    async with open_switch_stack(open_tmp_path, fresh_ledger_dsn, network=LONG) as acquirer:
+        (of,) = await acquirer.create()
+        replies: list[SwitchReply | None] = []
 
-    async def pay() -> None:
-        replies.append(await acquirer.attempt(acquirer.charge_of(of, SILENT)))
+        async def pay() -> None:
+            replies.append(await acquirer.attempt(acquirer.charge_of(of, SILENT)))
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(pay)
-        await acquirer.wait_for(of.intent_id, "processing")
-        async with acquirer.held(of):
-            nursery.start_soon(trio.to_thread.run_sync, acquirer.stack.stop, "switch")
-            await trio.sleep(1.5)
-            assert replies == []
-    (reply,) = replies
-    assert isinstance(reply, Done)
-    assert reply.transaction.status == "pending_verification"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pay)
+            await acquirer.wait_for(of.intent_id, "processing")
+            async with acquirer.held(of):
+                nursery.start_soon(trio.to_thread.run_sync, acquirer.stack.stop, "switch")
+                await acquirer.wait_for_lock()
+                with trio.fail_after(WITHIN_S):
+                    while connections(acquirer.stack.settings.networks["vsim"].port):
+                        await trio.sleep(0.01)
+                assert replies == []
+        (reply,) = replies
+        assert isinstance(reply, Done)
+        assert reply.transaction.status == "pending_verification"
 
 
 async def test_a_drain_that_cannot_end_is_left_to_recovery(
@@ -221,7 +228,9 @@ async def test_a_drain_that_cannot_end_is_left_to_recovery(
 ) -> None:
     """Past the network's timer and a margin the switch ends, and its next start decides."""
     settings = Switch(drain_margin_s=0.1)
-    async with open_switch_stack(open_tmp_path, fresh_ledger_dsn, switch=settings) as acquirer:
+    async with open_switch_stack(
+        open_tmp_path, fresh_ledger_dsn, switch=settings, network=LONG
+    ) as acquirer:
         (of,) = await acquirer.create()
         charge = acquirer.charge_of(of, SILENT)
         async with trio.open_nursery() as nursery:
