@@ -8,7 +8,8 @@ restored ledger and the other not yet, it is waited for.
 Of two relays one may have come further before the ledger was set back. What it has of the history
 that was left, behind the other's last mark there, the other will have only if the ledger has it
 still. So one side may have such a row alone. That a ledger was set back, and not promoted, is seen
-where that side begins anew before the place that it had come to.
+where that side begins anew before the place that it had come to, or by a row of `restores`; whoever
+plants one on one side has planted a difference.
 """
 
 from __future__ import annotations
@@ -97,7 +98,11 @@ class Crossing:
         for history, ends in self._left.items():
             end_lsn, end = ends.get(side.name, (0, 0))
             if history != _history(side.mark) and offset < end:
-                was_set_back = side.begin_lsn < end_lsn or history[0] != _history(side.mark)[0]
+                was_set_back = (
+                    side.begin_lsn < end_lsn
+                    or history[0] != _history(side.mark)[0]
+                    or any(history[1] in rows.set_back for rows in self._rows)
+                )
                 followed_to, _ = ends.get(late.name, (0, 0))
                 return was_set_back and int.from_bytes(record[8:16]) >= followed_to
         return False

@@ -17,7 +17,8 @@ from typing import Final
 
 from attrs import define, field
 
-from ledger.stream.changes import Table, read_change, read_table
+from ledger.relay.restores import TABLE as RESTORES
+from ledger.stream.changes import Table, Value, read_change, read_table
 from ledger.stream.record import DELETE, INSERT, TRUNCATE, parse_record
 
 VERSIONED: Final = "payment_intents"
@@ -34,6 +35,7 @@ class Rows:
         rows_max: how many to remember; 1 kB each at most.
 
     Attributes:
+        set_back: timelines that a row of `restores` names as left when the ledger was set back.
         repaired: how many of them a repair brought; counted by who reads them.
         overfull: there were more than `rows_max`, or not all are there: nothing can be said.
     """
@@ -41,6 +43,7 @@ class Rows:
     rows_max: int
     repaired: int = 0
     overfull: bool = False
+    set_back: set[Value] = field(factory=set)
     history: dict[bytes, Found] = field(factory=dict)
     intents: dict[bytes, tuple[int, bytes | None, Found]] = field(factory=dict)
     _tables: dict[bytes, Table] = field(factory=dict)
@@ -66,6 +69,10 @@ class Rows:
             digest = None if row.missing else _digest(b"".join(_framed(row.cells)))
             self.intents[record.intent_id] = (row.get("version"), digest, where())
         else:
+            if table.name == RESTORES and record.kind == INSERT:
+                row = read_change(record.change, table).new
+                assert row is not None
+                self.set_back.add(row.get("timeline_before"))
             kind = b"" if record.kind == INSERT else record.kind
             self.history[_digest(kind + record.change[1:])] = where()
         if len(self.history) + len(self.intents) > self.rows_max:

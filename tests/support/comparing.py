@@ -69,9 +69,10 @@ async def write(data_dir: Path, *batches: Batch) -> None:
     given = False
     try:
         for batch in batches:
-            descriptors = [DESCRIPTOR] if batch.records and not given else []
+            ours = [DESCRIPTOR] if batch.records and not given else []
+            descriptors = [*batch.descriptors, *ours]
             await writer.append(msgspec.structs.replace(batch, descriptors=descriptors))
-            given = given or bool(descriptors)
+            given = given or bool(ours)
     finally:
         await writer.aclose()
 

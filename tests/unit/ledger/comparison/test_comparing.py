@@ -25,7 +25,7 @@ from ledger.comparison.ranges import Range
 from ledger.comparison.rows import Rows
 from ledger.relay.positions import format_lsn
 from ledger.stream.backend import Batch
-from ledger.stream.record import REPAIR
+from ledger.stream.record import REPAIR, descriptor_id
 from ledger.stream.segments.files import segment_path, shard_folder
 from tests.support.comparing import (
     compare,
@@ -37,7 +37,9 @@ from tests.support.comparing import (
     wal,
     write,
 )
-from tests.support.stream import record
+from tests.support.stream import UUID, descriptor, record
+
+INT4 = 23
 
 
 @pytest.fixture
@@ -395,6 +397,24 @@ async def test_a_promotion_hides_no_row(folders: tuple[Path, Path], ahead: int) 
     shutil.rmtree(folders[1 - ahead])
     await write(folders[1 - ahead], *first_start(), wal(0, 8), forged)
     assert [one.kind for one in compare(*folders).differences] == [ROW]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["as a promotion", "as a restore"])
+async def test_a_restore_that_went_on_for_long_is_known_by_its_row(
+    folders: tuple[Path, Path], *, known: bool
+) -> None:
+    """Its WAL is past what was lost by the time that the relays go on."""
+    first, second = folders
+    notes = descriptor("restores", ("id", UUID), ("timeline_before", INT4), oid=16_500)
+    cells = ((77).to_bytes(16), (1 if known else 9).to_bytes(4))
+    row = record(77, flags=REPAIR, row=cells, oid=16_500, descriptor=descriptor_id(notes))
+    begins = Batch([], [], mark(64 * 20 + 32, timeline=2))
+    for folder, seen in ((first, 10), (second, 8)):
+        repaired = Batch([row], [notes], mark(64 * seen + 32))
+        await write(folder, *first_start(), wal(0, seen), repaired, begins, _after_restore(21, 5))
+    found = compare(first, second)
+    assert [one.kind for one in found.differences] == ([] if known else [ROW, ROW])
+    assert (found.leaves, found.is_aligned) == (13, True)
 
 
 async def test_much_that_a_restore_has_lost_is_gone_past(folders: tuple[Path, Path]) -> None:
