@@ -18,6 +18,7 @@ from api import routes
 from api.auth.verify import NONCE_MARGIN_S, Verifier
 from api.balance import Balances
 from api.capture_keys import CaptureKeyDirectory
+from api.checkout.endpoints import Checkout
 from api.coalescing import Coalescer
 from api.gate import Endpoint, Gate
 from api.http.server import Server
@@ -70,6 +71,7 @@ class Application:
         coalescers: every kind of query that is not of a shard.
         key_service: the HSM.
         shards: the ledgers and their switches.
+        checkout: the hosted card fields.
     """
 
     server: Server
@@ -79,6 +81,7 @@ class Application:
     coalescers: list[Coalescer[Any, Any]]
     key_service: KeyService
     shards: tuple[Shard, ...]
+    checkout: Checkout
     _capture_keys: CaptureKeyDirectory
 
     def start(self, nursery: trio.Nursery) -> None:
@@ -134,14 +137,17 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         now_us=now_us,
         expiry_us=settings.switch.intent_expiry_s * 1_000_000,
     )
+    live = settings.mode == "live"
+    checkout = Checkout(merchants, live=live, secure=bool(limits.tls_certificate))
     gate = Gate(
-        live=settings.mode == "live",
+        live=live,
         router=Router(ROUTES),
         endpoints=_endpoints(
             payment_intents,
             Transactions(routing, KeysElsewhere(shards, placement)),
             Balances(routing),
             Pages(capture_keys, outside.readiness),
+            checkout,
         ),
         verifier=Verifier(window_s=limits.timestamp_window_s, nonces=nonces),
         merchants=merchants,
@@ -149,24 +155,22 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     )
     metrics = RequestMetrics()
     return Application(
-        server=Server(
-            limits,
-            gate.handle,
-            finished=metrics.finished,
-            context=(
-                server_context(limits.tls_certificate, limits.tls_key)
-                if limits.tls_certificate
-                else None
-            ),
-        ),
+        server=_server(limits, gate, metrics),
         gate=gate,
         nonces=nonces,
         metrics=metrics,
         coalescers=[merchants.queries, placement.queries],
         key_service=key_service,
         shards=shards,
+        checkout=checkout,
         capture_keys=capture_keys,
     )
+
+
+def _server(limits: API, gate: Gate, metrics: RequestMetrics) -> Server:
+    secure = bool(limits.tls_certificate)
+    context = server_context(limits.tls_certificate, limits.tls_key) if secure else None
+    return Server(limits, gate.handle, finished=metrics.finished, context=context)
 
 
 def _nonces(limits: API, started_s: float) -> NonceTable:
@@ -180,7 +184,11 @@ def _nonces(limits: API, started_s: float) -> NonceTable:
 
 
 def _endpoints(
-    payment_intents: PaymentIntents, transactions: Transactions, balances: Balances, pages: Pages
+    payment_intents: PaymentIntents,
+    transactions: Transactions,
+    balances: Balances,
+    pages: Pages,
+    checkout: Checkout,
 ) -> dict[str, Endpoint]:
     return {
         routes.CREATE_INTENT.name: payment_intents.create_intent,
@@ -193,6 +201,11 @@ def _endpoints(
         routes.GET_OPENAPI.name: pages.openapi,
         routes.GET_DOCS.name: pages.docs,
         routes.GET_ERROR_DOCS.name: pages.error_docs,
+        routes.GET_LOADER.name: checkout.loader,
+        routes.GET_FIELDS.name: checkout.fields,
+        routes.GET_CHECKOUT_INVENTORY.name: checkout.inventory,
+        routes.GET_CHECKOUT_ASSET.name: checkout.asset,
+        routes.TAKE_REPORTS.name: checkout.report,
         routes.GET_HEALTH.name: pages.health,
         routes.GET_READINESS.name: pages.ready,
     }

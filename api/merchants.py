@@ -20,6 +20,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
+import msgspec
 from attrs import define, field, frozen
 
 from api.auth.verify import Merchant
@@ -160,7 +161,11 @@ class MerchantDirectory:
             return None
         if len(entry.merchant.secrets) != len(entry.sealed):
             return None  # one did not open; it may now
-        return Loaded(entry.merchant, entry.sealed)
+        # The origins may be others by now, however long the secrets stay the same.
+        merchant = msgspec.structs.replace(
+            entry.merchant, browser_origins=tuple(credential.browser_origins)
+        )
+        return Loaded(merchant, entry.sealed)
 
     async def _open(self, credentials: Sequence[Credentials]) -> dict[str, Loaded]:
         """The merchants with their secrets opened, by one request to the HSM for all."""
@@ -183,6 +188,7 @@ class MerchantDirectory:
                         for secret in islice(unsealed, len(credential.active_keys))
                         if secret is not None
                     ),
+                    tuple(credential.browser_origins),
                 ),
                 _sealed(credential),
             )

@@ -36,6 +36,7 @@ def register(metrics: Metrics, application: Application) -> None:
         for coalescer in shard.coalescers:
             metrics.watch("queries", coalescer, kind=coalescer.name, shard=str(shard.number))
     metrics.watch("secrets", application.key_service)
+    metrics.watch("policy_reports", application.checkout.reports)
 
 
 def _read_item(counts: list[int], index: int) -> float:

@@ -111,7 +111,7 @@ def _answer(route: Route, status: int, schemas: dict[str, Any]) -> dict[str, Any
     choices = [schemas[str(type_)] for type_ in route.answers[status]]
     content: dict[str, Any]
     if not choices:
-        content = {"text/html": {"schema": {"type": "string"}}}
+        content = {route.media_type: {"schema": {"type": "string"}}}
     else:
         content = {JSON: {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}}
     headers = _headers(status)

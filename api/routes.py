@@ -48,6 +48,7 @@ class Route(Struct, frozen=True, kw_only=True):
     body: Any = None
     query: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
+    media_type: str = "text/html"  # of what is a page or a file, and no JSON
 
 
 CREATE_INTENT: Final = Route(
@@ -196,6 +197,58 @@ GET_READINESS: Final = Route(
     summary="Whether the process can do its work",
     answers={200: (resources.Health,), 503: (resources.Health,)},
 )
+GET_LOADER: Final = Route(
+    name="getLoader",
+    method="GET",
+    path="/turnout.js",
+    access=Access.OPEN,
+    summary="The script that puts the hosted card fields on a page",
+    answers={200: ()},
+    media_type="text/javascript",
+    problems=("invalid_query",),
+)
+GET_FIELDS: Final = Route(
+    name="getHostedFields",
+    method="GET",
+    path="/checkout/fields",
+    access=Access.OPEN,
+    summary="The hosted card fields; a page of the merchant's origins may frame them",
+    query=(
+        Parameter("key", "string", "The publishable key, which says whose pages these are."),
+        Parameter("locale", "string", "en, de or ar."),
+    ),
+    answers={200: ()},
+    problems=("invalid_query", "ledger_unavailable", "hsm_unavailable"),
+)
+GET_CHECKOUT_INVENTORY: Final = Route(
+    name="getScriptInventory",
+    method="GET",
+    path="/checkout/inventory.json",
+    access=Access.OPEN,
+    summary="Every script of the hosted card fields, with its hash and its reason",
+    answers={200: (dict[str, Any],)},
+    problems=("invalid_query",),
+)
+GET_CHECKOUT_ASSET: Final = Route(
+    name="getScript",
+    method="GET",
+    path="/checkout/{asset}",
+    access=Access.OPEN,
+    summary="A script under the address that holds its hash; it never changes",
+    answers={200: ()},
+    media_type="text/javascript",
+    problems=("invalid_query", "not_found"),
+)
+TAKE_REPORTS: Final = Route(
+    name="takePolicyReports",
+    method="POST",
+    path="/checkout/reports",
+    access=Access.OPEN,
+    summary="What browsers report of the hosted fields' Content-Security-Policy; counted only",
+    answers={200: ()},
+    media_type="text/plain",
+    problems=("unsupported_media_type", "payload_too_large", "malformed_json"),
+)
 
 ROUTES: Final = (
     CREATE_INTENT,
@@ -208,6 +261,11 @@ ROUTES: Final = (
     GET_OPENAPI,
     GET_DOCS,
     GET_ERROR_DOCS,
+    GET_LOADER,
+    GET_FIELDS,
+    GET_CHECKOUT_INVENTORY,
+    GET_CHECKOUT_ASSET,
+    TAKE_REPORTS,
     GET_HEALTH,
     GET_READINESS,
 )

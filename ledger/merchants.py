@@ -21,6 +21,7 @@ _LOCK: Final = QUERIES["lock_merchant"]
 _ADD_KEY: Final = QUERIES["add_api_key"]
 _REVOKE_KEY: Final = QUERIES["revoke_api_key"]
 _LIST_KEYS: Final = QUERIES["list_api_keys"]
+_SET_ORIGINS: Final = QUERIES["set_browser_origins"]
 _CREDENTIALS: Final = QUERIES["get_credentials"]
 
 
@@ -110,6 +111,17 @@ async def list_merchants(
     """Merchants in the order of their ids, which is that of their creation."""
     result = await runner.run(_LIST, [uuid_(after), int8_(limit)])
     return [Merchant(*row) for row in result.rows()]
+
+
+async def set_browser_origins(runner: Runner, merchant_id: bytes, origins: Sequence[str]) -> None:
+    """Put these in the place of the origins of a merchant's pages. Role: turnout_admin.
+
+    Raises:
+        MerchantError: no such merchant.
+    """
+    result = await runner.run(_SET_ORIGINS, [uuid_(merchant_id), text_array(origins)])
+    if result.row_count == 0:
+        raise MerchantError("there is no such merchant")
 
 
 async def add_api_key(

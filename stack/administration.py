@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from api.checkout.origins import OriginError, parse_origins
 from ledger.connection import Connection
 from ledger.ids import UUID7Source, public_id
 from ledger.merchants import (
@@ -23,13 +25,14 @@ from ledger.merchants import (
     list_api_keys,
     list_merchants,
     revoke_api_key,
+    set_browser_origins,
 )
 from ledger.rows import Merchant
 from stack import acting
 from stack.acting import Action, Document, T
 from stack.api_keys import SealingError, issue_keys, save_credentials
 from stack.credentials import Credentials, CredentialsError, KeyPair
-from stack.endings import EXIT_FAULT, told_in_one_line
+from stack.endings import EXIT_FAULT, EXIT_USAGE, told_in_one_line
 from stack.instants import rfc3339
 from stack.options import Place
 from stack.running import RunningStack, find_running
@@ -39,6 +42,7 @@ PAGE: Final = 100
 EXITS: Final = acting.EXITS | {
     SealingError: EXIT_FAULT,
     CredentialsError: EXIT_FAULT,  # the file to write, once the keys are shown
+    OriginError: EXIT_USAGE,
 }
 DE_42_MAX: Final = 15
 DE_43_MAX: Final = 40
@@ -59,6 +63,9 @@ async def create(stack: RunningStack, session: Connection, about: Document) -> D
         stack: whose HSM seals the secret.
         session: of role turnout_admin.
         about: the members of `NewMerchant` but for the id; DE 42 and DE 43 may be None.
+
+    Raises:
+        OriginError: one of `browser_origins` is none.
     """
     merchant_id = UUID7Source(lambda: time.time_ns() // 1_000, os.urandom).next()
     defaults = {
@@ -66,6 +73,7 @@ async def create(stack: RunningStack, session: Connection, about: Document) -> D
         "name_location": _plain(about["name"]),
     }
     given = {name: value for name, value in about.items() if value is not None}
+    given["browser_origins"] = _origins(stack, about["browser_origins"])
     await create_merchant(session, NewMerchant(merchant_id=merchant_id, **defaults | given))
     return await roll(stack, session, merchant_id)
 
@@ -114,6 +122,32 @@ async def revoke(_stack: RunningStack, session: Connection, publishable_key: str
     """
     await revoke_api_key(session, publishable_key)
     return {"publishable_key": publishable_key, "status": "revoked"}
+
+
+async def list_origins(stack: RunningStack, session: Connection, merchant_id: bytes) -> Document:
+    """The origins of a merchant's pages; raises as `show`."""
+    document = await show(stack, session, merchant_id)
+    return {name: document[name] for name in ("merchant", "browser_origins")}
+
+
+async def set_origins(
+    stack: RunningStack, session: Connection, merchant_id: bytes, origins: Sequence[str]
+) -> Document:
+    """Put these in the place of a merchant's origins.
+
+    Raises:
+        MerchantError: no such merchant.
+        OriginError: one is none, or there are too many.
+    """
+    await set_browser_origins(session, merchant_id, _origins(stack, origins))
+    return await list_origins(stack, session, merchant_id)
+
+
+def _origins(stack: RunningStack, origins: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return parse_origins(origins, live=stack.settings.mode == "live")
+    except OriginError as error:
+        raise OriginError(f"an origin {error}") from None
 
 
 def save_keys(place: Place, keys: Document, path: Path) -> None:

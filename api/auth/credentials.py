@@ -13,7 +13,8 @@ from api.http.parser import Request
 
 _SIGNATURE_PREFIX: Final = b"sha256="
 # A scheme may be written in any case (RFC 9110, 11.1).
-_AUTHORIZATION = re.compile(rb"(?i:Bearer) (pk_(test|live)_[A-Za-z0-9_]{4,64})")
+_PUBLISHABLE_KEY = rb"(pk_(test|live)_[A-Za-z0-9_]{4,64})"
+_AUTHORIZATION = re.compile(rb"(?i:Bearer) " + _PUBLISHABLE_KEY)
 _TIMESTAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _NONCE = re.compile(rb"[A-Za-z0-9_-]{16,64}")
 _SIGNATURE = re.compile(rb"sha256=[0-9a-f]{64}")
@@ -124,6 +125,11 @@ def read_idempotency_key(request: Request) -> bytes | None:
     if key is None:
         return b""
     return key if _IDEMPOTENCY_KEY.fullmatch(key) else None
+
+
+def is_publishable_key(text: bytes) -> bool:
+    """Whether a text has the form of a publishable key; nothing is said of whose."""
+    return re.fullmatch(_PUBLISHABLE_KEY, text) is not None
 
 
 def _publishable_key(authorization: bytes) -> tuple[bytes, bool]:

@@ -29,6 +29,7 @@ class Merchant(Struct, frozen=True, gc=False):
     publishable_key: bytes
     live: bool
     secrets: tuple[SigningKey, ...]  # the active ones; two while the merchant rolls its key
+    browser_origins: tuple[str, ...] = ()  # of its pages, as the ledger has them
 
 
 class Verifier:

@@ -1,4 +1,4 @@
-"""`turnout merchants`: merchants of the running stack, and their API keys."""
+"""`turnout merchants`: merchants of the running stack, their API keys and their origins."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ def merchants() -> None:
 @click.option("--terminal-id", type=Text(8), default="00000001", show_default=True, help="DE 41.")
 @click.option("--card-acceptor-id", type=Text(15), help="DE 42; default: made from the id.")
 @click.option("--name-location", type=Text(40), help="DE 43; default: the name.")
+@click.option(
+    "--origin",
+    "browser_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Of pages that show the card fields, like https://shop.example. May be repeated.",
+)
 @save_option
 @json_option
 @settings_options
@@ -120,6 +127,39 @@ def revoke(place: Place, *, publishable_key: str, as_json: bool) -> None:
     _print(administration.act("revoke", place, action), as_json=as_json)
 
 
+@merchants.group()
+def origins() -> None:
+    """Say on which pages a merchant's card fields may appear."""
+
+
+@origins.command("list")
+@click.argument("merchant", type=PublicId("mer"))
+@json_option
+@settings_options
+def list_origins(place: Place, *, merchant: bytes, as_json: bool) -> None:
+    """List the origins of a merchant's pages."""
+    from stack import administration  # noqa: PLC0415
+
+    action = partial(administration.list_origins, merchant_id=merchant)
+    _print(administration.act("origins list", place, action), as_json=as_json)
+
+
+@origins.command("set")
+@click.argument("merchant", type=PublicId("mer"))
+@click.argument("origins", nargs=-1, metavar="[ORIGIN]...")
+@json_option
+@settings_options
+def set_origins(place: Place, *, merchant: bytes, origins: tuple[str, ...], as_json: bool) -> None:
+    """Replace the origins of a merchant; the API follows within `api.merchant_cache_s`.
+
+    Without any, the card fields appear nowhere.
+    """
+    from stack import administration  # noqa: PLC0415
+
+    action = partial(administration.set_origins, merchant_id=merchant, origins=origins)
+    _print(administration.act("origins set", place, action), as_json=as_json)
+
+
 def _show_keys(place: Place, keys: dict[str, Any], *, save: Path | None, as_json: bool) -> None:
     """Show new keys, and only then write them: a file that cannot be written loses nothing."""
     from stack import administration  # noqa: PLC0415
@@ -137,8 +177,14 @@ def _print(document: dict[str, Any], *, as_json: bool) -> None:
         return
     width = max(map(len, document))
     for name, value in document.items():
-        for each in map(_key_line, value) if name == "keys" else [value]:
+        for each in _lines(name, value):
             click.echo(f"{name:<{width}}  {each}")
+
+
+def _lines(name: str, value: Any) -> list[Any]:
+    if name == "keys":
+        return [_key_line(key) for key in value]
+    return (value or ["none"]) if name == "browser_origins" else [value]
 
 
 def _key_line(key: dict[str, Any]) -> str:

@@ -28,6 +28,10 @@ WHERE m.id > $1::uuid
 ORDER BY m.id
 LIMIT $2::bigint
 
+-- name: set_browser_origins
+-- $1 id, $2 origins. Returns no row when there is no such merchant.
+UPDATE merchants SET browser_origins = $2::text[] WHERE id = $1::uuid RETURNING id
+
 -- name: lock_merchant
 -- Serialize what counts a merchant's keys; $1 id.
 SELECT id FROM merchants WHERE id = $1::uuid FOR UPDATE
