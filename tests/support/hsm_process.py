@@ -56,7 +56,7 @@ async def connected(path: str) -> AsyncIterator[Client]:
         request_type=HSMRequest, reply_type=HSMReply, limits=Settings().mux, name="hsm"
     )
     async with trio.open_nursery() as nursery:
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             await nursery.start(client.run, partial(dial_unix, path))
         yield client
         nursery.cancel_scope.cancel()
@@ -65,12 +65,12 @@ async def connected(path: str) -> AsyncIterator[Client]:
 async def ask(path: str, *requests: HSMRequest) -> list[HSMReply]:
     """Ask a worker one thing after the other."""
     async with connected(path) as client:
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             return [await client.call(request) for request in requests]
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another process brings about."""
-    with trio.fail_after(10):
+    with trio.fail_after(20):
         while not condition():
             await trio.sleep(0.02)

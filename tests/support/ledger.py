@@ -224,7 +224,7 @@ class LedgerHarness:
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
             f" AND usename = '{role}' AND wait_event_type = 'Lock' ORDER BY pid"
         )
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while len(found := await self.rows(sql)) < count:
                 await trio.sleep(0.005)
         return [pid for (pid,) in found]

@@ -121,7 +121,7 @@ class SwitchStack:
     def ended(self, name: str) -> int:
         """The exit status of a process that ends without being asked to; waits for it."""
         stack, process = self.processes.pop(name)
-        status = process.wait(10)
+        status = process.wait(30)
         with contextlib.suppress(ChildError):  # not 0
             stack.close()
         return status

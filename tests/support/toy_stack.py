@@ -38,7 +38,7 @@ from chassis.supervisor import (
 )
 
 TOY_SERVICE = str(Path(__file__).with_name("toy_service.py"))
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 QUICK = {"restart_min_s": 0.05, "restart_max_s": 0.1, "drain_timeout_s": 10.0}
 
 
