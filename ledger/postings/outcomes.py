@@ -7,13 +7,14 @@ resolution of a doubt, and the attempt that ended it), the first one in the stre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 from msgspec import Struct
 
 from ledger.ids import event_id, outcome_number
-from ledger.pgdecode import column_decoder
+from ledger.pgtypes import INT2, INT4, INT8, TEXT, UUID
 from ledger.postings.money_events import Authorized, Canceled, Captured, Event, Refunded, Sold
 from ledger.stream.changes import Table, read_change, read_table
 from ledger.stream.consumer import EventRefusedError
@@ -24,16 +25,19 @@ TABLE: Final = "outcomes"
 SUCCEEDED: Final = "succeeded"
 _KIND_AT: Final = 1  # in a record
 _COMMITTED_AT: Final = slice(16, 24)  # likewise
-_COLUMNS: Final = (
-    "intent_id",
-    "attempt_id",
-    "transaction_id",
-    "phase",
-    "intent_version",
-    "from_status",
-    "to_status",
-    "approved_minor",
-)
+_INTEGERS: Final = frozenset({INT2, INT4, INT8})
+# What matters, and the types that it may be of.
+_COLUMNS: Final = {
+    "intent_id": frozenset({UUID}),
+    "attempt_id": frozenset({UUID}),
+    "transaction_id": frozenset({UUID}),
+    "phase": _INTEGERS,
+    "intent_version": _INTEGERS,
+    "from_status": frozenset({TEXT}),
+    "to_status": frozenset({TEXT}),
+    "approved_minor": _INTEGERS,
+}
+_SUCCEEDED_CELL: Final = SUCCEEDED.encode()
 
 
 class Success(Struct, frozen=True):
@@ -61,10 +65,14 @@ class Fact(Struct, frozen=True):
 
 
 class _Shape(Struct, frozen=True):
-    """Where the columns are that matter."""
+    """Where the columns are that matter.
+
+    Attributes:
+        pick: their cells out of a row's, in the order of _COLUMNS.
+    """
 
     table: Table
-    places: tuple[tuple[int, Any], ...]  # (column, decoder of its type)
+    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
 class SuccessReader:
@@ -87,17 +95,16 @@ class SuccessReader:
         row = read_change(data[HEAD_BYTES:], shape.table).new
         if row is None:
             raise RecordError(TABLE, "an insert without a row")
-        intent_id, attempt_id, transaction_id, *numbers, from_status, to_status, approved_minor = (
-            decode([row.cells[place]])[0] for place, decode in shape.places
-        )
-        if to_status != SUCCEEDED or from_status == SUCCEEDED:
+        cells = shape.pick(row.cells)
+        intent_id, attempt_id, transaction_id, phase, version, start, end, approved = cells
+        if end != _SUCCEEDED_CELL or start == _SUCCEEDED_CELL:
             return None
         return Success(
             intent_id,
             attempt_id,
             transaction_id,
-            approved_minor,
-            event_id(TABLE, attempt_id, outcome_number(*numbers)),
+            None if approved is None else _number(approved),
+            event_id(TABLE, attempt_id, outcome_number(_number(phase), _number(version))),
             int.from_bytes(data[_COMMITTED_AT], signed=True),
         )
 
@@ -111,14 +118,26 @@ class SuccessReader:
         table = read_table(descriptors[id_])
         shape = None
         if table.name == TABLE:
-            names = [column.name for column in table.columns]
-            places = [names.index(name) for name in _COLUMNS]
-            shape = _Shape(
-                table,
-                tuple((at, column_decoder(table.columns[at].type_oid)) for at in places),
-            )
+            shape = _shape_of(table)
         self._shapes[id_] = shape
         return shape
+
+
+def _shape_of(table: Table) -> _Shape:
+    """Find the columns; raises RecordError where one is missing, or of a type nobody expects."""
+    names = [column.name for column in table.columns]
+    places = []
+    for name, type_oids in _COLUMNS.items():
+        if name not in names:
+            raise RecordError(f"{TABLE}.{name}", "it is not published")
+        places.append(place := names.index(name))
+        if table.columns[place].type_oid not in type_oids:
+            raise RecordError(f"{TABLE}.{name}", f"type oid {table.columns[place].type_oid}")
+    return _Shape(table, itemgetter(*places))
+
+
+def _number(cell: bytes) -> int:
+    return int.from_bytes(cell, signed=True)
 
 
 def event_of(success: Success, fact: Fact, *, available_minor: int = 0) -> Event | None:

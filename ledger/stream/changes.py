@@ -27,6 +27,7 @@ Value = Any  # int, bool, str, bytes, or None: as `ledger.pgdecode.column_decode
 
 _COUNT: Final = Layout(">H")
 _LENGTH: Final = Layout(">i")
+_LENGTH_BYTES: Final = _LENGTH.size
 _TUPLE_AT: Final = 5  # letter and relation come first
 _NULL: Final = ord("n")
 _UNCHANGED: Final = ord("u")
@@ -186,7 +187,10 @@ def _to_the_end(change: bytes, at: int, row: Row) -> Row:
 
 def _read_row(change: bytes, at: int, table: Table, *, key_only: bool) -> tuple[Row, int]:
     cells: list[Cell] = []
-    missing = {column.name for column in table.columns if key_only and not column.is_key}
+    missing: set[str] = set()
+    if key_only:
+        missing = {column.name for column in table.columns if not column.is_key}
+    end, length_at = len(change), _LENGTH.unpack_from  # this runs once a cell
     try:
         (count,) = _COUNT.unpack_from(change, at)
         if count != len(table.columns):
@@ -197,9 +201,10 @@ def _read_row(change: bytes, at: int, table: Table, *, key_only: bool) -> tuple[
             kind = change[at]
             at += 1
             if kind == _BINARY:
-                (length,) = _LENGTH.unpack_from(change, at)
-                start, at = at + _LENGTH.size, at + _LENGTH.size + length
-                if length < 0 or at > len(change):
+                (length,) = length_at(change, at)
+                start = at + _LENGTH_BYTES
+                at = start + length
+                if length < 0 or at > end:
                     raise RecordError(f"{table.name}.{column.name}", "its length is impossible")
                 cells.append(change[start:at])
                 continue

@@ -63,7 +63,7 @@ from ledger.stream.parking import (
     reason_of,
     unpark_step,
 )
-from ledger.stream.record import REPAIR
+from ledger.stream.record import FLAGS_AT, REPAIR
 
 # The database is away or busy: what was asked of it is asked again.
 TRANSIENT: Final = (RetryableError, ConnectionLostError, PoolOverloadError)
@@ -104,7 +104,7 @@ class Delivery(Struct, frozen=True):
     @property
     def is_repair(self) -> bool:
         """Whether it was read from the tables after a gap, and may be a repeat."""
-        return bool(self.record[2] & REPAIR)
+        return bool(self.record[FLAGS_AT] & REPAIR)
 
     def event(self) -> Event:
         """The event; raises RecordError for one that cannot be read."""
@@ -236,11 +236,8 @@ class ConsumerRunner:
         """Go on where the ledger says if the stream ends before the cursor: it is another one."""
         ends = await self._reader.high_water()
         if any(offset > ends.get(partition, 0) for partition, offset in cursor.items()):
-            group, shard = self._consumer.group, self._shard
-            self.figures.cursor = await self._patiently(
-                lambda: read_cursor(self._database, group, shard)
-            )
-            _log.warning("stream is another one: begun again", group=group)
+            self.figures.cursor = await self._patiently(self._read_cursor)
+            _log.warning("stream is another one: begun again", group=self._consumer.group)
 
     def _deliveries(self, page: Page) -> list[Delivery]:
         return [Delivery(*found, page, self._decoder) for found in page.records]
@@ -327,13 +324,15 @@ class ConsumerRunner:
 
     def _without_lost(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Leave out what the ledger, set back, has never heard of."""
+        if not self._lost:
+            return deliveries
         found = [one for one in deliveries if not any(one.offset in lost for lost in self._lost)]
         self.figures.lost += len(deliveries) - len(found)
         return found
 
     async def _without_repeats(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Leave out what a repair repeated."""
-        if not any(one.is_repair for one in deliveries):
+        if not any(one.record[FLAGS_AT] & REPAIR for one in deliveries):  # looked at once a record
             return deliveries
         ids = {one.offset: one.event().id for one in deliveries if one.is_repair}
         seen = set(await self._consumer.known(set(ids.values())))

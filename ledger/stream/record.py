@@ -43,6 +43,7 @@ DELETE: Final = b"D"
 TRUNCATE: Final = b"T"
 KINDS: Final = frozenset((INSERT[0], UPDATE[0], DELETE[0], TRUNCATE[0]))
 
+FLAGS_AT: Final = 2
 REPAIR: Final = 0x01  # flags bit 0
 
 HEAD: Final = Layout(">BBBxIQq8s16s")

@@ -16,8 +16,7 @@ from ledger.stream.record import descriptor_id
 from tests.support.stream import descriptor, record
 
 INTENT, ATTEMPT, TRANSACTION = b"i" * 16, b"a" * 16, b"t" * 16
-OUTCOMES = descriptor(
-    "outcomes",
+COLUMNS = (
     ("intent_id", UUID),
     ("attempt_id", UUID),
     ("transaction_id", UUID),
@@ -27,6 +26,7 @@ OUTCOMES = descriptor(
     ("from_status", TEXT),
     ("to_status", TEXT),
 )
+OUTCOMES = descriptor("outcomes", *COLUMNS)
 OTHERS = descriptor("attempts", ("intent_id", UUID), ("n", INT8), oid=16_500)
 KNOWN = {descriptor_id(one): one for one in (OUTCOMES, OTHERS)}
 CHARGE = Fact("charge", 1000, None, "usd", b"m" * 16, False, "automatic", "vsim")
@@ -89,6 +89,25 @@ def test_what_cannot_be_read_is_refused() -> None:
         SuccessReader().read(outcome(), {})
     with pytest.raises(RecordError, match="length"):
         SuccessReader().read(outcome()[:-4], KNOWN)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [("intent_id", UUID), ("attempt_id", UUID)],
+        [(name, TEXT if name == "phase" else oid) for name, oid in COLUMNS],
+        [(name, INT4 if name == "to_status" else oid) for name, oid in COLUMNS],
+    ],
+    ids=["missing", "text for a number", "a number for text"],
+)
+def test_columns_that_are_not_as_they_should_be_are_refused(
+    columns: list[tuple[str, int]],
+) -> None:
+    """Their bytes would be taken for something else."""
+    table = descriptor("outcomes", *columns)
+    name = descriptor_id(table)
+    with pytest.raises(RecordError, match=r"outcomes\."):
+        SuccessReader().read(record(1, descriptor=name), {name: table})
 
 
 @pytest.mark.parametrize(
