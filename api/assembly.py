@@ -25,6 +25,7 @@ from api.http.server import Server
 from api.http.tls import server_context
 from api.key_service import KeyService
 from api.keys_elsewhere import KeysElsewhere
+from api.limits.limiter import Limiter
 from api.merchants import MerchantDirectory
 from api.nonces import NonceTable
 from api.pages import Pages
@@ -151,6 +152,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         ),
         verifier=Verifier(window_s=limits.timestamp_window_s, nonces=nonces),
         merchants=merchants,
+        limiter=Limiter(settings.limits),
         read_intent=routing.read_intent,
     )
     metrics = RequestMetrics()

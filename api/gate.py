@@ -1,9 +1,9 @@
 """The gate: every request is matched with a route, its sender authenticated, then handed on.
 
-Order (security.md 4): HTTP limits have been kept by the parser; then the route, the form of the
-credential, the time window, the merchant, the signature, the nonce; only then does anything read
-the body. A merchant that is not in memory is looked up first, and the request goes on when it has
-been found.
+Order (security.md 4): HTTP limits have been kept by the parser; then the limit of the address, the
+route, the form of the credential, the time window, the merchant, the signature, the nonce, the
+limits of key and merchant; only then does anything read the body. A merchant that is not in memory
+is looked up first, and the request goes on when it has been found.
 
 In test mode a refusal says what is wrong, with the canonical string as the server saw it and its
 time; in live mode every cause has the same answer.
@@ -29,6 +29,7 @@ from api.auth.credentials import (
 from api.auth.verify import Merchant, Verifier, canonical_of
 from api.errors import Problem, ProblemError
 from api.http.exchange import Exchange
+from api.limits.limiter import Limiter
 from api.merchants import MerchantDirectory
 from api.nonces import NonceTableFullError
 from api.routes import Access, Route, Router
@@ -93,6 +94,7 @@ class Gate:
         endpoints: what each route does, by its name.
         verifier: checks signatures.
         merchants: finds merchants.
+        limiter: how often one sender may ask.
         read_intent: reads the intent that a browser holds the secret of.
     """
 
@@ -101,6 +103,7 @@ class Gate:
     endpoints: Mapping[str, Endpoint]
     verifier: Verifier
     merchants: MerchantDirectory
+    limiter: Limiter
     read_intent: ReadIntent
     refusals: RefusalCounts = field(factory=RefusalCounts)
     _reader: CredentialReader = field(factory=CredentialReader)
@@ -110,6 +113,7 @@ class Gate:
         request = exchange.request
         path, _, query = request.target.partition(b"?")
         try:
+            self.limiter.admit_address(exchange)
             route, parameter = self.router.match(request.method, path)
             exchange.route = route.name
             call = Call(exchange, route, parameter, query)
@@ -159,6 +163,7 @@ class Gate:
             call.exchange.problem(Problem("nonce_store_full", retry_after_s=retry_after_s))
         else:
             assert merchant is not None  # verify refuses what it cannot compare
+            self.limiter.admit_merchant(call.exchange, merchant)
             call.merchant = merchant
             self.endpoints[call.route.name](call)
 
@@ -191,6 +196,7 @@ class Gate:
         ):
             self._refuse(call, _wrong_secret())
             return
+        self.limiter.admit_merchant(call.exchange, merchant)
         call.merchant, call.intent = merchant, intent
         self.endpoints[call.route.name](call)
 

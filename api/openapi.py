@@ -22,6 +22,7 @@ _EVERYWHERE: Final = (
     "uri_too_long",
     "expectation_failed",
     "header_fields_too_large",
+    "rate_limited",
     "internal_error",
     "overloaded",
     "shutting_down",

@@ -122,7 +122,6 @@ CREATE_TRANSACTION: Final = Route(
         "card_undecryptable",
         "card_key_expired",
         "card_refused",
-        "rate_limited",
         "switch_unavailable",
         "hsm_unavailable",
         "network_unavailable",

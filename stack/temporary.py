@@ -29,6 +29,12 @@ from stack.endpoints import Endpoints, NotRunningError, read_endpoints
 
 READY_TIMEOUT_S: Final = 120.0  # initdb and the first start of everything, on a busy machine
 STOP_TIMEOUT_S: Final = 60.0  # the drain and Postgres' checkpoint, then it is killed
+# One merchant sends all the load of a benchmark or of chaos: more than one should be let.
+_ROOM_FOR_LOAD: Final = {
+    f"limits.{sender}_{what}": "1000000"
+    for sender in ("key", "merchant")
+    for what in ("reads_per_s", "reads_burst", "writes_per_s", "writes_burst")
+}
 _POLL_S: Final = 0.02
 _LOG_TAIL_CHARACTERS: Final = 4_000
 
@@ -140,7 +146,8 @@ async def stack_in(
 
     Args:
         folder: exists, and is open to other users; `up.log` is written there too.
-        overrides: settings by dotted key, as text.
+        overrides: settings by dotted key, as text. Limits of keys and merchants are out of the way
+            of load unless they say otherwise.
         under: a program and its arguments to become the stack by exec, such as `unshare --user`.
         config: a settings file, the only place where networks can be added.
 
@@ -150,7 +157,7 @@ async def stack_in(
     data_dir, log_file = folder / "data", folder / "up.log"
     with log_file.open("wb") as log:
         process = await trio.lowlevel.open_process(
-            [*under, *_command(data_dir, overrides, config)],
+            [*under, *_command(data_dir, {**_ROOM_FOR_LOAD, **overrides}, config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,

@@ -87,6 +87,7 @@ class Connection:
         "_input_ended",
         "_lingering_since",
         "_parser",
+        "_peer",
         "_phase_since",
         "_proceeding",
         "_reading",
@@ -98,9 +99,12 @@ class Connection:
         "dirty",
     )
 
-    def __init__(self, host: Host, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, host: Host, sock: socket.socket, context: ssl.SSLContext | None, *, peer: str
+    ) -> None:
         self._host = host
         self._socket = sock
+        self._peer = peer
         self._tls = TLSFilter(context) if context is not None else None
         self._parser = RequestParser(host.limits)
         self._phase_since = monotonic()
@@ -211,7 +215,9 @@ class Connection:
                 break
             self._requests += 1
             now, keep_alive = monotonic(), item.keep_alive
-            exchange = Exchange(self, item, host.next_request_id(), now, not keep_alive)
+            exchange = Exchange(
+                self, item, host.next_request_id(), now, not keep_alive, peer=self._peer
+            )
             exchanges.append(exchange)
             if exchange.last:
                 self._ending = True

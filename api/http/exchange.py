@@ -30,6 +30,7 @@ class Exchange(Struct, gc=False, eq=False):
         arrived_at: monotonic seconds.
         last: the connection ends with this answer.
         route: label of the matched route, for metrics.
+        peer: the address at the other end of the connection, as text.
         wire: the answer as bytes, once there is one.
     """
 
@@ -39,6 +40,7 @@ class Exchange(Struct, gc=False, eq=False):
     arrived_at: float
     last: bool
     route: str = ""
+    peer: str = ""
     wire: bytes | None = None
 
     def answer(self, answer: Answer) -> bool:

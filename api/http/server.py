@@ -114,7 +114,7 @@ class Server:
             await trio.lowlevel.wait_readable(listener)
             for _ in range(ACCEPT_BURST):
                 try:
-                    sock, _address = listener.accept()
+                    sock, address = listener.accept()
                 except BlockingIOError:
                     break
                 except OSError as error:
@@ -123,9 +123,9 @@ class Server:
                         log.warning("accepting pauses", reason=errno.errorcode[error.errno])
                         await trio.sleep(ACCEPT_PAUSE_S)
                     break
-                self._admit(sock)
+                self._admit(sock, address[0])
 
-    def _admit(self, sock: socket.socket) -> None:
+    def _admit(self, sock: socket.socket, peer: str) -> None:
         sock.setblocking(False)
         if len(self._connections) >= self.limits.connections_max:
             self.counts.refused_total += 1
@@ -134,7 +134,8 @@ class Server:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.counts.accepted_total += 1
         assert self._nursery is not None
-        self._nursery.start_soon(self._run_connection, Connection(self, sock, self._context))
+        connection = Connection(self, sock, self._context, peer=peer)
+        self._nursery.start_soon(self._run_connection, connection)
 
     def _turn_away(self, sock: socket.socket) -> None:
         request_id = self.next_request_id()

@@ -27,7 +27,7 @@ _QUALIFIERS = ("_max", "_min")
 # A bound or a pool of nothing would stop the product: refuse it where it is written.
 _NEVER_ZERO = (
     *("_max", "workers", "processes", "connections", "_per_connection", "_count"),
-    "heartbeat_s",
+    *("heartbeat_s", "reads_per_s", "writes_per_s", "_burst"),
 )
 _SHARES = ("_share", "_ratio")
 

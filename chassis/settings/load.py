@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -84,6 +85,7 @@ def load_settings(
     _check_lease(settings, sources)
     _check_inquiries(settings, sources)
     _check_shards(settings, sources)
+    _check_proxies(settings, sources)
     check_live(settings)
     return settings
 
@@ -215,6 +217,17 @@ def _check_shards(settings: Settings, sources: Mapping[leaves.Path, str]) -> Non
             path = ("networks", name, "acquirer_id")
             reason = f"must be digits, and leave room for {count} shards: each counts one up"
             raise SettingsError(leaves.dotted(path), sources.get(path, source), reason) from None
+
+
+def _check_proxies(settings: Settings, sources: Mapping[leaves.Path, str]) -> None:
+    """What is meant to be a proxy's address is one."""
+    path = ("limits", "trusted_proxies")
+    for text in settings.limits.trusted_proxies:
+        try:
+            ip_network(text)
+        except ValueError:
+            reason = "must be addresses or networks, such as 10.0.0.0/8"
+            raise SettingsError(leaves.dotted(path), sources[path], reason) from None
 
 
 def _expand(section: leaves.Path, tree: dict[str, Any]) -> list[leaves.Path]:

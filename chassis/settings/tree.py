@@ -12,6 +12,7 @@ from msgspec import field
 
 from chassis.settings.archive import Archive
 from chassis.settings.kafka import Kafka
+from chassis.settings.limits import Limits
 from chassis.settings.relay import Relay as Relay  # noqa: PLC0414  where others look for it
 from chassis.settings.replica import Replica
 from chassis.settings.section import Section
@@ -357,6 +358,7 @@ class Settings(Section, frozen=True):
     mode: Literal["test", "live"] = "test"
     data_dir: str = ""  # empty = the platform's default
     api: API = field(default_factory=API)
+    limits: Limits = field(default_factory=Limits)
     switch: Switch = field(default_factory=Switch)
     hsm: HSM = field(default_factory=HSM)
     networks: dict[str, Network] = field(default_factory=_networks)

@@ -173,6 +173,13 @@ def test_other_variables_are_not_read() -> None:
         ("[switch]\nprocesses = 0", "switch.processes", "above zero"),
         ("[switch]\nprocesses = 37", "switch.processes", "must not exceed 36"),
         ("[switch]\nclean_up_from_hour = 24", "switch.clean_up_from_hour", "hour of the day"),
+        ("[limits]\nkey_reads_burst = 0", "limits.key_reads_burst", "above zero"),
+        ("[limits]\naddress_writes_per_s = 0", "limits.address_writes_per_s", "above zero"),
+        (
+            "[limits]\ntrusted_proxies = ['10.0.0.0/8', 'proxy']",
+            "limits.trusted_proxies",
+            "must be addresses or networks",
+        ),
         ("mode = ", "settings file", "is not TOML"),
     ],
 )
