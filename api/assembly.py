@@ -14,7 +14,7 @@ from typing import Any, Final
 import trio
 from attrs import define
 
-from api import routes
+from api import routes, webhook_routes
 from api.auth.verify import NONCE_MARGIN_S, Verifier
 from api.balance import Balances
 from api.capture_keys import CaptureKeyDirectory
@@ -36,10 +36,14 @@ from api.routes import ROUTES, Router
 from api.routing import Routing
 from api.shard import Shard, ShardPeers, make_shard
 from api.transactions import Transactions
+from api.webhooks.endpoints import Endpoints as WebhookEndpoints
+from api.webhooks.errands import Errands, make_errands
+from api.webhooks.log import WebhookLog
 from chassis.clock import now_us
 from chassis.mux import MuxClient
 from chassis.settings import API, Settings
 from hsm_sim.wire import HSMReply, HSMRequest
+from ledger.ids import UUID7Source
 
 NONCE_KEY_BYTES: Final = 32
 
@@ -84,6 +88,7 @@ class Application:
     shards: tuple[Shard, ...]
     checkout: Checkout
     _capture_keys: CaptureKeyDirectory
+    _errands: list[Errands]
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks that ask; they end after `close`."""
@@ -91,6 +96,8 @@ class Application:
             nursery.start_soon(coalescer.run)
         for shard in self.shards:
             shard.start(nursery)
+        for errands in self._errands:
+            nursery.start_soon(errands.run)
         nursery.start_soon(self._capture_keys.run)
 
     def close(self) -> None:
@@ -99,6 +106,8 @@ class Application:
             coalescer.close()
         for shard in self.shards:
             shard.close()
+        for errands in self._errands:
+            errands.close()
         self._capture_keys.close()
 
 
@@ -140,6 +149,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     )
     live = settings.mode == "live"
     checkout = Checkout(merchants, live=live, secure=bool(limits.tls_certificate))
+    errands = [make_errands(peers.runner, queue_max=limits.queue_max) for peers in outside.shards]
     gate = Gate(
         live=live,
         router=Router(ROUTES),
@@ -149,7 +159,8 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
             Balances(routing),
             Pages(capture_keys, outside.readiness),
             checkout,
-        ),
+        )
+        | _webhook_endpoints(settings, routing, key_service, errands),
         verifier=Verifier(window_s=limits.timestamp_window_s, nonces=nonces),
         merchants=merchants,
         limiter=Limiter(settings.limits),
@@ -161,7 +172,8 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         gate=gate,
         nonces=nonces,
         metrics=metrics,
-        coalescers=[merchants.queries, placement.queries],
+        coalescers=[merchants.queries, placement.queries, errands[0]],
+        errands=errands[1:],
         key_service=key_service,
         shards=shards,
         checkout=checkout,
@@ -173,6 +185,31 @@ def _server(limits: API, gate: Gate, metrics: RequestMetrics) -> Server:
     secure = bool(limits.tls_certificate)
     context = server_context(limits.tls_certificate, limits.tls_key) if secure else None
     return Server(limits, gate.handle, finished=metrics.finished, context=context)
+
+
+def _webhook_endpoints(
+    settings: Settings, routing: Routing, keys: KeyService, errands: list[Errands]
+) -> dict[str, Endpoint]:
+    endpoints = WebhookEndpoints(
+        errands=errands[0],
+        keys=keys,
+        limits=settings.webhooks,
+        live=settings.mode == "live",
+        ids=UUID7Source(now_us, secrets.token_bytes),
+    )
+    log = WebhookLog(routing, errands)
+    return {
+        webhook_routes.LIST_EVENTS.name: log.list_events,
+        webhook_routes.CREATE_ENDPOINT.name: endpoints.create,
+        webhook_routes.LIST_ENDPOINTS.name: endpoints.list,
+        webhook_routes.GET_ENDPOINT.name: endpoints.get,
+        webhook_routes.UPDATE_ENDPOINT.name: endpoints.update,
+        webhook_routes.DELETE_ENDPOINT.name: endpoints.delete,
+        webhook_routes.ROLL_SECRET.name: endpoints.roll_secret,
+        webhook_routes.LIST_DELIVERIES.name: log.list_deliveries,
+        webhook_routes.GET_DELIVERY.name: log.get_delivery,
+        webhook_routes.REPLAY_DELIVERY.name: log.replay,
+    }
 
 
 def _nonces(limits: API, started_s: float) -> NonceTable:

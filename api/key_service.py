@@ -21,6 +21,8 @@ from hsm_sim.wire import (
     HSMRequest,
     KeysListed,
     ListKeys,
+    SealSecrets,
+    SecretsSealed,
     SecretsUnsealed,
     UnsealSecrets,
 )
@@ -60,14 +62,35 @@ class KeyService:
             ProblemError: `hsm_unavailable`.
         """
         contexts = [secret_context(publishable_key) for publishable_key in publishable_keys]
-        reply = await self._ask(UnsealSecrets(list(blobs), contexts))
+        return [
+            SigningKey(secret) if secret else None for secret in await self.open(blobs, contexts)
+        ]
+
+    async def open(self, blobs: Sequence[bytes], contexts: Sequence[bytes]) -> list[bytes]:
+        """What was sealed, in order; empty, counted, where a blob does not open in its context.
+
+        Raises:
+            ProblemError: `hsm_unavailable`.
+        """
+        reply = await self._ask(UnsealSecrets(list(blobs), list(contexts)))
         if not isinstance(reply, SecretsUnsealed) or len(reply.secrets) != len(blobs):
             raise _unavailable(f"refused to unseal: {type(reply).__name__}")
         unopened = reply.secrets.count(b"")
         if unopened:
             self.unopened_secrets_total += unopened
             log.error("secrets of merchants do not open", count=unopened)
-        return [SigningKey(secret) if secret else None for secret in reply.secrets]
+        return reply.secrets
+
+    async def seal(self, secret: bytes, context: bytes) -> bytes:
+        """Seal one secret for the ledger.
+
+        Raises:
+            ProblemError: `hsm_unavailable`.
+        """
+        reply = await self._ask(SealSecrets([secret], [context]))
+        if not isinstance(reply, SecretsSealed) or len(reply.blobs) != 1:
+            raise _unavailable(f"refused to seal: {type(reply).__name__}")
+        return reply.blobs[0]
 
     async def capture_keys(self) -> list[CaptureKey]:
         """The public keys that cards may be sealed to, newest first.

@@ -43,19 +43,21 @@ _WITH_BODY: Final = (
     "malformed_json",
     "payload_too_large",
     "unsupported_media_type",
-    "idempotency_key_required",
-    "idempotency_key_invalid",
-    "idempotency_key_reused",
     "raw_card_data_refused",
     "unknown_field",
     "missing_field",
     "invalid_type",
     "invalid_value",
 )
+_WITH_KEY: Final = (
+    "idempotency_key_required",
+    "idempotency_key_invalid",
+    "idempotency_key_reused",
+)
 # Headers of answers, beside those of any HTTP answer, and the statuses that carry them.
 _HEADERS: Final = (
     ("X-Request-Id", "Names this answer; also `requestId` in problems.", None),
-    ("Location", "The payment intent.", (201, 202)),
+    ("Location", "What was created, or the payment intent.", (201, 202)),
     ("Retry-After", "Seconds to wait before asking again.", (202, 429, 503)),
     ("WWW-Authenticate", "The scheme of the Authorization header.", (401,)),
 )
@@ -116,7 +118,7 @@ def _answer(route: Route, status: int, schemas: dict[str, Any]) -> dict[str, Any
     else:
         content = {JSON: {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}}
     headers = _headers(status)
-    if route.body is not None:
+    if route.method == "POST" and route.body is not None:
         headers |= dict([_header(*_REPLAYED)])
     return {"description": descriptions[status], "headers": headers, "content": content}
 
@@ -142,6 +144,8 @@ def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
         codes += ["client_secret_invalid"]
     if route.body is not None:
         codes += _WITH_BODY
+    if route.body is not None and route.method == "POST":
+        codes += _WITH_KEY
     by_status: dict[int, list[str]] = {}
     for code in codes:
         by_status.setdefault(CATALOG[code].status, []).append(code)
@@ -171,7 +175,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         parameters.append(
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         )
-    if route.body is not None:
+    if route.body is not None and route.method == "POST":
         parameters.append(
             {
                 "name": "Idempotency-Key",

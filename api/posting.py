@@ -19,14 +19,19 @@ def posting_key(request: Request) -> bytes:
         ProblemError: `unsupported_media_type`, `idempotency_key_required` or
             `idempotency_key_invalid`.
     """
-    media_type = request.headers.get(b"content-type", b"")
-    if media_type != _JSON:
-        media_type, _, parameters = media_type.partition(b";")
-        if media_type.strip().lower() != _JSON or parameters.strip().lower() not in _UTF_8:
-            raise ProblemError(Problem("unsupported_media_type"))
+    check_media_type(request)
     key = read_idempotency_key(request)
     if key is None:
         raise ProblemError(Problem("idempotency_key_invalid"))
     if not key:
         raise ProblemError(Problem("idempotency_key_required"))
     return key
+
+
+def check_media_type(request: Request) -> None:
+    """See that a request says its body is JSON; raises ProblemError `unsupported_media_type`."""
+    media_type = request.headers.get(b"content-type", b"")
+    if media_type != _JSON:
+        media_type, _, parameters = media_type.partition(b";")
+        if media_type.strip().lower() != _JSON or parameters.strip().lower() not in _UTF_8:
+            raise ProblemError(Problem("unsupported_media_type"))

@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
 from typing import Any, Final
-
-from msgspec import Struct
 
 from api import requests, resources, transaction_requests
 from api.errors import Problem, ProblemError
-
-
-class Access(Enum):
-    """Who may use a route."""
-
-    OPEN = "no authentication"
-    SERVER = "the merchant's server"
-    BROWSER = "the merchant's server, or a browser with the intent's client secret"
-
-
-class Parameter(Struct, frozen=True):
-    """A query parameter, for the document."""
-
-    name: str
-    type: str  # of JSON schema
-    description: str
-
-
-class Route(Struct, frozen=True, kw_only=True):
-    """One method of one address.
-
-    Attributes:
-        name: the operation's name, also the label in metrics.
-        method: GET implies HEAD.
-        path: with at most one `{parameter}`.
-        answers: status and possible types of what is no problem; none for a page.
-        problems: codes beyond those that every route of its access has.
-    """
-
-    name: str
-    method: str
-    path: str
-    access: Access
-    summary: str
-    answers: dict[int, tuple[Any, ...]]
-    body: Any = None
-    query: tuple[Parameter, ...] = ()
-    problems: tuple[str, ...] = ()
-    media_type: str = "text/html"  # of what is a page or a file, and no JSON
-
+from api.route import Access as Access  # noqa: PLC0414  where others look for them
+from api.route import Parameter
+from api.route import Route as Route  # noqa: PLC0414
+from api.webhook_routes import WEBHOOK_ROUTES
 
 CREATE_INTENT: Final = Route(
     name="createPaymentIntent",
@@ -256,6 +217,7 @@ ROUTES: Final = (
     CREATE_TRANSACTION,
     GET_TIMELINE,
     GET_BALANCE,
+    *WEBHOOK_ROUTES,
     GET_KEYS,
     GET_OPENAPI,
     GET_DOCS,

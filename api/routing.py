@@ -80,13 +80,13 @@ class Routing:
     def list_intents(self, wanted: WantedList, deliver: Deliver[IntentPage]) -> None:
         """Read a page of a merchant's intents, of all shards; raises as `Coalescer.submit`."""
         merge = partial(merge_pages, limit=wanted[2].limit)
-        self._ask_all(wanted[0], _lists_of, wanted, merge, deliver)
+        self.ask_all(wanted[0], _lists_of, wanted, merge, deliver)
 
     def read_balance(self, wanted: WantedBalance, deliver: Deliver[Sums]) -> None:
         """Read a merchant's balances, of all shards; raises as `Coalescer.submit`."""
-        self._ask_all(wanted[0], _balances_of, wanted, add_balances, deliver)
+        self.ask_all(wanted[0], _balances_of, wanted, add_balances, deliver)
 
-    def _ask_all(
+    def ask_all(
         self,
         merchant_id: bytes,
         lookup_of: Callable[[Shard], Coalescer[Question, Result]],

@@ -37,7 +37,9 @@ ROLES: Final[Mapping[str, frozenset[type]]] = {
             ChangeSessionKey,
         }
     ),
-    "api": frozenset({ListKeys, UnsealSecrets}),
+    # It makes the secrets of webhooks; whose keys it unseals it cannot replace in the ledger.
+    "api": frozenset({ListKeys, UnsealSecrets, SealSecrets}),
+    "webhooks": frozenset({UnsealSecrets}),
     "admin": frozenset({ListKeys, SealSecrets, ListNetworkKeys, LoadKek}),
 }
 

@@ -21,6 +21,7 @@ READER: Final = "turnout_reader"
 ADMIN: Final = "turnout_admin"
 RELAY: Final = "turnout_relay"
 POSTINGS: Final = "turnout_postings"
+WEBHOOKS: Final = "turnout_webhooks"
 REPLICA: Final = "turnout_replica"
 
 # Attributes in SQL, so that the table reads as the statement does.
@@ -35,6 +36,7 @@ ROLES: Final[Mapping[str, str]] = {
     ADMIN: _LOGS_IN,
     RELAY: _REPLICATES,
     POSTINGS: _LOGS_IN,
+    WEBHOOKS: _LOGS_IN,
     REPLICA: _REPLICATES,  # WAL and files, for a copy of the server; away where there is to be none
 }
 

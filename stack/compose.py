@@ -6,6 +6,7 @@
                           ├──▶ switch-0 … switch-n
     vsim, msim ───────────┘
     schema ─────────────────▶ relay, relay-2, postings, replica
+    schema, hsm ────────────▶ webhooks
     audit · witness · comparer · forwarder   read files, need nobody
 
 With several shards there is such a column of each one's ledger, `postgres@1` and so on, beside the
@@ -41,7 +42,7 @@ from chassis.supervisor import (
     UnitPlan,
 )
 from ledger.relay.second import SECOND_INDEX
-from ledger.roles import API, POSTINGS, RELAY, SWITCH
+from ledger.roles import API, POSTINGS, RELAY, SWITCH, WEBHOOKS
 from stack.context import Provision, ShardContext, StackContext
 from stack.database import prepare_schema
 from stack.layout import (
@@ -50,6 +51,7 @@ from stack.layout import (
     postings_run,
     second_relay_runs,
     simulated_networks,
+    webhooks_run,
 )
 from stack.sockets import hsm_keys, switch_keys
 
@@ -141,6 +143,8 @@ def _followers(context: StackContext, shard: ShardContext) -> list[ProcessSpec]:
         processes += [_reader_of_files(context, shard, "witness")]
     if postings_run(shard.settings):
         processes.append(_postings(context, shard))
+    if webhooks_run(shard.settings):
+        processes.append(_webhooks(context, shard))
     if forwarder_runs(shard.settings):
         processes.append(_reader_of_files(context, shard, "forwarder", "relay"))
     return processes
@@ -160,7 +164,7 @@ def _hsm(context: StackContext, index: int) -> ProcessSpec:
         settings=_without_secrets(settings_of_shared(context.settings)),
         data_dir=context.data_dir,
         listeners=_listeners(context, key, mux=context.sockets.hsm[index]),
-        allowed_uids=context.users.allowed("switch", "api"),
+        allowed_uids=context.users.allowed("switch", "api", "webhooks"),
         identity=context.users.identity("hsm"),
     )
 
@@ -255,6 +259,27 @@ def _postings(context: StackContext, shard: ShardContext) -> ProcessSpec:
         listeners=_listeners(context, key),
         secrets={"database_dsn": shard.database.dsn(POSTINGS)},
         identity=context.users.identity("postings", connects_to=("relay",)),
+    )
+
+
+def _webhooks(context: StackContext, shard: ShardContext) -> ProcessSpec:
+    """Events are of the shard, endpoints on shard 0: another shard's process logs in on both."""
+    key = shard.key("webhooks")
+    dsns = {"database_dsn": shard.database.dsn(WEBHOOKS)}
+    if shard.number:
+        dsns["directory_dsn"] = context.shards[0].database.dsn(WEBHOOKS)
+    return ProcessSpec(
+        plan=UnitPlan(
+            key=key,
+            needs=(shard.key("schema"), *hsm_keys(context.settings)),
+            stop_rank=STOP_RANKS["consumer"],
+        ),
+        name="webhooks",
+        **_of(context, shard),
+        listeners=_listeners(context, key),
+        endpoints={"hsm": context.hsm_sockets},
+        secrets=dsns,
+        identity=context.users.identity("webhooks", connects_to=("hsm", "relay")),
     )
 
 

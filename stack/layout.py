@@ -60,6 +60,7 @@ ROLES: Final = (
     "forwarder",
     "relay-2",
     "comparer",
+    "webhooks",
 )
 
 
@@ -86,6 +87,11 @@ def second_relay_runs(settings: Settings) -> bool:
 def postings_run(settings: Settings) -> bool:
     """Whether postings are booked: without a relay there is nothing to book from."""
     return settings.relay.enabled and settings.postings.enabled
+
+
+def webhooks_run(settings: Settings) -> bool:
+    """Whether merchants are told of events: without a relay there are none."""
+    return settings.relay.enabled and settings.webhooks.enabled
 
 
 def forwarder_runs(settings: Settings) -> bool:

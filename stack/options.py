@@ -41,6 +41,7 @@ PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "--metrics-audit-port": "metrics.audit",
         "--metrics-witness-port": "metrics.witness",
         "--metrics-postings-port": "metrics.postings",
+        "--metrics-webhooks-port": "metrics.webhooks",
         "--metrics-forwarder-port": "metrics.forwarder",
         "--metrics-second-relay-port": "metrics.second_relay",
         "--metrics-comparer-port": "metrics.comparer",

@@ -18,6 +18,7 @@ from stack.layout import (
     postings_run,
     second_relay_runs,
     simulated_networks,
+    webhooks_run,
 )
 
 
@@ -123,6 +124,8 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
         yield from _in_each_shard(settings, "witness", ports.witness)
     if postings_run(settings):
         yield from _in_each_shard(settings, "postings", ports.postings)
+    if webhooks_run(settings):
+        yield from _in_each_shard(settings, "webhooks", ports.webhooks)
     if forwarder_runs(settings):
         yield from _in_each_shard(settings, "forwarder", ports.forwarder)
 

@@ -20,6 +20,7 @@ SERVICES = MappingProxyType(
         "postings": "ledger.postings.service",
         "relay": "ledger.relay.service",
         "switch": "switch.service",
+        "webhooks": "api.webhooks.service",
         "witness": "ledger.audit.witness_service",
     }
 )

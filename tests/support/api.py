@@ -125,6 +125,12 @@ class HSMStandIn:
                     for blob, context in zip(request.blobs, request.contexts, strict=True)
                 ]
                 peer.reply(request_id, hsm_wire.SecretsUnsealed(secrets))
+            elif isinstance(request, hsm_wire.SealSecrets):
+                blobs = [
+                    SEALED + context + secret
+                    for secret, context in zip(request.secrets, request.contexts, strict=True)
+                ]
+                peer.reply(request_id, hsm_wire.SecretsSealed(blobs))
             elif isinstance(request, hsm_wire.ListKeys):
                 self.listed += 1
                 peer.reply(request_id, hsm_wire.KeysListed([CAPTURE_KEY]))

@@ -28,7 +28,7 @@ DUMPING = ("sh", "-c", 'ulimit -S -c unlimited && exec "$@"', "sh")
 STREAM = {f"stream/0/{name}" for name in ("high-water", "spare", f"{0:020}.seg")}
 CERTIFICATES = {f"pki/{stem}.pem" for stem in ("ca", "vsim", "msim", "switch-vsim", "switch-msim")}
 READABLE = {"run/endpoints.json", "audit/log.pub"} | CERTIFICATES | STREAM
-CONSUMERS = {"relay", "audit", "witness", "postings"}
+CONSUMERS = {"relay", "audit", "witness", "postings", "webhooks"}
 PROCESSES = {"postgres", "hsm-0", "vsim", "msim", "switch-0", "api"} | CONSUMERS
 
 

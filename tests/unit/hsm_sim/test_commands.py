@@ -119,7 +119,7 @@ def worker(tmp_path: Path) -> Worker:
         (ListNetworkKeys(), {SWITCH, ADMIN}),
         (LoadKek("vsim", [], []), {ADMIN}),
         (UnsealSecrets([], []), {API}),
-        (SealSecrets([], []), {ADMIN}),
+        (SealSecrets([], []), {API, ADMIN}),
         (ListKeys(), {SWITCH, API, ADMIN}),
     ],
     ids=lambda value: type(value).__name__,

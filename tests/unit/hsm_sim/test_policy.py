@@ -54,7 +54,7 @@ REQUESTS: list[HSMRequest] = [
                 ListKeys,
             ],
         ),
-        (1002, [UnsealSecrets, ListKeys]),
+        (1002, [UnsealSecrets, SealSecrets, ListKeys]),
         (1003, [SealSecrets, LoadKek, ListNetworkKeys, ListKeys]),
         (1004, []),
         (0, []),

@@ -110,9 +110,9 @@ def test_there_is_a_process_for_every_service_worker_and_network(context: StackC
     """HSM workers and switches have one socket each; every process shows metrics."""
     specs = _specs(context)
     processes = ["hsm-0", "hsm-1", "vsim", "msim", "switch-0", "switch-1", "api", "relay"]
-    processes += ["audit", "witness", "postings"]
+    processes += ["audit", "witness", "postings", "webhooks"]
     assert list(specs) == processes
-    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]
+    assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
     assert all("metrics" in spec.listeners for spec in specs.values())
 
 
@@ -131,7 +131,8 @@ def test_no_payment_waits_for_the_relay(context: StackContext) -> None:
     assert not any("relay" in plan.needs for plan in units.values())
     off = msgspec.structs.replace(SETTINGS, relay=Relay(enabled=False))
     without = _specs(_with(context, off))
-    assert without.keys() == _specs(context).keys() - {"relay", "audit", "witness", "postings"}
+    followers = {"relay", "audit", "witness", "postings", "webhooks"}
+    assert without.keys() == _specs(context).keys() - followers
 
 
 def test_nothing_needs_a_consumer_of_the_stream(context: StackContext) -> None:
@@ -234,6 +235,10 @@ def test_no_process_sees_the_owners_password_or_anothers(context: StackContext) 
             "database_dsn": "user=turnout_postings password=password-of-turnout_postings "
             "dbname=turnout host=db.example"
         },
+        "webhooks": {
+            "database_dsn": "user=turnout_webhooks password=password-of-turnout_webhooks "
+            "dbname=turnout host=db.example"
+        },
     }
     assert "hunter2" not in repr(specs)
     assert "password-of" not in repr(specs)
@@ -267,13 +272,19 @@ def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContex
         "audit": (52_005, (relay,)),
         "witness": (52_006, ()),
         "postings": (52_007, (relay,)),
-        "vsim": (52_011, ()),
-        "msim": (52_012, ()),
+        "webhooks": (52_011, (hsm, relay)),
+        "vsim": (52_012, ()),
+        "msim": (52_013, ()),
         "switch-0": (switch, (hsm,)),
         "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),
     }
-    assert specs["hsm-0"].allowed_uids == {"switch": switch, "api": api, "admin": 0}
+    assert specs["hsm-0"].allowed_uids == {
+        "switch": switch,
+        "api": api,
+        "webhooks": 52_011,
+        "admin": 0,
+    }
     assert specs["switch-1"].allowed_uids == {"api": api, "admin": 0}
 
 
@@ -298,7 +309,7 @@ def test_each_shard_has_a_column_of_its_own(context: StackContext) -> None:
     context = _two_shards(context)
     specs = _specs(context)
     alone = {"hsm-0", "hsm-1", "vsim", "msim", "api"}
-    column = {"switch-0", "switch-1", "relay", "audit", "witness", "postings"}
+    column = {"switch-0", "switch-1", "relay", "audit", "witness", "postings", "webhooks"}
     assert specs.keys() == alone | column | {f"{name}@1" for name in column}
     assert {key for key, spec in specs.items() if spec.shard == 1} == {f"{n}@1" for n in column}
     for key, spec in specs.items():
@@ -314,7 +325,9 @@ def test_a_shards_processes_reach_its_own_ledger_and_no_other(context: StackCont
     specs = _specs(_two_shards(context))
     hosts = {key: set(spec.secrets) for key, spec in specs.items() if spec.secrets}
     assert hosts.pop("api") == {"database_dsn", "database_dsn@1"}
-    assert all(names == {"database_dsn"} for names in hosts.values())
+    assert hosts["webhooks@1"] == {"database_dsn", "directory_dsn"}  # endpoints are on shard 0
+    others = hosts.keys() - {"webhooks@1"}
+    assert all(hosts[key] == {"database_dsn"} for key in others)
     for key in hosts:
         host = "host=two.example" if key.endswith("@1") else "host=db.example"
         assert specs[key].secrets["database_dsn"].endswith(host)
@@ -360,7 +373,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
 def test_only_the_first_of_several_takes_a_shared_port() -> None:
     """More switches, workers and networks get any free port for their metrics."""
     ports = [port for _, port, _ in metrics_ports(SETTINGS)]
-    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0, 9476, 9477, 9478]
+    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0, 9476, 9477, 9478, 9482]
     assert hsm_keys(SETTINGS) == ["hsm-0", "hsm-1"]
 
 

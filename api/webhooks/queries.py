@@ -1,0 +1,112 @@
+"""Query strings of webhooks' lists, read as strictly as those of payments."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Collection
+from typing import Final
+
+from msgspec import Struct
+
+from api.errors import Problem, ProblemError
+from api.query import PAGE_DEFAULT, PAGE_MAX, parse_parameters
+from ledger.ids import IdError, Prefix, parse_id
+from ledger.webhooks.deliveries import STATUSES, DeliveryFilter
+from ledger.webhooks.kinds import EVENT_TYPES
+
+_INSTANT_BYTES: Final = 8
+_CURSOR_BYTES: Final = _INSTANT_BYTES + 16
+HIGHEST_ID: Final = b"\xff" * 16
+
+
+class EventQuery(Struct, frozen=True):
+    """What `GET /events` asks for."""
+
+    limit: int
+    before: tuple[int, bytes] | None
+    types: tuple[str, ...]
+
+
+class EndpointQuery(Struct, frozen=True):
+    """What `GET /webhook-endpoints` asks for."""
+
+    limit: int
+    below: bytes
+
+
+def parse_event_query(query: bytes) -> EventQuery:
+    """The page of events; raises ProblemError `invalid_query`, naming the parameter."""
+    given = _known(query, {"limit", "after", "type"})
+    types = given["type"].split(",") if "type" in given else []
+    if not set(types) <= set(EVENT_TYPES):
+        raise _invalid(f"type must be one or more of {', '.join(EVENT_TYPES)}")
+    return EventQuery(_limit(given), _event_cursor(given.get("after")), tuple(types))
+
+
+def parse_endpoint_query(query: bytes) -> EndpointQuery:
+    """The page of endpoints; raises ProblemError `invalid_query`, naming the parameter."""
+    given = _known(query, {"limit", "after"})
+    return EndpointQuery(_limit(given), _id("we", "after", given) or HIGHEST_ID)
+
+
+def parse_delivery_query(query: bytes) -> DeliveryFilter:
+    """The page of deliveries; raises ProblemError `invalid_query`, naming the parameter."""
+    given = _known(query, {"limit", "after", "endpoint", "event", "status"})
+    status = given.get("status", "")
+    if "status" in given and status not in STATUSES:
+        raise _invalid(f"status must be one of {', '.join(STATUSES)}")
+    return DeliveryFilter(
+        endpoint_id=_id("we", "endpoint", given),
+        event_id=_id("evt", "event", given),
+        status=status,
+        below=_id("whd", "after", given) or HIGHEST_ID,
+        limit=_limit(given),
+    )
+
+
+def event_cursor(occurred_at_us: int, event_id: bytes) -> str:
+    """The cursor behind an event: its instant and its id, which is no instant."""
+    return urlsafe_b64encode(occurred_at_us.to_bytes(_INSTANT_BYTES) + event_id).decode("ascii")
+
+
+def _event_cursor(text: str | None) -> tuple[int, bytes] | None:
+    if text is None:
+        return None
+    try:
+        data = urlsafe_b64decode(text.encode("ascii"))
+    except (Base64Error, UnicodeEncodeError, ValueError):
+        data = b""
+    if len(data) != _CURSOR_BYTES or data[0] & 0x80:
+        raise _invalid("after must be the nextCursor of a page")
+    return int.from_bytes(data[:_INSTANT_BYTES]), data[_INSTANT_BYTES:]
+
+
+def _known(query: bytes, names: Collection[str]) -> dict[str, str]:
+    given = parse_parameters(query)
+    if given.keys() - names:
+        raise _invalid(f"a parameter is not known; known are {', '.join(sorted(names))}")
+    return given
+
+
+def _limit(given: dict[str, str]) -> int:
+    text = given.get("limit")
+    if text is None:
+        return PAGE_DEFAULT
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= PAGE_MAX):
+        raise _invalid(f"limit must be an integer from 1 to {PAGE_MAX}")
+    return int(text)
+
+
+def _id(prefix: Prefix, name: str, given: dict[str, str]) -> bytes | None:
+    if name not in given:
+        return None
+    try:
+        return parse_id(prefix, given[name])
+    except IdError:
+        rule = "the nextCursor of a page" if name == "after" else f"an id {prefix}_…"
+        raise _invalid(f"{name} must be {rule}") from None
+
+
+def _invalid(detail: str) -> ProblemError:
+    return ProblemError(Problem("invalid_query", detail))
