@@ -25,7 +25,9 @@ from api.http.server import Server
 from api.http.tls import server_context
 from api.key_service import KeyService
 from api.keys_elsewhere import KeysElsewhere
+from api.limits.addresses import Addresses
 from api.limits.limiter import Limiter
+from api.limits.velocity import Velocity
 from api.merchants import MerchantDirectory
 from api.nonces import NonceTable
 from api.pages import Pages
@@ -77,6 +79,7 @@ class Application:
         key_service: the HSM.
         shards: the ledgers and their switches.
         checkout: the hosted card fields.
+        velocity: what browsers' charges come to.
     """
 
     server: Server
@@ -87,6 +90,7 @@ class Application:
     key_service: KeyService
     shards: tuple[Shard, ...]
     checkout: Checkout
+    velocity: Velocity
     _capture_keys: CaptureKeyDirectory
     _errands: list[Errands]
 
@@ -147,6 +151,8 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         now_us=now_us,
         expiry_us=settings.switch.intent_expiry_s * 1_000_000,
     )
+    addresses = Addresses(settings.limits.trusted_proxies)
+    velocity = Velocity(settings.velocity, addresses)
     live = settings.mode == "live"
     checkout = Checkout(merchants, live=live, secure=bool(limits.tls_certificate))
     errands = [make_errands(peers.runner, queue_max=limits.queue_max) for peers in outside.shards]
@@ -155,7 +161,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         router=Router(ROUTES),
         endpoints=_endpoints(
             payment_intents,
-            Transactions(routing, KeysElsewhere(shards, placement)),
+            Transactions(routing, KeysElsewhere(shards, placement), velocity),
             Balances(routing),
             Pages(capture_keys, outside.readiness),
             checkout,
@@ -163,7 +169,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         | _webhook_endpoints(settings, routing, key_service, errands),
         verifier=Verifier(window_s=limits.timestamp_window_s, nonces=nonces),
         merchants=merchants,
-        limiter=Limiter(settings.limits),
+        limiter=Limiter(settings.limits, addresses),
         read_intent=routing.read_intent,
     )
     metrics = RequestMetrics()
@@ -177,6 +183,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         key_service=key_service,
         shards=shards,
         checkout=checkout,
+        velocity=velocity,
         capture_keys=capture_keys,
     )
 

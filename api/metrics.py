@@ -32,6 +32,8 @@ def register(metrics: Metrics, application: Application) -> None:
     metrics.gauge("nonces_used_ratio", "nonce table in use", lambda: nonces.used_ratio)
     for who, what, meter in application.gate.limiter.meters:
         metrics.watch("limits", meter, sender=who, requests=what)
+    for place, what, meter in application.velocity.meters:
+        metrics.watch("velocity", meter, place=place, counted=what)
     for coalescer in application.coalescers:
         metrics.watch("queries", coalescer, kind=coalescer.name, shard="0")
     for shard in application.shards:

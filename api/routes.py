@@ -83,6 +83,7 @@ CREATE_TRANSACTION: Final = Route(
         "card_undecryptable",
         "card_key_expired",
         "card_refused",
+        "too_many_attempts",
         "switch_unavailable",
         "hsm_unavailable",
         "network_unavailable",

@@ -21,6 +21,7 @@ from api.gate import Call, delivery, intent_id_of, merchant_of
 from api.http.answer import JSON, REPLAYED, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
 from api.keys_elsewhere import KeysElsewhere
+from api.limits.velocity import Velocity
 from api.posting import posting_key
 from api.query import refuse_parameters
 from api.routing import Routing
@@ -62,10 +63,12 @@ class Transactions:
     Args:
         routing: the shards, each with its switches.
         keys: finds keys that were used on another shard than an intent's.
+        velocity: stops who tries cards from a browser.
     """
 
     routing: Routing
     keys: KeysElsewhere
+    velocity: Velocity
 
     def create_transaction(self, call: Call) -> None:
         """`POST /payment-intents/{id}/transactions`."""
@@ -89,11 +92,30 @@ class Transactions:
             asked: SwitchRequest = _charge(call, intent_id, body, digest)
         else:
             asked = _operation(call, intent_id, body, digest)
-        if by_browser or self.keys.are_all_here:  # a browser's keys are its intent's own
+        if by_browser:  # its keys are its intent's own
+            self._charge_by_browser(call, charging, asked)
+            return
+        if self.keys.are_all_here:
             charging.submit(asked, deliver)
             return
         go_on = partial(_use_key, charging, asked, deliver)
         self.keys.find((merchant.merchant_id, digest), intent_id, delivery(call, go_on))
+
+    def _charge_by_browser(self, call: Call, charging: Charging, asked: SwitchRequest) -> None:
+        """Hand a charge over that counts against whoever tries cards."""
+        velocity = self.velocity
+        attempt = velocity.begin(call.exchange, asked.merchant_id, asked.intent_id)
+        deliver = delivery(call, self._done)
+
+        def count(reply: SwitchReply | MuxError) -> None:
+            velocity.end(attempt, reply)
+            deliver(reply)
+
+        try:
+            charging.submit(asked, count)
+        except ProblemError:
+            velocity.end(attempt, None)
+            raise
 
     def _done(self, call: Call, reply: SwitchReply | MuxError) -> None:
         if not isinstance(reply, Done):

@@ -62,12 +62,13 @@ class Limiter:
 
     Args:
         settings: the rates.
+        addresses: finds whose request it is.
     """
 
     __slots__ = ("_address", "_addresses", "_key", "_merchant")
 
-    def __init__(self, settings: Limits) -> None:
-        self._addresses = Addresses(settings.trusted_proxies)
+    def __init__(self, settings: Limits, addresses: Addresses) -> None:
+        self._addresses = addresses
         meter = partial(Meter, senders_max=settings.senders_max)
         self._address = Limit(
             "address",

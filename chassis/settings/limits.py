@@ -1,4 +1,4 @@
-"""The settings of what one sender may ask of the API; a section of `chassis.settings.tree`."""
+"""The settings of what one sender may ask of the API; sections of `chassis.settings.tree`."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ class Limits(Section, frozen=True):
     senders_max: int = 65_536
     # Addresses or networks (10.0.0.0/8) of your proxies, whose X-Forwarded-For is believed.
     trusted_proxies: tuple[str, ...] = ()
+
+
+class Velocity(Section, frozen=True):
+    """Card testing through browsers: 429 `too_many_attempts`. So many at once, and evenly again.
+
+    A charge that is approved, or whose card is known there, gives back what it took.
+    """
+
+    window_s: float = 3_600.0  # in which all of them come back
+    intent_declines_max: int = 6  # a customer mistypes a few times; nobody ten
+    intent_cards_max: int = 4  # whoever pulls out a fifth card for one basket did not buy them
+    address_declines_max: int = 20  # an office's, or a carrier's, which many customers share
+    address_cards_max: int = 40  # likewise; approved ones count as well
+    # Of one merchant, over all addresses; an approval makes up for a decline. Who reaches it has
+    # more declines than approvals by so many, and nobody is charged from a browser for a while.
+    merchant_declines_max: int = 300
+    senders_max: int = 65_536  # of each kind of place, and cards seen there: 300 bytes each

@@ -12,7 +12,7 @@ from msgspec import field
 
 from chassis.settings.archive import Archive
 from chassis.settings.kafka import Kafka
-from chassis.settings.limits import Limits
+from chassis.settings.limits import Limits, Velocity
 from chassis.settings.relay import Relay as Relay  # noqa: PLC0414  where others look for it
 from chassis.settings.replica import Replica
 from chassis.settings.section import Section
@@ -361,6 +361,7 @@ class Settings(Section, frozen=True):
     data_dir: str = ""  # empty = the platform's default
     api: API = field(default_factory=API)
     limits: Limits = field(default_factory=Limits)
+    velocity: Velocity = field(default_factory=Velocity)
     switch: Switch = field(default_factory=Switch)
     hsm: HSM = field(default_factory=HSM)
     networks: dict[str, Network] = field(default_factory=_networks)

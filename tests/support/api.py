@@ -26,7 +26,7 @@ from api.assembly import Application, Outside, assemble
 from api.shard import ShardPeers
 from chassis.mux import MuxClient, MuxPeer, MuxServer, dial_unix
 from chassis.settings import API, HSM, MuxLimits, Settings
-from chassis.settings.limits import Limits
+from chassis.settings.limits import Limits, Velocity
 from hsm_sim import wire as hsm_wire
 from ledger.connection import Connection
 from ledger.ids import UUID7Source
@@ -284,6 +284,7 @@ async def running_api(
     *,
     limits: API | None = None,
     rates: Limits | None = None,
+    velocity: Velocity | None = None,
     mode: Literal["test", "live"] = "test",
     hsm_deadline_s: float = 2.0,
     further_shards: Sequence[LedgerDSN] = (),
@@ -293,6 +294,7 @@ async def running_api(
         mode=mode,
         api=limits or API(nonce_slots=4_096),
         limits=rates or Limits(),
+        velocity=velocity or Velocity(),
         hsm=HSM(open_deadline_s=hsm_deadline_s),
         mux=QUICK,
     )

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from chassis.settings.limits import Limits
-from tests.support.api import open_get, problem, running_api
+import json
+import os
+from typing import Any
+
+from chassis.settings.limits import Limits, Velocity
+from tests.support.api import (
+    HOST,
+    SEALED_CHARGE,
+    RunningAPI,
+    approved,
+    open_get,
+    problem,
+    running_api,
+)
+from tests.support.http import until
 from tests.support.postgres import LedgerDSN
 
 BODY = {"amountInCents": 2499, "currency": "usd"}
@@ -69,3 +82,44 @@ async def test_an_address_behind_a_proxy_has_its_limit(ledger_dsn: LedgerDSN) ->
         assert [await ask("203.0.113.7") for _ in range(3)] == [200, 200, 429]
         assert await ask("203.0.113.8") == 200
         assert (await api.ask(open_get("/healthz"))).status == 200
+
+
+async def test_a_thief_at_the_checkout_is_stopped(ledger_dsn: LedgerDSN) -> None:
+    """A browser's declines end in a 429; the merchant's server still charges the intent."""
+    velocity = Velocity(intent_declines_max=2)
+    async with running_api(ledger_dsn, velocity=velocity) as api:
+        api.switch.decide = lambda request: approved(request, status="failed")
+        created = await api.create()
+        target = f"/payment-intents/{created['id']}/transactions"
+        answers = [await api.ask(_by_browser(api, target, created)) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert problem(answers[-1])["code"] == "too_many_attempts"
+        assert int(answers[-1].headers["retry-after"]) > 60
+        assert len(api.switch.charges) == 2
+        assert (await api.ask(api.shop.request("POST", target, SEALED_CHARGE))).status == 200
+        other = await api.create()
+        target = f"/payment-intents/{other['id']}/transactions"
+        assert (await api.ask(_by_browser(api, target, other))).status == 200
+
+
+async def test_a_customer_whose_switch_is_away_is_not_stopped(ledger_dsn: LedgerDSN) -> None:
+    """What no switch has seen does not count, however often it is tried."""
+    velocity = Velocity(intent_declines_max=2)
+    async with running_api(ledger_dsn, velocity=velocity) as api:
+        created = await api.create()
+        target = f"/payment-intents/{created['id']}/transactions"
+        api.cut_switch()
+        await until(lambda: not api.application.shards[0].charging.connected)
+        answers = [await api.ask(_by_browser(api, target, created)) for _ in range(5)]
+        assert {problem(answer)["code"] for answer in answers} == {"switch_unavailable"}
+
+
+def _by_browser(api: RunningAPI, target: str, intent: dict[str, Any]) -> bytes:
+    """A charge as a browser sends it."""
+    body = json.dumps(SEALED_CHARGE)
+    return (
+        f"POST {target} HTTP/1.1\r\nHost: {HOST}\r\n"
+        f"Authorization: Bearer {api.shop.publishable_key}\r\n"
+        f"X-Client-Secret: {intent['clientSecret']}\r\nContent-Type: application/json\r\n"
+        f"Idempotency-Key: {os.urandom(8).hex()}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()

@@ -9,6 +9,7 @@ from api.errors import Problem, ProblemError
 from api.http.answer import Answer
 from api.http.exchange import Exchange
 from api.http.parser import Request
+from api.limits.addresses import Addresses
 from api.limits.limiter import Limiter
 from chassis.settings.limits import Limits
 
@@ -61,7 +62,7 @@ def refusal(limiter: Limiter, asked: Exchange, merchant: Merchant | None = None)
 
 def test_an_address_has_its_limit() -> None:
     """Over it 429 says how long to wait, in whole seconds, and which limit it was."""
-    limiter = Limiter(TIGHT)
+    limiter = Limiter(TIGHT, Addresses([]))
     assert refusal(limiter, exchange()) is None
     problem = refusal(limiter, exchange())
     assert problem is not None
@@ -73,7 +74,7 @@ def test_an_address_has_its_limit() -> None:
 
 def test_reads_and_writes_are_apart() -> None:
     """Who may not read any more may still write; HEAD is a read, what is neither is a write."""
-    limiter = Limiter(TIGHT)
+    limiter = Limiter(TIGHT, Addresses([]))
     assert refusal(limiter, exchange(b"HEAD")) is None
     assert refusal(limiter, exchange(b"GET")) is not None
     assert refusal(limiter, exchange(b"POST")) is None
@@ -85,13 +86,13 @@ def test_reads_and_writes_are_apart() -> None:
 
 def test_loopback_has_no_limit_of_its_own() -> None:
     """What comes from this machine may stand for everybody."""
-    limiter = Limiter(TIGHT)
+    limiter = Limiter(TIGHT, Addresses([]))
     assert {refusal(limiter, exchange(peer="127.0.0.1")) for _ in range(100)} == {None}
 
 
 def test_a_key_and_its_merchant_have_limits() -> None:
     """Two keys of one merchant have a limit each, and one together; another merchant its own."""
-    limiter = Limiter(TIGHT)
+    limiter = Limiter(TIGHT, Addresses([]))
     asked = [shop(), shop(), shop(), shop(key=b"pk_test_b"), shop(key=b"pk_test_b"), shop(2, b"c")]
     problems = [refusal(limiter, exchange(), merchant) for merchant in asked]
     details = [problem.detail.split()[1] if problem else None for problem in problems]
@@ -100,7 +101,7 @@ def test_a_key_and_its_merchant_have_limits() -> None:
 
 def test_what_the_merchant_may_not_its_key_is_not_charged_for() -> None:
     """A request that the merchant's limit refuses leaves the key's as it was."""
-    limiter = Limiter(TIGHT)
+    limiter = Limiter(TIGHT, Addresses([]))
     for key in (b"a", b"b"):
         assert refusal(limiter, exchange(b"POST"), shop(key=key)) is None
     assert refusal(limiter, exchange(b"POST"), shop(key=b"c")) is not None
@@ -110,7 +111,7 @@ def test_what_the_merchant_may_not_its_key_is_not_charged_for() -> None:
 @pytest.mark.parametrize("who", ["address", "key", "merchant"])
 def test_every_refusal_is_counted_where_it_belongs(who: str) -> None:
     """Each meter tells its own."""
-    limiter = Limiter(TIGHT)
+    limiter = Limiter(TIGHT, Addresses([]))
     for number in range(9):
         keys = b"%d" % (number if who == "merchant" else 0)
         refusal(limiter, exchange(), None if who == "address" else shop(key=keys))
