@@ -36,11 +36,19 @@ CATALOG: Final = _load_catalog()
 
 
 class FieldProblem(Struct, frozen=True):
-    """One fault in the body: a JSON pointer (RFC 6901), a code and a sentence."""
+    """One fault: where it is, a code and a sentence.
 
-    pointer: str
+    Attributes:
+        pointer: a JSON pointer into the body (RFC 6901); left out for a parameter.
+        code: such as `amount_out_of_range`.
+        detail: the rule that is broken.
+        parameter: the name of a query parameter, where that is what is wrong.
+    """
+
+    pointer: str | UnsetType
     code: str
     detail: str
+    parameter: str | UnsetType = UNSET
 
 
 @final
@@ -50,7 +58,7 @@ class Problem(Struct, frozen=True):
     Attributes:
         code: a key of `CATALOG`.
         detail: one sentence for this occurrence; the catalog's meaning where it is empty.
-        errors: the faults of the body, where there are any.
+        errors: the faults of body or query, where there are any.
         retry_after_s: for `Retry-After`; 0 leaves the header out.
         canonical_string: test mode only, the ten lines as the server sees them.
         server_time: test mode only, RFC 3339.

@@ -88,10 +88,11 @@ def convert(value: dict[str, Any], type_: type[Record]) -> Record:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
         fault = explain(str(error))
+        pointer = str(fault.pointer)
         if str(error).endswith(_IN_DICTIONARY):
-            member = f"{fault.pointer}/{_escape(_first_that_is_no_text(value, fault.pointer))}"
+            member = f"{pointer}/{_escape(_first_that_is_no_text(value, pointer))}"
             fault = msgspec.structs.replace(fault, pointer=member)
-        if fault.code == "unknown_field" and fault.pointer.count("/") == 1:
+        if fault.code == "unknown_field" and pointer.count("/") == 1:
             known = ", ".join(sorted(_members(type_)))
             fault = msgspec.structs.replace(fault, detail=f"{fault.detail}; known are {known}")
         raise ProblemError(Problem(fault.code, fault.detail, (fault,))) from None

@@ -14,10 +14,11 @@ from api.errors import FieldProblem, Problem, ProblemError
 from api.gate import Call, delivery, intent_id_of, merchant_of
 from api.http.answer import JSON, REPLAYED, Answer, prepare_head
 from api.idempotency import key_digest, request_hash
+from api.intent_list import ListQuery, parse_list_query
 from api.json_body import read_object
 from api.placing import Creating
 from api.posting import posting_key
-from api.query import ListQuery, parse_list_query, refuse_parameters
+from api.query import refuse_parameters
 from api.requests import CreateIntent, read_create_intent
 from api.resources import PaymentIntentList, Timeline
 from api.routing import Routing

@@ -57,16 +57,17 @@ def read_create_intent(value: dict[str, Any]) -> CreateIntent:
         rule = f"must be {' or '.join(CAPTURE_METHODS)}"
         faults.append(FieldProblem("/captureMethod", "invalid_value", rule))
     if body.description is not None:
-        faults += _text_faults("/description", body.description, DESCRIPTION_CHARS_MAX)
+        faults += text_faults("/description", body.description, DESCRIPTION_CHARS_MAX)
     if body.merchant_reference is not None:
-        faults += _reference_faults(body.merchant_reference)
+        faults += reference_faults(body.merchant_reference)
     if body.metadata:
         faults += _metadata_faults(body.metadata)
     refuse_faults(faults)
     return body
 
 
-def _text_faults(pointer: str, text: str, chars_max: int) -> list[FieldProblem]:
+def text_faults(pointer: str, text: str, chars_max: int) -> list[FieldProblem]:
+    """The fault of free text of 1 to `chars_max` characters, or nothing."""
     if not 1 <= len(text) <= chars_max:
         rule = f"must be 1 to {chars_max} characters"
     elif _CONTROL.search(text) is not None:
@@ -76,7 +77,8 @@ def _text_faults(pointer: str, text: str, chars_max: int) -> list[FieldProblem]:
     return [FieldProblem(pointer, "invalid_value", rule)]
 
 
-def _reference_faults(reference: str) -> list[FieldProblem]:
+def reference_faults(reference: str) -> list[FieldProblem]:
+    """The fault of a merchant reference that no intent can have, or nothing."""
     if len(reference) <= REFERENCE_CHARS_MAX and _REFERENCE.fullmatch(reference) is not None:
         return []
     rule = f"must be 1 to {REFERENCE_CHARS_MAX} printable ASCII characters without spaces"
@@ -89,12 +91,12 @@ def _metadata_faults(metadata: dict[str, str]) -> list[FieldProblem]:
         return [FieldProblem("/metadata", "invalid_value", rule)]
     faults = []
     for name, value in metadata.items():
-        if _text_faults("", name, METADATA_NAME_CHARS_MAX):
+        if text_faults("", name, METADATA_NAME_CHARS_MAX):
             rule = f"names must be 1 to {METADATA_NAME_CHARS_MAX} characters, none of control"
             faults.append(FieldProblem("/metadata", "invalid_value", rule))
         elif value:
             pointer = "/metadata/" + name.replace("~", "~0").replace("/", "~1")
-            faults += _text_faults(pointer, value, METADATA_VALUE_CHARS_MAX)
+            faults += text_faults(pointer, value, METADATA_VALUE_CHARS_MAX)
     if len(msgspec.json.encode(metadata)) > METADATA_BYTES_MAX:
         rule = f"must be at most {METADATA_BYTES_MAX} bytes of JSON"
         faults.append(FieldProblem("/metadata", "invalid_value", rule))

@@ -41,9 +41,14 @@ LIST_INTENTS: Final = Route(
         Parameter("status", "string", "Only these statuses, separated by commas."),
         Parameter("createdAfter", "string", "Only intents created at this instant or later."),
         Parameter("createdBefore", "string", "Only intents created before this instant."),
+        Parameter("amountInCents", "integer", "Only intents over this amount."),
+        Parameter("amountMin", "integer", "Only intents over this amount or more."),
+        Parameter("amountMax", "integer", "Only intents over this amount or less."),
+        Parameter("merchantReference", "string", "Only intents with this one, canceled or not."),
+        Parameter("metadata", "object", "As `metadata[name]=value`: only intents with this pair."),
     ),
     answers={200: (resources.PaymentIntentList,)},
-    problems=("invalid_query",),
+    problems=("invalid_query", "raw_card_data_refused"),
 )
 GET_INTENT: Final = Route(
     name="getPaymentIntent",

@@ -22,7 +22,7 @@ from attrs import define, field
 from api.charging import Charging
 from api.coalescing import Coalescer
 from api.creations import create_all
-from api.query import ListQuery
+from api.intent_list import ListQuery
 from chassis.clock import now_us
 from chassis.mux import MuxClient
 from chassis.settings import Settings
@@ -181,9 +181,7 @@ async def _list_pages(ledger: Intents, questions: list[WantedList]) -> list[Inte
             live=live,
             limit=query.limit,
             after=query.after,
-            created_from=query.lowest_id,
-            created_before=query.end_id,
-            statuses=query.statuses,
+            only=query.filter,
         )
         for merchant_id, live, query in questions
     ]

@@ -44,8 +44,8 @@ HOT_RATIO_MIN: Final = 0.9
 DEAD_RATIO_MAX: Final = 0.2
 # Tables with a row or more a payment, by their names and those of their partitions.
 GROWING: Final = re.compile(
-    r"Seq Scan on (payment_intents|payment_intent_details|transactions|attempts|outcomes"
-    r"|idempotency|merchant_references|postings)\w*"
+    r"Seq Scan on (payment_intents|payment_intent_details|intent_terms|transactions|attempts"
+    r"|outcomes|idempotency|merchant_references|postings)\w*"
 )
 PLANNED: Final = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")  # not BEGIN, say
 _PAST_SQL: Final = """

@@ -11,17 +11,14 @@ from typing import Any, Final
 
 from chassis.settings.tree import Ledger
 from ledger.committing import Committer
-from ledger.lifecycle import INTENT_STATUSES
+from ledger.listing import EVERY_INTENT, IntentFilter, PageBounds, page_query
 from ledger.pgtypes import (
-    bool_,
     bool_array,
     bytea_array,
     int4_array,
-    int8_,
     int8_array,
     text_array,
     timestamptz_array,
-    uuid_,
     uuid_array,
 )
 from ledger.records import (
@@ -38,7 +35,7 @@ from ledger.records import (
 from ledger.shards.buckets import bucket_of
 from ledger.statements import QUERIES, Runner
 
-SCAN_ROWS_MAX: Final = 2_000  # read for one page of a list with a status filter
+SCAN_ROWS_MAX: Final = 2_000  # read for one page of a list
 PAGE_ROWS_MAX: Final = 100
 REPEATS_MAX: Final = 3  # of a creation that could not run; then its callers hear of it
 
@@ -47,10 +44,7 @@ _RELEASE: Final = QUERIES["release_unclaimed_references"]
 _FINDINGS: Final = QUERIES["read_creation_findings"]
 _KEY_USES: Final = QUERIES["read_key_uses"]
 _GET: Final = QUERIES["get_intents"]
-_LIST: Final = QUERIES["list_intents"]
 
-_LOWEST: Final = bytes(16)
-_HIGHEST: Final = b"\xff" * 16
 _INTENT_COLUMNS: Final = 21
 
 
@@ -112,39 +106,26 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
         live: bool,
         limit: int,
         after: bytes | None = None,
-        created_from: bytes | None = None,
-        created_before: bytes | None = None,
-        statuses: Sequence[str] = INTENT_STATUSES,
+        only: IntentFilter = EVERY_INTENT,
         scan_rows_max: int = SCAN_ROWS_MAX,
     ) -> IntentPage:
         """A page of one merchant's intents, newest first.
 
-        Status is no index column, so a page with a status filter may hold fewer intents than
-        asked for, even none, and still have a successor.
+        What no index decides filters the rows that were read (`ledger.listing`), so a page may
+        hold fewer intents than asked for, even none, and still have a successor.
 
         Args:
             merchant_id: Whose.
             live: Of which mode.
             limit: Intents at most, up to `PAGE_ROWS_MAX`.
             after: The cursor of the page before.
-            created_from: Only ids from this one on (`ids.lowest_id_at`).
-            created_before: Only ids below this one.
-            statuses: Only these.
+            only: Which of them.
             scan_rows_max: Rows read for one page, whether they match or not.
         """
         if not 1 <= limit <= PAGE_ROWS_MAX:
             raise ValueError(f"a page holds 1 to {PAGE_ROWS_MAX} intents")
-        below = min(after or _HIGHEST, created_before or _HIGHEST)
-        params = [
-            uuid_(merchant_id),
-            bool_(live),
-            uuid_(below),
-            uuid_(created_from or _LOWEST),
-            text_array(statuses),
-            int8_(limit + 1),
-            int8_(scan_rows_max),
-        ]
-        rows = (await self._runner.run(_LIST, params)).rows()
+        within = PageBounds(merchant_id, live, after, limit + 1, scan_rows_max)
+        rows = (await self._runner.run(*page_query(within, only))).rows()
         intents = [_intent_row(columns) for matches, _, *columns in rows if matches]
         if len(intents) > limit:
             return IntentPage(intents[:limit], after=intents[limit - 1].intent_id)

@@ -45,6 +45,11 @@ class ListFilters(TypedDict, total=False):
     status: str | Sequence[str]
     created_after: datetime
     created_before: datetime
+    amount_in_cents: int
+    amount_min: int
+    amount_max: int
+    merchant_reference: str
+    metadata: Mapping[str, str]  # each of these pairs
 
 
 @dataclass(kw_only=True)
@@ -74,8 +79,13 @@ class Core(Exchanger):
 
     def list_payment_intents(self, filters: ListFilters) -> Steps[PaymentIntentPage]:
         """`GET /payment-intents`."""
-        given = {name: _query_text(value) for name, value in _camel_case(filters).items()}
-        target = "/payment-intents" + (f"?{urlencode(given)}" if given else "")
+        given: dict[str, str] = {}
+        for name, value in _camel_case(filters).items():
+            if isinstance(value, Mapping):
+                given |= {f"{name}[{key}]": _query_text(text) for key, text in value.items()}
+            else:
+                given[name] = _query_text(value)
+        target = "/payment-intents" + (f"?{urlencode(given, quote_via=quote)}" if given else "")
         answer = yield from self.exchange("GET", target)
         return PaymentIntentPage.from_json(read_object(answer))
 

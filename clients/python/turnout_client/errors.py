@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldFault:
-    """One fault in the body of a request."""
+    """One fault in the body or the query of a request."""
 
-    pointer: str  # JSON pointer (RFC 6901), such as /amountInCents
+    pointer: str  # JSON pointer (RFC 6901), such as /amountInCents; empty for a parameter
     code: str
     detail: str
+    parameter: str = ""  # the name of a query parameter, such as limit
 
 
 class TurnoutError(Exception):
@@ -29,7 +30,7 @@ class APIError(TurnoutError):
         code: such as `amount_out_of_range`; `unknown` if the answer was no problem document.
         detail: a sentence for people.
         request_id: names the request in the server's log.
-        errors: the faults of the body, where there are any.
+        errors: the faults of body or query, where there are any.
         retry_after_s: what the server asked for, or 0.
     """
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 ANSWER_BYTES_MAX: Final = 8_388_608  # a page of 100 intents is a tenth of this
 RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
+_FAULT_MEMBERS: Final = ("pointer", "code", "detail", "parameter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,7 @@ def api_error(answer: Answer) -> APIError:
         detail=str(problem.get("detail") or problem.get("title") or "no problem document"),
         request_id=str(problem.get("requestId") or answer.headers.get("x-request-id", "")),
         errors=tuple(
-            FieldFault(*(str(fault.get(name, "")) for name in ("pointer", "code", "detail")))
+            FieldFault(*(str(fault.get(name, "")) for name in _FAULT_MEMBERS))
             for fault in (faults if isinstance(faults, list) else [])
             if isinstance(fault, dict)
         ),

@@ -1,7 +1,8 @@
 -- name: create_intents
 -- Create a batch of payment intents, each under an idempotency key and, where it has one, a
 -- merchant reference. One array per column; a null reference claims none.
--- Stages: claim references, take keys, insert the intent with its details and its expiry. A row
+-- Stages: claim references, take keys, insert the intent with its details, what they are searched
+-- by, and its expiry. A row
 -- that falls out is a verdict, read later. So does a row whose bucket is another shard's by now:
 -- reading the fence holds off whoever wants to take a bucket away until this has committed, and
 -- what is read is never older than the lock ($16 buckets, $17 epochs; ADR 0029). Claims and keys are taken in index order, so that two
@@ -50,6 +51,20 @@ detailed AS (
         $1::uuid[], $8::uuid[], $9::bytea[], $10::text[], $11::text[], $12::text[]
     ) AS r (intent_id, request_id, client_secret_hash, description, metadata, reference)
     JOIN keyed AS k ON k.intent_id = r.intent_id
+),
+termed AS (
+    INSERT INTO intent_terms (merchant_id, live, term, intent_id)
+    SELECT r.merchant_id, r.live, t.term, r.intent_id
+    FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $11::text[], $12::text[])
+        AS r (intent_id, merchant_id, live, metadata, reference)
+    JOIN keyed AS k ON k.intent_id = r.intent_id
+    CROSS JOIN LATERAL (
+        SELECT intent_term('', r.reference) AS term WHERE r.reference IS NOT NULL
+        UNION ALL
+        SELECT intent_term(m.key, m.value) FROM jsonb_each_text(r.metadata::jsonb) AS m
+    ) AS t
+    WHERE r.reference IS NOT NULL OR r.metadata IS NOT NULL
+    ON CONFLICT DO NOTHING
 ),
 expiring AS (
     INSERT INTO intent_expiry (due_at, intent_id)
@@ -142,40 +157,3 @@ LEFT JOIN LATERAL (
     ORDER BY x.transaction_id DESC
     LIMIT 1
 ) AS s ON true
-
--- name: list_intents
--- A page of one merchant's intents, newest first. $1 merchant id, $2 live, $3 only ids below this
--- one, $4 only ids from this one on, $5 statuses, $6 rows wanted, $7 rows read at most.
--- Status is no index column, because it changes: it filters at most $7 rows a page. The row at
--- that bound comes back even where it does not match, so that the next page can start from it.
-SELECT
-    p.matches, p.place,
-    p.id, p.merchant_id, p.live, p.amount_minor, p.currency, p.status, p.capture_method,
-    p.allow_partial, p.capturable_minor, p.captured_minor, p.refunded_minor, p.disputed_minor,
-    p.cancel_requested, p.capture_before, p.version, p.created_at, p.updated_at,
-    d.client_secret_hash, d.description, d.metadata, d.merchant_reference,
-    s.*
-FROM (
-    SELECT *, scanned.status = ANY ($5::text[]) AS matches
-    FROM (
-        SELECT *, row_number() OVER (ORDER BY q.id DESC) AS place
-        FROM payment_intents AS q
-        WHERE q.merchant_id = $1::uuid AND q.live = $2::boolean
-            AND q.id < $3::uuid AND q.id >= $4::uuid
-        ORDER BY q.id DESC
-        LIMIT $7::bigint
-    ) AS scanned
-    WHERE scanned.status = ANY ($5::text[]) OR scanned.place = $7::bigint
-    ORDER BY scanned.id DESC
-    LIMIT $6::bigint
-) AS p
-CROSS JOIN LATERAL (
-    SELECT * FROM payment_intent_details AS e WHERE e.intent_id = p.id LIMIT 1
-) AS d
-LEFT JOIN LATERAL (
-    SELECT * FROM transaction_states AS x
-    WHERE x.intent_id = p.id
-    ORDER BY x.transaction_id DESC
-    LIMIT 1
-) AS s ON true
-ORDER BY p.id DESC

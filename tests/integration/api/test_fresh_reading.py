@@ -16,7 +16,7 @@ import trio
 from attrs import define
 
 from api.coalescing import Coalescer
-from api.query import ListQuery
+from api.intent_list import ListQuery
 from api.reading import open_reader, register_reader
 from api.shard import Shard, ShardPeers, make_shard
 from chassis.metrics import Metrics

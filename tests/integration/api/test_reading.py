@@ -49,14 +49,23 @@ async def test_a_list_is_read_page_by_page(api: RunningAPI) -> None:
 
 
 async def test_a_list_is_filtered(api: RunningAPI) -> None:
-    """Status and creation time narrow a list; an encoded value is decoded."""
-    created = await api.create()
+    """Each filter narrows a list, alone and together; an encoded value is decoded."""
+    created = await api.create(merchantReference="order-1", metadata={"tier": "gold & more"})
     after = created["createdAt"].replace(":", "%3A")
     for query, count in (
         ("status=created", 1),
         ("status=succeeded,failed", 0),
         (f"createdAfter={after}", 1),
         ("createdBefore=2020-01-01T00:00:00Z", 0),
+        ("amountInCents=2499", 1),
+        ("amountInCents=2498", 0),
+        ("amountMin=2499&amountMax=2499", 1),
+        ("amountMin=2500", 0),
+        ("merchantReference=order-1", 1),
+        ("merchantReference=order-2", 0),
+        ("metadata[tier]=gold%20%26%20more", 1),
+        ("metadata%5Btier%5D=gold%20%26%20more&amountMax=3000&status=created", 1),
+        ("metadata[tier]=gold", 0),
     ):
         response = await api.ask(api.shop.request("GET", f"/payment-intents?{query}"))
         assert len(json.loads(response.body)["data"]) == count, query
@@ -75,6 +84,10 @@ async def test_a_list_is_filtered(api: RunningAPI) -> None:
         "createdAfter=yesterday",
         "createdAfter=2026-01-02",
         "limit=%FF",
+        "amountInCents=1.5",
+        "amountMin=9&amountMax=8",
+        "merchantReference=a%20b",
+        "metadata[]=x",
     ],
 )
 async def test_queries_that_are_refused(api: RunningAPI, query: str) -> None:

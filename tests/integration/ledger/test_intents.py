@@ -10,9 +10,8 @@ import trio
 from msgspec.structs import replace
 
 from ledger.connection import Connection
-from ledger.ids import lowest_id_at, uuid7_time_us
 from ledger.intents import Intents
-from ledger.records import Created, CreationVerdict, IntentReplay, IntentRow, Lost
+from ledger.records import Created, CreationVerdict, IntentReplay, Lost
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.ledger import IDS, LIMITS, charge, intent, kinds, outcome
 
@@ -203,80 +202,6 @@ async def test_a_lost_answer_of_a_creation_is_found_again(ledger: LedgerHarness)
         assert runner.session is not None
         await runner.session.aclose()
         nursery.cancel_scope.cancel()
-
-
-async def _all_pages(
-    ledger: LedgerHarness, merchant_id: bytes, limit: int, **filters: object
-) -> list[IntentRow]:
-    rows: list[IntentRow] = []
-    after = None
-    while True:
-        page = await ledger.intents.list_page(
-            merchant_id,
-            live=False,
-            limit=limit,
-            after=after,
-            **filters,  # type: ignore[arg-type]
-        )
-        assert len(page.intents) <= limit
-        rows += page.intents
-        after = page.after
-        if after is None:
-            return rows
-
-
-async def test_lists_page_through_a_merchant_s_intents(ledger: LedgerHarness) -> None:
-    """Newest first, each once, other merchants' and the other mode's left out."""
-    merchant_id = IDS.next()
-    mine = [intent(merchant_id) for _ in range(7)]
-    await ledger.intents.create([*mine, intent(merchant_id, live=True), intent(IDS.next())])
-    expected = [row.intent_id for row in reversed(mine)]
-    for limit in (1, 3, 7, 100):
-        rows = await _all_pages(ledger, merchant_id, limit)
-        assert [row.intent_id for row in rows] == expected
-    page = await ledger.intents.list_page(merchant_id, live=False, limit=7)
-    assert page.after is None, "a page that ends the list has no successor"
-    with pytest.raises(ValueError, match="1 to 100"):
-        await ledger.intents.list_page(merchant_id, live=False, limit=101)
-
-
-async def test_lists_filter_by_status_and_time(ledger: LedgerHarness) -> None:
-    """Status filters what is read; time bounds what is read at all."""
-    merchant_id = IDS.next()
-    intents = [intent(merchant_id) for _ in range(6)]
-    await ledger.intents.create(intents)
-    rows = [charge(of) for of in intents[:3]]
-    await ledger.charges.record(rows, lane="fast")
-    await ledger.outcomes.settle([outcome(rows[0]), outcome(rows[1], "declined")])
-    for statuses, expected in (
-        (["succeeded"], intents[:1]),
-        (["failed", "processing"], [intents[2], intents[1]]),
-        (["canceled"], []),
-    ):
-        found = await _all_pages(ledger, merchant_id, 2, statuses=statuses)
-        assert [row.intent_id for row in found] == [of.intent_id for of in expected]
-    middle = intents[3].intent_id
-    newer = await _all_pages(ledger, merchant_id, 2, created_from=middle)
-    older = await _all_pages(ledger, merchant_id, 2, created_before=middle)
-    assert [row.intent_id for row in newer + older] == [of.intent_id for of in reversed(intents)]
-    future = lowest_id_at(uuid7_time_us(middle) + 60_000_000)
-    assert await _all_pages(ledger, merchant_id, 2, created_from=future) == []
-
-
-async def test_a_status_filter_reads_a_bounded_number_of_rows(ledger: LedgerHarness) -> None:
-    """A page may come back empty with a successor; following it finds what is far behind."""
-    merchant_id = IDS.next()
-    intents = [intent(merchant_id) for _ in range(10)]
-    await ledger.intents.create(intents)
-    row = charge(intents[0])
-    await ledger.charges.record([row], lane="fast")
-    page = await ledger.intents.list_page(
-        merchant_id, live=False, limit=5, statuses=["processing"], scan_rows_max=4
-    )
-    assert page.intents == []
-    assert page.after == intents[6].intent_id
-    found = await _all_pages(ledger, merchant_id, 5, statuses=["processing"], scan_rows_max=4)
-    assert [row.intent_id for row in found] == [intents[0].intent_id]
 
 
 async def test_keys_of_two_merchants_are_two_keys(ledger: LedgerHarness) -> None:

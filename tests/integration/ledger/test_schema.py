@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 INSERT_ONLY = [
     "payment_intent_details",
+    "intent_terms",
     "transactions",
     "attempts",
     "outcomes",
@@ -286,13 +287,13 @@ async def test_the_intent_row_is_small(ledger: LedgerHarness) -> None:
 
 
 async def test_no_index_names_a_column_that_changes(ledger: LedgerHarness) -> None:
-    """Indexes of the intent hold its key and its merchant, nothing an update touches."""
+    """Indexes of the intent hold its key, merchant and amount, nothing an update touches."""
     names = await ledger.rows(
         "SELECT DISTINCT a.attname::text FROM pg_index i"
         " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)"
         " WHERE i.indrelid = 'payment_intents'::regclass"
     )
-    assert {name for (name,) in names} == {"id", "merchant_id", "live"}
+    assert {name for (name,) in names} == {"id", "merchant_id", "live", "amount_minor"}
     [(predicates,)] = await ledger.rows(
         "SELECT count(*) FROM pg_index WHERE indpred IS NOT NULL"
         " AND indrelid::regclass::text NOT LIKE 'pg_%'"
@@ -352,6 +353,8 @@ API_QUERIES = [
     QUERIES["read_creation_findings"],
     QUERIES["get_intents"],
     QUERIES["list_intents"],
+    QUERIES["list_intents_by_amount"],
+    QUERIES["list_intents_by_term"],
     QUERIES["read_timeline"],
 ]
 # Conditions that tie an index scan to the batch, to one merchant or to a bounded queue.

@@ -212,6 +212,14 @@ def test_intents_are_listed(stage: Stage) -> None:
     )
     assert len(page.intents) == 1
     _assert_signed(stage.requests[0])
+    steps = stage.core.list_payment_intents(
+        {"amount_min": 5, "merchant_reference": "a-1", "metadata": {"tier": "gold & more", "x": ""}}
+    )
+    stage.play(steps, [ok({"data": [], "nextCursor": None})])
+    assert stage.requests[1].target == (
+        "/payment-intents?amountMin=5&merchantReference=a-1"
+        "&metadata%5Btier%5D=gold%20%26%20more&metadata%5Bx%5D="
+    )
 
 
 def test_a_timeline_is_read(stage: Stage) -> None:

@@ -108,6 +108,14 @@ def test_each_status_has_its_error(status: int, kind: type[errors.APIError]) -> 
     assert isinstance(error, errors.TurnoutError)
 
 
+def test_a_fault_of_the_query_names_its_parameter() -> None:
+    """There is no place in a body to point to."""
+    fault = {"parameter": "limit", "code": "invalid_query", "detail": "must be less"}
+    body = json.dumps(PROBLEM | {"errors": [fault]}).encode()
+    [found] = api_error(_answer(400, body)).errors
+    assert found == errors.FieldFault("", "invalid_query", "must be less", "limit")
+
+
 def test_a_problem_is_read_whole() -> None:
     """Code, detail, request and the faults of the body."""
     error = api_error(_answer(422, json.dumps(PROBLEM).encode(), retry_after="2"))
