@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 TEST_WORKERS ?= 2
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
-.PHONY: install demo test test-chaos test-privileged test-node test-kafka check format bench proof settings-page clean help
+.PHONY: install demo test test-chaos test-privileged test-node test-browser test-kafka check format bench proof settings-page clean help
 
 install: $(STAMP)  ## create .venv/ and install the locked dependencies
 
@@ -30,7 +30,7 @@ demo: install  ## start everything, run the stories, keep serving until Ctrl-C (
 	@$(BIN)/turnout demo $(DEMO_ARGS)
 
 test: install  ## every test that needs Python and make only, but for whole stacks under faults
-	@$(BIN)/python -m pytest tests --ignore=tests/chaos -m "not privileged and not node and not kafka" \
+	@$(BIN)/python -m pytest tests --ignore=tests/chaos -m "not privileged and not node and not browser and not kafka" \
 	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 test-chaos: install  ## whole stacks under load while processes are killed, clocks stepped, lines cut
@@ -44,6 +44,11 @@ test-node: install  ## a client in Node, written from the documents alone, pays
 	@node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' \
 	  || { echo "make test-node needs Node 18 or newer as \`node\`" >&2; exit 1; }
 	@$(BIN)/python -m pytest tests/node $(TEST_ARGS)
+
+test-browser: install  ## people pay by the card fields in a real Chromium, and attackers do not
+	@requirements/install-browser.sh
+	@$(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements/browser.lock >&2
+	@$(BIN)/python -m pytest tests/browser -m browser $(TEST_ARGS)
 
 test-kafka: install  ## the stream on a real Apache Kafka of three brokers, one of them killed
 	@requirements/install-kafka.sh $(VENV)/kafka-jars

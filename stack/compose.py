@@ -1,7 +1,7 @@
 """The units of the stack: which processes there are, who needs whom, in which order they stop.
 
     postgres ──▶ schema ──┐
-                          ├──▶ provision ──▶ api
+                          ├──▶ provision ──▶ api, shop
     hsm-0 … hsm-n ────────┤
                           ├──▶ switch-0 … switch-n
     vsim, msim ───────────┘
@@ -56,6 +56,7 @@ from stack.layout import (
 from stack.sockets import hsm_keys, switch_keys
 
 STOP_RANKS: Final = {
+    "shop": 1,
     "api": 1,
     "switch": 2,
     "network": 3,
@@ -87,6 +88,8 @@ def compose(
     for shard in context.shards:
         processes += [_switch(context, shard, index) for index in range(len(shard.switches))]
     processes.append(_api(context))
+    if context.sockets.shop is not None:
+        processes.append(_shop(context, context.sockets.shop))
     for shard in context.shards:
         processes += _followers(context, shard)
     return [
@@ -221,6 +224,18 @@ def _api(context: StackContext) -> ProcessSpec:
             if shard.replica is not None
         },
         identity=context.users.identity("api", connects_to=("hsm", "switch")),
+    )
+
+
+def _shop(context: StackContext, listener: Listener) -> ProcessSpec:
+    """A merchant's web site: all that it knows of the stack stands in a file of its own."""
+    return ProcessSpec(
+        plan=UnitPlan(key="shop", needs=("provision",), stop_rank=STOP_RANKS["shop"]),
+        name="shop",
+        settings=_without_secrets(settings_of_shared(context.settings)),
+        data_dir=context.data_dir,
+        listeners=_listeners(context, "shop", http=listener),
+        identity=context.users.identity("shop"),
     )
 
 

@@ -80,6 +80,11 @@ class StackContext:
         return f"{scheme}://{self.sockets.http.address}"
 
     @property
+    def shop_url(self) -> str | None:
+        """Where the demo shop is, no slash at its end; None where there is none."""
+        return None if self.sockets.shop is None else f"http://{self.sockets.shop.address}"
+
+    @property
     def hsm_sockets(self) -> list[str]:
         """The Unix socket of each HSM worker; the supervisor connects with the role `admin`."""
         return [listener.address for listener in self.sockets.hsm]

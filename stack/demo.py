@@ -167,6 +167,7 @@ def show_box(stack: RunningStack, merchant: Credentials, console: Console) -> No
             [
                 ("API", merchant.api_url),
                 ("its reference", f"{merchant.api_url}/docs"),
+                *((("demo shop", shop),) if (shop := stack.context.shop_url) else ()),
                 ("all addresses", str(stack.context.data_dir / ENDPOINTS_FILE)),
                 ("publishable key", merchant.publishable_key),
                 ("secret key", f"in {stack.context.data_dir / DEMO_FILE}"),

@@ -24,6 +24,7 @@ from typing import Final
 
 from attrs import frozen
 
+from api.checkout.origins import ORIGINS_MAX
 from chassis.log import get_logger
 from ledger.connection import Connection
 from ledger.ids import IdError, UUID7Source, parse_id, public_id
@@ -34,6 +35,7 @@ from ledger.merchants import (
     get_merchants,
     list_api_keys,
     list_merchants,
+    set_browser_origins,
 )
 from ledger.rows import Merchant
 from ledger.statements import Runner
@@ -47,6 +49,7 @@ from stack.credentials import (
     load_credentials,
     new_key_pair,
 )
+from stack.shop.keys import load_keys, save_keys, shop_keys, shop_origins
 
 DEMO_SHOP: Final = "Demo shop"
 
@@ -116,7 +119,14 @@ async def provision_demo_shop(context: StackContext) -> None:
         context.admin_dsn, connect_timeout_s=context.settings.ledger.connect_timeout_s
     )
     try:
-        await ensure_demo_shop(runner, sealer, data_dir=context.data_dir, api_url=context.api_url)
+        merchant = await ensure_demo_shop(
+            runner, sealer, data_dir=context.data_dir, api_url=context.api_url
+        )
+        if context.sockets.shop is not None:
+            origins = shop_origins(context.sockets.shop.address)
+            await ensure_origins(runner, merchant, origins, former=_former_origins(context))
+            owner = context.users.owner("shop")
+            save_keys(context.data_dir, shop_keys(merchant, origins), owner)
     finally:
         await runner.aclose()
 
@@ -156,6 +166,37 @@ async def ensure_demo_shop(
         await record_keys(runner, sealer, merchant_id, plan.pair, live=False)
         _log.info("the demo shop has new keys", merchant=wanted.merchant, file=str(path))
     return wanted
+
+
+async def ensure_origins(
+    runner: Runner, merchant: Credentials, origins: tuple[str, ...], *, former: tuple[str, ...]
+) -> None:
+    """Register the shop's page where it is now, in the place of where it was.
+
+    What an operator has registered besides stays.
+
+    Args:
+        runner: a session of role turnout_admin.
+        merchant: whose shop.
+        origins: where its page is.
+        former: where it was at the last start.
+
+    Raises:
+        LedgerError: the ledger refuses.
+    """
+    merchant_id = parse_id("mer", merchant.merchant)
+    found = (await get_merchants(runner, [merchant_id]))[merchant_id].browser_origins
+    others = [origin for origin in found if origin not in {*origins, *former}]
+    wanted = [*origins, *others][:ORIGINS_MAX]
+    if wanted != list(found):
+        await set_browser_origins(runner, merchant_id, wanted)
+
+
+def _former_origins(context: StackContext) -> tuple[str, ...]:
+    try:
+        return load_keys(context.data_dir).origins
+    except CredentialsError:
+        return ()  # the first start, or one without a shop before
 
 
 async def _look(runner: Runner, path: Path) -> Found:

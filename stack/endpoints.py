@@ -37,6 +37,7 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int  # of the supervisor
     api: APIEndpoint
+    shop: str | None = None  # the demo shop's URL
     metrics: dict[str, str]  # process key -> URL of its /metrics
     networks: dict[str, str]  # network -> host:port
     # hsm, switch: Unix sockets; postgres: the folder of its socket; switch@1 … of other shards

@@ -13,6 +13,7 @@
     witness/             what the witness saw, and its key; may lie elsewhere (audit.witness_dir)
     pki/                 certificates for all, each key for its one process
     shards/<k>/          of shard 1 and above: postgres*, stream/, audit/, witness/, endpoints
+    shop/                the demo shop's keys, for it alone
     networks/            per simulated network its record and its key-exchange key, each its own;
                          and the HSM's copy of that key, the HSM's alone
 """
@@ -61,6 +62,7 @@ ROLES: Final = (
     "relay-2",
     "comparer",
     "webhooks",
+    "shop",
 )
 
 
@@ -92,6 +94,11 @@ def postings_run(settings: Settings) -> bool:
 def webhooks_run(settings: Settings) -> bool:
     """Whether merchants are told of events: without a relay there are none."""
     return settings.relay.enabled and settings.webhooks.enabled
+
+
+def shop_runs(settings: Settings) -> bool:
+    """Whether there is a shop to pay in with test cards."""
+    return settings.mode == "test" and settings.shop.enabled
 
 
 def forwarder_runs(settings: Settings) -> bool:
@@ -161,6 +168,8 @@ def make_data_folders(settings: Settings, data_dir: Path, users: Users) -> None:
     make_folder(data_dir / "hsm", mode=0o700, owner=users.owner("hsm"))
     for shard in range(settings.shards.count):
         _make_shard_folders(settings, data_dir, shard, users)
+    if shop_runs(settings):
+        make_folder(data_dir / "shop", mode=PASS_THROUGH)
     make_folder(data_dir / "networks", mode=PASS_THROUGH)
     for name in simulated_networks(settings):
         for suffix in ("log", "keys"):  # its record, and its MAC keys where it has any

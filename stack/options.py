@@ -31,6 +31,7 @@ EXIT_CANNOT_START: Final = 3
 PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "--api-port": "api.port",
+        "--shop-port": "shop.port",
         "--vsim-port": "networks.vsim.port",
         "--msim-port": "networks.msim.port",
         "--metrics-api-port": "metrics.api",
@@ -45,6 +46,7 @@ PORT_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "--metrics-forwarder-port": "metrics.forwarder",
         "--metrics-second-relay-port": "metrics.second_relay",
         "--metrics-comparer-port": "metrics.comparer",
+        "--metrics-shop-port": "metrics.shop",
     }
 )
 

@@ -243,6 +243,7 @@ def _endpoints(context: StackContext, process_ids: Mapping[str, int]) -> Endpoin
     return Endpoints(
         pid=os.getpid(),
         api=APIEndpoint(url=context.api_url),
+        shop=context.shop_url,
         metrics={
             key: f"http://{listener.address}/metrics"
             for key, listener in context.sockets.metrics.items()

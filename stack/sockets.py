@@ -17,6 +17,7 @@ from stack.layout import (
     forwarder_runs,
     postings_run,
     second_relay_runs,
+    shop_runs,
     simulated_networks,
     webhooks_run,
 )
@@ -28,6 +29,7 @@ class Sockets:
 
     Attributes:
         http: the API.
+        shop: the demo shop, if there is one.
         switches: by shard, one Unix socket a switch.
         hsm: one Unix socket a worker.
         networks: one TCP listener a simulated network.
@@ -35,6 +37,7 @@ class Sockets:
     """
 
     http: Listener
+    shop: Listener | None = None
     switches: list[list[Listener]]
     hsm: list[Listener]
     networks: Mapping[str, Listener]
@@ -48,6 +51,8 @@ class Sockets:
     def _all(self) -> Iterator[Listener]:
         yield from (self.http, *chain(*self.switches), *self.hsm)
         yield from (*self.networks.values(), *self.metrics.values())
+        if self.shop is not None:
+            yield self.shop
 
 
 def hsm_keys(settings: Settings) -> list[str]:
@@ -78,6 +83,11 @@ def bind_sockets(settings: Settings, runtime_dir: Path, users: Users) -> Sockets
         hsm_owner, switch_owner = users.owner("hsm"), users.owner("switch")
         sockets = Sockets(
             http=tcp(settings.api.host, settings.api.port, "the API", "api.port"),
+            shop=(
+                tcp(settings.shop.host, settings.shop.port, "the demo shop", "shop.port")
+                if shop_runs(settings)
+                else None
+            ),
             switches=[
                 [
                     keep(bind_unix(runtime_dir / key, owner=switch_owner))
@@ -126,8 +136,14 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
         yield from _in_each_shard(settings, "postings", ports.postings)
     if webhooks_run(settings):
         yield from _in_each_shard(settings, "webhooks", ports.webhooks)
+    yield from _of_shop(settings)
     if forwarder_runs(settings):
         yield from _in_each_shard(settings, "forwarder", ports.forwarder)
+
+
+def _of_shop(settings: Settings) -> Iterator[tuple[str, int, str]]:
+    if shop_runs(settings):
+        yield "shop", settings.metrics.shop, "metrics.shop"
 
 
 def _in_each_shard(

@@ -94,7 +94,8 @@ async def temporary_stack(
     """Run a stack on free ports and a fresh data directory until the block ends.
 
     Args:
-        overrides: settings by dotted key, as text: `{"hsm.workers": "2"}`.
+        overrides: settings by dotted key, as text: `{"hsm.workers": "2"}`. There is no demo shop
+            unless `shop.enabled` asks for it: nobody would look at it.
         parent: where to make the data directory; None = the folder for temporary files. As root
             it must be open to other users, for processes run under uids of their own.
         keep: leave the data directory behind.
@@ -183,7 +184,7 @@ def _command(data_dir: Path, overrides: Mapping[str, str], config: Path | None) 
     command += ["--data-dir", str(data_dir)]
     if config is not None:
         command += ["--config", str(config)]
-    for key, value in overrides.items():
+    for key, value in ({"shop.enabled": "false"} | dict(overrides)).items():
         command += ["--set", f"{key}={value}"]
     return command
 

@@ -48,8 +48,9 @@ def ready_line(endpoints: Endpoints, place: Place) -> str:
     networks = " ".join(f"{name} {address}" for name, address in endpoints.networks.items())
     count = place.settings.shards.count
     shards = f"{count} shards · " if count > 1 else ""
+    shop = f"demo shop {endpoints.shop} · " if endpoints.shop else ""
     return (
-        f"turnout is ready: API {endpoints.api.url} · {networks} · {shards}"
+        f"turnout is ready: API {endpoints.api.url} · {shop}{networks} · {shards}"
         f"metrics {endpoints.metrics['api']} · data {place.data_dir} · Ctrl-C stops"
     )
 

@@ -17,6 +17,7 @@ from chassis.settings.relay import Relay as Relay  # noqa: PLC0414  where others
 from chassis.settings.replica import Replica
 from chassis.settings.section import Section
 from chassis.settings.shards import Shards
+from chassis.settings.shop import Shop
 from chassis.settings.webhooks import Webhooks
 
 SWITCHES_MAX = 36  # RRNs begin with a base-36 digit that names the switch
@@ -331,6 +332,7 @@ class Metrics(Section, frozen=True):
     forwarder: int = 9479
     second_relay: int = 9480
     comparer: int = 9481
+    shop: int = 9483
     webhooks: int = 9482
 
 
@@ -375,6 +377,7 @@ class Settings(Section, frozen=True):
     audit: Audit = field(default_factory=Audit)
     archive: Archive = field(default_factory=Archive)
     postings: Postings = field(default_factory=Postings)
+    shop: Shop = field(default_factory=Shop)
     webhooks: Webhooks = field(default_factory=Webhooks)
     mux: MuxLimits = field(default_factory=MuxLimits)
     log: Log = field(default_factory=Log)

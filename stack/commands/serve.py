@@ -19,6 +19,7 @@ SERVICES = MappingProxyType(
         "hsm": "hsm_sim.service",
         "postings": "ledger.postings.service",
         "relay": "ledger.relay.service",
+        "shop": "stack.shop.service",
         "switch": "switch.service",
         "webhooks": "api.webhooks.service",
         "witness": "ledger.audit.witness_service",

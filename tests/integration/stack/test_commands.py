@@ -328,6 +328,8 @@ def test_metrics_are_named_as_promised_and_do_not_grow(demo: Demo) -> None:
         "audit",
         "witness",
         "postings",
+        "webhooks",
+        "shop",
     }
     assert before.keys() == processes
     for key, series in before.items():

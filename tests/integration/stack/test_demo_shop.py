@@ -12,14 +12,16 @@ from ledger.connection import Connection
 from ledger.ids import parse_id
 from ledger.merchants import (
     get_credentials,
+    get_merchants,
     list_api_keys,
     list_merchants,
     revoke_api_key,
     secret_context,
+    set_browser_origins,
 )
 from stack.api_keys import SealingError, issue_keys
 from stack.credentials import DEMO_FILE, Credentials, load_credentials
-from stack.demo_shop import ensure_demo_shop
+from stack.demo_shop import ensure_demo_shop, ensure_origins
 from tests.support.postgres import LedgerDSN
 
 URL = "http://127.0.0.1:8080"
@@ -155,3 +157,23 @@ async def test_keys_rolled_by_hand_are_left_alone(
     await issue_keys(session, sealer, parse_id("mer", shop.merchant), live=False)
     assert await ensure_demo_shop(session, sealer, data_dir=tmp_path, api_url=URL) == shop
     assert list((await _keys(session, shop)).values()) == ["active", "active"]
+
+
+async def test_the_shops_page_is_registered_where_it_is_now(
+    session: Connection, sealer: Sealer, tmp_path: Path
+) -> None:
+    """In the place of where it was; what an operator has registered besides stays."""
+    shop = await ensure_demo_shop(session, sealer, data_dir=tmp_path, api_url=URL)
+    merchant_id = parse_id("mer", shop.merchant)
+
+    async def registered() -> list[str]:
+        return list((await get_merchants(session, [merchant_id]))[merchant_id].browser_origins)
+
+    first, second = ("http://127.0.0.1:8081", "http://localhost:8081"), ("http://127.0.0.1:9",)
+    await ensure_origins(session, shop, first, former=())
+    assert await registered() == [*first]
+    await set_browser_origins(session, merchant_id, [*first, "https://mine.example"])
+    await ensure_origins(session, shop, second, former=first)
+    assert await registered() == [*second, "https://mine.example"]
+    await ensure_origins(session, shop, second, former=second)
+    assert await registered() == [*second, "https://mine.example"]

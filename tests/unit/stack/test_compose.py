@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from chassis.settings import HSM, Settings, Shards, Switch, settings_of_shard
+from chassis.settings.shop import Shop
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.shard_names import shard_directory
 from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, assign_users
@@ -23,6 +24,7 @@ from stack.context import ShardContext, StackContext
 from stack.database import ExternalDatabase
 from stack.layout import (
     ROLES,
+    shop_runs,
     stack_users,
 )
 from stack.replica import Replica
@@ -114,6 +116,26 @@ def test_there_is_a_process_for_every_service_worker_and_network(context: StackC
     assert list(specs) == processes
     assert [spec.index for spec in specs.values()] == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
     assert all("metrics" in spec.listeners for spec in specs.values())
+
+
+def test_the_shop_knows_its_file_and_nothing_else(context: StackContext) -> None:
+    """No secret, no peer, no database; it starts when its keys are written, and only in test."""
+    shop = _listener("127.0.0.1:8081")
+    metrics = {**context.sockets.metrics, "shop": _listener("127.0.0.1:0")}
+    sockets = attrs.evolve(context.sockets, shop=shop, metrics=metrics)
+    open_ = attrs.evolve(context, sockets=sockets)
+    spec = _specs(open_)["shop"]
+    assert spec.listeners["http"] is shop
+    assert (spec.plan.needs, spec.secrets, spec.endpoints) == (("provision",), {}, {})
+    assert spec.identity is not None
+    assert spec.identity.groups == ()
+    assert open_.shop_url == "http://127.0.0.1:8081"
+    assert context.shop_url is None
+    for listener in (shop, metrics["shop"]):
+        listener.socket.close()
+    assert shop_runs(Settings())
+    assert not shop_runs(msgspec.structs.replace(Settings(), mode="live"))
+    assert not shop_runs(msgspec.structs.replace(Settings(), shop=Shop(enabled=False)))
 
 
 def test_the_machine_accepts_the_plans(context: StackContext) -> None:
@@ -273,8 +295,8 @@ def test_users_may_connect_where_they_must_and_nowhere_else(context: StackContex
         "witness": (52_006, ()),
         "postings": (52_007, (relay,)),
         "webhooks": (52_011, (hsm, relay)),
-        "vsim": (52_012, ()),
-        "msim": (52_013, ()),
+        "vsim": (52_013, ()),
+        "msim": (52_014, ()),
         "switch-0": (switch, (hsm,)),
         "switch-1": (switch, (hsm,)),
         "api": (api, (hsm, switch)),
@@ -355,6 +377,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
         Settings(),
         api=msgspec.structs.replace(Settings().api, port=0),
         networks={},
+        shop=Shop(port=0),
         metrics=Metrics(api=0, switch=0, hsm=0, relay=0, networks=0, audit=0, witness=0),
     )
     users = stack_users(settings, euid=1000)
@@ -373,7 +396,7 @@ def test_sockets_are_bound_all_or_none(tmp_path: Path) -> None:
 def test_only_the_first_of_several_takes_a_shared_port() -> None:
     """More switches, workers and networks get any free port for their metrics."""
     ports = [port for _, port, _ in metrics_ports(SETTINGS)]
-    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0, 9476, 9477, 9478, 9482]
+    assert ports == [9464, 9465, 0, 9466, 0, 9467, 9468, 0, 9476, 9477, 9478, 9482, 9483]
     assert hsm_keys(SETTINGS) == ["hsm-0", "hsm-1"]
 
 

@@ -109,6 +109,7 @@ def test_folders_and_keys_are_private(open_tmp_path: Path) -> None:
         "stream": (0o750, uid("relay")),
         "audit": (0o755, uid("audit")),
         "witness": (0o755, uid("witness")),
+        "shop": (0o711, ours),
         "networks": (0o711, ours),
         "networks/vsim.log": (0o600, uid("vsim")),
         "networks/msim.log": (0o600, uid("msim")),

@@ -45,7 +45,7 @@ export class CardElement {
     frame.title = this.#api.title;
     frame.allow = 'autofill';
     frame.referrerPolicy = 'strict-origin';
-    frame.style.cssText = 'border:0;width:100%;height:236px;display:block;color-scheme:normal';
+    frame.style.cssText = 'border:0;width:100%;height:236px;display:block';
     frame.addEventListener('load', () => this.#connect(frame), { once: true });
     this.#frame = frame;
     this.#timer = setTimeout(() => this.#lost(), READY_TIMEOUT_MS);
@@ -73,7 +73,7 @@ export class CardElement {
 
   update({ appearance = {} } = {}) {
     this.#options = { ...this.#options, appearance };
-    if (this.#ready) this.#send('update', { appearance });
+    if (this.#ready) this.#send('update', { appearance: this.#appearance() });
     return this;
   }
 
@@ -116,11 +116,17 @@ export class CardElement {
     this.#session = Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('');
     this.#port = port1;
     port1.onmessage = ({ data }) => this.#receive(data);
-    const { clientSecret, appearance } = this.#options;
     const hello = {
-      turnout: CONNECT, version: VERSION, session: this.#session, clientSecret, appearance,
+      turnout: CONNECT, version: VERSION, session: this.#session,
+      clientSecret: this.#options.clientSecret, appearance: this.#appearance(),
     };
     frame.contentWindow.postMessage(hello, this.#api.origin, [port2]);
+  }
+
+  // A page that does not know dark would get a dark box.
+  #appearance() {
+    const theme = /dark/.test(getComputedStyle(this.#frame).colorScheme) ? 'auto' : 'light';
+    return { theme, ...this.#options.appearance };
   }
 
   #send(type, rest = {}) {
