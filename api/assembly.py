@@ -127,14 +127,10 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     Raises:
         TLSFilesError: the TLS certificate or key cannot be loaded.
     """
-    limits = settings.api
+    limits, first = settings.api, outside.shards[0]
     key_service = KeyService(outside.hsm, deadline_s=settings.hsm.open_deadline_s)
-    merchants = MerchantDirectory(
-        outside.shards[0].runner,
-        key_service,
-        limits,
-        batch_secrets_max=settings.hsm.batch_secrets_max,
-    )
+    secrets_max = settings.hsm.batch_secrets_max
+    merchants = MerchantDirectory(first.runner, key_service, limits, batch_secrets_max=secrets_max)
     capture_keys = CaptureKeyDirectory(
         key_service, keep_s=limits.keys_cache_s, queue_max=limits.queue_max
     )
@@ -142,7 +138,6 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
     shards = tuple(
         make_shard(number, settings, peers) for number, peers in enumerate(outside.shards)
     )
-    first = outside.shards[0]
     placement = Placement(first.runner, is_there=first.is_there, queue_max=limits.queue_max)
     routing = Routing(shards, placement)
     payment_intents = PaymentIntents(
