@@ -155,10 +155,11 @@ class Poster:
                 del self._by_target[place]
 
     async def aclose(self) -> None:
-        """Close every connection that is kept."""
-        while self._idle:
-            _, (_, kept) = self._idle.popitem()
-            await trio.aclose_forcefully(kept.stream)
+        """Close every connection that is kept, also where the caller was canceled."""
+        with trio.CancelScope(shield=True):  # closing by force waits for nothing
+            while self._idle:
+                _, (_, kept) = self._idle.popitem()
+                await trio.aclose_forcefully(kept.stream)
         self._by_target.clear()
 
 

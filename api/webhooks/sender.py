@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import trio
@@ -71,6 +70,9 @@ class Sender:
         now_us: microseconds since 1970.
         draw: from 0 to 1, for jitter.
 
+    Raises:
+        ValueError: a claim would end while a try is under way.
+
     Attributes:
         delivered_total: tries that were answered 2xx.
         failed: the others, by reason.
@@ -89,6 +91,8 @@ class Sender:
         now_us: Callable[[], int],
         draw: Callable[[], float],
     ) -> None:
+        if _begin_within_s(limits) <= 0:
+            raise ValueError("webhooks.claim_s must exceed twice what a try may take")
         self._database = database
         self._directory = directory
         self._keyring = keyring
@@ -119,25 +123,23 @@ class Sender:
 
     async def run(self, draining: trio.Event) -> None:
         """Send until the service drains, then finish what is under way."""
-        async with trio.open_nursery() as recording:
-            recording.start_soon(
-                partial(
-                    run_stage,
-                    self._results,
-                    self._record,
-                    batch_max=self._limits.results_batch_max,
-                )
-            )
-            async with trio.open_nursery() as tries:
-                tries.start_soon(self._close_old_connections, draining)
-                while not draining.is_set():
-                    await self._claim(tries)
-                    self._begin(tries)
-                    await self._pause(draining)
-                await self._give_back()
-                tries.cancel_scope.deadline = trio.current_time() + _DRAIN_S
-            self._results.close()
-        await self._poster.aclose()
+        try:
+            async with trio.open_nursery() as recording:
+                recording.start_soon(self._record_results)
+                await self._send(draining)
+                self._results.close()
+        finally:
+            await self._poster.aclose()
+
+    async def _send(self, draining: trio.Event) -> None:
+        async with trio.open_nursery() as tries:
+            tries.start_soon(self._close_old_connections, draining)
+            while not draining.is_set():
+                await self._claim(tries)
+                self._begin(tries)
+                await self._pause(draining)
+            await self._give_back()
+            tries.cancel_scope.deadline = trio.current_time() + _DRAIN_S
 
     # --------------------------------------------------------------------------------- claiming
 
@@ -220,7 +222,7 @@ class Sender:
                 if self._in_flight >= self._limits.in_flight_max:
                     break
                 claimed_at, one = lane.queue.popleft()
-                if now > claimed_at + self._claim_margin_s():
+                if now > claimed_at + _begin_within_s(self._limits):
                     self._held.discard(one.delivery_id)
                     continue
                 lane.in_flight += 1
@@ -229,11 +231,6 @@ class Sender:
             ready = [(id_, lane) for id_, lane in ready if lane.may_begin(now)]
         for id_ in [id_ for id_, lane in self._lanes.items() if lane.is_fresh]:
             del self._lanes[id_]
-
-    def _claim_margin_s(self) -> float:
-        """How long after its claim a try may begin."""
-        limits = self._limits
-        return limits.claim_s - 2 * (limits.dial_timeout_s + limits.answer_timeout_s)
 
     async def _try(self, tries: trio.Nursery, endpoint_id: bytes, lane: Lane, one: Claimed) -> None:
         started_us, started = self._now_us(), trio.current_time()
@@ -325,6 +322,9 @@ class Sender:
 
     # -------------------------------------------------------------------------------- recording
 
+    async def _record_results(self) -> None:
+        await run_stage(self._results, self._record, batch_max=self._limits.results_batch_max)
+
     async def _record(self, batch: list[TryResult]) -> None:
         while True:
             try:
@@ -341,3 +341,8 @@ class Sender:
             await self._poster.close_old()
             with trio.move_on_after(self._limits.connection_idle_s / 2):
                 await draining.wait()
+
+
+def _begin_within_s(limits: Webhooks) -> float:
+    """How long after its claim a try may begin: it may take a kept connection and a new one."""
+    return limits.claim_s - 2 * (limits.dial_timeout_s + limits.answer_timeout_s)

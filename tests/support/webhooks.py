@@ -239,22 +239,29 @@ class Told:
         self, *, resolve: Resolve | None = None, draw: float = 0.0
     ) -> AsyncIterator[Sender]:
         """A sender at work; drained at the end."""
-        keyring = Keyring(self.pool, self.keys, self.limits, live=False, batch_secrets_max=2)
-        dialer = Dialer(resolve or system_resolver(self.limits), tls_context(self.limits.ca_file))
-        sender = Sender(
-            self.pool,
-            self.pool,
-            keyring,
-            Poster(dialer, self.limits),
-            limits=self.limits,
-            now_us=now_us,
-            draw=lambda: draw,
-        )
+        sender = self.sender(self.limits, resolve=resolve, draw=draw)
         draining = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sender.run, draining)
             yield sender
             draining.set()
+
+    def sender(
+        self, limits: Webhooks, *, resolve: Resolve | None = None, draw: float = 0.0
+    ) -> Sender:
+        """A sender that does nothing yet."""
+        keyring = Keyring(self.pool, self.keys, limits, live=False, batch_secrets_max=2)
+        dialer = Dialer(resolve or system_resolver(limits), tls_context(limits.ca_file))
+        poster = Poster(dialer, limits)
+        return Sender(
+            self.pool,
+            self.pool,
+            keyring,
+            poster,
+            limits=limits,
+            now_us=now_us,
+            draw=lambda: draw,
+        )
 
     async def deliveries(self) -> list[tuple[object, ...]]:
         """Type, status and tries of every delivery, in the order made."""

@@ -41,6 +41,7 @@ from turnout_client.models import (
 )
 from turnout_client.protocol import RetryPolicy
 from turnout_client.seal import SealError, seal_card
+from turnout_client.webhooks import WebhookError, verify_webhook
 
 __all__ = [
     "APIError",
@@ -68,5 +69,7 @@ __all__ = [
     "UnavailableError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",
+    "WebhookError",
     "seal_card",
+    "verify_webhook",
 ]
