@@ -215,10 +215,12 @@ class Shards:
 
     def _check_owners(self, directory: Directory) -> None:
         targets = [target for target in directory.targets if target is not None]
-        highest = max(*directory.shards, *targets, 0)
+        former = [tenure.shard for all_of in directory.tenures.values() for tenure in all_of]
+        highest = max(*directory.shards, *targets, *former, 0)
         if highest >= len(self.runners):
             raise ShardError(
-                f"shard {highest} owns merchants, but there are only {len(self.runners)} shards"
+                f"shard {highest} owns merchants or has owned some, but there are only "
+                f"{len(self.runners)} shards"
             )
 
 

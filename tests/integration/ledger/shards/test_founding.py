@@ -60,10 +60,18 @@ async def test_shards_that_change_places_are_refused(two: ShardsHarness) -> None
         await swapped.found()
 
 
-async def test_a_start_with_too_few_shards_is_refused(two: ShardsHarness) -> None:
-    """Merchants of the shard that is missing could not create anything."""
-    with pytest.raises(ShardError, match="shard 1 owns merchants"):
-        await Shards(list(two.shards.runners[:1])).found()
+@pytest.mark.parametrize("still_owns", [True, False])
+async def test_a_start_with_too_few_shards_is_refused(
+    empty_dsns: list[LedgerDSN], *, still_owns: bool
+) -> None:
+    """Merchants of the shard that is missing could not create there, or not reach what they did."""
+    async with open_shards(empty_dsns) as harness:
+        await harness.shards.found()
+        if not still_owns:
+            await harness.shards.plan(SECOND, 0, **DEED)
+            await harness.shards.finish()
+        with pytest.raises(ShardError, match="shard 1 owns merchants or has owned some"):
+            await Shards(list(harness.shards.runners[:1])).found()
 
 
 async def test_a_ledger_with_payments_becomes_no_other_shard(empty_dsns: list[LedgerDSN]) -> None:
