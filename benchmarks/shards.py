@@ -29,6 +29,7 @@ _SHOP: Final = {
     "terminal_id": "BENCH001",
     "card_acceptor_id": None,
     "name_location": None,
+    "browser_origins": (),
 }
 
 

@@ -78,7 +78,7 @@ async def reading(
     sessions = ReplicaSessions(pair.reads(), settings, limits)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sessions.serve)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while sessions.open_count < limits.sessions:
                 await trio.sleep(0.005)
         yield FreshReader(primary, sessions, wait_s=limits.wait_ms / 1_000), primary
@@ -134,7 +134,7 @@ async def resume_once(pair: Replicated, sign: str) -> None:
     """Let the replica replay again as soon as a query on it finds what is waited for."""
     async with pair.superuser(on_replica=True) as session:
         query = Query("sign", sign)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while not (await session.run(query)).row_count:
                 await trio.sleep(0.005)
         await session.script(RESUME)
@@ -162,7 +162,7 @@ async def test_one_that_stays_behind_is_waited_for_no_longer(pair: Replicated) -
         assert await seen(reader) == written
         assert reader.counts.away_total == 1
         await pair.do(RESUME, on_replica=True)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while not reader.counts.reads_total:
                 assert await seen(reader) == written
                 await trio.sleep(0.01)
@@ -213,7 +213,7 @@ async def test_a_killed_one_is_read_again_when_it_is_back(pair: Replicated) -> N
         await pair.replica.died()
         assert await pair.bring_up() == []
         on_replica = reader.counts.reads_total
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while reader.counts.reads_total == on_replica:
                 assert await seen(reader) == await seen(primary)
                 await trio.sleep(0.01)
@@ -238,7 +238,7 @@ async def test_a_promoted_one_is_read_no_more(cluster: Path) -> None:
             assert await seen(primary) >= 0
             assert reader.counts.promoted_total + reader.counts.lost_total == 1
             await trio.sleep(LIMITS.rest_s)
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 while not reader.counts.promoted_total:
                     assert await seen(reader) >= 0
                     await trio.sleep(0.02)

@@ -97,7 +97,7 @@ async def test_a_killed_one_goes_on_where_it_was(cluster: Path) -> None:
         async def look_after() -> None:
             endings.append(await pair.replica.died())
 
-        with trio.fail_after(10), capture_logs() as logs:
+        with trio.fail_after(30), capture_logs() as logs:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(look_after)
                 while "replica follows" not in [line["event"] for line in logs]:
@@ -135,17 +135,23 @@ async def test_the_primary_gives_up_one_that_stays_away(cluster: Path) -> None:
         await pair.do("DELETE FROM kept")
 
 
+RECEIVER = "SELECT pid FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+
+
 async def test_a_stopped_receiver_does_not_keep_the_primary_from_its_checkpoint(
     cluster: Path,
 ) -> None:
     """It holds a walsender in the middle of a write; the replica is ended, and the sender free."""
     async with replicated(cluster, max_slot_wal_keep_size="16MB") as pair:
         await pair.bring_up()
-        [(receiver,)] = await pair.ask("SELECT pid FROM pg_stat_wal_receiver", on_replica=True)
+        with trio.fail_after(30):
+            while not (found := await pair.ask(RECEIVER, on_replica=True)):
+                await trio.sleep(0.02)
+        [(receiver,)] = found
         os.kill(receiver, signal.SIGSTOP)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outgrow, pair)
-            with trio.fail_after(12):
+            with trio.fail_after(30):
                 assert await pair.replica.died() == "the primary has given up its replication slot"
         assert pair.replica.process_id is None
         data = cluster / "data" / "replica" / "data"
@@ -213,7 +219,7 @@ async def fail_to_start(pair: Replicated, times: int) -> list[str]:
     endings = []
     for _ in range(times):
         await pair.replica.start()
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             endings.append(await pair.replica.died())
     return endings
 

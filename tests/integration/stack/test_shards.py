@@ -23,7 +23,7 @@ from tests.support.whole_stack import merchant_of
 from turnout import main
 
 TWO = {"log.level": "warning", "shards.count": "2"}
-COLUMN = {"postgres", "switch-0", "relay", "audit", "witness", "postings"}
+COLUMN = {"postgres", "switch-0", "relay", "audit", "witness", "postings", "webhooks"}
 SHARED = {"hsm-0", "vsim", "msim", "api"}
 SIGNED_ON_WITHIN_S = 20.0
 
