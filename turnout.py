@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.merchants:merchants",
         "Create merchants; list, roll, revoke keys.",
     ),
+    "checkout": (
+        "stack.commands.checkout:checkout",
+        "See that browsers get the card fields as they were made.",
+    ),
     "hsm": ("stack.commands.hsm:hsm", "List keys; load a network's key-exchange key."),
     "doubts": (
         "stack.commands.doubts:doubts",
