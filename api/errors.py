@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Final, final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 PROBLEM_TYPE_PREFIX: Final = "/docs/errors/"
 
@@ -89,6 +89,15 @@ class ProblemError(Exception):
         self.problem = problem
 
 
+class Fault(Struct, frozen=True, kw_only=True):
+    """One fault of a request: of the body with a `pointer`, of the query with a `parameter`."""
+
+    pointer: str | UnsetType = UNSET
+    code: str
+    detail: str
+    parameter: str | UnsetType = UNSET
+
+
 class ProblemDocument(Struct, frozen=True, rename="camel", kw_only=True):
     """The body of every answer of 400 or more (RFC 9457); decide by `code`."""
 
@@ -98,7 +107,7 @@ class ProblemDocument(Struct, frozen=True, rename="camel", kw_only=True):
     code: str
     detail: str
     request_id: str
-    errors: tuple[FieldProblem, ...]
+    errors: tuple[Fault, ...]
     canonical_string: str | UnsetType = UNSET
     server_time: str | UnsetType = UNSET
 
@@ -117,7 +126,7 @@ def document(problem: Problem, request_id: str) -> bytes:
             code=problem.code,
             detail=problem.detail or definition.meaning,
             request_id=request_id,
-            errors=problem.errors,
+            errors=tuple(Fault(**structs.asdict(fault)) for fault in problem.errors),
             canonical_string=problem.canonical_string or UNSET,
             server_time=problem.server_time or UNSET,
         )

@@ -12,6 +12,7 @@ _STYLE: Final = (
     "td{padding:.3rem .8rem .3rem 0;vertical-align:top;border-top:1px solid #ddd}"
     "h3{margin:2.5rem 0 .25rem;font-size:1.1rem}h3 small{font-weight:normal}"
     "code{font-size:.95em}"
+    "pre{background:#f6f6f6;padding:.6rem;overflow-x:auto}summary{cursor:pointer}"
 )
 
 

@@ -11,11 +11,41 @@ from typing import Any, Final
 
 import msgspec
 
+from api import examples
 from api.errors import CATALOG, ProblemDocument
 from api.http.answer import JSON, PROBLEM_JSON
-from api.routes import ROUTES, Access, Route
+from api.route import Access, Parameter, Route, id_schema
+from api.routes import ROUTES
+from api.webhook_resources import Event
+from ledger.webhooks.kinds import EVENT_TYPES
 
 _REFERENCE: Final = "#/components/schemas/{name}"
+_EXAMPLE: Final = "#/components/examples/{name}"
+# By the first part of a path.
+_TAGS: Final = {
+    "payment-intents": "Payment intents",
+    "balance": "Balance",
+    "events": "Webhooks",
+    "webhook-endpoints": "Webhooks",
+    "webhook-deliveries": "Webhooks",
+    "keys": "Sealed cards",
+    "turnout.js": "Hosted card fields",
+    "checkout": "Hosted card fields",
+    "openapi.json": "Service",
+    "docs": "Service",
+    "healthz": "Service",
+    "readyz": "Service",
+}
+_PATH_SCHEMAS: Final = {
+    "payment-intents": id_schema("pi"),
+    "webhook-endpoints": id_schema("we"),
+    "webhook-deliveries": id_schema("whd"),
+}
+_WEBHOOK_HEADERS: Final = (
+    ("webhook-id", "The event's id, the same on every try."),
+    ("webhook-timestamp", "When this try was signed, in seconds since 1970."),
+    ("webhook-signature", "`v1,` and a signature, for each secret (Standard Webhooks)."),
+)
 _EVERYWHERE: Final = (
     "malformed_request",
     "request_timeout",
@@ -73,6 +103,7 @@ def document(routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
     for route in routes:
         types += [route.body] if route.body is not None else []
         types += [type_ for answer in route.answers.values() for type_ in answer]
+    types.append(Event)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     by_type = dict(zip(map(str, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -87,8 +118,14 @@ def document(routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(_TAGS.values())],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": _security_schemes()},
+        "webhooks": {name: {"post": _sent(name, by_type[str(Event)])} for name in EVENT_TYPES},
+        "components": {
+            "schemas": components,
+            "examples": examples.of_problems(),
+            "securitySchemes": _security_schemes(),
+        },
     }
 
 
@@ -96,6 +133,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
+        "tags": [_TAGS[route.path.split("/")[1]]],
         "security": _security(route.access),
         "parameters": _parameters(route),
         "responses": {str(status): _answer(route, status, schemas) for status in route.answers}
@@ -104,9 +142,37 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {JSON: {"schema": schemas[str(route.body)]}},
+            "content": {
+                JSON: {"schema": schemas[str(route.body)], "examples": examples.of_body(route)}
+            },
         }
     return operation
+
+
+def _sent(name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What a webhook endpoint is sent; its answer's body is not read."""
+    content: dict[str, Any] = {"schema": event}
+    example = examples.of_event()
+    if example["type"] == name:
+        content["examples"] = {"event": {"value": example}}
+    return {
+        "operationId": f"on.{name}",
+        "summary": f"Sent to endpoints that subscribe to `{name}`",
+        "tags": [_TAGS["events"]],
+        "security": [],
+        "parameters": [
+            {
+                "name": header,
+                "in": "header",
+                "required": True,
+                "description": description,
+                "schema": {"type": "string"},
+            }
+            for header, description in _WEBHOOK_HEADERS
+        ],
+        "requestBody": {"required": True, "content": {JSON: content}},
+        "responses": {"2XX": {"description": "Delivered; anything else is tried again"}},
+    }
 
 
 def _answer(route: Route, status: int, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +183,8 @@ def _answer(route: Route, status: int, schemas: dict[str, Any]) -> dict[str, Any
         content = {route.media_type: {"schema": {"type": "string"}}}
     else:
         content = {JSON: {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}}
+        if found := examples.of_answer(route, status):
+            content[JSON]["examples"] = found
     headers = _headers(status)
     if route.method == "POST" and route.body is not None:
         headers |= dict([_header(*_REPLAYED)])
@@ -153,7 +221,15 @@ def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
         str(status): {
             "description": "; ".join(f"`{code}`" for code in sorted(set(by_status[status]))),
             "headers": _headers(status),
-            "content": {PROBLEM_JSON: {"schema": schema}},
+            "content": {
+                PROBLEM_JSON: {
+                    "schema": schema,
+                    "examples": {
+                        code: {"$ref": _EXAMPLE.format(name=code)}
+                        for code in sorted(set(by_status[status]))
+                    },
+                }
+            },
         }
         for status in sorted(by_status)
         if status not in route.answers
@@ -161,19 +237,12 @@ def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = [
-        {
-            "name": parameter.name,
-            "in": "query",
-            "description": parameter.description,
-            "schema": {"type": parameter.type},
-        }
-        for parameter in route.query
-    ]
+    parameters = [_in_query(parameter) for parameter in route.query]
     if "{" in route.path:
         name = route.path.split("{")[1].split("}")[0]
+        schema = _PATH_SCHEMAS.get(route.path.split("/")[1], {})
         parameters.append(
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", **schema}}
         )
     if route.body is not None and route.method == "POST":
         parameters.append(
@@ -186,6 +255,22 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             }
         )
     return parameters
+
+
+def _in_query(parameter: Parameter) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.description,
+        "schema": {"type": parameter.type, **parameter.limits},
+    }
+    if parameter.required:
+        told["required"] = True
+    if parameter.type == "object":
+        told |= {"style": "deepObject", "explode": True}
+    elif parameter.type == "array":
+        told |= {"style": "form", "explode": False}
+    return told
 
 
 def _security(access: Access) -> _Security:

@@ -5,6 +5,7 @@ Made from the document rather than beside it, so that the two cannot say differe
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from html import escape
@@ -44,7 +45,9 @@ def reference_page(document: Schema) -> str:
         "Turnout API",
         _INTRODUCTION
         + f"<h2>Routes</h2>{table(index)}"
+        + f"<h2>Authentication</h2>{_schemes(document['components']['securitySchemes'])}"
         + "".join(_route(*operation) for operation in operations)
+        + f"<h2>Webhooks</h2>{_webhooks(document['webhooks'])}"
         + "<h2>Objects</h2>"
         + "".join(_object(name, schemas[name]) for name in schemas)
         + f"<h2>Error codes</h2>{table(_codes())}",
@@ -62,7 +65,43 @@ def _route(method: str, path: str, operation: Schema) -> str:
         f'<h3 id="{operation["operationId"]}"><code>{method.upper()} {escape(path)}</code></h3>'
         f"<p>{_prose(operation['summary'])}. {_who(operation['security'])}</p>"
         f"{table([_parameter(each) for each in operation['parameters']])}{sent}"
+        f"{_examples(body or {})}"
         f"{table([_answer(*each) for each in operation['responses'].items()])}"
+        + "".join(
+            _examples(answer, status)
+            for status, answer in operation["responses"].items()
+            if int(status) < _ERRORS_FROM
+        )
+    )
+
+
+def _schemes(schemes: Mapping[str, Schema]) -> str:
+    """What proves who asks: headers."""
+    rows = [
+        (f"<code>{scheme.get('name', 'Authorization')}</code>", _prose(scheme["description"]))
+        for scheme in schemes.values()
+    ]
+    return table(rows)
+
+
+def _webhooks(webhooks: Mapping[str, Schema]) -> str:
+    """What endpoints are sent: alike for all types."""
+    sent = [item["post"] for item in webhooks.values()]
+    names = [(f"<code>{escape(name)}</code>",) for name in webhooks]
+    shown = "".join(_examples(operation["requestBody"]) for operation in sent)
+    return (
+        f"{table(names)}<p>Body: {_content(sent[0]['requestBody'])}. Headers:</p>"
+        f"{table([_parameter(each) for each in sent[0]['parameters']])}{shown}"
+    )
+
+
+def _examples(holder: Schema, status: str = "") -> str:
+    """What a body may look like, folded away."""
+    return "".join(
+        f"<details><summary>{escape(f'{status} {name}'.strip())}</summary>"
+        f"<pre>{escape(json.dumps(example['value'], indent=2, ensure_ascii=False))}</pre></details>"
+        for content in holder.get("content", {}).values()
+        for name, example in content.get("examples", {}).items()
     )
 
 
@@ -75,7 +114,10 @@ def _parameter(parameter: Schema) -> tuple[str, ...]:
     kind = f"{parameter['in']}, {_type(parameter['schema'])}"
     if parameter.get("required"):
         kind += ", required"
-    return f"<code>{parameter['name']}</code>", kind, _prose(parameter.get("description", ""))
+    told = _prose(parameter.get("description", ""))
+    if limits := _limits(parameter["schema"]):
+        told = f"{told} {limits}".strip()
+    return f"<code>{parameter['name']}</code>", kind, told
 
 
 def _answer(status: str, answer: Schema) -> tuple[str, ...]:
@@ -124,6 +166,8 @@ def _limits(schema: Schema) -> str:
     for choice in schema.get("anyOf", ()):
         if found := _limits(choice):
             return found
+    if "items" in schema:
+        return _limits(schema["items"])
     if "enum" in schema:
         return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
     if "pattern" in schema:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
+
+from api.query import PAGE_DEFAULT, PAGE_MAX
 
 
 class Access(Enum):
@@ -17,11 +20,40 @@ class Access(Enum):
 
 
 class Parameter(Struct, frozen=True):
-    """A query parameter, for the document."""
+    """A query parameter, for the document.
+
+    Attributes:
+        name: as it stands in the query. An `object` stands as `name[member]=value`, the items of
+            an `array` with commas between.
+        type: of JSON schema.
+        description: a sentence.
+        limits: what else its schema says.
+        required: whether the route insists on it.
+    """
 
     name: str
-    type: str  # of JSON schema
+    type: str
     description: str
+    limits: Mapping[str, Any] = {}
+    required: bool = False
+
+
+def id_schema(prefix: str) -> dict[str, Any]:
+    """What the schema of an id says beside its type."""
+    return {"pattern": f"^{prefix}_[0-9A-Za-z]{{22}}$"}
+
+
+def items_of(values: Collection[str]) -> dict[str, Any]:
+    """What the schema of an `array` of such values says beside its type."""
+    return {"items": {"type": "string", "enum": list(values)}, "minItems": 1}
+
+
+LIMIT: Final = Parameter(
+    "limit",
+    "integer",
+    f"On the page, 1 to {PAGE_MAX}; {PAGE_DEFAULT} unless given.",
+    {"minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT},
+)
 
 
 class Route(Struct, frozen=True, kw_only=True):

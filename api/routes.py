@@ -7,10 +7,16 @@ from typing import Any, Final
 
 from api import requests, resources, transaction_requests
 from api.errors import Problem, ProblemError
+from api.intent_list import METADATA_FILTERS_MAX
+from api.route import LIMIT, Parameter, id_schema, items_of
 from api.route import Access as Access  # noqa: PLC0414  where others look for them
-from api.route import Parameter
 from api.route import Route as Route  # noqa: PLC0414
 from api.webhook_routes import WEBHOOK_ROUTES
+from ledger.lifecycle import INTENT_STATUSES
+from ledger.money import AMOUNT_MINOR_MAX, AMOUNT_MINOR_MIN
+
+_AMOUNT: Final = {"minimum": AMOUNT_MINOR_MIN, "maximum": AMOUNT_MINOR_MAX, "examples": [2499]}
+_INSTANT: Final = {"format": "date-time", "examples": ["2026-01-02T03:04:05Z"]}
 
 CREATE_INTENT: Final = Route(
     name="createPaymentIntent",
@@ -36,16 +42,40 @@ LIST_INTENTS: Final = Route(
     access=Access.SERVER,
     summary="List payment intents, newest first",
     query=(
-        Parameter("limit", "integer", "Intents on the page, 1 to 100; 20 unless given."),
-        Parameter("after", "string", "`nextCursor` of the page before."),
-        Parameter("status", "string", "Only these statuses, separated by commas."),
-        Parameter("createdAfter", "string", "Only intents created at this instant or later."),
-        Parameter("createdBefore", "string", "Only intents created before this instant."),
-        Parameter("amountInCents", "integer", "Only intents over this amount."),
-        Parameter("amountMin", "integer", "Only intents over this amount or more."),
-        Parameter("amountMax", "integer", "Only intents over this amount or less."),
-        Parameter("merchantReference", "string", "Only intents with this one, canceled or not."),
-        Parameter("metadata", "object", "As `metadata[name]=value`: only intents with this pair."),
+        LIMIT,
+        Parameter("after", "string", "`nextCursor` of the page before.", id_schema("pi")),
+        Parameter(
+            "status",
+            "array",
+            "Only these statuses, separated by commas.",
+            items_of(INTENT_STATUSES),
+        ),
+        Parameter(
+            "createdAfter", "string", "Only intents created at this instant or later.", _INSTANT
+        ),
+        Parameter("createdBefore", "string", "Only intents created before this instant.", _INSTANT),
+        Parameter("amountInCents", "integer", "Only intents over this amount.", _AMOUNT),
+        Parameter("amountMin", "integer", "Only intents over this amount or more.", _AMOUNT),
+        Parameter("amountMax", "integer", "Only intents over this amount or less.", _AMOUNT),
+        Parameter(
+            "merchantReference",
+            "string",
+            "Only intents with this one, canceled or not.",
+            {"pattern": f"^[!-~]{{1,{requests.REFERENCE_CHARS_MAX}}}$", "examples": ["order-1234"]},
+        ),
+        Parameter(
+            "metadata",
+            "object",
+            "As `metadata[name]=value`: only intents with this pair.",
+            {
+                "additionalProperties": {
+                    "type": "string",
+                    "maxLength": requests.METADATA_VALUE_CHARS_MAX,
+                },
+                "maxProperties": METADATA_FILTERS_MAX,
+                "examples": [{"tier": "gold"}],
+            },
+        ),
     ),
     answers={200: (resources.PaymentIntentList,)},
     problems=("invalid_query", "raw_card_data_refused"),
@@ -181,7 +211,7 @@ GET_FIELDS: Final = Route(
     summary="The hosted card fields; a page of the merchant's origins may frame them",
     query=(
         Parameter("key", "string", "The publishable key, which says whose pages these are."),
-        Parameter("locale", "string", "en, de or ar."),
+        Parameter("locale", "string", "The language of the fields.", {"enum": ["en", "de", "ar"]}),
     ),
     answers={200: ()},
     problems=("invalid_query", "ledger_unavailable", "hsm_unavailable"),

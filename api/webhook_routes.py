@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from api import webhook_resources as resources
-from api.route import Access, Parameter, Route
+from api.route import LIMIT, Access, Parameter, Route, id_schema, items_of
+from ledger.webhooks.deliveries import STATUSES
+from ledger.webhooks.kinds import EVENT_TYPES
 
-_LIMIT: Final = Parameter("limit", "integer", "On the page, 1 to 100; 20 unless given.")
 _AFTER: Final = Parameter("after", "string", "`nextCursor` of the page before.")
 
 LIST_EVENTS: Final = Route(
@@ -17,9 +18,14 @@ LIST_EVENTS: Final = Route(
     access=Access.SERVER,
     summary="List the merchant's events, newest first",
     query=(
-        _LIMIT,
+        LIMIT,
         _AFTER,
-        Parameter("type", "string", "Only these types, separated by commas."),
+        Parameter(
+            "type",
+            "array",
+            "Only these types, separated by commas.",
+            items_of(EVENT_TYPES),
+        ),
     ),
     answers={200: (resources.EventList,)},
     problems=("invalid_query",),
@@ -40,7 +46,7 @@ LIST_ENDPOINTS: Final = Route(
     path="/webhook-endpoints",
     access=Access.SERVER,
     summary="List webhook endpoints, newest first",
-    query=(_LIMIT, _AFTER),
+    query=(LIMIT, _AFTER),
     answers={200: (resources.WebhookEndpointList,)},
     problems=("invalid_query",),
 )
@@ -89,11 +95,11 @@ LIST_DELIVERIES: Final = Route(
     access=Access.SERVER,
     summary="List deliveries of events to endpoints, newest first",
     query=(
-        _LIMIT,
+        LIMIT,
         _AFTER,
-        Parameter("endpoint", "string", "Only to this endpoint."),
-        Parameter("event", "string", "Only of this event."),
-        Parameter("status", "string", "Only in this status."),
+        Parameter("endpoint", "string", "Only to this endpoint.", id_schema("we")),
+        Parameter("event", "string", "Only of this event.", id_schema("evt")),
+        Parameter("status", "string", "Only in this status.", {"enum": list(STATUSES)}),
     ),
     answers={200: (resources.WebhookDeliveryList,)},
     problems=("invalid_query",),

@@ -86,11 +86,17 @@ def test_every_link_leads_somewhere(read: _Reader) -> None:
         "latestTransaction Transaction or null",
         "createdAt date-time",
         "data list of TimelineEvent",
-        "limit query, integer Intents on the page",
+        "limit query, integer On the page, 1 to 100; 20 unless given. 1 to 100",
         "Idempotency-Key header, string, required",
         "With a signature or a client secret.",
         "Open to everybody.",
         "202 Accepted: not final yet: Transaction",
+        "status query, list of string Only these statuses, separated by commas. created,",
+        "amountMin query, integer Only intents over this amount or more. 1 to 999999999999",
+        "X-Signature sha256= and the HMAC",
+        "webhook-id header, string, required",
+        '201 created { "id": "pi_',
+        '"type": "refund", "amountInCents": 500',
     ],
 )
 def test_it_reads_well(read: _Reader, words: str) -> None:
@@ -100,4 +106,4 @@ def test_it_reads_well(read: _Reader, words: str) -> None:
 
 def test_nothing_is_fetched_or_run() -> None:
     """The page needs no script and nothing from elsewhere, as its policy says."""
-    assert not re.search(r"<(script|img|link|iframe)|https?://|url\(", PAGE)
+    assert not re.search(r"<(script|img|link|iframe)|(src|href)=.?https?:|url\(", PAGE)
