@@ -74,6 +74,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.archive:archive",
         "Archive what the event stream has sealed; verify, restore it.",
     ),
+    "webhooks": (
+        "stack.commands.webhooks:webhooks",
+        "List endpoints, deliveries; replay, disable, enable.",
+    ),
     "shards": (
         "stack.commands.shards:shards",
         "See which shard has which merchants; move them.",

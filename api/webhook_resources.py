@@ -11,8 +11,8 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from api.bodies import Body, documented
 from api.resources import Instant, PaymentIntent, Resource
-from ledger.webhooks.deliveries import STATUSES
 from ledger.webhooks.kinds import EVENT_TYPES
+from ledger.webhooks.statuses import DELIVERY_STATUSES
 
 API_VERSION: Final = "2026-11-01"
 API_VERSIONS: Final = (API_VERSION,)  # that an endpoint may be pinned to
@@ -25,7 +25,7 @@ def _one_of(*values: str) -> Meta:
 
 
 EventType = Annotated[str, _one_of(*EVENT_TYPES)]
-DeliveryStatus = Annotated[str, _one_of(*STATUSES)]
+DeliveryStatus = Annotated[str, _one_of(*DELIVERY_STATUSES)]
 EndpointURL = Annotated[str, documented(format="uri", minLength=1, maxLength=URL_CHARS_MAX)]
 Description = Annotated[str, documented(maxLength=DESCRIPTION_CHARS_MAX)]
 Version = Annotated[str, documented(enum=list(API_VERSIONS))]

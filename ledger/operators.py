@@ -23,6 +23,7 @@ _REFUSALS: Final = {
     "not_refused": "the relay has found something else since; see turnout relay status",
     "moving": "one of the buckets is on its way to another shard; turnout shards status shows it",
     "not_elsewhere": "the buckets are all on that shard, or on their way to it",
+    "no_endpoint": "there is no such endpoint; endpoints are on shard 0",
     "not_parked": "no such event is parked: it was taken in, or never put aside",
 }
 

@@ -12,8 +12,9 @@ from msgspec import Struct
 from api.errors import Problem, ProblemError
 from api.query import PAGE_DEFAULT, PAGE_MAX, parse_parameters
 from ledger.ids import IdError, Prefix, parse_id
-from ledger.webhooks.deliveries import STATUSES, DeliveryFilter
+from ledger.webhooks.deliveries import DeliveryFilter
 from ledger.webhooks.kinds import EVENT_TYPES
+from ledger.webhooks.statuses import DELIVERY_STATUSES
 
 _INSTANT_BYTES: Final = 8
 _CURSOR_BYTES: Final = _INSTANT_BYTES + 16
@@ -54,8 +55,8 @@ def parse_delivery_query(query: bytes) -> DeliveryFilter:
     """The page of deliveries; raises ProblemError `invalid_query`, naming the parameter."""
     given = _known(query, {"limit", "after", "endpoint", "event", "status"})
     status = given.get("status", "")
-    if "status" in given and status not in STATUSES:
-        raise _invalid(f"status must be one of {', '.join(STATUSES)}")
+    if "status" in given and status not in DELIVERY_STATUSES:
+        raise _invalid(f"status must be one of {', '.join(DELIVERY_STATUSES)}")
     return DeliveryFilter(
         endpoint_id=_id("we", "endpoint", given),
         event_id=_id("evt", "event", given),

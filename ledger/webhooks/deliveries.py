@@ -29,7 +29,6 @@ from ledger.pgtypes import (
 )
 from ledger.statements import QUERIES, Runner
 
-STATUSES: Final = ("pending", "delivered", "failed", "canceled")
 TRIES_SHOWN_MAX: Final = 50  # of one delivery; a retry an hour for 72 h makes 80
 
 _INSERT: Final = QUERIES["insert_webhook_deliveries"]
