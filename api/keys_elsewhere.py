@@ -3,8 +3,9 @@
 A ledger knows the keys of what was done there. A merchant that has moved has intents on more than
 one, where the same key could be used for two charges. So before an intent of such a merchant is
 charged, captured, canceled or refunded, the other shards are asked that may hold one of its keys:
-the owner of its bucket, and those that were it within the month in which keys are kept. That is a
-round trip more, and needs those shards; one that never moved pays a look into the known directory.
+the owner of its bucket, and all that ever were it, for they take new keys as long as they have
+payments to capture or refund. That is a round trip more, and needs those shards; one that never
+moved pays a look into the known directory.
 
 Two requests of one key that run at the same moment may both be told that it is free. A repeat of
 one request names the same intent, so it meets its first self on the same ledger, whatever moves.
@@ -20,7 +21,6 @@ from attrs import define
 from api.errors import Problem, ProblemError
 from api.placing import RETRY_AFTER_S, Placement
 from api.shard import Shard, WantedKey
-from chassis.clock import now_s
 from ledger.ids import shard_of
 from ledger.shards.buckets import bucket_of
 from ledger.shards.directory import Directory
@@ -49,7 +49,7 @@ class KeysElsewhere:
         """Deliver whether a key is in use elsewhere than on the intent's shard, or a problem."""
         home, bucket = shard_of(intent_id), bucket_of(wanted[0])
         known = self.placement.known
-        if known is not None and known.shards[bucket] == home and bucket not in known.tenures:
+        if known is not None and known.shards[bucket] == home and bucket not in known.former:
             deliver(False)  # it was never anywhere else
         else:
             _Search(self, wanted, home, bucket, deliver).start()
@@ -80,8 +80,7 @@ class _Search:
             self._go(directory)
 
     def _go(self, directory: Directory) -> None:
-        place = directory.place(self.bucket, now_s())
-        others = {place.shard, *place.key_holders} - {self.home}
+        others = directory.holders(self.bucket) - {self.home}
         self._guarded(partial(self._ask, tuple(sorted(others))))
 
     def _ask(self, others: tuple[int, ...]) -> None:

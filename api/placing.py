@@ -8,8 +8,9 @@ shards nobody owns it, and the merchant is told to come again in a second.
 
 A key that was used before the bucket moved must give what was created then. So before anything is
 created for a bucket that has moved, its former owners are asked for the key, and for the merchant's
-reference: their fences are closed for good, so what they do not hold will never be there. This
-costs a moved merchant a round trip for a month, and nobody else anything.
+reference: their fences are closed for good, so what they did not create will never be there. (That
+they capture or refund under the same key at the same moment is not excluded.) This costs a moved
+merchant a round trip, and nobody else anything.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from attrs import define
 from api.coalescing import Coalescer
 from api.errors import Problem, ProblemError
 from api.shard import Shard
-from chassis.clock import now_s
 from ledger.ids import UUID7Source
 from ledger.records import CreationVerdict, IntentReplay, IntentToCreate, Lost, Moved
 from ledger.shards.buckets import bucket_of
@@ -121,7 +121,7 @@ class _Creation:
             self._guarded(partial(self._go, directory))
 
     def _go(self, directory: Directory) -> None:
-        place = directory.place(self.bucket, now_s())
+        place = directory.place(self.bucket)
         shards = self.creating.shards
         self.tries += 1
         if place == self.place or self.tries > TRIES_MAX or place.shard >= len(shards):
@@ -133,8 +133,7 @@ class _Creation:
         if shard.stream_is_behind:
             raise ProblemError(Problem("overloaded", retry_after_s=STORAGE_RETRY_AFTER_S))
         row = self.draw(shard.ids, place.epoch)
-        holders = place.reference_holders if row.merchant_reference else place.key_holders
-        self._ask(row, shard, holders)
+        self._ask(row, shard, place.former)
 
     def _ask(self, row: IntentToCreate, shard: Shard, holders: tuple[int, ...]) -> None:
         """Ask each former owner that may hold the key or the reference, then create."""

@@ -73,8 +73,8 @@ class Intents(Committer[IntentToCreate, CreationVerdict]):
     async def look_up(self, batch: Sequence[IntentToCreate]) -> list[IntentReplay | Lost | None]:
         """What this shard, a former owner, holds under the keys and references of requests.
 
-        Their buckets are closed here for good, so what was not found will never be. None: nothing
-        that is in the way of creating it elsewhere.
+        Their buckets are closed here for good, so what was not created here will never be. None:
+        nothing that is in the way of creating it elsewhere.
         """
         found = await self._verdicts(batch)
         verdicts = [found[row.intent_id] for row in batch]

@@ -15,19 +15,10 @@ from attrs import define, frozen
 from ledger.shards.buckets import BUCKETS
 from ledger.statements import QUERIES, Runner
 
-KEYS_KEPT_S: Final = 31 * 86_400  # no idempotency key is older: they expire after 30 days
 _STAYS: Final = -1
 
 _READ: Final = QUERIES["read_directory"]
 _READ_FENCE: Final = QUERIES["read_fence"]
-
-
-@frozen
-class Tenure:
-    """That a shard owned a bucket before."""
-
-    shard: int
-    until_s: int  # seconds since 1970
 
 
 @frozen
@@ -37,15 +28,14 @@ class Place:
     Attributes:
         shard: the owner.
         epoch: of its ownership; the owner's fence must be at the same.
-        key_holders: other shards that may have created something under a key that is still kept.
-        reference_holders: other shards that may hold a merchant reference: every former owner,
-            for a reference is held as long as its payment is not canceled.
+        former: every other shard that has ever owned the bucket. It may hold a key, as long as its
+            payments are captured or refunded under new ones, and a merchant reference, which is
+            held as long as its payment is not canceled.
     """
 
     shard: int
     epoch: int
-    key_holders: tuple[int, ...] = ()
-    reference_holders: tuple[int, ...] = ()
+    former: tuple[int, ...] = ()
 
 
 @define
@@ -56,27 +46,25 @@ class Directory:
         shards: the owner.
         epochs: of its ownership.
         targets: the shard that the bucket is on its way to, or None.
-        tenures: former owners, where there were any.
+        former: who owned it before, where anybody did, oldest first.
     """
 
     shards: Sequence[int]
     epochs: Sequence[int]
     targets: Sequence[int | None]
-    tenures: dict[int, list[Tenure]]
+    former: dict[int, list[int]]
 
-    def place(self, bucket: int, now_s: float) -> Place:
+    def place(self, bucket: int) -> Place:
         """Where a bucket's intents are created."""
         shard, epoch = self.shards[bucket], self.epochs[bucket]
-        former = self.tenures.get(bucket)
+        former = self.former.get(bucket)
         if former is None:
             return Place(shard, epoch)
-        references = {tenure.shard for tenure in former} - {shard}
-        keys = {t.shard for t in former if now_s < t.until_s + KEYS_KEPT_S} - {shard}
-        return Place(shard, epoch, tuple(sorted(keys)), tuple(sorted(references)))
+        return Place(shard, epoch, tuple(sorted({*former} - {shard})))
 
     def holders(self, bucket: int) -> set[int]:
         """The shards that may hold payments of a bucket's merchants: all that ever owned it."""
-        return {self.shards[bucket], *(tenure.shard for tenure in self.tenures.get(bucket, ()))}
+        return {self.shards[bucket], *self.former.get(bucket, ())}
 
 
 @frozen
@@ -89,16 +77,16 @@ class Fence:
 
 async def read_directory(runner: Runner) -> Directory:
     """Read the whole directory on shard 0. Roles: turnout_api, turnout_admin, turnout_reader."""
-    [(shards, epochs, targets, *former)] = (await runner.run(_READ)).rows()
-    tenures: dict[int, list[Tenure]] = {}
-    for bucket, shard, until_s in zip(*former, strict=True):
-        tenures.setdefault(bucket, []).append(Tenure(shard, until_s))
+    [(shards, epochs, targets, *tenures)] = (await runner.run(_READ)).rows()
+    former: dict[int, list[int]] = {}
+    for bucket, shard in zip(*tenures, strict=True):
+        former.setdefault(bucket, []).append(shard)
     assert len(shards) == BUCKETS
     return Directory(
         shards,
         epochs,
         [None if target == _STAYS else target for target in targets],
-        tenures,
+        former,
     )
 
 

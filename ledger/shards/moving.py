@@ -215,7 +215,7 @@ class Shards:
 
     def _check_owners(self, directory: Directory) -> None:
         targets = [target for target in directory.targets if target is not None]
-        former = [tenure.shard for all_of in directory.tenures.values() for tenure in all_of]
+        former = [shard for shards in directory.former.values() for shard in shards]
         highest = max(*directory.shards, *targets, *former, 0)
         if highest >= len(self.runners):
             raise ShardError(

@@ -50,9 +50,9 @@ class ShardsHarness:
     reader: Connection
     intents: list[Intents]
 
-    async def place(self, bucket: int, now_s: float = 0.0) -> Place:
+    async def place(self, bucket: int) -> Place:
         """Where the directory has a bucket now."""
-        return (await read_directory(self.reader)).place(bucket, now_s)
+        return (await read_directory(self.reader)).place(bucket)
 
     async def create(self, row: IntentToCreate, shard: int) -> CreationVerdict:
         """Create one intent on one shard."""

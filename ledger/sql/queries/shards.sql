@@ -1,6 +1,6 @@
 -- name: read_directory
 -- The directory of buckets, one row of arrays in the order of the buckets; on shard 0. A target of
--- -1: the bucket stays. Tenures: who owned a bucket before, and until when.
+-- -1: the bucket stays. Former: who owned a bucket before, in the order of its epochs.
 SELECT
     (SELECT array_agg(o.shard ORDER BY o.bucket) FROM bucket_owners AS o) AS shards,
     (SELECT array_agg(o.epoch ORDER BY o.bucket) FROM bucket_owners AS o) AS epochs,
@@ -9,13 +9,7 @@ SELECT
     (SELECT coalesce(array_agg(t.bucket ORDER BY t.bucket, t.epoch), '{}') FROM bucket_tenures AS t)
         AS former_buckets,
     (SELECT coalesce(array_agg(t.shard ORDER BY t.bucket, t.epoch), '{}') FROM bucket_tenures AS t)
-        AS former_shards,
-    (
-        SELECT coalesce(
-            array_agg(extract(epoch FROM t.until)::bigint ORDER BY t.bucket, t.epoch), '{}'
-        )
-        FROM bucket_tenures AS t
-    ) AS former_until_s
+        AS former_shards
 
 -- name: read_fence
 -- What one shard may create: epochs and whether it owns, in the order of the buckets.

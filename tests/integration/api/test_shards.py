@@ -204,6 +204,27 @@ async def test_a_key_is_used_once_whatever_shard_its_intents_are_on(two: OverTwo
     assert [len(switch.requests) for switch in two.api.switches] == [1, 1]
 
 
+async def test_a_former_owner_is_asked_for_keys_long_after_the_move(two: OverTwo) -> None:
+    """It takes new ones as long as it has payments to capture and refund, which is over a year."""
+    merchant = await two.merchant(FIRST)
+    key = {"signed_Idempotency_Key": "order-1"}
+    await two.ask(merchant, "POST", "/payment-intents", ORDER, **key)
+    await two.move(merchant, 1)
+    await two.ledgers.superusers[0].script(
+        "UPDATE bucket_tenures SET until = now() - interval '40 days' "
+        f"WHERE bucket = {bucket_of(merchant.merchant_id)}"
+    )
+    after = await two.api.create(merchant)
+    target = f"/payment-intents/{after['id']}/transactions"
+    for path, body in (
+        ("/payment-intents", ORDER | {"currency": "eur"}),
+        (target, SEALED_CHARGE),
+    ):
+        response = await two.ask(merchant, "POST", path, body, **key)
+        assert problem(response)["code"] == "idempotency_key_reused"
+    assert [switch.requests for switch in two.api.switches] == [[], []]
+
+
 async def test_an_old_map_hides_no_key(two: OverTwo) -> None:
     """An intent on a shard that the map has not heard of: the map is read before others are."""
     merchant = await two.merchant(FIRST)

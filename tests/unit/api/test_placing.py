@@ -51,7 +51,7 @@ class Directories:
         if owner is None:
             raise ConnectionLostError("away")
         epochs = [self.reads] * BUCKETS
-        return Answer(([owner] * BUCKETS, epochs, [-1] * BUCKETS, [], [], []))
+        return Answer(([owner] * BUCKETS, epochs, [-1] * BUCKETS, [], []))
 
 
 @define

@@ -29,7 +29,7 @@ async def test_each_shard_gets_its_share_at_the_first_start(two: ShardsHarness) 
     directory, fences = await two.shards.look()
     assert [directory.shards.count(shard) for shard in (0, 1)] == [BUCKETS // 2] * 2
     assert [sum(fence.owned) for fence in fences] == [BUCKETS // 2] * 2
-    assert directory.tenures.get(SECOND[7]) is None
+    assert directory.former.get(SECOND[7]) is None
     low, high = merchant_in(FIRST), merchant_in(SECOND)
     for merchant_id, home in ((low, 0), (high, 1)):
         place = await two.place(bucket_of(merchant_id))
@@ -120,7 +120,7 @@ async def test_a_shard_that_is_added_later_starts_empty(empty_dsns: list[LedgerD
         _, fences = await harness.shards.look()
         assert [sum(fence.owned) for fence in fences] == [BUCKETS, 0]
         await harness.move(merchant_id, 1)
-        assert (await harness.place(bucket_of(merchant_id))).key_holders == (0,)
+        assert (await harness.place(bucket_of(merchant_id))).former == (0,)
 
 
 async def test_a_ledger_whose_keys_have_expired_is_remembered(empty_dsns: list[LedgerDSN]) -> None:
@@ -204,7 +204,7 @@ async def test_a_start_puts_right_what_a_restored_ledger_has_forgotten(
         place = await two.place(bucket)
         assert place.epoch >= new.epoch
         assert await two.creators(bucket) == [place.shard]
-        assert place.key_holders == (1 - place.shard,)
+        assert place.former == (1 - place.shard,)
         assert isinstance(await two.create(intent_at(merchant_id, old), old.shard), Moved)
         assert isinstance(await two.create(intent_at(merchant_id, place), place.shard), Created)
 
@@ -229,7 +229,7 @@ async def test_a_directory_that_was_set_back_into_a_move_knows_its_end(
     await two.superusers[0].script(restore)
     await two.shards.found()
     place = await two.place(bucket)
-    assert (place.shard, place.epoch, place.key_holders) == (1, after.epoch, (0,))
+    assert (place.shard, place.epoch, place.former) == (1, after.epoch, (0,))
     assert await two.creators(bucket) == [1]
     assert isinstance(await two.create(intent_at(merchant_id, before), 0), Moved)
 
