@@ -105,8 +105,13 @@ async def write_state(
     case_id: bytes | None = None,
     mark: Mark | None,
     next_offset: int,
-) -> None:
-    """Note how the relay stands. Role: turnout_relay."""
+) -> int:
+    """Note how the relay stands. Role: turnout_relay.
+
+    Returns:
+        The LSN up to which the ledger had gone at most, if it was set back: as it was when the
+        finding was first noted, however far it has gone since.
+    """
     params = [
         text_(slot),
         text_(state),
@@ -117,7 +122,8 @@ async def write_state(
         (0 if mark is None else mark.end_lsn).to_bytes(8),
         int8_(next_offset),
     ]
-    await runner.run(_SET_STATE, params)
+    set_back_to: int = (await runner.run(_SET_STATE, params)).column(0)[0]
+    return set_back_to
 
 
 async def open_exception(runner: Runner, kind: str, detail: Mapping[str, str | int]) -> None:

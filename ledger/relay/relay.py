@@ -197,7 +197,7 @@ class Relay:
         log = _log.info if first else _log.error
         log("repair_begins", finding=finding.value, explanation=EXPLANATIONS[finding])
         health.finding = finding.value
-        await self._tell_state("repairing", finding=finding.value)
+        set_back_to = await self._tell_state("repairing", finding=finding.value)
         if self._mark is None:  # so that a death on the way is told from a stream that was lost
             forgotten = 0 if self.is_second else await reset_cursors(self.runner, _SHARD)
             if forgotten:
@@ -209,9 +209,11 @@ class Relay:
             self._mark = begin
         lost = None
         if self.is_second:  # the ledger's notes are of records of the first stream
-            lost = [await self._lost(session, identity, self._mark)] if finding in SET_BACK else []
+            lost = []
+            if finding in SET_BACK:
+                lost = [await self._lost(session, identity, self._mark, set_back_to)]
         elif finding in SET_BACK:
-            await self._note_restore(session, identity, self._mark)
+            await self._note_restore(session, identity, self._mark, set_back_to)
         if await read_slot(self.runner, limits.slot) is not None:
             await session.drop_slot(limits.slot, timeout_s=limits.slot_timeout_s)
         slot = await session.create_slot(limits.slot, timeout_s=limits.slot_timeout_s)
@@ -228,10 +230,10 @@ class Relay:
             await self._tell_repair(finding, found, new)
 
     async def _note_restore(
-        self, session: ReplicationSession, identity: Identity, mark: Mark
+        self, session: ReplicationSession, identity: Identity, mark: Mark, set_back_to: int
     ) -> None:
         """Before the slot is made: what comes through it has names that nothing lost has."""
-        lost = await self._lost(session, identity, mark)
+        lost = await self._lost(session, identity, mark, set_back_to)
         if not lost:
             return
         operator, note = await read_approval(self.runner, self.limits.slot)
@@ -242,10 +244,12 @@ class Relay:
             payments = await take_note(self.runner, reader, restore)
         _log.error("ledger_was_set_back", lost=len(lost), first=lost.start, payments=payments)
 
-    async def _lost(self, session: ReplicationSession, identity: Identity, mark: Mark) -> range:
+    async def _lost(
+        self, session: ReplicationSession, identity: Identity, mark: Mark, set_back_to: int
+    ) -> range:
         """Offsets of what the stream holds of a state that the ledger was set back from."""
         known = await self._history(session, identity)
-        known[identity.timeline] = identity.flushed_lsn
+        known[identity.timeline] = set_back_to  # what it wrote since then is its own
         async with self.open_reader() as reader:
             return await lost_range(reader, mark.timeline, known)
 
@@ -310,9 +314,9 @@ class Relay:
         finding: str = "",
         case_id: bytes | None = None,
         mark: Mark | None = None,
-    ) -> None:
+    ) -> int:
         self.health.state = state
-        await write_state(
+        return await write_state(
             self.runner,
             self.limits.slot,
             state,

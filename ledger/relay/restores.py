@@ -21,8 +21,10 @@ would be the same event to them. Three things keep them apart:
 
 *Which are lost.* A record counts where its commit lies on a timeline that the ledger went through,
 before that was left. The last record that counts is looked for from the stream's end backwards;
-what stands behind it is lost. Erring early does no harm: a repair appends again what the tables
-have.
+what stands behind it is lost. How far the ledger had gone along its present timeline is taken as it
+was when its server last started, and when the relay first found it older: payments never wait, so
+its WAL grows past lost commits before anybody agrees to a repair. Erring early does no harm: a
+repair appends again what the tables have. Erring late would take rows for told that nobody is told.
 """
 
 from __future__ import annotations

@@ -46,11 +46,16 @@ WHERE r.slot = $1::text
 
 -- name: set_relay_state
 -- Note how the relay stands. $1 slot, $2 state, $3 finding, $4 case or NULL, $5 system identifier,
--- $6 timeline, $7 mark, $8 next offset. An operator's word about the same case stays.
+-- $6 timeline, $7 mark, $8 next offset. An operator's word about the same case stays. Up to where
+-- the ledger can have been set back, if it was: a server that starts on an older copy makes a
+-- checkpoint before anything else, and while the finding stays the first word about it counts.
 INSERT INTO relays AS r (
-    slot, state, finding, case_id, system_identifier, timeline, mark_lsn, next_offset
+    slot, state, finding, case_id, system_identifier, timeline, mark_lsn, next_offset, set_back_to
 )
-VALUES ($1::text, $2::text, $3::text, $4::uuid, $5::text, $6::integer, $7::pg_lsn, $8::bigint)
+SELECT
+    $1::text, $2::text, $3::text, $4::uuid, $5::text, $6::integer, $7::pg_lsn, $8::bigint,
+    c.redo_lsn
+FROM pg_control_checkpoint() AS c
 ON CONFLICT (slot) DO UPDATE SET
     state = excluded.state,
     since = clock_timestamp(),
@@ -60,7 +65,14 @@ ON CONFLICT (slot) DO UPDATE SET
     system_identifier = excluded.system_identifier,
     timeline = excluded.timeline,
     mark_lsn = excluded.mark_lsn,
-    next_offset = excluded.next_offset
+    next_offset = excluded.next_offset,
+    set_back_to = CASE
+        WHEN (r.finding, r.system_identifier, r.timeline, r.mark_lsn)
+            = (excluded.finding, excluded.system_identifier, excluded.timeline, excluded.mark_lsn)
+        THEN least(r.set_back_to, excluded.set_back_to)
+        ELSE excluded.set_back_to
+    END
+RETURNING r.set_back_to
 
 -- name: open_relay_exception
 -- Open an exception about the stream unless one with the same detail is open. $1 kind, $2 detail.

@@ -13,7 +13,7 @@ from ledger.pgtypes import text_, uuid_
 from ledger.stream.backend import Batch, Writer
 from ledger.stream.errors import StreamFatalError
 from ledger.stream.open import stream_writer
-from ledger.stream.record import Mark, Position
+from ledger.stream.record import VERSION, Mark, Position, pack_head
 from tests.support.relay import (
     ATTEMPTS_SQL,
     BUMP_SQL,
@@ -110,11 +110,18 @@ async def _other_system(relaying: RelayHarness) -> None:
     await _elsewhere(relaying, system_identifier=42)
 
 
+async def _begin_anew(relaying: RelayHarness) -> None:
+    """What a server does that starts on an older copy, before anybody can write."""
+    await relaying.sql("CHECKPOINT")
+
+
 async def _other_timeline(relaying: RelayHarness) -> None:
+    await _begin_anew(relaying)
     await _elsewhere(relaying, timeline=7)
 
 
 async def _stream_ahead(relaying: RelayHarness) -> None:
+    await _begin_anew(relaying)
     await _elsewhere(relaying, end_lsn=1 << 50)
 
 
@@ -180,6 +187,62 @@ async def test_an_older_database_that_grows_is_still_older(relaying: RelayHarnes
     async with relaying.running() as relay:
         await relaying.until(relay, "refused")
     assert await _findings(relaying, "relay_refused") == ["stream_ahead"]
+
+
+async def _lose_the_next_attempt(relaying: RelayHarness) -> bytes:
+    """Have the stream hold an attempt that the database has never had; its id."""
+    await _begin_anew(relaying)
+    flushed = await relaying.value("SELECT pg_current_wal_flush_lsn()")
+    held = [record for table, record in await relaying.stream() if table == "attempts"][-1]
+    attempt_id = os.urandom(16)
+    old_id = await relaying.value(
+        "SELECT id FROM attempts WHERE intent_id = $1::uuid", uuid_(held.intent_id)
+    )
+    head = pack_head(
+        VERSION,
+        held.kind[0],
+        held.flags,
+        0,
+        flushed + 32_768,
+        held.committed_at_us,
+        held.descriptor,
+        held.intent_id,
+    )
+    writer = stream_writer(relaying.settings(), relaying.folder)
+    mark = await writer.open()
+    assert mark is not None
+    mark = msgspec.structs.replace(mark, end_lsn=flushed + 65_536)
+    await writer.append(Batch([head + held.change.replace(old_id, attempt_id)], [], mark))
+    await writer.aclose()
+    return attempt_id
+
+
+@pytest.mark.parametrize("is_second", [False, True], ids=["first stream", "second stream"])
+async def test_what_an_older_database_lost_is_lost_however_it_grows(
+    relaying: RelayHarness, *, is_second: bool
+) -> None:
+    """A row with the key of a lost record is told, though its commit lies behind that one's."""
+    relaying.is_second = is_second
+    await _fed(relaying)
+    attempt_id = await _lose_the_next_attempt(relaying)
+    async with relaying.running() as relay:
+        await relaying.until(relay, "refused")
+        lost_at = relay.writer.next_offset - 1
+        await relaying.sql(INTENTS_SQL.format(count=1_000))
+        last = "SELECT max(id::text)::uuid FROM attempts"
+        update = f"UPDATE attempts SET id = $1::uuid WHERE id = ({last})"
+        await relaying.rows(update, uuid_(attempt_id))
+    async with relaying.running() as relay:
+        await relaying.until(relay, "refused")
+        approve = "SELECT operator_relay_repair(slot, case_id, 'ops', '') FROM relays"
+        assert await relaying.value(approve) == ""
+        await relaying.caught_up(relay)
+    wanted = [] if is_second else [(lost_at, lost_at + 1)]
+    assert await relaying.rows("SELECT lost_from, lost_until FROM restores") == wanted
+    told = [
+        record.is_repair for _, record in await relaying.stream() if attempt_id in record.change
+    ]
+    assert told == [False, True]
 
 
 async def test_rows_that_the_database_has_lost_are_counted(relaying: RelayHarness) -> None:
