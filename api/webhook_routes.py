@@ -6,8 +6,8 @@ from typing import Final
 
 from api import webhook_resources as resources
 from api.route import LIMIT, Access, Parameter, Route, id_schema, items_of
-from ledger.webhooks.deliveries import STATUSES
 from ledger.webhooks.kinds import EVENT_TYPES
+from ledger.webhooks.statuses import DELIVERY_STATUSES
 
 _AFTER: Final = Parameter("after", "string", "`nextCursor` of the page before.")
 
@@ -99,7 +99,7 @@ LIST_DELIVERIES: Final = Route(
         _AFTER,
         Parameter("endpoint", "string", "Only to this endpoint.", id_schema("we")),
         Parameter("event", "string", "Only of this event.", id_schema("evt")),
-        Parameter("status", "string", "Only in this status.", {"enum": list(STATUSES)}),
+        Parameter("status", "string", "Only in this status.", {"enum": list(DELIVERY_STATUSES)}),
     ),
     answers={200: (resources.WebhookDeliveryList,)},
     problems=("invalid_query",),
