@@ -39,6 +39,7 @@ MOVES_SHOWN_MAX: Final = 20
 MERCHANTS_PAGE: Final = 500
 
 _CLAIM: Final = QUERIES["claim_shard"]
+_IDENTITY: Final = QUERIES["read_identity"]
 _IS_KNOWN: Final = QUERIES["shard_is_known"]
 _FOUND: Final = QUERIES["found_shards"]
 _MOVE: Final = QUERIES["move_buckets"]
@@ -90,6 +91,7 @@ class Shards:
                 missing.
             DatabaseError: a server refuses, or is not there.
         """
+        await self._check_directory_is_there()
         for number, runner in enumerate(self.runners[1:], start=1):
             [known] = (await self.runners[0].run(_IS_KNOWN, [int4_(number)])).column(0)
             answer = await runner.run(_CLAIM, [int4_(number), bool_(known)])
@@ -185,6 +187,15 @@ class Shards:
         """What operators wished last."""
         rows = (await self.runners[0].run(_MOVES, [int8_(MOVES_SHOWN_MAX)])).rows()
         return [OperatorAction(*row) for row in rows]
+
+    async def _check_directory_is_there(self) -> None:
+        """Raise ShardError if shard 0 knows of nothing, and another one has owned merchants.
+
+        At a very first start they do not: they get their buckets after shard 0 has its number.
+        """
+        [(first, _), *others] = [(await one.run(_IDENTITY)).rows()[0] for one in self.runners]
+        if first is None and any(shard is not None and epoch for shard, epoch in others):
+            _check_identity(0, "lost")
 
     async def _correct(self) -> None:
         """Put right what a ledger has forgotten that was set back to a backup."""

@@ -28,6 +28,10 @@ SELECT
     EXISTS (SELECT FROM bucket_owners AS o WHERE o.shard = $1::integer)
     OR EXISTS (SELECT FROM bucket_tenures AS t WHERE t.shard = $1::integer)
 
+-- name: read_identity
+-- Which shard a ledger is, null where nobody has said it yet, and the latest epoch of its fence.
+SELECT i.shard, (SELECT max(f.epoch) FROM bucket_fence AS f) FROM shard_identity AS i
+
 -- name: found_shards
 -- The same for shard 0; $1 how many shards there are.
 SELECT shard_found($1::integer)

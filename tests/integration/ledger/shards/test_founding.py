@@ -7,10 +7,12 @@ import trio
 
 from ledger.connection import Connection
 from ledger.merchants import NewMerchant, create_merchant, get_merchants
+from ledger.pgtypes import bool_, int4_
 from ledger.records import Created, Moved
 from ledger.shards.buckets import BUCKETS, bucket_of
 from ledger.shards.moving import ShardError, Shards, copy_merchants
 from ledger.shards.steps import find_faults
+from ledger.statements import QUERIES
 from tests.support.ledger import IDS, intent
 from tests.support.postgres import LedgerDSN, PostgresServer
 from tests.support.shards import (
@@ -99,6 +101,33 @@ async def test_an_empty_ledger_does_not_stand_in_for_a_shard_that_was(
                 await harness.shards.found()
     async with open_shards(empty_dsns) as harness:
         await harness.shards.found()
+
+
+async def test_an_empty_ledger_does_not_stand_in_for_the_first_shard(
+    postgres: PostgresServer, empty_dsns: list[LedgerDSN]
+) -> None:
+    """It would be taken for a very first start, and the directory be anew with all keys lost."""
+    async with open_shards(empty_dsns) as harness:
+        await harness.shards.found()
+    replaced = [await trio.to_thread.run_sync(postgres.create_database), empty_dsns[1]]
+    async with open_shards(replaced) as harness:
+        for _ in range(2):
+            with pytest.raises(ShardError, match="given for shard 0 is an empty one"):
+                await harness.shards.found()
+    async with open_shards(empty_dsns) as harness:
+        await harness.shards.found()
+
+
+async def test_a_first_start_that_was_killed_halfway_is_taken_up(
+    empty_dsns: list[LedgerDSN],
+) -> None:
+    """Shard 1 has its number, and shard 0 none yet: nobody has owned anything."""
+    async with open_shards(empty_dsns) as harness:
+        number, known = int4_(1), bool_(False)
+        await harness.shards.runners[1].run(QUERIES["claim_shard"], [number, known])
+        await harness.shards.found()
+        _, fences = await harness.shards.look()
+        assert [sum(fence.owned) for fence in fences] == [BUCKETS // 2] * 2
 
 
 async def test_a_ledger_from_before_shards_stays_alone(empty_dsns: list[LedgerDSN]) -> None:
