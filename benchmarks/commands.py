@@ -157,6 +157,17 @@ BENCHMARKS: Final[tuple[tuple[str, str, tuple[Callable[[Command], Command], ...]
         ),
     ),
     (
+        "webhooks",
+        "Events to merchants' servers: from the commit on, and beside servers that are dead.",
+        (
+            _SECONDS,
+            _amount("rate", "Events a second."),
+            _number("endpoints", "Endpoints that answer."),
+            _number("dead", "Endpoints that do not, in the second round."),
+            _KEEP,
+        ),
+    ),
+    (
         "doubts",
         "How long payments are in doubt when their network answers inquiries.",
         (_number("count", "Charges to make."), _amount("rate", "Charges a second."), _KEEP),

@@ -33,6 +33,7 @@ NAMES = (
     "stream",
     "audit",
     "idle",
+    "webhooks",
 )
 
 
