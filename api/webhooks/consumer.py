@@ -74,7 +74,8 @@ class WebhookConsumer:
         told = [(change, version) for change, version in _versions(changes, listeners)]
         if not told:
             return []
-        if not await ledger_is_settled(self.database, self.slot):
+        newest = deliveries_[-1]
+        if not await ledger_is_settled(self.database, self.slot, newest.page, newest.record):
             raise LedgerUnsettledError("the ledger was set back; the relay waits for a repair")
         new = await self._events(told)
         if not new:

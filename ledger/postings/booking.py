@@ -122,7 +122,8 @@ class PostingsConsumer:
         successes = [success for success in found if success is not None]
         if not successes:
             return []
-        if not await ledger_is_settled(self._database, self._slot):
+        newest = deliveries[-1]
+        if not await ledger_is_settled(self._database, self._slot, newest.page, newest.record):
             raise LedgerUnsettledError("the ledger was set back; the relay waits for a repair")
         facts = await self._facts(successes)
         page = await self._page(successes, facts)

@@ -13,8 +13,9 @@ from ledger.connection import Step
 from ledger.errors import DatabaseError
 from ledger.pgtypes import int4_, int8_, text_
 from ledger.statements import QUERIES, Runner
-from ledger.stream.backend import Cursor
+from ledger.stream.backend import Cursor, Page
 from ledger.stream.errors import StreamError
+from ledger.stream.record import Mark, position_of
 
 _READ: Final = QUERIES["stream_cursor"]
 _BEGIN: Final = QUERIES["begin_stream_cursor"]
@@ -127,9 +128,24 @@ async def lost_ranges(runner: Runner) -> list[range]:
     return [range(*row) for row in (await runner.run(_LOST)).rows()]
 
 
-async def ledger_is_settled(runner: Runner, slot: str) -> bool:
-    """Whether stream and ledger are of one history, as far as the relay of a slot has told."""
-    settled: bool = (await runner.run(_SETTLED, [text_(slot)])).column(0)[0]
+async def ledger_is_settled(runner: Runner, slot: str, page: Page, record: bytes) -> bool:
+    """Whether stream and ledger are of one history, as far as can be told now.
+
+    Args:
+        runner: asks the ledger.
+        slot: of the relay whose word counts.
+        page: of the stream; whose WAL its records are of.
+        record: the newest one that is to have an effect. The ledger must have gone past its commit,
+            where the page tells that it is of this server's present timeline.
+    """
+    mark = page.mark or Mark(0, 0, 0)
+    params = [
+        text_(slot),
+        text_(str(mark.system_identifier)),
+        int4_(mark.timeline),
+        position_of(record).commit_lsn.to_bytes(8),
+    ]
+    settled: bool = (await runner.run(_SETTLED, params)).column(0)[0]
     return settled
 
 

@@ -47,12 +47,16 @@ class Booked:
         ledger: the ledger.
         backend: of the stream.
         session: of role turnout_postings.
+        cluster: system identifier and timeline of the marks of what is streamed; of no server.
+        ahead_bytes: by which commits of what is streamed lie behind where they are in the WAL.
     """
 
     def __init__(self, ledger: LedgerHarness, folder: Path, session: Connection) -> None:
         self.ledger = ledger
         self.backend = SegmentsBackend(folder, LIMITS)
         self.session = session
+        self.cluster = (1, 1)
+        self.ahead_bytes = 0
 
     async def stream(self) -> None:
         """Append what was committed since the last time."""
@@ -60,12 +64,16 @@ class Booked:
         if not found:
             return
         descriptors = list({id_: one for _, known in found for id_, one in known.items()}.values())
-        records = [data for data, _ in found]
+        records = [self._moved(data) for data, _ in found]
         writer = self.backend.writer()
         await writer.open()
-        mark = Mark(1, 1, position_of(records[-1]).commit_lsn + 1)
+        mark = Mark(*self.cluster, position_of(records[-1]).commit_lsn + 1)
         await writer.append(Batch(records, descriptors, mark))
         await writer.aclose()
+
+    def _moved(self, data: bytes) -> bytes:
+        commit_lsn = position_of(data).commit_lsn + self.ahead_bytes
+        return data[:8] + commit_lsn.to_bytes(8) + data[16:]
 
     async def book(self, *, fees: FeeSchedule | None = None, page_max: int = 1_000) -> int:
         """Stream and take in all there is, as a process started anew; how many were parked."""

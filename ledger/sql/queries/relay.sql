@@ -136,10 +136,24 @@ WHERE NOT EXISTS (SELECT FROM former_restores AS f WHERE f.id = r.id)
 ORDER BY r.lost_until, r.lost_from
 
 -- name: ledger_is_settled
--- Whether a relay goes along with the ledger as it is now: it does not refuse, and is not of
--- another timeline. $1 its slot.
-SELECT coalesce(bool_and(
-    r.state <> 'refused' AND r.timeline IN (0, ('x' || left(w.file, 8))::bit(32)::integer)
-), true)
-FROM relays AS r, (SELECT pg_walfile_name(pg_current_wal_lsn())) AS w (file)
-WHERE r.slot = $1::text
+-- Whether a relay goes along with the ledger as it is now: it does not refuse, does not take note of
+-- what a ledger that was set back has lost, and is not of another timeline. And whether the WAL goes
+-- as far as a commit that the stream holds of it: a server that starts on an older copy has a row of
+-- before, until the relay has looked. $1 its slot, $2 whose WAL the commit is in, $3 its timeline,
+-- $4 the commit.
+SELECT
+    coalesce(bool_and(
+        r.state <> 'refused'
+        AND NOT (r.state = 'repairing' AND r.finding IN ('stream_ahead', 'other_timeline'))
+        AND r.timeline IN (0, w.timeline)
+    ), true)
+    AND NOT ($2::text = w.system_identifier AND $3::integer = w.timeline AND $4::pg_lsn >= w.flushed)
+FROM (
+    SELECT
+        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer,
+        pg_current_wal_flush_lsn(),
+        c.system_identifier::text
+    FROM pg_control_system() AS c
+) AS w (timeline, flushed, system_identifier)
+LEFT JOIN relays AS r ON r.slot = $1::text
+GROUP BY w.timeline, w.flushed, w.system_identifier

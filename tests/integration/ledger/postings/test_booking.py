@@ -140,21 +140,29 @@ async def _count(booked: Booked) -> int:
 
 
 @pytest.mark.parametrize(
-    ("state", "timeline"), [("refused", 0), ("streaming", 7)], ids=["refused", "other timeline"]
+    ("state", "finding", "timeline"),
+    [
+        ("refused", "stream_ahead", 0),
+        ("repairing", "stream_ahead", 1),
+        ("repairing", "other_timeline", 1),
+        ("streaming", "", 7),
+    ],
+    ids=["refused", "older, not noted yet", "left behind, not noted yet", "other timeline"],
 )
 async def test_nothing_is_booked_while_the_ledger_may_have_been_set_back(
-    booked: Booked, state: str, timeline: int
+    booked: Booked, state: str, finding: str, timeline: int
 ) -> None:
     """Also of a payment whose rows are there: its outcome may be lost. Then it is booked."""
     await booked.ledger.charged(1)
     await booked.ledger.rows(
-        "INSERT INTO relays (slot, state, case_id, system_identifier, timeline, mark_lsn,"
-        " next_offset) VALUES ($1::text, $2::text,"
+        "INSERT INTO relays (slot, state, finding, case_id, system_identifier, timeline, mark_lsn,"
+        " next_offset) VALUES ($1::text, $2::text, $4::text,"
         " CASE WHEN $2 = 'refused' THEN gen_random_uuid() END, '1', $3::integer, '0/1', 0)"
         " RETURNING slot",
         text_(SLOT),
         text_(state),
         int4_(timeline),
+        text_(finding),
     )
     try:
         assert await booked.book() == 0
@@ -162,6 +170,28 @@ async def test_nothing_is_booked_while_the_ledger_may_have_been_set_back(
         assert await read_cursor(booked.session, "postings", 0) == {0: 0}
     finally:
         await booked.ledger.rows("DELETE FROM relays RETURNING slot")
+    assert await booked.book() == 0
+    assert await booked.postings() == [("capture", 2499)]
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["this server", "another server"])
+async def test_nothing_is_booked_of_a_commit_that_the_wal_has_not_reached(
+    booked: Booked, *, is_same: bool
+) -> None:
+    """A server that starts on an older copy, before the relay has looked; not one of other WAL."""
+    segment_bytes = 1 << 24
+    [(system_identifier,)] = await booked.ledger.rows(
+        "SELECT system_identifier FROM pg_control_system()"
+    )
+    booked.cluster = (system_identifier + (not is_same), 1)
+    booked.ahead_bytes = segment_bytes
+    await booked.ledger.charged(1)
+    assert await booked.book() == 0
+    assert await booked.postings() == ([] if is_same else [("capture", 2499)])
+    for _ in range(2):
+        await booked.ledger.rows("SELECT pg_switch_wal()")
+        await booked.ledger.rows("SELECT pg_logical_emit_message(false, 'tests', '')")
+    await booked.ledger.rows("SELECT pg_switch_wal()")
     assert await booked.book() == 0
     assert await booked.postings() == [("capture", 2499)]
 
