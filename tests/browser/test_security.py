@@ -135,6 +135,22 @@ def test_the_port_is_not_handed_to_another_document(page: Page, merchant: Mercha
         assert page.evaluate("stolen") == []
 
 
+def test_a_frame_that_was_led_elsewhere_gets_nothing(page: Page, merchant: Merchant) -> None:
+    """Neither a stranger's document nor another one of ours is greeted once the form was ready."""
+    fields = merchant.open(page)
+    expect(fields.get_by_label("Card number")).to_be_visible()
+    with serve_site() as stranger:
+        stranger.html = """<script>onmessage = (event) => {
+          parent.postMessage({stolen: event.data}, '*') }</script>"""
+        page.evaluate("() => { window.stolen = []; onmessage = ({data}) => stolen.push(data) }")
+        for url in (stranger.url, f"{merchant.api_url}/checkout/fields?key={merchant.key}"):
+            with page.expect_event("framenavigated"):
+                page.evaluate("(url) => { document.querySelector('iframe').src = url }", url)
+            page.wait_for_timeout(200)
+            assert page.evaluate("stolen") == []
+    expect(page.frame_locator(FRAME).locator("#number")).to_be_hidden()
+
+
 def test_the_loader_listens_to_nobody(page: Page, merchant: Merchant) -> None:
     """Messages to the merchant's window change nothing: there is no listener to forge at."""
     merchant.open(page)

@@ -57,6 +57,7 @@ async function pay(event) {
   event.preventDefault();
   if (at('pay-button').disabled) return;
   at('pay-button').disabled = true;
+  at('back').disabled = true; // the payment is under way: its outcome is waited for
   at('said').textContent = '';
   try {
     const { error, status } = await card.confirm();
@@ -67,6 +68,7 @@ async function pay(event) {
     if (!error.field) at('said').textContent = error.message;
   } finally {
     at('pay-button').disabled = false;
+    at('back').disabled = false;
   }
 }
 

@@ -354,6 +354,41 @@ def test_a_signed_curl_reaches_the_api(demo: Demo) -> None:
     assert read["id"] == created["id"]
 
 
+def test_a_merchants_origins_are_replaced_whole(demo: Demo) -> None:
+    """At its creation and later; one that is none changes nothing, and none at all is allowed."""
+    arguments = ["merchants", "create", "--name", "Shop", "--origin", "https://a.example"]
+    merchant = demo.json(*arguments, "--origin", "http://localhost:3000")["merchant"]
+    listed = ["https://a.example", "http://localhost:3000"]
+    assert demo.json("merchants", "origins", "list", merchant)["browser_origins"] == listed
+    bad = demo.run("merchants", "origins", "set", merchant, "https://b.example", "https://*")
+    assert (bad.exit_code, bad.stdout) == (2, "")
+    assert "an origin must be" in bad.stderr
+    assert demo.run(*arguments, "--origin", "shop.example").exit_code == 2
+    shown = demo.json("merchants", "show", merchant)
+    assert shown["browser_origins"] == listed
+    document = demo.json("merchants", "origins", "set", merchant, "https://b.example")
+    assert document == {"merchant": merchant, "browser_origins": ["https://b.example"]}
+    assert demo.json("merchants", "origins", "set", merchant)["browser_origins"] == []
+    assert "none" in demo.run("merchants", "origins", "list", merchant).stdout
+
+
+def test_the_demo_shop_serves_and_opens_orders(demo: Demo) -> None:
+    """Where endpoints.json says, which is where its merchant's card fields may appear."""
+    endpoints = json.loads((demo.data_dir / "run" / "endpoints.json").read_text())
+    merchant = json.loads((demo.data_dir / "demo-credentials.json").read_text())["merchant"]
+    shop = endpoints["shop"]
+    with urllib.request.urlopen(shop, timeout=DEADLINE_S) as page:
+        assert endpoints["api"]["url"] in page.headers["Content-Security-Policy"]
+    order = urllib.request.Request(
+        f"{shop}/orders", b'{"good":"signal"}', {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(order, timeout=DEADLINE_S) as opened:
+        document = json.load(opened)
+    assert (document["status"], document["amountInCents"]) == ("created", 1875)
+    assert document["clientSecret"].startswith(document["order"])
+    assert shop in demo.json("merchants", "origins", "list", merchant)["browser_origins"]
+
+
 def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
     """Created, paying, rolled with both keys active, a third refused, the old one revoked."""
     saved = demo.folder / "shop.json"
@@ -384,7 +419,7 @@ def test_a_merchant_lives_through_its_keys(demo: Demo) -> None:
     again = demo.run("merchants", "revoke", first["publishable_key"])
     assert (again.exit_code, again.stdout) == (1, "")
     listed = demo.json("merchants", "list")["merchants"]
-    assert [merchant["name"] for merchant in listed] == ["Demo shop", "Zoë's"]
+    assert [merchant["name"] for merchant in listed] == ["Demo shop", "Shop", "Zoë's"]
 
 
 def test_every_metric_is_on_its_page(demo: Demo) -> None:

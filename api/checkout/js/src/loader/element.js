@@ -46,7 +46,7 @@ export class CardElement {
     frame.allow = 'autofill';
     frame.referrerPolicy = 'strict-origin';
     frame.style.cssText = 'border:0;width:100%;height:236px;display:block';
-    frame.addEventListener('load', () => this.#connect(frame), { once: true });
+    frame.addEventListener('load', () => this.#connect(frame));
     this.#frame = frame;
     this.#timer = setTimeout(() => this.#lost(), READY_TIMEOUT_MS);
     place.replaceChildren(frame);
@@ -110,7 +110,9 @@ export class CardElement {
   }
 
   #connect(frame) {
-    if (frame !== this.#frame) return; // unmounted meanwhile
+    // Unmounted meanwhile; or answered already: whatever has loaded since gets nothing.
+    if (frame !== this.#frame || this.#ready) return;
+    this.#port?.close();
     const { port1, port2 } = new MessageChannel();
     const random = crypto.getRandomValues(new Uint8Array(16));
     this.#session = Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('');
