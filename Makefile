@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 TEST_WORKERS ?= 2
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 
-.PHONY: install demo test test-chaos test-privileged test-node test-browser test-kafka check format bench proof settings-page clean help
+.PHONY: install demo test test-chaos test-privileged test-node test-browser test-kafka test-redis check format bench proof settings-page clean help
 
 install: $(STAMP)  ## create .venv/ and install the locked dependencies
 
@@ -30,7 +30,7 @@ demo: install  ## start everything, run the stories, keep serving until Ctrl-C (
 	@$(BIN)/turnout demo $(DEMO_ARGS)
 
 test: install  ## every test that needs Python and make only, but for whole stacks under faults
-	@$(BIN)/python -m pytest tests --ignore=tests/chaos -m "not privileged and not node and not browser and not kafka" \
+	@$(BIN)/python -m pytest tests --ignore=tests/chaos -m "not privileged and not node and not browser and not kafka and not redis" \
 	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 test-chaos: install  ## whole stacks under load while processes are killed, clocks stepped, lines cut
@@ -53,6 +53,10 @@ test-browser: install  ## people pay by the card fields in a real Chromium, and 
 test-kafka: install  ## the stream on a real Apache Kafka of three brokers, one of them killed
 	@requirements/install-kafka.sh $(VENV)/kafka-jars
 	@$(BIN)/python -m pytest tests/integration/ledger/stream -m kafka $(TEST_ARGS)
+
+test-redis: install  ## nonces and limits that api processes share, on a real Redis that is killed
+	@requirements/install-redis.sh
+	@$(BIN)/python -m pytest tests/unit/api/limits tests/integration/api tests/integration/stack -m redis $(TEST_ARGS)
 
 check: install  ## format, lint, types, imports, spelling, architecture
 	@$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ import trio
 from attrs import define
 
 from api import routes, webhook_routes
-from api.auth.verify import NONCE_MARGIN_S, Verifier
+from api.auth.verify import Verifier
 from api.balance import Balances
 from api.capture_keys import CaptureKeyDirectory
 from api.checkout.endpoints import Checkout
@@ -25,9 +25,8 @@ from api.http.server import Server
 from api.http.tls import server_context
 from api.key_service import KeyService
 from api.keys_elsewhere import KeysElsewhere
-from api.limits.addresses import Addresses
-from api.limits.limiter import Limiter
-from api.limits.velocity import Velocity
+from api.limits.admission import NONCE_MARGIN_S
+from api.limits.limiting import Limiting, make_limiting
 from api.merchants import MerchantDirectory
 from api.nonces import NonceTable
 from api.pages import Pages
@@ -43,6 +42,7 @@ from api.webhooks.errands import Errands, make_errands
 from api.webhooks.log import WebhookLog
 from chassis.clock import now_us
 from chassis.mux import MuxClient
+from chassis.redis import RedisScript
 from chassis.settings import API, Settings
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.ids import UUID7Source
@@ -59,11 +59,13 @@ class Outside:
             keys are read on the first.
         hsm: a client for each worker of the HSM.
         readiness: what `/readyz` shows.
+        redis: where nonces and limits are kept with other api processes; None = in this one.
     """
 
     shards: list[ShardPeers]
     hsm: list[MuxClient[HSMRequest, HSMReply]]
     readiness: Callable[[], Mapping[str, bool]]
+    redis: RedisScript | None = None
 
 
 @define
@@ -79,7 +81,7 @@ class Application:
         key_service: the HSM.
         shards: the ledgers and their switches.
         checkout: the hosted card fields.
-        velocity: what browsers' charges come to.
+        limiting: how often somebody may ask.
     """
 
     server: Server
@@ -90,7 +92,7 @@ class Application:
     key_service: KeyService
     shards: tuple[Shard, ...]
     checkout: Checkout
-    velocity: Velocity
+    limiting: Limiting
     _capture_keys: CaptureKeyDirectory
     _errands: list[Errands]
 
@@ -102,6 +104,9 @@ class Application:
             shard.start(nursery)
         for errands in self._errands:
             nursery.start_soon(errands.run)
+        if (shared := self.limiting.shared) is not None:
+            nursery.start_soon(shared.connect)
+            nursery.start_soon(shared.run)
         nursery.start_soon(self._capture_keys.run)
 
     def close(self) -> None:
@@ -112,6 +117,8 @@ class Application:
             shard.close()
         for errands in self._errands:
             errands.close()
+        if self.limiting.shared is not None:
+            self.limiting.shared.close()
         self._capture_keys.close()
 
 
@@ -146,8 +153,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         now_us=now_us,
         expiry_us=settings.switch.intent_expiry_s * 1_000_000,
     )
-    addresses = Addresses(settings.limits.trusted_proxies)
-    velocity = Velocity(settings.velocity, addresses)
+    limiting = make_limiting(settings, nonces, outside.redis)
     live = settings.mode == "live"
     checkout = Checkout(merchants, live=live, secure=bool(limits.tls_certificate))
     errands = [make_errands(peers.runner, queue_max=limits.queue_max) for peers in outside.shards]
@@ -156,15 +162,15 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         router=Router(ROUTES),
         endpoints=_endpoints(
             payment_intents,
-            Transactions(routing, KeysElsewhere(shards, placement), velocity),
+            Transactions(routing, KeysElsewhere(shards, placement), limiting.velocity),
             Balances(routing),
             Pages(capture_keys, outside.readiness),
             checkout,
         )
         | _webhook_endpoints(settings, routing, key_service, errands),
-        verifier=Verifier(window_s=limits.timestamp_window_s, nonces=nonces),
+        verifier=Verifier(window_s=limits.timestamp_window_s),
         merchants=merchants,
-        limiter=Limiter(settings.limits, addresses),
+        limiting=limiting,
         read_intent=routing.read_intent,
     )
     metrics = RequestMetrics()
@@ -178,7 +184,7 @@ def assemble(settings: Settings, outside: Outside, *, started_s: float) -> Appli
         key_service=key_service,
         shards=shards,
         checkout=checkout,
-        velocity=velocity,
+        limiting=limiting,
         capture_keys=capture_keys,
     )
 

@@ -29,9 +29,9 @@ from api.auth.credentials import (
 from api.auth.verify import Merchant, Verifier, canonical_of
 from api.errors import Problem, ProblemError
 from api.http.exchange import Exchange
-from api.limits.limiter import Limiter
+from api.limits.admission import NO_NONCE, Entrant
+from api.limits.limiting import Limiting
 from api.merchants import MerchantDirectory
-from api.nonces import NonceTableFullError
 from api.routes import Access, Route, Router
 from chassis.clock import now_s
 from chassis.log import get_logger
@@ -40,7 +40,6 @@ from ledger.records import IntentRow
 
 Result = TypeVar("Result")
 
-NONCE_RETRY_AFTER_MAX_S: Final = 60
 _OPEN: Final = Access.OPEN  # an enumeration looks its member up each time it is named
 
 log = get_logger(__name__)
@@ -67,24 +66,6 @@ ReadIntent = Callable[[tuple[bytes, bytes], Callable[[IntentRow | Problem | None
 
 
 @define
-class RefusalCounts:
-    """Requests that did not come through, by what was wrong."""
-
-    authentication_failed_total: int = 0
-    unknown_key_total: int = 0
-    timestamp_outside_window_total: int = 0
-    signature_mismatch_total: int = 0
-    nonce_reused_total: int = 0
-    client_secret_invalid_total: int = 0
-    nonce_store_full_total: int = 0
-
-    def count(self, code: str) -> None:
-        """Count one refusal; every code raised on the way has its field."""
-        name = f"{code}_total"
-        setattr(self, name, getattr(self, name) + 1)
-
-
-@define
 class Gate:
     """Handles exchanges: `handle` is the function that the HTTP server calls.
 
@@ -94,7 +75,7 @@ class Gate:
         endpoints: what each route does, by its name.
         verifier: checks signatures.
         merchants: finds merchants.
-        limiter: how often one sender may ask.
+        limiting: uses up nonces, and says how often somebody may ask.
         read_intent: reads the intent that a browser holds the secret of.
     """
 
@@ -103,9 +84,8 @@ class Gate:
     endpoints: Mapping[str, Endpoint]
     verifier: Verifier
     merchants: MerchantDirectory
-    limiter: Limiter
+    limiting: Limiting
     read_intent: ReadIntent
-    refusals: RefusalCounts = field(factory=RefusalCounts)
     _reader: CredentialReader = field(factory=CredentialReader)
 
     def handle(self, exchange: Exchange) -> None:
@@ -113,7 +93,7 @@ class Gate:
         request = exchange.request
         path, _, query = request.target.partition(b"?")
         try:
-            self.limiter.admit_address(exchange)
+            self.limiting.limiter.admit_address(exchange)
             route, parameter = self.router.match(request.method, path)
             exchange.route = route.name
             call = Call(exchange, route, parameter, query)
@@ -152,20 +132,32 @@ class Gate:
             if isinstance(credential, BrowserCredential):
                 self._authenticate_browser(call, credential, merchant)
                 return
-            self.verifier.verify(
-                credential, merchant, call.exchange.request, call.exchange.arrived_at
-            )
+            self.verifier.verify(credential, merchant, call.exchange.request)
         except AuthenticationError as error:
             self._refuse(call, error)
-        except NonceTableFullError as error:
-            self.refusals.count("nonce_store_full")
-            retry_after_s = min(error.retry_after_s, NONCE_RETRY_AFTER_MAX_S)
-            call.exchange.problem(Problem("nonce_store_full", retry_after_s=retry_after_s))
         else:
             assert merchant is not None  # verify refuses what it cannot compare
-            self.limiter.admit_merchant(call.exchange, merchant)
-            call.merchant = merchant
+            self._admit(call, merchant, credential.nonce, credential.timestamp_s)
+
+    def _admit(self, call: Call, merchant: Merchant, nonce: bytes, timestamp_s: int) -> None:
+        """Use up the nonce and ask the limits; then the request has come through."""
+        call.merchant = merchant
+        exchange = call.exchange
+        entrant = Entrant(
+            merchant.publishable_key,
+            merchant.merchant_id,
+            exchange.request.method,
+            exchange.arrived_at,
+            nonce,
+            timestamp_s,
+        )
+        self.limiting.admission.admit(entrant, delivery(call, self._admitted))
+
+    def _admitted(self, call: Call, refusal: AuthenticationError | None) -> None:
+        if refusal is None:
             self.endpoints[call.route.name](call)
+        else:
+            self._refuse(call, refusal)
 
     def _authenticate_browser(
         self, call: Call, credential: BrowserCredential, merchant: Merchant | None
@@ -196,13 +188,12 @@ class Gate:
         ):
             self._refuse(call, _wrong_secret())
             return
-        self.limiter.admit_merchant(call.exchange, merchant)
-        call.merchant, call.intent = merchant, intent
-        self.endpoints[call.route.name](call)
+        call.intent = intent
+        self._admit(call, merchant, NO_NONCE, 0)
 
     def _refuse(self, call: Call, error: AuthenticationError) -> None:
         """Answer 401: why in test mode, nothing more than that in live mode."""
-        self.refusals.count(error.code)
+        self.limiting.refusals.count(error.code)
         if self.live:
             call.exchange.problem(Problem("authentication_failed"))
             return

@@ -25,14 +25,16 @@ def register(metrics: Metrics, application: Application) -> None:
             )
     for route, histogram in requests.seconds.items():
         metrics.histogram("request_seconds", "from request to answer", histogram, route=route)
-    server, nonces = application.server, application.nonces
+    server, nonces, limiting = application.server, application.nonces, application.limiting
     metrics.gauge("connections_open_total", "open connections", lambda: server.open_connections)
     metrics.watch("connections", server.counts)
-    metrics.watch("refusals", application.gate.refusals)
+    metrics.watch("refusals", limiting.refusals)
     metrics.gauge("nonces_used_ratio", "nonce table in use", lambda: nonces.used_ratio)
-    for who, what, meter in application.gate.limiter.meters:
+    for who, what, meter in limiting.limiter.meters:
         metrics.watch("limits", meter, sender=who, requests=what)
-    for place, what, meter in application.velocity.meters:
+    if limiting.shared is not None:
+        metrics.watch("admission", limiting.shared)
+    for place, what, meter in limiting.velocity.meters:
         metrics.watch("velocity", meter, place=place, counted=what)
     for coalescer in application.coalescers:
         metrics.watch("queries", coalescer, kind=coalescer.name, shard="0")

@@ -66,6 +66,7 @@ _AUTHENTICATED: Final = (
     "signature_mismatch",
     "nonce_reused",
     "nonce_store_full",
+    "limits_unavailable",
     "ledger_unavailable",
     "hsm_unavailable",
 )

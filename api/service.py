@@ -19,13 +19,16 @@ from typing import Any
 import trio
 
 from api.assembly import Outside, assemble
+from api.limits.shared import load_script
 from api.metrics import register
 from api.reading import open_reader, register_reader
 from api.shard import Shard, ShardPeers
 from chassis.clock import now_s
 from chassis.mux import MuxClient, dial_unix
+from chassis.redis import RedisScript
 from chassis.service import Service
 from chassis.settings import settings_of_shard
+from chassis.settings.redis import parse_address
 from chassis.shard_names import shard_directory, unit_key
 from hsm_sim.wire import HSMReply, HSMRequest
 from ledger.pool import Pool
@@ -64,7 +67,12 @@ async def serve(service: Service) -> None:
             )
             for number, pool in enumerate(pools)
         ]
-        outside = Outside(shards=shards, hsm=hsm, readiness=service.readiness)
+        outside = Outside(
+            shards=shards,
+            hsm=hsm,
+            readiness=service.readiness,
+            redis=_redis(service),
+        )
         application = assemble(settings, outside, started_s=started_s)
         register(service.metrics, application)
         service.checks["hsm"] = lambda: application.key_service.connected
@@ -87,6 +95,17 @@ def count_shards(endpoints: Mapping[str, list[str]]) -> int:
     """How many shards have switches to speak to."""
     numbers = count()
     return next(number for number in numbers if unit_key("switch", number) not in endpoints)
+
+
+def _redis(service: Service) -> RedisScript | None:
+    """Where nonces and limits are shared, if they are."""
+    url = service.secrets.get("redis_url")
+    if url is None:
+        return None
+    redis = RedisScript(parse_address(url), load_script(), service.settings.redis)
+    service.checks["redis"] = lambda: redis.connected
+    service.metrics.watch("redis", redis)
+    return redis
 
 
 def _watch(background: trio.Nursery, service: Service, shard: Shard, pool: Pool) -> None:

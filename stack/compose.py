@@ -53,7 +53,7 @@ from stack.layout import (
     simulated_networks,
     webhooks_run,
 )
-from stack.sockets import hsm_keys, switch_keys
+from stack.sockets import api_keys, hsm_keys, switch_keys
 
 STOP_RANKS: Final = {
     "shop": 1,
@@ -87,7 +87,7 @@ def compose(
     processes += [_network(context, name) for name in simulated_networks(context.settings)]
     for shard in context.shards:
         processes += [_switch(context, shard, index) for index in range(len(shard.switches))]
-    processes.append(_api(context))
+    processes += [_api(context, index) for index in range(len(api_keys(context.settings)))]
     if context.sockets.shop is not None:
         processes.append(_shop(context, context.sockets.shop))
     for shard in context.shards:
@@ -203,18 +203,24 @@ def _switch(context: StackContext, shard: ShardContext, index: int) -> ProcessSp
     )
 
 
-def _api(context: StackContext) -> ProcessSpec:
-    """The front door of every shard: each one's ledger and switches under a name of their own."""
+def _api(context: StackContext, index: int) -> ProcessSpec:
+    """A front door of every shard: each one's ledger and switches under a name of their own.
+
+    All of them accept on one listening socket, which outlives each.
+    """
+    key = api_keys(context.settings)[index]
+    redis_url = context.settings.redis.url
     return ProcessSpec(
         plan=UnitPlan(
-            key="api",
+            key=key,
             needs=("provision",),
             stop_rank=STOP_RANKS["api"],
         ),
         name="api",
+        index=index,
         settings=_without_secrets(context.settings),
         data_dir=context.data_dir,
-        listeners=_listeners(context, "api", http=context.sockets.http),
+        listeners=_listeners(context, key, http=context.sockets.http),
         endpoints={"hsm": context.hsm_sockets}
         | {shard.key("switch"): shard.switch_sockets for shard in context.shards},
         secrets={shard.key("database_dsn"): shard.database.dsn(API) for shard in context.shards}
@@ -222,7 +228,8 @@ def _api(context: StackContext) -> ProcessSpec:
             shard.key("replica_dsn"): shard.replica.dsn
             for shard in context.shards
             if shard.replica is not None
-        },
+        }
+        | ({"redis_url": redis_url} if redis_url else {}),
         identity=context.users.identity("api", connects_to=("hsm", "switch")),
     )
 
@@ -345,10 +352,11 @@ def network_endpoints(context: StackContext) -> dict[str, list[str]]:
 
 
 def _without_secrets(settings: Settings) -> Settings:
-    """What a process may know: databases' addresses are of a role that may do anything."""
+    """What a process may know: addresses of databases and of Redis may hold a password."""
     return msgspec.structs.replace(
         settings,
         ledger=msgspec.structs.replace(settings.ledger, url=""),
         replica=msgspec.structs.replace(settings.replica, url=""),
+        redis=msgspec.structs.replace(settings.redis, url=""),
         shards=msgspec.structs.replace(settings.shards, database_urls=()),
     )

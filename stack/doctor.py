@@ -28,7 +28,8 @@ from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 from stack.endpoints import NotRunningError, read_endpoints
-from stack.layout import check_shards, simulated_networks, stack_users
+from stack.layout import check_api_processes, check_shards, simulated_networks, stack_users
+from stack.redis import RedisUnusableError, look_at_redis
 from stack.replica import check_replica
 from stack.sockets import metrics_ports
 
@@ -76,6 +77,7 @@ def examine(settings: Settings, data_dir: Path, environ: Mapping[str, str]) -> l
         check_clock,
         lambda: check_users(settings, data_dir),
         lambda: check_postgres(settings),
+        lambda: check_limits(settings),
     )
     return [found for check in checks for found in check()]
 
@@ -280,3 +282,21 @@ def check_postgres(settings: Settings) -> Iterator[Check]:
         yield Check("postgres", "failed", str(error), "see ledger.bindir and ledger.url")
     else:
         yield Check("postgres", "ok", f"{binaries.version} in {binaries.folder}")
+
+
+def check_limits(settings: Settings) -> Iterator[Check]:
+    """What the API's limits stand on: whose addresses it sees, and where processes share."""
+    if settings.mode == "live" and not settings.limits.trusted_proxies:
+        detail = "limits.trusted_proxies is empty: behind a proxy, no address has its own limit"
+        yield Check("limits", "warning", detail, "name your proxies there, if there are any")
+    try:
+        check_api_processes(settings)
+    except StartError as error:
+        yield Check("redis", "failed", str(error), "set redis.url, or api.processes = 1")
+        return
+    if not settings.redis.url:
+        return
+    try:
+        yield Check("redis", "ok", look_at_redis(settings.redis))
+    except RedisUnusableError as error:
+        yield Check("redis", "failed", str(error), "start it with maxmemory-policy noeviction")

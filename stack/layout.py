@@ -123,6 +123,20 @@ def check_forwarder(settings: Settings) -> None:
         raise StartError('stream.backend = "kafka" needs kafka.bootstrap_servers')
 
 
+def check_api_processes(settings: Settings) -> None:
+    """See that several api processes have where to share nonces and limits.
+
+    Raises:
+        StartError: they have not.
+    """
+    if settings.api.processes > 1 and not settings.redis.url:
+        raise StartError(
+            f"api.processes = {settings.api.processes} needs redis.url: a request that one process "
+            "has answered could be replayed at another; start a Redis or Valkey and name it, "
+            "or run one api process"
+        )
+
+
 def check_shards(settings: Settings, data_dir: Path) -> None:
     """See that no ledger of a data directory would be left out.
 

@@ -23,7 +23,7 @@ from chassis.settings import (
     load_settings,
     settings_of_shard,
 )
-from chassis.settings.tree import SWITCHES_MAX
+from chassis.settings.tree import APIS_MAX, SWITCHES_MAX
 from chassis.shard_names import shard_directory, shards_in
 
 EXIT_CANNOT_START: Final = 3
@@ -158,6 +158,9 @@ def count_option(
     return decorate
 
 
+apis_option = count_option(
+    "--apis", "api.processes", APIS_MAX, "How many api processes to run on one socket"
+)
 switches_option = count_option(
     "--switches", "switch.processes", SWITCHES_MAX, "How many switches to run for each shard"
 )

@@ -34,6 +34,7 @@ from stack.endpoints import (
 )
 from stack.layout import (
     PASS_THROUGH,
+    check_api_processes,
     check_forwarder,
     check_shards,
     make_certificates,
@@ -170,6 +171,7 @@ def _prepare(
         remove_endpoints(shard_directory(data_dir, shard))
         held.callback(remove_endpoints, shard_directory(data_dir, shard))
     refuse_what_test_mode_left(settings, data_dir)
+    check_api_processes(settings)
     check_forwarder(settings)
     check_replica(settings)
     make_data_folders(settings, data_dir, users)

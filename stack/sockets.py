@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -58,6 +58,11 @@ class Sockets:
 def hsm_keys(settings: Settings) -> list[str]:
     """The key of each HSM worker."""
     return [f"hsm-{index}" for index in range(settings.hsm.workers)]
+
+
+def api_keys(settings: Settings) -> list[str]:
+    """The key of each api process, all on one listening socket."""
+    return ["api", *(f"api-{index}" for index in range(1, settings.api.processes))]
 
 
 def switch_keys(settings: Settings, shard: int = 0) -> list[str]:
@@ -116,19 +121,16 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
     free one; `endpoints.json` tells which.
     """
     ports = settings.metrics
-    yield "api", ports.api, "metrics.api"
-    shards = range(settings.shards.count)
-    for position, key in enumerate(chain(*(switch_keys(settings, shard) for shard in shards))):
-        yield key, 0 if position else ports.switch, "metrics.switch"
-    for position, key in enumerate(hsm_keys(settings)):
-        yield key, 0 if position else ports.hsm, "metrics.hsm"
+    switches = chain(*(switch_keys(settings, shard) for shard in range(settings.shards.count)))
+    yield from _in_turn(api_keys(settings), ports.api, "metrics.api")
+    yield from _in_turn(switches, ports.switch, "metrics.switch")
+    yield from _in_turn(hsm_keys(settings), ports.hsm, "metrics.hsm")
     if settings.relay.enabled:
         yield from _in_each_shard(settings, "relay", ports.relay)
     if second_relay_runs(settings):
         yield from _in_each_shard(settings, "relay-2", ports.second_relay, "second_relay")
         yield from _in_each_shard(settings, "comparer", ports.comparer)
-    for position, name in enumerate(simulated_networks(settings)):
-        yield name, 0 if position else ports.networks, "metrics.networks"
+    yield from _in_turn(simulated_networks(settings), ports.networks, "metrics.networks")
     if consumers_run(settings):
         yield from _in_each_shard(settings, "audit", ports.audit)
         yield from _in_each_shard(settings, "witness", ports.witness)
@@ -144,6 +146,11 @@ def metrics_ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
 def _of_shop(settings: Settings) -> Iterator[tuple[str, int, str]]:
     if shop_runs(settings):
         yield "shop", settings.metrics.shop, "metrics.shop"
+
+
+def _in_turn(keys: Iterable[str], port: int, setting: str) -> Iterator[tuple[str, int, str]]:
+    for position, key in enumerate(keys):
+        yield key, 0 if position else port, setting
 
 
 def _in_each_shard(

@@ -1,8 +1,8 @@
-"""Whether a signed request is what it claims to be: time, key, signature, nonce, in this order.
+"""Whether a signed request is what it claims to be: time, key, signature, in this order.
 
-The order matters (security.md 4). The cheap refusals come first; an unknown key costs the same
-HMAC as a known one, so that timing does not tell which keys exist; and a nonce is remembered only
-after the signature has proved right, so that strangers cannot fill the table.
+The order matters (security.md 4). The cheap refusals come first, and an unknown key costs the same
+HMAC as a known one, so that timing does not tell which keys exist. The nonce comes after all of
+this (`api.limits.admission`), so that strangers cannot fill the memory of nonces.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from msgspec import Struct
 from api.auth.canonical import SigningKey, canonical_string
 from api.auth.credentials import AuthenticationError, SignedCredential
 from api.http.parser import Request
-from api.nonces import NonceTable
 
-NONCE_MARGIN_S: Final = 2.0  # whole seconds on either side of the window
 _DUMMY_SECRETS: Final = (SigningKey(secrets.token_bytes(40)),)  # nobody can sign with it
 
 
@@ -37,31 +35,23 @@ class Verifier:
 
     Args:
         window_s: how far a timestamp may be from the server's clock, both ways.
-        nonces: remembers for twice the window and `NONCE_MARGIN_S`.
     """
 
-    __slots__ = ("_nonces", "_window_s")
+    __slots__ = ("_window_s",)
 
-    def __init__(self, *, window_s: int, nonces: NonceTable) -> None:
+    def __init__(self, *, window_s: int) -> None:
         self._window_s = window_s
-        self._nonces = nonces
 
     def check_time(self, credential: SignedCredential, now_s: float) -> None:
-        """Refuse timestamps outside the window, or from before what the nonce table remembers.
+        """Refuse timestamps outside the window.
 
         Raises:
             AuthenticationError: `timestamp_outside_window`.
         """
-        timestamp_s = credential.timestamp_s
-        if abs(now_s - timestamp_s) > self._window_s:
+        if abs(now_s - credential.timestamp_s) > self._window_s:
             raise AuthenticationError(
                 "timestamp_outside_window",
                 f"X-Request-Timestamp is more than {self._window_s} s from the server's clock",
-            )
-        if timestamp_s <= self._nonces.forgotten_until_s:
-            raise AuthenticationError(
-                "timestamp_outside_window",
-                "X-Request-Timestamp is older than the server's memory of nonces: sign again",
             )
 
     def verify(
@@ -69,13 +59,11 @@ class Verifier:
         credential: SignedCredential,
         merchant: Merchant | None,
         request: Request,
-        monotonic_s: float,
     ) -> None:
-        """Check the signature under every active secret, then use up the nonce.
+        """Check the signature under every active secret.
 
         Raises:
-            AuthenticationError: `unknown_key`, `signature_mismatch` or `nonce_reused`.
-            NonceTableFullError: nothing is wrong with the request, but there is no memory left.
+            AuthenticationError: `unknown_key` or `signature_mismatch`.
         """
         canonical = canonical_of(credential, request)
         matches = False
@@ -88,12 +76,6 @@ class Verifier:
             raise AuthenticationError(
                 "signature_mismatch",
                 "X-Signature does not fit canonicalString under any active secret key",
-            )
-        if not self._nonces.use(
-            credential.publishable_key, credential.nonce, credential.timestamp_s, monotonic_s
-        ):
-            raise AuthenticationError(
-                "nonce_reused", "X-Request-Nonce was used before under this key"
             )
 
 

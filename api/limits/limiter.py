@@ -13,12 +13,13 @@ from typing import Final
 
 from attrs import frozen
 
-from api.auth.verify import Merchant
 from api.errors import Problem, ProblemError
 from api.http.exchange import Exchange
 from api.limits.addresses import NOBODY, Addresses
 from api.limits.gcra import NS_PER_S, Meter, Rate
 from chassis.settings.limits import Limits
+
+Asked = tuple[bytes, int]  # the method, and when: nanoseconds of the monotonic clock
 
 READING: Final = frozenset({b"GET", b"HEAD"})
 
@@ -39,17 +40,22 @@ class Limit:
 
     def take(self, sender: bytes, method: bytes, now_ns: int) -> None:
         """Let a request in; raises ProblemError `rate_limited` where it comes too soon."""
-        meter = self.reads if method in READING else self.writes
-        wait_ns = meter.take(sender, now_ns)
+        wait_ns = self.meter(method).take(sender, now_ns)
         if wait_ns:
-            raise ProblemError(self._refusal(meter.rate, method, wait_ns))
+            raise ProblemError(self.refusal(method, wait_ns))
 
     def give_back(self, sender: bytes, method: bytes) -> None:
         """Take back that a request was let in."""
-        (self.reads if method in READING else self.writes).give_back(sender)
+        self.meter(method).give_back(sender)
 
-    def _refusal(self, rate: Rate, method: bytes, wait_ns: int) -> Problem:
+    def meter(self, method: bytes) -> Meter:
+        """The one that a request is asked of."""
+        return self.reads if method in READING else self.writes
+
+    def refusal(self, method: bytes, wait_ns: int) -> Problem:
+        """What is answered to a request that comes too soon by so many nanoseconds."""
         what = "reads" if method in READING else "writes"
+        rate = self.meter(method).rate
         return Problem(
             "rate_limited",
             f"one {self.who} may ask for {rate.per_s:g} {what} a second, {rate.burst} at once",
@@ -63,9 +69,13 @@ class Limiter:
     Args:
         settings: the rates.
         addresses: finds whose request it is.
+
+    Attributes:
+        key: the limits of one publishable key.
+        merchant: the limits of one merchant.
     """
 
-    __slots__ = ("_address", "_addresses", "_key", "_merchant")
+    __slots__ = ("_address", "_addresses", "key", "merchant")
 
     def __init__(self, settings: Limits, addresses: Addresses) -> None:
         self._addresses = addresses
@@ -75,12 +85,12 @@ class Limiter:
             meter(Rate(settings.address_reads_per_s, settings.address_reads_burst)),
             meter(Rate(settings.address_writes_per_s, settings.address_writes_burst)),
         )
-        self._key = Limit(
+        self.key = Limit(
             "key",
             meter(Rate(settings.key_reads_per_s, settings.key_reads_burst)),
             meter(Rate(settings.key_writes_per_s, settings.key_writes_burst)),
         )
-        self._merchant = Limit(
+        self.merchant = Limit(
             "merchant",
             meter(Rate(settings.merchant_reads_per_s, settings.merchant_reads_burst)),
             meter(Rate(settings.merchant_writes_per_s, settings.merchant_writes_burst)),
@@ -89,7 +99,7 @@ class Limiter:
     @property
     def meters(self) -> Iterator[tuple[str, str, Meter]]:
         """Every meter with the sender and the kind of request that it is for."""
-        for limit in (self._address, self._key, self._merchant):
+        for limit in (self._address, self.key, self.merchant):
             yield limit.who, "reads", limit.reads
             yield limit.who, "writes", limit.writes
 
@@ -100,12 +110,12 @@ class Limiter:
         if sender is not NOBODY:
             self._address.take(sender, request.method, int(exchange.arrived_at * NS_PER_S))
 
-    def admit_merchant(self, exchange: Exchange, merchant: Merchant) -> None:
+    def admit_merchant(self, publishable_key: bytes, merchant_id: bytes, asked: Asked) -> None:
         """Let in a request that is the merchant's beyond doubt; raises as `Limit.take`."""
-        method, now_ns = exchange.request.method, int(exchange.arrived_at * NS_PER_S)
-        self._key.take(merchant.publishable_key, method, now_ns)
+        method, now_ns = asked
+        self.key.take(publishable_key, method, now_ns)
         try:
-            self._merchant.take(merchant.merchant_id, method, now_ns)
+            self.merchant.take(merchant_id, method, now_ns)
         except ProblemError:
-            self._key.give_back(merchant.publishable_key, method)
+            self.key.give_back(publishable_key, method)
             raise

@@ -16,7 +16,7 @@ import msgspec
 from chassis.settings.errors import SettingsError
 from chassis.settings.section import Section
 from chassis.settings.shards import SHARDS_MAX
-from chassis.settings.tree import SWITCHES_MAX, Settings
+from chassis.settings.tree import APIS_MAX, SWITCHES_MAX, Settings
 
 Path = tuple[str, ...]
 
@@ -27,8 +27,12 @@ _QUALIFIERS = ("_max", "_min")
 # A bound or a pool of nothing would stop the product: refuse it where it is written.
 _NEVER_ZERO = (
     *("_max", "workers", "processes", "connections", "_per_connection", "_count"),
-    *("heartbeat_s", "reads_per_s", "writes_per_s", "_burst"),
+    *("heartbeat_s", "reads_per_s", "writes_per_s", "_burst", "velocity.window_s"),
 )
+_AT_MOST: Mapping[Path, int] = {
+    ("api", "processes"): APIS_MAX,
+    ("switch", "processes"): SWITCHES_MAX,
+}
 _SHARES = ("_share", "_ratio")
 
 
@@ -144,7 +148,7 @@ def _check_range(path: Path, number: float, source: str) -> None:
     reason = ""
     if not math.isfinite(number) or number < 0:
         reason = "must be a finite number, not below zero"
-    elif number == 0 and name.endswith(_NEVER_ZERO):
+    elif number == 0 and dotted(path).endswith(_NEVER_ZERO):
         reason = "must be above zero"
     elif number > 1 and name.endswith(_SHARES):
         reason = "must be a share between 0 and 1"
@@ -152,8 +156,8 @@ def _check_range(path: Path, number: float, source: str) -> None:
         reason = f"must be a port: 0 (any free one) to {PORT_MAX}"
     elif number > HOUR_MAX and name.endswith("_hour"):
         reason = f"must be an hour of the day: 0 to {HOUR_MAX}"
-    elif number > SWITCHES_MAX and path == ("switch", "processes"):
-        reason = f"must not exceed {SWITCHES_MAX}"
+    elif number > _AT_MOST.get(path, math.inf):
+        reason = f"must not exceed {_AT_MOST[path]}"
     elif path == ("shards", "count") and not 1 <= number <= SHARDS_MAX:
         reason = f"must be between 1 and {SHARDS_MAX}"
     if reason:

@@ -29,6 +29,7 @@ from chassis.settings.directories import default_config_path
 from chassis.settings.errors import SettingsError
 from chassis.settings.live import check_live
 from chassis.settings.of_shard import raised
+from chassis.settings.redis import RedisAddressError, parse_address
 from chassis.settings.tree import Network, Settings
 
 ENVIRONMENT_PREFIX = "TURNOUT_"
@@ -86,6 +87,7 @@ def load_settings(
     _check_inquiries(settings, sources)
     _check_shards(settings, sources)
     _check_proxies(settings, sources)
+    _check_redis(settings, sources)
     check_live(settings)
     return settings
 
@@ -228,6 +230,17 @@ def _check_proxies(settings: Settings, sources: Mapping[leaves.Path, str]) -> No
         except ValueError:
             reason = "must be addresses or networks, such as 10.0.0.0/8"
             raise SettingsError(leaves.dotted(path), sources[path], reason) from None
+
+
+def _check_redis(settings: Settings, sources: Mapping[leaves.Path, str]) -> None:
+    """The address of a Redis is one; it is not quoted, for it may hold a password."""
+    if not settings.redis.url:
+        return
+    try:
+        parse_address(settings.redis.url)
+    except RedisAddressError as error:
+        source = sources["redis", "url"]
+        raise SettingsError("redis.url", source, str(error)) from None
 
 
 def _expand(section: leaves.Path, tree: dict[str, Any]) -> list[leaves.Path]:

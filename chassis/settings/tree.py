@@ -13,6 +13,7 @@ from msgspec import field
 from chassis.settings.archive import Archive
 from chassis.settings.kafka import Kafka
 from chassis.settings.limits import Limits, Velocity
+from chassis.settings.redis import Redis
 from chassis.settings.relay import Relay as Relay  # noqa: PLC0414  where others look for it
 from chassis.settings.replica import Replica
 from chassis.settings.section import Section
@@ -20,6 +21,7 @@ from chassis.settings.shards import Shards
 from chassis.settings.shop import Shop
 from chassis.settings.webhooks import Webhooks
 
+APIS_MAX = 32  # each is a connection to every switch and HSM worker; `mux.connections_max` is 64
 SWITCHES_MAX = 36  # RRNs begin with a base-36 digit that names the switch
 
 
@@ -43,6 +45,7 @@ class API(Section, frozen=True):
 
     host: str = "127.0.0.1"
     port: int = 8080  # 0 = any free port
+    processes: int = 1  # on the one listening socket; more than one needs redis.url
     connections_max: int = 4_096  # file descriptors: one each
     request_line_bytes_max: int = 8_192
     header_bytes_max: int = 16_384
@@ -364,6 +367,7 @@ class Settings(Section, frozen=True):
     api: API = field(default_factory=API)
     limits: Limits = field(default_factory=Limits)
     velocity: Velocity = field(default_factory=Velocity)
+    redis: Redis = field(default_factory=Redis)
     switch: Switch = field(default_factory=Switch)
     hsm: HSM = field(default_factory=HSM)
     networks: dict[str, Network] = field(default_factory=_networks)

@@ -8,6 +8,7 @@ import click
 
 from stack.options import (
     Place,
+    apis_option,
     port_options,
     replica_option,
     second_relay_option,
@@ -19,6 +20,7 @@ from stack.options import (
 
 @click.command()
 @port_options
+@apis_option
 @switches_option
 @shards_option
 @replica_option

@@ -23,10 +23,13 @@ import trio
 from attrs import define, field
 
 from api.assembly import Application, Outside, assemble
+from api.limits.shared import load_script
 from api.shard import ShardPeers
 from chassis.mux import MuxClient, MuxPeer, MuxServer, dial_unix
+from chassis.redis import RedisScript
 from chassis.settings import API, HSM, MuxLimits, Settings
 from chassis.settings.limits import Limits, Velocity
+from chassis.settings.redis import Redis, parse_address
 from hsm_sim import wire as hsm_wire
 from ledger.connection import Connection
 from ledger.ids import UUID7Source
@@ -285,6 +288,7 @@ async def running_api(
     limits: API | None = None,
     rates: Limits | None = None,
     velocity: Velocity | None = None,
+    redis: Redis | None = None,
     mode: Literal["test", "live"] = "test",
     hsm_deadline_s: float = 2.0,
     further_shards: Sequence[LedgerDSN] = (),
@@ -295,6 +299,7 @@ async def running_api(
         api=limits or API(nonce_slots=4_096),
         limits=rates or Limits(),
         velocity=velocity or Velocity(),
+        redis=redis or Redis(),
         hsm=HSM(open_deadline_s=hsm_deadline_s),
         mux=QUICK,
     )
@@ -316,6 +321,9 @@ async def running_api(
         hsm_client, _ = await _join(
             nursery, folder / "hsm", hsm_wire.HSMRequest, hsm_wire.HSMReply, hsm.on_batch
         )
+        shared = None
+        if redis is not None:
+            shared = RedisScript(parse_address(redis.url), load_script(), redis)
         application = assemble(
             settings,
             Outside(
@@ -324,6 +332,7 @@ async def running_api(
                     for pool, (client, _) in zip(pools, joined, strict=True)
                 ],
                 hsm=[hsm_client],
+                redis=shared,
                 readiness=lambda: {"ledger": pools[0].check(), "switch": switch_client.connected},
             ),
             started_s=datetime.now(UTC).timestamp() - 60,

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from chassis.settings import HSM, Settings, Shards, Switch, settings_of_shard
+from chassis.settings.redis import Redis
 from chassis.settings.shop import Shop
 from chassis.settings.tree import Audit, Metrics, Relay, Stream
 from chassis.shard_names import shard_directory
-from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, assign_users
+from chassis.supervisor import Listener, ProcessSpec, ProcessUnit, StartError, assign_users
 from chassis.supervisor.lifecycle import Lifecycle
 from ledger.embedded import EmbeddedPostgres
 from ledger.relay.second import SECOND_INDEX
@@ -24,6 +25,7 @@ from stack.context import ShardContext, StackContext
 from stack.database import ExternalDatabase
 from stack.layout import (
     ROLES,
+    check_api_processes,
     shop_runs,
     stack_users,
 )
@@ -403,3 +405,40 @@ def test_only_the_first_of_several_takes_a_shared_port() -> None:
 def test_a_switchs_key_is_the_name_of_its_lease() -> None:
     """What an operator reads in endpoints.json stands in the ledger too."""
     assert switch_keys(SETTINGS) == [switch_name(0), switch_name(1)]
+
+
+def test_several_apis_share_one_socket(context: StackContext) -> None:
+    """Each has a name and metrics of its own; where the shared store is, they alone are told."""
+    settings = msgspec.structs.replace(
+        SETTINGS,
+        api=msgspec.structs.replace(SETTINGS.api, processes=3),
+        redis=Redis(url="redis://:secret@cache"),
+    )
+    metrics = {key: context.sockets.metrics["api"] for key, _, _ in metrics_ports(settings)}
+    sockets = attrs.evolve(context.sockets, metrics=metrics)
+    specs = _specs(_with(context, settings, sockets=sockets))
+    apis = [spec for spec in specs.values() if spec.name == "api"]
+    assert [spec.plan.key for spec in apis] == ["api", "api-1", "api-2"]
+    assert [spec.index for spec in apis] == [0, 1, 2]
+    assert {id(spec.listeners["http"]) for spec in apis} == {id(context.sockets.http)}
+    assert all(spec.secrets["redis_url"] == "redis://:secret@cache" for spec in apis)
+    others = [spec for spec in specs.values() if spec.name != "api"]
+    assert not any("redis_url" in spec.secrets for spec in others)
+    assert not any(spec.settings.redis.url for spec in specs.values())
+
+
+def test_an_api_alone_is_told_of_no_store(context: StackContext) -> None:
+    """The good twin: without a URL nothing is shared."""
+    assert "redis_url" not in _specs(context)["api"].secrets
+
+
+def test_several_apis_without_a_store_are_refused() -> None:
+    """The reason names both settings; one api, or a store, is let through."""
+    several = msgspec.structs.replace(
+        SETTINGS, api=msgspec.structs.replace(SETTINGS.api, processes=2)
+    )
+    with pytest.raises(StartError, match=r"api.processes = 2 needs redis.url") as refused:
+        check_api_processes(several)
+    assert "replayed" in str(refused.value)
+    check_api_processes(SETTINGS)
+    check_api_processes(msgspec.structs.replace(several, redis=Redis(url="redis://cache")))

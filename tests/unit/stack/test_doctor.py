@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 from chassis.settings import Settings, Shards
 from chassis.settings.archive import Archive
+from chassis.settings.limits import Limits
+from chassis.settings.redis import Redis
 from chassis.settings.replica import Replica
 from chassis.settings.tree import Metrics
 from chassis.shard_names import mark_founded
@@ -231,3 +233,25 @@ def test_the_command_writes_one_document(open_tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout)["ok"] is True
     assert "postgres" in result.stderr
+
+
+def test_apis_without_a_redis_that_they_share_fail() -> None:
+    """None named, or none there; one api needs none and is not told of any."""
+    assert list(doctor.check_limits(FREE)) == []
+    several = msgspec.structs.replace(FREE, api=msgspec.structs.replace(FREE.api, processes=2))
+    (check,) = doctor.check_limits(several)
+    assert (check.name, check.status) == ("redis", "failed")
+    assert check.remedy == "set redis.url, or api.processes = 1"
+    nowhere = msgspec.structs.replace(several, redis=Redis(url="unix:///nonexistent/redis.sock"))
+    (check,) = doctor.check_limits(nowhere)
+    assert (check.name, check.status) == ("redis", "failed")
+    assert "cannot be asked" in check.detail
+
+
+def test_a_live_api_behind_a_proxy_that_is_not_named_is_warned_of() -> None:
+    """Named, it is well."""
+    live = msgspec.structs.replace(FREE, mode="live")
+    (check,) = doctor.check_limits(live)
+    assert (check.name, check.status) == ("limits", "warning")
+    named = msgspec.structs.replace(live, limits=Limits(trusted_proxies=("10.0.0.0/8",)))
+    assert list(doctor.check_limits(named)) == []

@@ -1,4 +1,4 @@
-"""Time, key, signature, nonce: in this order and nothing out of it."""
+"""Time, key, signature: in this order and nothing out of it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,15 @@ from api.auth.canonical import SigningKey
 from api.auth.credentials import AuthenticationError, SignedCredential
 from api.auth.verify import Merchant, Verifier, canonical_of
 from api.http.parser import Request
-from api.nonces import NonceTable, NonceTableFullError
 
 NOW_S = 1_767_323_045
 OLD, NEW = SigningKey(b"sk_test_old"), SigningKey(b"sk_test_new")
 REQUEST = Request(b"POST", b"/payment-intents", {b"host": b"Shop:80"}, b"{}", keep_alive=True)
 
 
-def verifier(slots: int = 64) -> Verifier:
-    """A verifier that remembers from a minute ago on."""
-    nonces = NonceTable(
-        slots, retention_s=602, forgotten_until_s=NOW_S - 60, now=0.0, key=b"k" * 16
-    )
-    return Verifier(window_s=300, nonces=nonces)
+def verifier() -> Verifier:
+    """A verifier with the window of the contract."""
+    return Verifier(window_s=300)
 
 
 def merchant(*secrets: SigningKey) -> Merchant:
@@ -55,14 +51,14 @@ def credential(
 def refusal(verify: Verifier, signed: SignedCredential, who: Merchant | None) -> str:
     """The code that a credential is refused with."""
     with pytest.raises(AuthenticationError) as caught:
-        verify.verify(signed, who, REQUEST, 1.0)
+        verify.verify(signed, who, REQUEST)
     return caught.value.code
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
 def test_any_active_secret_verifies(secret: SigningKey) -> None:
     """While a merchant rolls its key both halves are good."""
-    verifier().verify(credential(secret.reveal()), merchant(OLD, NEW), REQUEST, 1.0)
+    verifier().verify(credential(secret.reveal()), merchant(OLD, NEW), REQUEST)
 
 
 def test_a_secret_that_is_not_active_does_not() -> None:
@@ -77,23 +73,6 @@ def test_nobody_signs_for_a_merchant_without_secrets(guess: bytes) -> None:
     assert refusal(verifier(), credential(guess), None) == "unknown_key"
 
 
-def test_a_nonce_is_used_up_only_by_a_right_signature() -> None:
-    """A forgery leaves the nonce free; the second right request finds it taken."""
-    verify, shop = verifier(), merchant(NEW)
-    assert refusal(verify, credential(b"wrong"), shop) == "signature_mismatch"
-    verify.verify(credential(NEW.reveal()), shop, REQUEST, 1.0)
-    assert refusal(verify, credential(NEW.reveal()), shop) == "nonce_reused"
-
-
-def test_without_memory_nobody_gets_in() -> None:
-    """A full table refuses what it could not recognize again."""
-    verify, shop = verifier(slots=4), merchant(NEW)
-    for number in range(3):
-        verify.verify(credential(NEW.reveal(), b"nonce-%011d" % number), shop, REQUEST, 1.0)
-    with pytest.raises(NonceTableFullError):
-        verify.verify(credential(NEW.reveal(), b"one-too-many-0000"), shop, REQUEST, 1.0)
-
-
 @pytest.mark.parametrize(
     ("timestamp_s", "now_s", "inside"),
     [
@@ -101,12 +80,10 @@ def test_without_memory_nobody_gets_in() -> None:
         (NOW_S, NOW_S + 300.5, False),
         (NOW_S, NOW_S - 300, True),
         (NOW_S, NOW_S - 300.5, False),
-        (NOW_S - 59, NOW_S, True),
-        (NOW_S - 60, NOW_S, False),  # not newer than what the table has forgotten
     ],
 )
 def test_the_window(timestamp_s: int, now_s: float, inside: bool) -> None:  # noqa: FBT001
-    """Both ends of the window are inside; the start of the server is a bound of its own."""
+    """Both ends of the window are inside."""
     signed = credential(NEW.reveal(), timestamp_s=timestamp_s)
     if inside:
         verifier().check_time(signed, now_s)

@@ -10,6 +10,7 @@ from api.http.answer import Answer
 from api.http.exchange import Exchange
 from api.http.parser import Request
 from api.limits.addresses import Addresses
+from api.limits.gcra import NS_PER_S
 from api.limits.limiter import Limiter
 from chassis.settings.limits import Limits
 
@@ -54,7 +55,8 @@ def refusal(limiter: Limiter, asked: Exchange, merchant: Merchant | None = None)
         if merchant is None:
             limiter.admit_address(asked)
         else:
-            limiter.admit_merchant(asked, merchant)
+            when = asked.request.method, int(asked.arrived_at * NS_PER_S)
+            limiter.admit_merchant(merchant.publishable_key, merchant.merchant_id, when)
     except ProblemError as error:
         return error.problem
     return None

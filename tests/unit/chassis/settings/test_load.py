@@ -180,6 +180,11 @@ def test_other_variables_are_not_read() -> None:
             "limits.trusted_proxies",
             "must be addresses or networks",
         ),
+        ("[velocity]\nwindow_s = 0", "velocity.window_s", "above zero"),
+        ("[api]\nprocesses = 0", "api.processes", "above zero"),
+        ("[api]\nprocesses = 33", "api.processes", "must not exceed 32"),
+        ("[redis]\nurl = 'http://127.0.0.1'", "redis.url", "must be redis://"),
+        ("[redis]\nurl = 'redis://127.0.0.1:x'", "redis.url", "is no URL"),
         ("mode = ", "settings file", "is not TOML"),
     ],
 )
