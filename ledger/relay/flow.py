@@ -161,6 +161,7 @@ class Flow:
                 self._arrived.ring()
                 await trio.lowlevel.checkpoint()
             while self._waiting_records >= self._limits.buffer_records_max:
+                self._want_append()
                 await self._room.wait()
 
     def _want_append(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import count, pairwise
 from typing import cast
 
+import msgspec
 import trio
 import trio.testing
 
@@ -98,14 +99,14 @@ async def _nothing_to_tell(found: Sequence[Tampering]) -> None:
     await trio.lowlevel.checkpoint()
 
 
-def _flow(server: Server, disk: Disk) -> Flow:
+def _flow(server: Server, disk: Disk, limits: Limits = LIMITS) -> Flow:
     return Flow(
         cast("ReplicationSession", server),
         disk,
         Mark(1, 1, 0),
         Assembler(after_lsn=0, last=None, portion_records_max=4_096),
         set(),
-        limits=LIMITS,
+        limits=limits,
         health=Health(),
         now_us=lambda: 0,
         on_tampering=_nothing_to_tell,
@@ -179,4 +180,21 @@ async def test_a_server_that_always_waits_does_not_hold_up_the_stream(
         gaps = [late - early for (early, _), (late, _) in pairwise(disk.appended)]
         assert max(gaps) < 2 * INTERVAL_S
         assert len(disk.appended) < 1.0 / INTERVAL_S
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_buffer_below_a_batch_is_emptied(autojump_clock: trio.testing.MockClock) -> None:
+    """Once it is full nothing else asks for an append, and what comes later is appended, too."""
+    server, disk = Server(), Disk()
+    limits = msgspec.structs.replace(LIMITS, buffer_records_max=10, batch_records_max=4_096)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_flow(server, disk, limits).run)
+        await trio.sleep(1.0)
+        server.commits(1)
+        await trio.sleep(INTERVAL_S / 4)
+        server.commits(100)
+        server.commits(100)  # so that the server waits, and the look comes before its batch
+        with trio.fail_after(4 * INTERVAL_S):
+            while disk.next_offset < 201:
+                await trio.sleep(INTERVAL_S / 4)
         nursery.cancel_scope.cancel()
