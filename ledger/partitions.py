@@ -129,13 +129,38 @@ async def sum_postings(session: Connection, month: Month) -> None:
     )
 
 
+async def hold_tables(session: Connection, month: Month, *, wait_ms: int, hold_ms: int) -> None:
+    """Take all locks that `detach` and `attach_again` need, before either. In their transaction.
+
+    Payments wait from the first of them on.
+
+    Args:
+        session: of the owner.
+        month: attached or not.
+        wait_ms: for all of them together.
+        hold_ms: for each statement under them, and for the next one to come: if none does, the
+            server ends the session, and with it the transaction.
+
+    Raises:
+        RetryableError: the tables are busy for longer than that.
+    """
+    await session.script(
+        f"SET LOCAL statement_timeout = {wait_ms};"
+        f"SET LOCAL idle_in_transaction_session_timeout = {hold_ms}"
+    )
+    tables = ", ".join(
+        f'ONLY "{name}"'
+        for table in ARCHIVED
+        for name in (table, f"{table}_default", month.leaf(table))
+    )
+    await session.script(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+    await session.script(f"SET LOCAL statement_timeout = {hold_ms}")
+
+
 async def detach(session: Connection, month: Month, *, operator: str) -> None:
     """Take a month out of the tables, and carry what `sum_postings` found. In a transaction.
 
-    From the first statement to the commit every payment waits, so none of it reads rows.
-
-    Raises:
-        RetryableError: a table is busy for longer than `lock_timeout`.
+    Under the locks of `hold_tables`: every payment waits, so none of it reads rows.
     """
     for table in ARCHIVED:
         await session.script(f'ALTER TABLE {table} DETACH PARTITION "{month.leaf(table)}"')
@@ -155,7 +180,7 @@ async def carried_differently(runner: Runner, month: Month) -> int:
 
 
 async def bound_ids(session: Connection, month: Month) -> None:
-    """Have the ids of a detached month checked, while nobody waits: before `attach_again`."""
+    """Have the ids of a detached month checked: before `hold_tables`, while nobody waits."""
     low, high = _bounds(month)
     for table in ARCHIVED:
         key = "id" if table == "payment_intents" else "intent_id"
@@ -168,10 +193,8 @@ async def bound_ids(session: Connection, month: Month) -> None:
 async def attach_again(session: Connection, month: Month) -> None:
     """Make a month that was detached a part of the tables again. In a transaction.
 
-    Postgres believes what `bound_ids` has checked, and reads no rows but the DEFAULT partitions'.
-
-    Raises:
-        RetryableError: a table is busy for longer than `lock_timeout`.
+    Under the locks of `hold_tables`. Postgres believes what `bound_ids` has checked, and reads no
+    rows but the DEFAULT partitions'.
     """
     low, high = _bounds(month)
     for table in ARCHIVED:

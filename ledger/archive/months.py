@@ -13,9 +13,9 @@ It goes in steps, each durable, each of which may be the last before a death:
    here, and nothing has changed yet;
 2. one transaction detaches its partitions, carries on what its postings came to, and notes it in
    `archived_months`. What reads rows (what is finished, once more; the sums) comes before its first
-   lock. All payments wait behind the parents' locks: they are waited for no longer than a moment,
-   and held for none that depends on how many rows there are. If payments are in the way it is left
-   to the next run;
+   lock. All payments wait behind the tables' locks: they are waited for no longer than a moment,
+   all together, and held for none that depends on how many rows there are, or on whether this
+   process still runs. If payments are in the way it is left to the next run;
 3. what is finished, the sums and all rows are looked at again: nobody can write to them any more;
 4. what was compared is signed, and kept beside the catalog and in the archive
    (`months/<shard>/<month>.<when>.note`);
@@ -59,6 +59,7 @@ from ledger.partitions import (
     detach,
     detached_months,
     drop,
+    hold_tables,
     sum_postings,
     waiting,
 )
@@ -66,11 +67,8 @@ from ledger.pgtypes import timestamptz_
 from ledger.queries import Query
 
 KEYS_KEPT_US: Final = 30 * DAY_US  # idempotency keys are forgotten then: docs/http-api.md
-LOCK_TIMEOUT_MS: Final = 2_000  # for the parents' locks: payments wait behind whoever waits
+WAIT_MS: Final = 2_000  # for all tables' locks: payments wait behind whoever waits
 MOMENT_MS: Final = 5_000  # for a statement under them: it reads no rows but the accounts' sums
-_BRIEFLY: Final = (
-    f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = {MOMENT_MS}"
-)
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o400
 _FINISHED: Final = "('succeeded', 'failed', 'canceled')"
@@ -237,7 +235,7 @@ class MonthDropper:
         try:
             await self._check(month)
             await sum_postings(self.session, month)
-            await self.session.script(_BRIEFLY)
+            await hold_tables(self.session, month, wait_ms=WAIT_MS, hold_ms=MOMENT_MS)
             await detach(self.session, month, operator=self.operator)
             await self.session.script("COMMIT")
         except RetryableError as error:
@@ -258,8 +256,9 @@ class MonthDropper:
     async def _attach(self, month: Month, reason: ArchiveError) -> None:
         """Make a month a part of the tables again, or say that the next run must."""
         await bound_ids(self.session, month)
-        await self.session.script(f"BEGIN; {_BRIEFLY}")
+        await self.session.script("BEGIN")
         try:
+            await hold_tables(self.session, month, wait_ms=WAIT_MS, hold_ms=MOMENT_MS)
             await attach_again(self.session, month)
             await self.session.script("COMMIT")
         except RetryableError as error:

@@ -22,7 +22,8 @@ from ledger.audit.segment_entries import Entries
 from ledger.audit.verify_rows import RowsError, RowsPlace, verify_rows
 from ledger.audit.whole_stream import WholeStream, checked_head
 from ledger.connection import Connection
-from ledger.partitions import ARCHIVED
+from ledger.errors import ConnectionLostError, RetryableError
+from ledger.partitions import ARCHIVED, detach, hold_tables
 from ledger.roles import OWNER, READER
 from ledger.statements import QUERIES
 from ledger.stream.segments.files import shard_folder
@@ -44,6 +45,7 @@ GONE = {
     "postings": 0,
     "leaves": 1,
 }
+QUERY_CANCELED = "57014"  # statement_timeout
 YEAR_US = 366 * 86_400_000_000
 
 
@@ -272,6 +274,27 @@ async def test_a_month_that_payments_are_in_the_way_of_waits(month: ArchivedMont
     await month.relaying.sql("COMMIT")
     assert await month.counts() == WHOLE
     assert (await month.drop()).months == [MONTH.label]
+
+
+async def test_all_tables_are_waited_for_together(month: ArchivedMonth) -> None:
+    """One after the other, each with a limit of its own, they would stop payments for longer."""
+    await month.relaying.sql("BEGIN; SELECT count(*) FROM postings")
+    await month.owner.script("BEGIN; SET LOCAL lock_timeout = '1min'")
+    with pytest.raises(RetryableError) as caught:
+        await hold_tables(month.owner, MONTH, wait_ms=100, hold_ms=60_000)
+    assert caught.value.sqlstate == QUERY_CANCELED
+    await month.owner.script("ROLLBACK")
+    await month.relaying.sql("COMMIT")
+
+
+async def test_who_stands_still_under_the_locks_holds_up_nobody(month: ArchivedMonth) -> None:
+    """The server ends the session, as it would a stopped process's, and the month stays."""
+    await month.owner.script("BEGIN")
+    await hold_tables(month.owner, MONTH, wait_ms=10_000, hold_ms=100)
+    with trio.fail_after(10):
+        assert await month.counts() == WHOLE
+    with pytest.raises(ConnectionLostError, match="25P03"):
+        await detach(month.owner, MONTH, operator="ada")
 
 
 async def test_a_detached_month_that_changed_is_attached_again(month: ArchivedMonth) -> None:
