@@ -74,6 +74,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stack.commands.archive:archive",
         "Archive what the event stream has sealed; verify, restore it.",
     ),
+    "listen": (
+        "stack.commands.listen:listen",
+        "Have events sent to a program on this machine, and watch.",
+    ),
+    "trigger": (
+        "stack.commands.trigger:trigger",
+        "Make the test payment that comes to an event of TYPE.",
+    ),
     "webhooks": (
         "stack.commands.webhooks:webhooks",
         "List endpoints, deliveries; replay, disable, enable.",
