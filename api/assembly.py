@@ -248,6 +248,7 @@ def _endpoints(
         routes.GET_OPENAPI.name: pages.openapi,
         routes.GET_DOCS.name: pages.docs,
         routes.GET_ERROR_DOCS.name: pages.error_docs,
+        routes.GET_DECLINE_DOCS.name: pages.decline_docs,
         routes.GET_LOADER.name: checkout.loader,
         routes.GET_FIELDS.name: checkout.fields,
         routes.GET_CHECKOUT_INVENTORY.name: checkout.inventory,

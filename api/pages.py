@@ -12,6 +12,7 @@ from attrs import define, field
 
 from api import openapi
 from api.capture_keys import CaptureKeyDirectory
+from api.declines import DECLINES, DeclineDefinition
 from api.errors import CATALOG, ErrorDefinition, Problem, ProblemError
 from api.gate import Call, delivery
 from api.html import page
@@ -71,6 +72,13 @@ class Pages:
             raise ProblemError(Problem("not_found", "there is no such error code"))
         _answer(_PAGE, call, error_page(call.parameter, definition).encode())
 
+    def decline_docs(self, call: Call) -> None:
+        """`GET /docs/declines/{code}`."""
+        definition = DECLINES.get(call.parameter)
+        if definition is None:
+            raise ProblemError(Problem("not_found", "there is no such decline code"))
+        _answer(_PAGE, call, decline_page(call.parameter, definition).encode())
+
     def health(self, call: Call) -> None:
         """`GET /healthz`."""
         _answer(_HEALTHY, call, _encode(Health(status="ok", checks={})))
@@ -95,4 +103,14 @@ def error_page(code: str, definition: ErrorDefinition) -> str:
         f"<p>{escape(definition.meaning)}</p>"
         f"<h2>What to do</h2><p>{escape(definition.action)}</p>"
         '<p><a href="/docs">All routes and error codes</a></p>',
+    )
+
+
+def decline_page(code: str, definition: DeclineDefinition) -> str:
+    """One decline code, for people."""
+    return page(
+        definition.meaning.removesuffix("."),
+        f"<p>Decline code <code>{escape(code)}</code>, advice <code>{definition.advice}</code></p>"
+        f"<h2>What to do</h2><p>{escape(definition.action)}</p>"
+        '<p><a href="/docs#declines">All decline codes</a></p>',
     )

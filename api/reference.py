@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
+from api.declines import DECLINES
 from api.errors import CATALOG
 from api.html import page, table
 
@@ -50,7 +51,8 @@ def reference_page(document: Schema) -> str:
         + f"<h2>Webhooks</h2>{_webhooks(document['webhooks'])}"
         + "<h2>Objects</h2>"
         + "".join(_object(name, schemas[name]) for name in schemas)
-        + f"<h2>Error codes</h2>{table(_codes())}",
+        + f"<h2>Error codes</h2>{table(_codes())}"
+        + f'<h2 id="declines">Decline codes</h2>{table(_declines())}',
     )
 
 
@@ -186,6 +188,17 @@ def _codes() -> list[tuple[str, ...]]:
     return [
         (str(definition.status), _error_link(code), escape(definition.title))
         for code, definition in sorted(CATALOG.items(), key=lambda item: item[1].status)
+    ]
+
+
+def _declines() -> list[tuple[str, ...]]:
+    return [
+        (
+            f'<a href="/docs/declines/{code}"><code>{code}</code></a>',
+            f"<code>{definition.advice}</code>",
+            escape(definition.meaning),
+        )
+        for code, definition in DECLINES.items()
     ]
 
 

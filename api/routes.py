@@ -177,6 +177,15 @@ GET_ERROR_DOCS: Final = Route(
     answers={200: ()},
     problems=("not_found",),
 )
+GET_DECLINE_DOCS: Final = Route(
+    name="getDeclineDocs",
+    method="GET",
+    path="/docs/declines/{code}",
+    access=Access.OPEN,
+    summary="A decline code explained",
+    answers={200: ()},
+    problems=("not_found",),
+)
 GET_HEALTH: Final = Route(
     name="getHealth",
     method="GET",
@@ -258,6 +267,7 @@ ROUTES: Final = (
     GET_OPENAPI,
     GET_DOCS,
     GET_ERROR_DOCS,
+    GET_DECLINE_DOCS,
     GET_LOADER,
     GET_FIELDS,
     GET_CHECKOUT_INVENTORY,

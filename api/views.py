@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import astuple
 
+from api.declines import DECLINES
 from api.resources import (
     Card,
     LastError,
@@ -25,21 +26,7 @@ from switch.wire import TransactionState
 _from_timestamp: Final = datetime.fromtimestamp
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
-# What a decline code means, for people; the code alone is for programs.
-_DECLINES: Final = {
-    "authentication_required": "The issuer asks for the cardholder's authentication.",
-    "expired_card": "The card has expired.",
-    "incorrect_cvc": "The card verification code is wrong.",
-    "incorrect_number": "The card number is wrong.",
-    "insufficient_funds": "The account does not hold enough money.",
-    "issuer_unavailable": "The card's issuer cannot be reached.",
-    "limit_exceeded": "The payment is over a limit of the card.",
-    "lost_card": "The card is reported lost.",
-    "not_confirmed": "The card network did not say what became of it; no money moved.",
-    "network_unavailable": "No message left for the card network; no money moved.",
-    "partial_not_accepted": "Only a part of the amount was approved; it was given back.",
-    "stolen_card": "The card is reported stolen.",
-}
+_GENERIC: Final = "generic_decline"  # says less than the type of the transaction
 _NOT_CONFIRMED: Final = frozenset({"", "not_confirmed"})  # reversed, and not for what it was
 # Where no decline code says more: by the type of the transaction, a charge's unless it stands here.
 _DECLINED: Final = "The card was declined."
@@ -157,7 +144,8 @@ def last_error(latest: records.TransactionRow | None) -> LastError | None:
     else:
         code = _failure_code(latest)
         fallback = _REFUSED.get(latest.type, _DECLINED)
-        detail = _DECLINES.get(latest.decline_code, fallback)
+        known = DECLINES.get(latest.decline_code)
+        detail = fallback if known is None or latest.decline_code == _GENERIC else known.meaning
     return LastError(
         code=code,
         decline_code=latest.decline_code or None,

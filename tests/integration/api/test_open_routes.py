@@ -38,6 +38,7 @@ async def test_the_capture_keys_are_listed_and_cached(api: RunningAPI) -> None:
         ("/openapi.json", b'"openapi":"3.1.0"'),
         ("/docs", b"/payment-intents/{id}/transactions"),
         ("/docs/errors/nonce_reused", b"Nonce reused"),
+        ("/docs/declines/incorrect_cvc", b"verification code is wrong"),
         ("/healthz", b'"status":"ok"'),
         ("/readyz", b'"ledger":true'),
     ],

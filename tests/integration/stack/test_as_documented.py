@@ -114,7 +114,9 @@ class Shop:
         if "{asset}" in rest:
             [script, *_] = self.get("/checkout/inventory.json")["scripts"]
             return {"asset": script["url"].rpartition("/")[2]}
-        return {"code": "not_found"} if "{code}" in rest else {}
+        if "{code}" in rest:
+            return {"code": "not_found" if "errors" in rest else "lost_card"}
+        return {}
 
     def send(self, case: Case) -> None:
         """Send a request and hold the answer to the document."""

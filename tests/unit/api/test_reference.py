@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from api import openapi
+from api.declines import DECLINES
 from api.errors import CATALOG
 from api.reference import reference_page
 
@@ -70,6 +71,8 @@ def test_every_link_leads_somewhere(read: _Reader) -> None:
     for link in set(read.links):
         if link.startswith("#"):
             assert link[1:] in read.anchors
+        elif link.startswith("/docs/declines/"):
+            assert link.removeprefix("/docs/declines/") in DECLINES
         elif link.startswith("/docs/errors/"):
             assert link.removeprefix("/docs/errors/") in CATALOG
         else:
