@@ -8,8 +8,9 @@ restored ledger and the other not yet, it is waited for.
 Of two relays one may have come further before the ledger was set back. What it has of the history
 that was left, behind the other's last mark there, the other will have only if the ledger has it
 still. So one side may have such a row alone. That a ledger was set back, and not promoted, is seen
-where that side begins anew before the place that it had come to, or by a row of `restores`; whoever
-plants one on one side has planted a difference.
+where that side begins anew before the place that it had come to, or by a row of `restores` that
+both have, or that stands behind the history that was left. Such a row is never excused itself:
+whoever plants one on one side has planted a difference.
 """
 
 from __future__ import annotations
@@ -95,17 +96,38 @@ class Crossing:
         found = one or other
         assert found is not None
         record, _, offset = found
+        if self._is_note(side, offset):
+            return False
         for history, ends in self._left.items():
             end_lsn, end = ends.get(side.name, (0, 0))
             if history != _history(side.mark) and offset < end:
                 was_set_back = (
                     side.begin_lsn < end_lsn
                     or history[0] != _history(side.mark)[0]
-                    or any(history[1] in rows.set_back for rows in self._rows)
+                    or self._is_noted(history[1], ends)
                 )
                 followed_to, _ = ends.get(late.name, (0, 0))
                 return was_set_back and int.from_bytes(record[8:16]) >= followed_to
         return False
+
+    def _is_note(self, side: Side, offset: int) -> bool:
+        """Whether what a side has at an offset says that the ledger was set back."""
+        rows = self._rows[side is self.second]
+        return any(offset == at for _, at in rows.notes.values())
+
+    def _is_noted(self, timeline: int, ends: dict[str, tuple[int, int]]) -> bool:
+        """Whether a row says that the ledger was set back from a history that was left.
+
+        Only on both sides, or behind what it would excuse: that of a side alone in the tail that it
+        left may be planted there, and excuses nothing.
+        """
+        first, second = self._rows
+        sides = ((self.first, first, second), (self.second, second, first))
+        return any(
+            left == timeline and (digest in other.notes or at >= ends.get(side.name, (0, 0))[1])
+            for side, rows, other in sides
+            for digest, (left, at) in rows.notes.items()
+        )
 
     def step(self, count: int) -> int:
         """Take in what there is, some `count` records at most; 0 when there is nothing to do now.

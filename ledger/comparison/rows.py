@@ -35,7 +35,8 @@ class Rows:
         rows_max: how many to remember; 1 kB each at most.
 
     Attributes:
-        set_back: timelines that a row of `restores` names as left when the ledger was set back.
+        notes: rows of `restores`, by digest: the timeline that was left when the ledger was set
+            back, and the offset of the record that says so.
         repaired: how many of them a repair brought; counted by who reads them.
         overfull: there were more than `rows_max`, or not all are there: nothing can be said.
     """
@@ -43,7 +44,7 @@ class Rows:
     rows_max: int
     repaired: int = 0
     overfull: bool = False
-    set_back: set[Value] = field(factory=set)
+    notes: dict[bytes, tuple[Value, int]] = field(factory=dict)
     history: dict[bytes, Found] = field(factory=dict)
     intents: dict[bytes, tuple[int, bytes | None, Found]] = field(factory=dict)
     _tables: dict[bytes, Table] = field(factory=dict)
@@ -69,12 +70,13 @@ class Rows:
             digest = None if row.missing else _digest(b"".join(_framed(row.cells)))
             self.intents[record.intent_id] = (row.get("version"), digest, where())
         else:
+            kind = b"" if record.kind == INSERT else record.kind
+            digest = _digest(kind + record.change[1:])
+            found = self.history[digest] = where()
             if table.name == RESTORES and record.kind == INSERT:
                 row = read_change(record.change, table).new
                 assert row is not None
-                self.set_back.add(row.get("timeline_before"))
-            kind = b"" if record.kind == INSERT else record.kind
-            self.history[_digest(kind + record.change[1:])] = where()
+                self.notes[digest] = row.get("timeline_before"), found[2]
         if len(self.history) + len(self.intents) > self.rows_max:
             self.give_up()
 

@@ -372,6 +372,16 @@ def _after_restore(number: int, count: int) -> Batch:
     return Batch(records, [], mark(64 * (number + count) + 32, timeline=2))
 
 
+def _note(timeline_before: int, *, lsn: int, end_lsn: int, flags: int = 0) -> Batch:
+    """A row that says that the ledger was set back, in a batch of the first timeline."""
+    notes = descriptor("restores", ("id", UUID), ("timeline_before", INT4), oid=16_500)
+    cells = ((77).to_bytes(16), timeline_before.to_bytes(4))
+    row = record(
+        77, flags=flags, commit_lsn=lsn, row=cells, oid=16_500, descriptor=descriptor_id(notes)
+    )
+    return Batch([row], [notes], mark(end_lsn))
+
+
 @pytest.mark.parametrize("ahead", [0, 1], ids=["the first", "the second"])
 async def test_a_relay_that_was_level_with_the_restore_has_a_gap_all_the_same(
     folders: tuple[Path, Path], ahead: int
@@ -397,6 +407,11 @@ async def test_a_promotion_hides_no_row(folders: tuple[Path, Path], ahead: int) 
     shutil.rmtree(folders[1 - ahead])
     await write(folders[1 - ahead], *first_start(), wal(0, 8), forged)
     assert [one.kind for one in compare(*folders).differences] == [ROW]
+    shutil.rmtree(folders[ahead])
+    planted = _note(1, lsn=64 * 10 + 8, end_lsn=64 * 10 + 32)
+    await write(folders[ahead], *first_start(), wal(0, 10), planted, first)
+    found = compare(*folders)
+    assert [one.kind for one in found.differences] == [ROW, ROW]  # the note excuses neither
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["as a promotion", "as a restore"])
@@ -405,12 +420,9 @@ async def test_a_restore_that_went_on_for_long_is_known_by_its_row(
 ) -> None:
     """Its WAL is past what was lost by the time that the relays go on."""
     first, second = folders
-    notes = descriptor("restores", ("id", UUID), ("timeline_before", INT4), oid=16_500)
-    cells = ((77).to_bytes(16), (1 if known else 9).to_bytes(4))
-    row = record(77, flags=REPAIR, row=cells, oid=16_500, descriptor=descriptor_id(notes))
     begins = Batch([], [], mark(64 * 20 + 32, timeline=2))
     for folder, seen in ((first, 10), (second, 8)):
-        repaired = Batch([row], [notes], mark(64 * seen + 32))
+        repaired = _note(1 if known else 9, flags=REPAIR, lsn=64 * 78, end_lsn=64 * seen + 32)
         await write(folder, *first_start(), wal(0, seen), repaired, begins, _after_restore(21, 5))
     found = compare(first, second)
     assert [one.kind for one in found.differences] == ([] if known else [ROW, ROW])
