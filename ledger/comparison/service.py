@@ -58,7 +58,8 @@ def _register(metrics: Metrics, watch: Watch) -> None:
     )
     metrics.counter(
         "gaps_total",
-        "Times that a range ended because a stream was repaired, the beginning included",
+        "Times that a range ended because a stream was repaired or came to another timeline, the"
+        " beginning included",
         lambda: watch.comparison.gaps_total if watch.comparison else 0,
     )
     metrics.gauge(
