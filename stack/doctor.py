@@ -28,7 +28,13 @@ from ledger.embedded.binaries import find_binaries
 from ledger.embedded.identity import Identity
 from ledger.errors import EmbeddedPostgresError
 from stack.endpoints import NotRunningError, read_endpoints
-from stack.layout import check_api_processes, check_shards, simulated_networks, stack_users
+from stack.layout import (
+    check_api_processes,
+    check_shards,
+    shop_runs,
+    simulated_networks,
+    stack_users,
+)
 from stack.redis import RedisUnusableError, look_at_redis
 from stack.replica import check_replica
 from stack.sockets import metrics_ports
@@ -119,6 +125,8 @@ def check_ports(settings: Settings, data_dir: Path) -> Iterator[Check]:
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
     yield settings.api.host, settings.api.port, "the API", "api.port"
+    if shop_runs(settings):
+        yield settings.shop.host, settings.shop.port, "the demo shop", "shop.port"
     for name, network in simulated_networks(settings).items():
         yield network.host, network.port, f"network {name}", f"networks.{name}.port"
     for key, port, setting in metrics_ports(settings):

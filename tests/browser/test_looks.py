@@ -73,6 +73,32 @@ def test_axe_finds_nothing(
     context.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_before_and_after_a_payment(
+    browser: Browser, stack: TemporaryStack, scheme: Scheme
+) -> None:
+    """Of the shop's other two pages, and of a declined card."""
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    assert stack.endpoints.shop is not None
+    page.goto(stack.endpoints.shop)
+    assert violations(page) == []
+    check_out(page, stack)
+    fields = page.frame_locator(FRAME)
+    fill(fields, "4000000000000002")
+    page.get_by_role("button", name="Pay").click()
+    expect(page.locator("#said")).not_to_be_empty()
+    page.get_by_text("Test cards", exact=True).click()
+    assert violations(page) == []
+    fields.get_by_label("Card number").fill("")
+    fields.get_by_label("Card number").press_sequentially("4242424242424242")
+    page.get_by_role("button", name="Pay").click()
+    expect(page.get_by_role("heading", name="Thank you, it is paid")).to_be_visible()
+    assert violations(page) == []
+    context.close()
+
+
 def test_axe_is_able_to_find_something(page: Page) -> None:
     """An input without a label."""
     page.set_content("<html lang=en><title>x</title><main><h1>x</h1><input></main></html>")

@@ -16,6 +16,7 @@ from chassis.settings.archive import Archive
 from chassis.settings.limits import Limits
 from chassis.settings.redis import Redis
 from chassis.settings.replica import Replica
+from chassis.settings.shop import Shop
 from chassis.settings.tree import Metrics
 from chassis.shard_names import mark_founded
 from stack import doctor
@@ -26,6 +27,7 @@ from stack.doctor import Check
 FREE = msgspec.structs.replace(
     Settings(),
     api=msgspec.structs.replace(Settings().api, port=0),
+    shop=Shop(port=0),
     networks={},
     metrics=Metrics(**{name: 0 for name in Metrics.__struct_fields__ if name != "host"}),
 )
@@ -60,6 +62,18 @@ def test_shards_that_would_be_left_out_fail(tmp_path: Path) -> None:
         (check,) = doctor.look_at_shards(more, tmp_path)
         assert (check.status, check.detail[0]) == ("ok", str(count))
     assert list(doctor.look_at_shards(FREE, tmp_path / "new")) == []
+
+
+def test_the_shops_port_is_looked_at_where_there_is_one(tmp_path: Path) -> None:
+    """With the setting that moves it."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = msgspec.structs.replace(FREE, shop=Shop(port=stranger.getsockname()[1]))
+        (check,) = doctor.check_ports(taken, tmp_path)
+        assert check.status == "failed"
+        assert "the demo shop" in check.detail
+        assert "shop.port" in check.remedy
+        closed = msgspec.structs.replace(taken.shop, enabled=False)
+        assert list(doctor.check_ports(msgspec.structs.replace(taken, shop=closed), tmp_path)) == []
 
 
 def test_free_ports_need_no_check(tmp_path: Path) -> None:

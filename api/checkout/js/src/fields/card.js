@@ -10,7 +10,7 @@ const BRANDS = [
     groups: [4, 6, 4] },
   { name: 'jcb', prefixes: ['3528-3589'], lengths: [16, 17, 18, 19] },
   { name: 'unionpay', prefixes: ['62', '81'], lengths: [14, 15, 16, 17, 18, 19], luhn: false },
-  { name: 'maestro', prefixes: ['493698', '50', '56-58', '6'],
+  { name: 'maestro', prefixes: ['493698', '50', '56-59', '6'],
     lengths: [12, 13, 14, 15, 16, 17, 18, 19] },
   { name: 'mir', prefixes: ['2200-2204'], lengths: [16, 17, 18, 19] },
   { name: 'elo', prefixes: ['401178', '401179', '438935', '457631', '457632', '431274', '451416',
