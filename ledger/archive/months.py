@@ -69,6 +69,9 @@ from ledger.queries import Query
 KEYS_KEPT_US: Final = 30 * DAY_US  # idempotency keys are forgotten then: docs/http-api.md
 WAIT_MS: Final = 2_000  # for all tables' locks: payments wait behind whoever waits
 MOMENT_MS: Final = 5_000  # for a statement under them: it reads no rows but the accounts' sums
+# Locks that no payment waits for are waited for no longer: whoever places a legal hold may wait. And
+# a commit is on the disk before what follows it, which cannot be undone; some roles' are not.
+_SESSION: Final = f"SET lock_timeout = {WAIT_MS}; SET synchronous_commit = on"
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o400
 _FINISHED: Final = "('succeeded', 'failed', 'canceled')"
@@ -140,6 +143,7 @@ class MonthDropper:
             DatabaseError: or one of its children; nothing was done.
         """
         session = self.session
+        await session.script(_SESSION)
         detached = await detached_months(session)
         candidates = [month for month in await attached_months(session) if self._is_old(month)]
         candidates = [month for month in candidates if month not in detached]
@@ -255,9 +259,9 @@ class MonthDropper:
 
     async def _attach(self, month: Month, reason: ArchiveError) -> None:
         """Make a month a part of the tables again, or say that the next run must."""
-        await bound_ids(self.session, month)
         await self.session.script("BEGIN")
         try:
+            await bound_ids(self.session, month)
             await hold_tables(self.session, month, wait_ms=WAIT_MS, hold_ms=MOMENT_MS)
             await attach_again(self.session, month)
             await self.session.script("COMMIT")

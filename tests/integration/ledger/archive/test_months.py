@@ -24,6 +24,7 @@ from ledger.audit.whole_stream import WholeStream, checked_head
 from ledger.connection import Connection
 from ledger.errors import ConnectionLostError, RetryableError
 from ledger.partitions import ARCHIVED, detach, hold_tables
+from ledger.queries import Query
 from ledger.roles import OWNER, READER
 from ledger.statements import QUERIES
 from ledger.stream.segments.files import shard_folder
@@ -322,11 +323,14 @@ async def test_sums_that_are_not_the_detached_postings_bring_the_month_back(
     assert (await month.drop()).months == [MONTH.label]
 
 
-async def test_a_month_that_cannot_be_attached_in_a_moment_waits(month: ArchivedMonth) -> None:
-    """Payments do not queue behind it: it stays detached, says so, and the next run attaches it."""
+@pytest.mark.parametrize("read", ["outcomes", f"outcomes_{MONTH.label}"])
+async def test_a_month_that_cannot_be_attached_in_a_moment_waits(
+    month: ArchivedMonth, read: str
+) -> None:
+    """Nobody queues behind it: it stays detached, says so, and the next run attaches it."""
     await month.dropper()._detach(MONTH)
     number = month.hold(intent=month.ids[0].hex())
-    await month.relaying.sql("BEGIN; SELECT count(*) FROM outcomes")
+    await month.relaying.sql(f"BEGIN; SELECT count(*) FROM {read}")
     with trio.fail_after(10):
         kept = (await month.drop()).kept[MONTH.label]
     assert kept.startswith(f"legal hold {number} is on it; it is detached, and the tables are busy")
@@ -335,6 +339,26 @@ async def test_a_month_that_cannot_be_attached_in_a_moment_waits(month: Archived
     assert await month.counts() == WHOLE
     left = "SELECT count(*) FROM pg_constraint WHERE conname = 'month_ids'"
     assert await month.relaying.value(left) == 0
+
+
+async def test_a_month_that_cannot_be_dropped_in_a_moment_waits(month: ArchivedMonth) -> None:
+    """Whoever reads it keeps it, and nobody else from placing a hold: the next run drops it."""
+    await month.dropper()._detach(MONTH)
+    await month.relaying.sql(f"BEGIN; SELECT count(*) FROM outcomes_{MONTH.label}")
+    with trio.fail_after(10):
+        done = await month.drop()
+    assert done.broken_off.startswith(f"{MONTH.label}: ")
+    assert done.broken_off.endswith("lock timeout")
+    await month.relaying.sql("COMMIT")
+    assert (await month.drop()).months == [MONTH.label]
+
+
+async def test_what_cannot_be_undone_follows_from_what_is_on_the_disk(month: ArchivedMonth) -> None:
+    """The commits of the detaching and of the dropping wait for it, whatever the role's default."""
+    await month.owner.script("SET synchronous_commit = off")
+    assert (await month.drop()).months == [MONTH.label]
+    [(setting,)] = (await month.owner.run(Query("setting", "SHOW synchronous_commit"))).rows()
+    assert setting == "on"
 
 
 async def test_what_ended_a_run_is_told_beside_what_was_done(month: ArchivedMonth) -> None:
