@@ -25,8 +25,10 @@ from ledger.postings.booking import GROUP as BOOKING
 from ledger.postings.checker import GROUP as CHECKING
 from ledger.roles import READER
 from ledger.stream.attempt_monitor import GROUP as MONITORING
+from ledger.webhooks.statuses import CONSUMER_GROUP as TELLING
 from stack.database import dsn_of_running
 from stack.endpoints import NotRunningError
+from stack.layout import webhooks_run
 from stack.options import Place, quiet_log
 from stack.running import find_running
 
@@ -141,6 +143,8 @@ def _expected(place: Place) -> list[str]:
         groups.append(BOOKING)
         if settings.postings.check_intents_per_s:
             groups.append(CHECKING)
+    if webhooks_run(settings):
+        groups.append(TELLING)
     return groups
 
 

@@ -10,7 +10,6 @@ same rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
 
 from attrs import define, field
 
@@ -25,8 +24,7 @@ from ledger.webhooks.changes import Change, ChangeReader, Version
 from ledger.webhooks.endpoints import Listening, listening
 from ledger.webhooks.events import NewEvent
 from ledger.webhooks.kinds import FIRST_VERSION, Told, kind_of, kind_of_status
-
-GROUP: Final = "webhooks"
+from ledger.webhooks.statuses import CONSUMER_GROUP
 
 Listeners = dict[tuple[bytes, bool], list[Listening]]
 
@@ -55,7 +53,7 @@ class WebhookConsumer:
     _reader: ChangeReader = field(factory=ChangeReader)
     events_planned_total: int = 0
     deliveries_planned_total: int = 0
-    group: str = GROUP
+    group: str = CONSUMER_GROUP
 
     async def plan(self, deliveries_: Sequence[Delivery]) -> Sequence[Step]:
         """The statements that keep these records' events and who is to be told of them.

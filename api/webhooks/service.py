@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from api.key_service import KeyService
-from api.webhooks.consumer import GROUP, WebhookConsumer
+from api.webhooks.consumer import WebhookConsumer
 from api.webhooks.dialing import Dialer, system_resolver, tls_context
 from api.webhooks.keyring import Keyring
 from api.webhooks.posting import Poster
@@ -39,6 +39,7 @@ from ledger.statements import Runner
 from ledger.stream.consumer import ConsumerRunner
 from ledger.stream.open import stream_reader
 from ledger.webhooks.deliveries import forget
+from ledger.webhooks.statuses import CONSUMER_GROUP
 
 POOL_SIZE: Final = 3  # one makes deliveries, one claims them, one records
 DIRECTORY_POOL_SIZE: Final = 2
@@ -74,7 +75,7 @@ async def serve(service: Service) -> None:
             keep_us=int(limits.keep_s * 1_000_000),
             planned=sender.wake,
         )
-        await begin_again_where_replaced(reader, database, GROUP)
+        await begin_again_where_replaced(reader, database, CONSUMER_GROUP)
         runner = ConsumerRunner(consumer, reader, database, limits=settings.stream)
         _register(service, runner, consumer, sender)
         service.ready()
@@ -146,7 +147,12 @@ async def _forget(database: Runner, limits: Webhooks) -> None:
     while True:
         try:
             before_us = now_us() - int(limits.keep_s * 1_000_000)
-            await forget(database, before_us=before_us, limit=limits.forget_batch_max)
+            await forget(
+                database,
+                before_us=before_us,
+                events_before_us=before_us - int(limits.give_up_s * 1_000_000),
+                limit=limits.forget_batch_max,
+            )
         except (RetryableError, ConnectionLostError, PoolOverloadError) as error:
             _log.warning("old webhooks are not forgotten yet", why=str(error))
         await trio.sleep(limits.forget_interval_s)

@@ -46,12 +46,18 @@ def _crash_points(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "testing.crash_point_file", "whoever writes there can end a process at will"
 
 
+def _webhook_ca(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.webhooks.ca_file:
+        yield "webhooks.ca_file", "merchants' servers are known by CAs that everybody trusts"
+
+
 LIVE_CHECKS: tuple[LiveCheck, ...] = (
     _oracle_codec,
     _fault_script,
     _development_pki,
     _stepped_clock,
     _crash_points,
+    _webhook_ca,
 )
 
 

@@ -208,14 +208,21 @@ async def give_back(runner: Runner, ids: Sequence[bytes]) -> None:
     await runner.run(_GIVE_BACK, [uuid_array(ids)])
 
 
-async def forget(runner: Runner, *, before_us: int, limit: int) -> int:
-    """Delete what is older, so many of each at most; how many rows that were."""
+async def forget(runner: Runner, *, before_us: int, events_before_us: int, limit: int) -> int:
+    """Delete what is older, so many of each at most; how many rows that were.
+
+    Args:
+        runner: of role turnout_webhooks.
+        before_us: deliveries that are over, and tries.
+        events_before_us: events; earlier by as long as a delivery that was replayed may take.
+        limit: of each.
+    """
     below, most = uuid_(lowest_id_at(before_us)), int8_(limit)
     results = await runner.pipeline(
         [
             (_FORGET_TRIES, [below, most]),
             (_FORGET_DELIVERIES, [below, most]),
-            (_FORGET_EVENTS, [timestamptz_(before_us), most]),
+            (_FORGET_EVENTS, [timestamptz_(events_before_us), most]),
         ]
     )
     return sum(result.row_count for result in results)

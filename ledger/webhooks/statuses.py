@@ -1,7 +1,8 @@
-"""What a delivery may be; it imports nothing, so that the command line's help need not wait."""
+"""Words of webhooks for those who must not wait for more: it imports nothing."""
 
 from __future__ import annotations
 
 from typing import Final
 
+CONSUMER_GROUP: Final = "webhooks"  # of the event stream
 DELIVERY_STATUSES: Final = ("pending", "delivered", "failed", "canceled")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import Merchant, RunningAPI, problem
+from tests.support.api import Merchant, RunningAPI, problem, running_api
 from tests.support.http import Response
+from tests.support.postgres import LedgerDSN
 
 URL = "https://shop.example/hooks"
 JSON = {"signed_Content-Type": "application/json"}
@@ -146,6 +147,17 @@ async def test_another_merchants_endpoint_is_not_there(api: RunningAPI) -> None:
     for request in requests:
         assert problem(await api.ask(request))["code"] == "not_found"
     assert (await ask(api, "GET", "/webhook-endpoints"))["data"] == []
+
+
+async def test_live_mode_sends_to_nobody_on_this_machine(ledger_dsn: LedgerDSN) -> None:
+    """Not by http, not by a name or an address of it; test mode does."""
+    local = ("http://127.0.0.1:4242/", "https://localhost/", "https://127.0.0.1/", "http://[::1]/")
+    async with running_api(ledger_dsn) as api:
+        assert [(await create(api, url=url)).status for url in local] == [201] * 4
+    async with running_api(ledger_dsn, mode="live") as api:
+        for url in local:
+            assert problem(await create(api, url=url))["code"] == "webhook_url_refused"
+        assert (await create(api)).status == 201
 
 
 async def test_without_the_hsm_no_secret_is_made(api: RunningAPI) -> None:

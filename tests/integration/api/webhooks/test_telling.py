@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import trio
 
+from chassis.clock import now_us
 from ledger.ids import public_id
 from ledger.stream.cursors import reset_cursor
 from ledger.timeline import read_timeline
+from ledger.webhooks.deliveries import forget
 from tests.support.deciding import Decide, refund, settle_refund
 from tests.support.webhooks import ROLE, Told, receiving
 
@@ -134,6 +136,23 @@ async def test_what_is_read_again_is_told_once(told: Told) -> None:
     await told.tell(page_max=4)
     assert await told.deliveries() == before
     assert await bodies(told) == events
+
+
+async def test_what_is_old_is_forgotten(told: Told) -> None:
+    """Events and tries, and deliveries that are over; a little at a time."""
+    await told.endpoint(NOWHERE)
+    await told.ledger.charged(1)
+    await told.tell()
+    await told.ledger.rows(
+        "UPDATE webhook_deliveries SET status = 'delivered'"
+        " WHERE event_type = 'payment_intent.created' RETURNING id"
+    )
+    past, future = now_us() - 10**9, now_us() + 10**6
+    assert await forget(told.pool, before_us=past, events_before_us=past, limit=10) == 0
+    assert await forget(told.pool, before_us=future, events_before_us=past, limit=10) == 1
+    assert await forget(told.pool, before_us=past, events_before_us=future, limit=2) == 2
+    assert await told.deliveries() == PAID[1:]
+    assert len(await bodies(told)) == 1
 
 
 @pytest.mark.slow

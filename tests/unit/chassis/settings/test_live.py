@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from chassis.settings import Network, Settings, SettingsError, Testing, check_live
+from chassis.settings.webhooks import Webhooks
 
 REAL = Network(server_name="network.example", port=1, simulate=False)
 
@@ -55,6 +56,13 @@ def test_live_refuses_crash_points() -> None:
     )
     with pytest.raises(SettingsError, match=r"testing\.crash_point_file .*live"):
         check_live(armed)
+
+
+def test_live_refuses_a_ca_of_its_own_for_webhooks() -> None:
+    """Payments of real people are told to servers that are who they say."""
+    trusting = msgspec.structs.replace(_settings("live"), webhooks=Webhooks(ca_file="/tmp/ca.pem"))
+    with pytest.raises(SettingsError, match=r"webhooks\.ca_file .*live"):
+        check_live(trusting)
 
 
 def test_test_mode_allows_both() -> None:
