@@ -69,7 +69,7 @@ from ledger.queries import Query
 KEYS_KEPT_US: Final = 30 * DAY_US  # idempotency keys are forgotten then: docs/http-api.md
 WAIT_MS: Final = 2_000  # for all tables' locks: payments wait behind whoever waits
 MOMENT_MS: Final = 5_000  # for a statement under them: it reads no rows but the accounts' sums
-# Locks that no payment waits for are waited for no longer: whoever places a legal hold may wait. And
+# Locks that no payment waits for are waited for no longer: whoever places a hold may wait, too. And
 # a commit is on the disk before what follows it, which cannot be undone; some roles' are not.
 _SESSION: Final = f"SET lock_timeout = {WAIT_MS}; SET synchronous_commit = on"
 _FOLDER_MODE: Final = 0o700
