@@ -41,6 +41,7 @@ from turnout_client.models import (
 )
 from turnout_client.protocol import RetryPolicy
 from turnout_client.seal import SealError, seal_card
+from turnout_client.webhook_models import Event, Page, WebhookDelivery, WebhookEndpoint, WebhookTry
 from turnout_client.webhooks import WebhookError, verify_webhook
 
 __all__ = [
@@ -51,10 +52,12 @@ __all__ = [
     "CardSummary",
     "ConflictError",
     "ConnectionLostError",
+    "Event",
     "FieldFault",
     "InvalidRequestError",
     "LastError",
     "NotFoundError",
+    "Page",
     "PaymentIntent",
     "PaymentIntentPage",
     "PermissionDeniedError",
@@ -69,7 +72,10 @@ __all__ = [
     "UnavailableError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "WebhookError",
+    "WebhookTry",
     "seal_card",
     "verify_webhook",
 ]

@@ -30,6 +30,8 @@ from turnout_client.protocol import (
     Sleep,
     Steps,
 )
+from turnout_client.webhook_calls import WebhookCalls
+from turnout_client.webhook_core import WebhookCore
 
 T = TypeVar("T")
 
@@ -47,6 +49,9 @@ class Turnout:
         policy: how often and how patiently requests are sent again.
         timeout_s: for each step of a request: connect, send, receive.
         tls: for `https`; the system's trust store unless given.
+
+    Attributes:
+        webhooks: the calls about events, endpoints and deliveries.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Turnout:
             random=os.urandom,
         )
         self._transport = BlockingTransport(address, timeout_s=timeout_s, tls=tls)
+        self.webhooks = WebhookCalls(WebhookCore(self._core), self._take)
 
     def __repr__(self) -> str:
         """Never the secret key."""

@@ -67,7 +67,7 @@ class Core(Exchanger):
         idempotency_key: str | None,
     ) -> Steps[PaymentIntent]:
         """`POST /payment-intents`."""
-        body = {"amountInCents": amount_in_cents, "currency": currency, **_camel_case(options)}
+        body = {"amountInCents": amount_in_cents, "currency": currency, **camel_case(options)}
         key = self.key_for(idempotency_key)
         answer = yield from self.exchange("POST", "/payment-intents", body, key)
         return PaymentIntent.from_json(read_object(answer))
@@ -79,14 +79,7 @@ class Core(Exchanger):
 
     def list_payment_intents(self, filters: ListFilters) -> Steps[PaymentIntentPage]:
         """`GET /payment-intents`."""
-        given: dict[str, str] = {}
-        for name, value in _camel_case(filters).items():
-            if isinstance(value, Mapping):
-                given |= {f"{name}[{key}]": _query_text(text) for key, text in value.items()}
-            else:
-                given[name] = _query_text(value)
-        target = "/payment-intents" + (f"?{urlencode(given, quote_via=quote)}" if given else "")
-        answer = yield from self.exchange("GET", target)
+        answer = yield from self.exchange("GET", with_query("/payment-intents", filters))
         return PaymentIntentPage.from_json(read_object(answer))
 
     def events(self, intent_id: str) -> Steps[tuple[TimelineEvent, ...]]:
@@ -212,6 +205,17 @@ def _amount(amount_in_cents: int | None) -> dict[str, Any]:
     return {} if amount_in_cents is None else {"amountInCents": amount_in_cents}
 
 
+def with_query(path: str, filters: Mapping[str, Any]) -> str:
+    """A path with filters as its query, or without any."""
+    given: dict[str, str] = {}
+    for name, value in camel_case(filters).items():
+        if isinstance(value, Mapping):
+            given |= {f"{name}[{key}]": _query_text(text) for key, text in value.items()}
+        else:
+            given[name] = _query_text(value)
+    return path + (f"?{urlencode(given, quote_via=quote)}" if given else "")
+
+
 def _query_text(value: Any) -> str:
     if isinstance(value, datetime):
         return timestamp_of(value)
@@ -220,7 +224,7 @@ def _query_text(value: Any) -> str:
     return str(value)
 
 
-def _camel_case(options: Mapping[str, Any]) -> dict[str, Any]:
+def camel_case(options: Mapping[str, Any]) -> dict[str, Any]:
     """Members as they are called in JSON: created_after -> createdAfter."""
     members = {}
     for name, value in options.items():

@@ -112,7 +112,7 @@ class Exchanger:
         optional = {
             "Content-Type": content_type,
             "Idempotency-Key": idempotency_key,
-            "Content-Length": str(len(body)) if method == "POST" else "",
+            "Content-Length": str(len(body)) if body or method == "POST" else "",
         }
         headers = {"Host": self.address.host_header, "Accept": f"{_JSON}, application/problem+json"}
         headers |= {name: value for name, value in optional.items() if value}

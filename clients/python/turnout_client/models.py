@@ -33,10 +33,10 @@ class CardSummary:
     def from_json(cls, value: JSON) -> CardSummary:
         """Read the member `card`."""
         return cls(
-            brand=_text(value, "brand"),
-            last4=_text(value, "last4"),
-            exp_month=_integer(value, "expMonth"),
-            exp_year=_integer(value, "expYear"),
+            brand=text_in(value, "brand"),
+            last4=text_in(value, "last4"),
+            exp_month=integer_in(value, "expMonth"),
+            exp_year=integer_in(value, "expYear"),
         )
 
 
@@ -68,20 +68,20 @@ class Transaction:
     def from_json(cls, value: JSON) -> Transaction:
         """Read a transaction."""
         return cls(
-            id=_text(value, "id"),
-            payment_intent=_text(value, "paymentIntent"),
-            type=_text(value, "type"),
-            status=_text(value, "status"),
-            amount_in_cents=_integer(value, "amountInCents"),
-            currency=_text(value, "currency"),
-            final_capture=_optional(value, "finalCapture", _boolean),
-            decline_code=_optional(value, "declineCode", _text),
-            advice=_optional(value, "advice", _text),
-            response_code=_optional(value, "responseCode", _text),
-            approval_code=_optional(value, "approvalCode", _text),
-            card=_optional(value, "card", _read_by(CardSummary.from_json)),
-            created_at=_instant(value, "createdAt"),
-            updated_at=_instant(value, "updatedAt"),
+            id=text_in(value, "id"),
+            payment_intent=text_in(value, "paymentIntent"),
+            type=text_in(value, "type"),
+            status=text_in(value, "status"),
+            amount_in_cents=integer_in(value, "amountInCents"),
+            currency=text_in(value, "currency"),
+            final_capture=optional_in(value, "finalCapture", _boolean),
+            decline_code=optional_in(value, "declineCode", text_in),
+            advice=optional_in(value, "advice", text_in),
+            response_code=optional_in(value, "responseCode", text_in),
+            approval_code=optional_in(value, "approvalCode", text_in),
+            card=optional_in(value, "card", _read_by(CardSummary.from_json)),
+            created_at=instant_in(value, "createdAt"),
+            updated_at=instant_in(value, "updatedAt"),
         )
 
 
@@ -98,10 +98,10 @@ class LastError:
     def from_json(cls, value: JSON) -> LastError:
         """Read the member `lastError`."""
         return cls(
-            code=_text(value, "code"),
-            decline_code=_optional(value, "declineCode", _text),
-            advice=_optional(value, "advice", _text),
-            detail=_text(value, "detail"),
+            code=text_in(value, "code"),
+            decline_code=optional_in(value, "declineCode", text_in),
+            advice=optional_in(value, "advice", text_in),
+            detail=text_in(value, "detail"),
         )
 
 
@@ -148,29 +148,29 @@ class PaymentIntent:
     def from_json(cls, value: JSON) -> PaymentIntent:
         """Read an intent."""
         return cls(
-            id=_text(value, "id"),
-            amount_in_cents=_integer(value, "amountInCents"),
-            currency=_text(value, "currency"),
-            description=_optional(value, "description", _text),
-            status=_text(value, "status"),
-            capture_method=_text(value, "captureMethod"),
+            id=text_in(value, "id"),
+            amount_in_cents=integer_in(value, "amountInCents"),
+            currency=text_in(value, "currency"),
+            description=optional_in(value, "description", text_in),
+            status=text_in(value, "status"),
+            capture_method=text_in(value, "captureMethod"),
             allow_partial_authorization=_boolean(value, "allowPartialAuthorization"),
-            amount_capturable=_integer(value, "amountCapturable"),
-            amount_captured=_integer(value, "amountCaptured"),
-            amount_refunded=_integer(value, "amountRefunded"),
-            amount_disputed=_integer(value, "amountDisputed"),
-            capture_before=_optional(value, "captureBefore", _instant),
+            amount_capturable=integer_in(value, "amountCapturable"),
+            amount_captured=integer_in(value, "amountCaptured"),
+            amount_refunded=integer_in(value, "amountRefunded"),
+            amount_disputed=integer_in(value, "amountDisputed"),
+            capture_before=optional_in(value, "captureBefore", instant_in),
             cancel_requested=_boolean(value, "cancelRequested"),
-            client_secret=_optional(value, "clientSecret", _text),
-            merchant_reference=_optional(value, "merchantReference", _text),
-            metadata=_mapping(value, "metadata"),
-            last_error=_optional(value, "lastError", _read_by(LastError.from_json)),
-            latest_transaction=_optional(
+            client_secret=optional_in(value, "clientSecret", text_in),
+            merchant_reference=optional_in(value, "merchantReference", text_in),
+            metadata=mapping_in(value, "metadata"),
+            last_error=optional_in(value, "lastError", _read_by(LastError.from_json)),
+            latest_transaction=optional_in(
                 value, "latestTransaction", _read_by(Transaction.from_json)
             ),
-            version=_integer(value, "version"),
-            created_at=_instant(value, "createdAt"),
-            updated_at=_instant(value, "updatedAt"),
+            version=integer_in(value, "version"),
+            created_at=instant_in(value, "createdAt"),
+            updated_at=instant_in(value, "updatedAt"),
         )
 
 
@@ -185,8 +185,8 @@ class PaymentIntentPage:
     def from_json(cls, value: JSON) -> PaymentIntentPage:
         """Read a page."""
         return cls(
-            intents=tuple(map(PaymentIntent.from_json, _objects(value, "data"))),
-            next_cursor=_optional(value, "nextCursor", _text),
+            intents=tuple(map(PaymentIntent.from_json, objects_in(value, "data"))),
+            next_cursor=optional_in(value, "nextCursor", text_in),
         )
 
 
@@ -206,19 +206,19 @@ class TimelineEvent:
     def from_json(cls, value: JSON) -> TimelineEvent:
         """Read one event."""
         return cls(
-            id=_text(value, "id"),
-            sequence=_integer(value, "sequence"),
-            type=_text(value, "type"),
-            actor=_text(value, "actor"),
-            at=_instant(value, "at"),
-            transaction=_optional(value, "transaction", _text),
-            data=_mapping(value, "data"),
+            id=text_in(value, "id"),
+            sequence=integer_in(value, "sequence"),
+            type=text_in(value, "type"),
+            actor=text_in(value, "actor"),
+            at=instant_in(value, "at"),
+            transaction=optional_in(value, "transaction", text_in),
+            data=mapping_in(value, "data"),
         )
 
     @classmethod
     def list_from_json(cls, value: JSON) -> tuple[TimelineEvent, ...]:
         """Read a timeline, oldest first."""
-        return tuple(map(cls.from_json, _objects(value, "data")))
+        return tuple(map(cls.from_json, objects_in(value, "data")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,16 +239,16 @@ class Balance:
         """Read the balances, one for each currency."""
         return tuple(
             cls(
-                currency=_text(one, "currency"),
-                amount_pending=_integer(one, "amountPending"),
-                amount_available=_integer(one, "amountAvailable"),
-                amount_reserved=_integer(one, "amountReserved"),
-                amount_disputed=_integer(one, "amountDisputed"),
-                amount_in_transit=_integer(one, "amountInTransit"),
-                amount_owed=_integer(one, "amountOwed"),
-                amount_held=_integer(one, "amountHeld"),
+                currency=text_in(one, "currency"),
+                amount_pending=integer_in(one, "amountPending"),
+                amount_available=integer_in(one, "amountAvailable"),
+                amount_reserved=integer_in(one, "amountReserved"),
+                amount_disputed=integer_in(one, "amountDisputed"),
+                amount_in_transit=integer_in(one, "amountInTransit"),
+                amount_owed=integer_in(one, "amountOwed"),
+                amount_held=integer_in(one, "amountHeld"),
             )
-            for one in _objects(value, "data")
+            for one in objects_in(value, "data")
         )
 
 
@@ -259,11 +259,13 @@ def _member(value: JSON, name: str, expected: type[T]) -> T:
     return found
 
 
-def _text(value: JSON, name: str) -> str:
+def text_in(value: JSON, name: str) -> str:
+    """A member that is a text; raises UnexpectedAnswerError."""
     return _member(value, name, str)
 
 
-def _integer(value: JSON, name: str) -> int:
+def integer_in(value: JSON, name: str) -> int:
+    """A member that is a whole number; raises as `text_in`."""
     return _member(value, name, int)
 
 
@@ -271,17 +273,20 @@ def _boolean(value: JSON, name: str) -> bool:
     return _member(value, name, bool)
 
 
-def _mapping(value: JSON, name: str) -> Mapping[str, Any]:
+def mapping_in(value: JSON, name: str) -> Mapping[str, Any]:
+    """A member that is an object; raises as `text_in`."""
     return _member(value, name, dict)
 
 
-def _objects(value: JSON, name: str) -> list[JSON]:
+def objects_in(value: JSON, name: str) -> list[JSON]:
+    """A member that is a list; raises as `text_in`."""
     return _member(value, name, list)
 
 
-def _instant(value: JSON, name: str) -> datetime:
+def instant_in(value: JSON, name: str) -> datetime:
+    """A member that is an instant; raises as `text_in`."""
     try:
-        instant = datetime.fromisoformat(_text(value, name))
+        instant = datetime.fromisoformat(text_in(value, name))
     except ValueError:
         raise UnexpectedAnswerError(f"{name}: is no date and time") from None
     if instant.tzinfo is None:
@@ -289,9 +294,10 @@ def _instant(value: JSON, name: str) -> datetime:
     return instant
 
 
-def _optional(value: JSON, name: str, read: Callable[[JSON, str], T]) -> T | None:
+def optional_in(value: JSON, name: str, read: Callable[[JSON, str], T]) -> T | None:
+    """A member that may be null or left out; raises as `text_in`."""
     return None if value.get(name) is None else read(value, name)
 
 
 def _read_by(from_json: Callable[[JSON], T]) -> Callable[[JSON, str], T]:
-    return lambda value, name: from_json(_mapping(value, name))
+    return lambda value, name: from_json(mapping_in(value, name))

@@ -23,6 +23,8 @@ from turnout_client.models import (
     Transaction,
 )
 from turnout_client.protocol import Address, Answer, Lost, Request, RetryPolicy, Sleep, Steps
+from turnout_client.webhook_calls_on_trio import TrioWebhookCalls
+from turnout_client.webhook_core import WebhookCore
 
 T = TypeVar("T")
 
@@ -77,6 +79,7 @@ class TrioTurnout:
         self._transport = TrioTransport(
             address, timeout_s=timeout_s, tls=tls, connections_max=connections_max
         )
+        self.webhooks = TrioWebhookCalls(WebhookCore(self._core), self._take)
 
     def __repr__(self) -> str:
         """Never the secret key."""
