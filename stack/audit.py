@@ -196,6 +196,7 @@ def verify_db(
         **report(findings, checked),
         "not_compared": sorted(compared.not_compared),
         "restores": restores(compared),
+        "restores_unproven": compared.restores_unproven,
     }
 
 

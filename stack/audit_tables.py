@@ -64,6 +64,7 @@ class Beside:
             "reason": self.reason or None,
             "not_compared": sorted(self.compared.not_compared) if self.compared else [],
             "restores": restores(self.compared) if self.compared else [],
+            "restores_unproven": self.compared.restores_unproven if self.compared else 0,
         }
 
 

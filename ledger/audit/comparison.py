@@ -97,6 +97,8 @@ class Compared(msgspec.Struct):
         rows: of the tables.
         not_compared: columns that the stream or the table does not have, or not with this type.
         restores: times that the ledger was set back, by the offset of the record that says so.
+        restores_unproven: rows that tell of restores before the oldest record that is left, as
+            nothing does that was signed.
         unheld: by column, values of rows whose newest record does not tell it: none, one or two.
     """
 
@@ -104,6 +106,7 @@ class Compared(msgspec.Struct):
     rows: int = 0
     not_compared: set[str] = msgspec.field(default_factory=set)
     restores: dict[int, Restored] = msgspec.field(default_factory=dict)
+    restores_unproven: int = 0
     unheld: dict[str, set[bytes | None]] = msgspec.field(default_factory=dict)
 
 
@@ -292,6 +295,7 @@ class Comparison:
             if any(one != _DELETED and self._fits(one, cells) for one in accepted):
                 continue
             if state is None and self._is_forgotten(table, cells):
+                self._compared.restores_unproven += 1
                 continue
             if state is None:
                 self._add(self._name(key), "the table has this row, and the stream does not")

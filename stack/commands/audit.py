@@ -197,6 +197,7 @@ def verify_all(
         click.echo(_unread(archived))
     if database["compared"]:
         click.echo(f"{checked['rows']} rows of the tables: as the stream has them")
+        _tell_unproven(database)
     else:
         click.echo(f"tables not compared: {database['reason']}")
 
@@ -225,6 +226,7 @@ def verify_db(place: Place, *, accept_restores: bool, source: Any, as_json: bool
         click.echo(f"restored at {one['at']} by {one['operator']}: {one['rows_lost']} rows lost")
     if document["not_compared"]:
         click.echo(f"columns not compared: {', '.join(document['not_compared'])}")
+    _tell_unproven(document)
 
 
 @verify.command("inclusion")
@@ -283,6 +285,11 @@ def verify_bundle(file: Any, *, key: str, witness_key: str | None, as_json: bool
         *(f"not shown: {one}" for one in document["not_shown"]),
     ]
     _conclude(document, "\n".join(lines), as_json=as_json)
+
+
+def _tell_unproven(compared: Document) -> None:
+    if count := compared["restores_unproven"]:
+        click.echo(f"restores older than the archive, unproven: {count}")
 
 
 def _unread(archived: Document) -> str:

@@ -241,16 +241,21 @@ def test_what_a_restore_has_lost_is_counted_and_not_missed(passes: int) -> None:
     assert (restored.operator, restored.lost, restored.rows) == ("ops", range(2, 4), 1)
 
 
-@pytest.mark.parametrize(("until", "found"), [(50, []), (51, [f"restores {uuid_text(ID)}"])])
-def test_a_restore_whose_record_was_forgotten_is_not_missed(until: int, found: list[str]) -> None:
-    """Its row stays: while it excuses nothing that is left it is none that somebody put in."""
-    findings = Findings()
+@pytest.mark.parametrize(
+    ("until", "found", "unproven"), [(50, [], 1), (51, [f"restores {uuid_text(ID)}"], 0)]
+)
+def test_a_restore_whose_record_was_forgotten_is_not_missed(
+    until: int, found: list[str], unproven: int
+) -> None:
+    """Its row stays, counted: while it excuses nothing that is left it is no finding."""
+    findings, compared = Findings(), Compared()
     _, row = _restore(range(40, until))
     comparison = Comparison(
-        [HISTORY, RESTORES], findings, Compared(), settled=51, secret=b"s", begin=50
+        [HISTORY, RESTORES], findings, compared, settled=51, secret=b"s", begin=50
     )
     comparison.take(50, [record(1)], [DESCRIPTOR])
     comparison.show(RESTORES, [row])
     comparison.show(HISTORY, [_row(1), _row(2)])
     comparison.finish()
     assert [one.where for one in findings.found] == [*found, _name(2)]
+    assert compared.restores_unproven == unproven
