@@ -35,6 +35,7 @@ from msgspec import Struct
 from api.errors import Problem, ProblemError
 from api.http.exchange import Exchange
 from api.limits.addresses import NOBODY, Addresses
+from api.limits.alarm import Alarm
 from api.limits.gcra import NS_PER_S, Meter, Rate
 from api.limits.recent import Recent
 from chassis.mux import MuxError
@@ -42,6 +43,7 @@ from chassis.settings.limits import Velocity as Settings
 from switch.wire import Done, Refused, SwitchReply, TransactionState
 
 DECLINED: Final = "failed"  # of a transaction
+INTENT: Final = "payment intent"
 APPROVED: Final = "succeeded"
 # Refused because of what became of the same card before: one more try all the same.
 REFUSED_FOR_DECLINES: Final = frozenset({"card_declined_before", "retry_limit_reached"})
@@ -53,12 +55,14 @@ class Watch:
 
     Attributes:
         place: in the words of the answer.
+        tells_of_theft: whether somebody should look when it is over; a basket may be a mistake.
         declines: how many there may be.
         cards: how many different ones; None where they are not counted.
         seen: the cards seen there.
     """
 
     place: str
+    tells_of_theft: bool
     declines: Meter
     cards: Meter | None = None
     seen: Recent | None = None
@@ -117,12 +121,13 @@ class Velocity:
     settings: Settings
     addresses: Addresses
     _watches: tuple[Watch, Watch, Watch] = field(init=False)
+    _alarm: Alarm = field(init=False, factory=Alarm)
 
     def __attrs_post_init__(self) -> None:
         """Make the meters."""
         made = self.settings
         watches = (
-            self._watch("payment intent", made.intent_declines_max, made.intent_cards_max),
+            self._watch(INTENT, made.intent_declines_max, made.intent_cards_max),
             self._watch("address", made.address_declines_max, made.address_cards_max),
             self._watch("merchant", made.merchant_declines_max),
         )
@@ -152,8 +157,10 @@ class Velocity:
                 watch.begin(sender, now_ns)
                 begun.append((watch, sender))
         except ProblemError:
-            for watch, sender in begun:
-                watch.give_back(sender, declines=1, cards=1)
+            for begun_watch, sender in begun:
+                begun_watch.give_back(sender, declines=1, cards=1)
+            if watch.tells_of_theft:
+                self._alarm.refused(watch.place, merchant_id, now_ns)
             raise
         return attempt
 
@@ -169,15 +176,15 @@ class Velocity:
             watch.give_back(sender, declines=back, cards=0 if is_new else 1)
 
     def _watch(self, place: str, declines: int, cards: int = 0) -> Watch:
-        made = self.settings
+        made, tells_of_theft = self.settings, place != INTENT
 
         def meter(most: int) -> Meter:
             return Meter(Rate(most / made.window_s, most), senders_max=made.senders_max)
 
         if not cards:
-            return Watch(place, meter(declines))
+            return Watch(place, tells_of_theft, meter(declines))
         seen = Recent(int(made.window_s * NS_PER_S), members_max=made.senders_max)
-        return Watch(place, meter(declines), meter(cards), seen)
+        return Watch(place, tells_of_theft, meter(declines), meter(cards), seen)
 
     def _places(self, attempt: Attempt) -> Sequence[tuple[Watch, bytes]]:
         intent, address, merchant = self._watches

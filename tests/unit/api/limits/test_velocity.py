@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.errors import Problem, ProblemError
 from api.http.answer import Answer
@@ -15,6 +16,7 @@ from api.limits.addresses import Addresses
 from api.limits.velocity import Velocity
 from chassis.mux import MuxClosedError, MuxError
 from chassis.settings.limits import Velocity as Settings
+from ledger.ids import public_id
 from switch.wire import Charge, Done, Refused, SwitchReply, TransactionState
 from tests.support.api import approved as done
 
@@ -204,3 +206,25 @@ def test_a_thief_with_a_thousand_cards_is_stopped() -> None:
     cards = [declined(card) for card in range(1_000)]
     through = sum(tried.charge(card, intent=number) is None for number, card in enumerate(cards))
     assert through == Settings().address_declines_max
+
+
+@pytest.mark.parametrize("place", ["address", "merchant"])
+def test_somebody_is_told_that_cards_are_tried(place: str) -> None:
+    """Once a minute, with the merchant and how many were not told: an attack floods no log."""
+    shop = Shop(**{f"{place}_declines_max": 1})
+    with capture_logs() as lines:
+        for number in range(10):
+            shop.charge(declined(), intent=number, at_s=100.0)
+        shop.charge(declined(), at_s=161.0)
+    assert [line["refused_besides"] for line in lines] == [0, 8]
+    assert {line["event"] for line in lines} == {"cards are being tried"}
+    assert {line["place"] for line in lines} == {place}
+    assert {line["merchant"] for line in lines} == {public_id("mer", bytes([1] * 16))}
+
+
+def test_nobody_is_told_of_one_basket() -> None:
+    """A customer who has no luck with one intent is no attack."""
+    shop = Shop(intent_declines_max=1)
+    with capture_logs() as lines:
+        assert shop.let_through([declined()] * 9) == 1
+    assert lines == []
