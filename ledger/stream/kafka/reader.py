@@ -99,7 +99,7 @@ class KafkaReader:
         positions = await trio.to_thread.run_sync(read, limiter=self._limiter)
         state = positions.state
         if state is None:  # how many partitions there are is not known, so it is asked again
-            return {0: 0}
+            return dict.fromkeys(self._at or (0,), self._seen)
         self._high_water_until = trio.current_time() + HIGH_WATER_S
         self._high_water = dict.fromkeys(range(state.partitions), state.next_offset)
         return self._not_before_seen()

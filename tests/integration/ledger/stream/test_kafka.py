@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,7 @@ from ledger.stream.kafka.clients import (
     client_properties,
     consumer_properties,
     events_topic,
+    positions_topic,
     producer_properties,
 )
 from ledger.stream.kafka.forwarder import Forwarder, OtherLogError
@@ -98,6 +100,31 @@ async def test_the_high_water_is_not_before_what_was_read(wide: KafkaBackend) ->
                 cursor = (await reader.read(cursor, 100, 10**6)).cursor
         ends = await reader.high_water()
     assert set(ends) == set(range(PARTITIONS))
+    assert all(offset <= ends[partition] for partition, offset in cursor.items())
+
+
+def _begin_positions_anew(backend: KafkaBackend) -> None:
+    """Have the topic of positions be there and empty, as after somebody's hand."""
+    admin = AdminClient(client_properties(backend.kafka))
+    name = positions_topic(backend.kafka, 0)
+    for done in admin.delete_topics([name]).values():
+        done.result(30)
+    ends_at = time.monotonic() + 30
+    while not any(topic.name == name for topic in create_topics(backend.kafka, 0)):
+        assert time.monotonic() < ends_at
+        time.sleep(0.1)
+
+
+async def test_the_high_water_without_a_position_is_what_was_read(wide: KafkaBackend) -> None:
+    """No position is visible: still nobody takes the stream for one that ends before them."""
+    await _fill(wide, 1)
+    async with wide.reader(read_wait_s=0.1) as reader:
+        cursor: Cursor = START
+        with trio.fail_after(30):
+            while sum(cursor.values()) == 0 or max(cursor.values()) < 20:
+                cursor = (await reader.read(cursor, 100, 10**6)).cursor
+        await trio.to_thread.run_sync(_begin_positions_anew, wide)
+        ends = await reader.high_water()
     assert all(offset <= ends[partition] for partition, offset in cursor.items())
 
 
