@@ -21,7 +21,7 @@ from typing import Final, Literal
 import trio
 from attrs import frozen
 
-from chassis.settings import Settings
+from chassis.settings import Settings, settings_of_shard
 from chassis.shard_names import shard_directory, shards_in
 from chassis.supervisor import StartError, bind_tcp, choose_runtime_folder, find_closed_folder
 from ledger.embedded.binaries import find_binaries
@@ -46,6 +46,7 @@ VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 WRITERS: Final[Mapping[str, str]] = {
     "postgres": "without it nothing goes on",
     "stream": "events wait in the database's WAL until then, and payments once that is too long",
+    "second": "the second relay waits until then, and payments once it pins too much WAL",
     "audit": "nothing is signed until then",
     "witness": "nothing is witnessed until then",
     "hsm": "captures, refunds and reversals wait until then",
@@ -189,6 +190,7 @@ def check_disks_of_writers(settings: Settings, data_dir: Path) -> Iterator[Check
     needed = dict.fromkeys(WRITERS, _WRITER_BYTES) | {
         "postgres": settings.ledger.free_bytes_min,
         "stream": settings.stream.segment_bytes,
+        "second": settings.stream.segment_bytes,
         "archive": settings.stream.segment_bytes,
     }
     for name, folder in _folders_of_writers(settings, data_dir):
@@ -211,9 +213,15 @@ def _folders_of_writers(settings: Settings, data_dir: Path) -> Iterator[tuple[st
     for name in WRITERS:
         for shard in range(1 if name in ONCE else settings.shards.count):
             yield name, shard_directory(data_dir, shard) / name
-    elsewhere = settings.archive.url
-    if elsewhere and "://" not in elsewhere:
-        yield "archive", Path(elsewhere)
+    for shard in range(settings.shards.count):
+        own = settings_of_shard(settings, shard)
+        for name, elsewhere in (
+            ("second", own.relay.second_directory),
+            ("witness", own.audit.witness_dir),
+            ("archive", own.archive.url),
+        ):
+            if elsewhere and "://" not in elsewhere:
+                yield name, Path(elsewhere)
 
 
 def file_system(path: Path, mounts: str) -> str:

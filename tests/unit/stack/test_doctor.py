@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -152,6 +153,27 @@ def test_disks_of_every_shard_and_of_the_archive_are_looked_at(tmp_path: Path) -
     assert [detail.partition(" has ")[0] for detail in told] == [str(path) for path in wanted]
     bucket = msgspec.structs.replace(FREE, archive=Archive(url="s3://bucket/prefix"))
     assert list(doctor.check_disks_of_writers(bucket, tmp_path)) == []
+
+
+def test_disks_of_folders_that_lie_elsewhere_are_looked_at(tmp_path: Path) -> None:
+    """Witness and second stream are best on disks of their own, which fill by themselves."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as made:  # a file system of its own
+        places = [Path(made, name) for name in ("second", "witness", "archive")]
+        everywhere = [place for first in places for place in (first, first / "shards" / "1")]
+        for place in everywhere:
+            place.mkdir(parents=True)
+        second, witness, archive = map(str, places)
+        two = msgspec.structs.replace(
+            FREE,
+            shards=Shards(count=2),
+            relay=msgspec.structs.replace(FREE.relay, second_directory=second),
+            audit=msgspec.structs.replace(FREE.audit, witness_dir=witness),
+            archive=msgspec.structs.replace(FREE.archive, url=archive),
+        )
+        told = [check.detail for check in doctor.check_disks_of_writers(two, tmp_path)]
+        assert sorted(detail.partition(" has ")[0] for detail in told) == sorted(
+            map(str, everywhere)
+        )
 
 
 def test_a_replica_that_cannot_be_is_told(tmp_path: Path) -> None:
