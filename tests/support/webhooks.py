@@ -52,7 +52,7 @@ TABLES = (
     "stream_parked",
     "stream_cursors",
 )
-_MERCHANT = (
+MERCHANT_SQL = (
     "INSERT INTO merchants (id, name, country, settlement_currency, mcc, terminal_id,"
     " card_acceptor_id, name_location)"
     " VALUES ($1::uuid, 'Shop', '840', 'usd', '5999', '1', '1', 'Shop') ON CONFLICT DO NOTHING"
@@ -194,7 +194,7 @@ class Told:
     ) -> tuple[bytes, bytes]:
         """Create an endpoint; its id and its key."""
         id_, key = self.ids.next(), os.urandom(32)
-        await self.ledger.rows(_MERCHANT, merchant_id or self.ledger.merchant_id)
+        await self.ledger.rows(MERCHANT_SQL, merchant_id or self.ledger.merchant_id)
         new = NewEndpoint(
             endpoint_id=id_,
             merchant_id=merchant_id or self.ledger.merchant_id,
@@ -223,12 +223,14 @@ class Told:
         await writer.append(Batch(records, descriptors, mark))
         await writer.aclose()
 
-    async def tell(self, *, page_max: int = 1_000) -> int:
+    async def tell(self, *, page_max: int = 1_000, consumer: WebhookConsumer | None = None) -> int:
         """Stream and take in all there is, as a process started anew; how many were parked."""
         await self.stream()
         limits = msgspec.structs.replace(LIMITS, consumer_records_max=page_max)
         async with self.backend.reader() as reader:
-            runner = ConsumerRunner(consumer_of(self.pool), reader, self.pool, limits=limits)
+            runner = ConsumerRunner(
+                consumer or consumer_of(self.pool), reader, self.pool, limits=limits
+            )
             runner.figures.cursor = await begin_cursor(self.pool, "webhooks", 0, {0: 0})
             while await runner.step():
                 pass
@@ -282,13 +284,13 @@ class Told:
                 await trio.sleep(0.005)
 
 
-def consumer_of(pool: Pool) -> WebhookConsumer:
+def consumer_of(pool: Pool, *, directory: Pool | None = None, shard: int = 0) -> WebhookConsumer:
     """The consumer as the process makes it."""
     return WebhookConsumer(
         database=pool,
-        directory=pool,
+        directory=directory or pool,
         slot=SLOT,
-        ids=UUID7Source(now_us, os.urandom),
+        ids=UUID7Source(now_us, os.urandom, shard=shard),
         now_us=now_us,
         keep_us=10**12,
         planned=lambda: None,
