@@ -71,6 +71,7 @@ JOIN outcomes AS o ON o.intent_id = a.intent_id AND o.attempt_id = a.id
 WHERE a.kind = 'request' AND o.phase = 1 AND o.result = 'unknown'
 """
 TWICE_SQL = "SELECT intent_id FROM transactions GROUP BY intent_id HAVING count(*) > 1"
+STATES_SQL = "SELECT intent_id, type, status FROM transaction_states"
 
 
 def everyday_card(number: int) -> str:
@@ -275,7 +276,17 @@ class WholeStack:
         agreement = agree(len(self.told), self.told, held, carried)
         assert set(agreement.duplicated) == set(refunded), agreement
         assert evolve(agreement, duplicated=()).holds, agreement
+        await self._prove_refunds(refunded)
         return agreement
+
+    async def _prove_refunds(self, refunded: Collection[str]) -> None:
+        """Each of these payments is one charge and one refund, and both succeeded."""
+        found: dict[str, list[tuple[str, str]]] = {intent: [] for intent in refunded}
+        for intent, kind, status in await trio.to_thread.run_sync(self.query, STATES_SQL):
+            if (name := public_id("pi", intent.bytes)) in found:
+                found[name].append((kind, status))
+        wanted = [("charge", "succeeded"), ("refund", "succeeded")]
+        assert all(sorted(transactions) == wanted for transactions in found.values()), found
 
     async def prove_stream(self) -> None:
         """See every version of every row in the event stream once, and the audit log verified."""
