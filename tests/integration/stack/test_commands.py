@@ -32,6 +32,7 @@ from tests.support.postgres import open_folder
 from turnout import main
 
 DEADLINE_S: Final = 90.0  # on a busy machine; alone it takes ten seconds
+FIRST_LINE_WITHIN_S: Final = 10.0  # on a busy machine, for a second of processor time
 TURNOUT: Final = (sys.executable, "-P", "-m", "turnout")
 BODY: Final = '{"amountInCents":1234,"currency":"usd","description":"it\'s by hand"}'
 
@@ -49,6 +50,7 @@ class Demo:
     folder: Path
     document: dict[str, Any]
     first_line_cpu_s: float
+    first_line_s: float
 
     @property
     def data_dir(self) -> Path:
@@ -123,6 +125,7 @@ def _cpu_s(process_id: int) -> float:
 def demo() -> Iterator[Demo]:
     """A demo on a fresh data directory that goes on serving after its stories."""
     with open_folder() as folder, (folder / "stderr").open("w") as stderr:
+        began = time.monotonic()
         process = subprocess.Popen(
             [*TURNOUT, "demo", "--json", "--free-ports", "--data-dir", str(folder / "data")],
             stdin=subprocess.DEVNULL,
@@ -134,10 +137,10 @@ def demo() -> Iterator[Demo]:
         )
         try:
             _wait_for("\n", process, folder / "stderr")
-            first_line_cpu_s = _cpu_s(process.pid)
+            first_line_cpu_s, first_line_s = _cpu_s(process.pid), time.monotonic() - began
             document = _read_document(process, folder / "stderr")
             _wait_for("turnout sign", process, folder / "stderr")
-            yield Demo(process, folder, document, first_line_cpu_s)
+            yield Demo(process, folder, document, first_line_cpu_s, first_line_s)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -188,8 +191,12 @@ def test_every_story_ends_as_it_is_named(demo: Demo) -> None:
 
 
 def test_the_first_line_comes_within_a_second(demo: Demo) -> None:
-    """It is said before anything slow is imported; others on the machine do not count."""
+    """It is said before anything slow is imported, and waits for nothing.
+
+    Others on the machine do not count as work, and may not make it late without end.
+    """
     assert demo.first_line_cpu_s < 1.0
+    assert demo.first_line_s < FIRST_LINE_WITHIN_S
 
 
 def test_the_stories_are_told_with_their_messages(demo: Demo) -> None:
