@@ -9,6 +9,7 @@ import psycopg
 import pytest
 import trio
 
+from ledger.archive.month_rows import SECRETS
 from ledger.dsn import hot_settings
 from ledger.errors import DatabaseError, RowError
 from ledger.lifecycle import (
@@ -26,7 +27,8 @@ from ledger.lifecycle import (
     SAF_RESOLUTIONS,
     TRANSACTION_TYPES,
 )
-from ledger.partitions import PARTITIONED, stray_rows
+from ledger.partitions import ARCHIVED, PARTITIONED, stray_rows
+from ledger.pgtypes import text_array
 from ledger.queries import Query
 from ledger.statements import QUERIES, without_skipping
 from tests.support.ledger import LIMITS, charge, intent, open_ledger, outcome
@@ -266,6 +268,20 @@ async def test_the_publication_leaves_cards_and_keys_out(ledger: LedgerHarness) 
         "SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot FROM pg_publication"
     )
     assert options == (True, True, True, True, True)
+
+
+async def test_what_leaves_the_tables_is_published_to_the_last_column(
+    ledger: LedgerHarness,
+) -> None:
+    """A month is dropped for what its rows told the stream; but for cards, that must be all."""
+    unpublished = await ledger.rows(
+        "SELECT a.attrelid::regclass::text || '.' || a.attname FROM pg_attribute AS a"
+        " JOIN pg_publication_tables AS t ON t.tablename = a.attrelid::regclass::text"
+        " WHERE t.pubname = 'turnout_events' AND t.tablename = ANY ($1::text[])"
+        " AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (t.attnames)",
+        text_array(ARCHIVED),
+    )
+    assert {column for (column,) in unpublished} == SECRETS
 
 
 async def test_the_intent_row_is_small(ledger: LedgerHarness) -> None:
