@@ -109,6 +109,21 @@ def test_what_is_given_back_can_be_taken_again() -> None:
     assert len(measured) == 2
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_turn_of_generations_forgives_nothing(turns: int) -> None:
+    """A burst used up just before a generation ends is still used up in the next, and the third."""
+    measured = meter(burst=20)  # a generation lasts 2 s, and as long a burst takes to come back
+    measured.take(b"other", 0)
+    at = 2 * NS_PER_S - 1
+    assert [measured.take(b"a", at) for _ in range(20)] == [0] * 20
+    for turn in range(turns):
+        measured.take(b"other", (turn + 1) * 2 * NS_PER_S)
+    later = turns * 2 * NS_PER_S
+    owed = 20 - (later - at) // (100 * MS)
+    admitted = sum(measured.take(b"a", later) == 0 for _ in range(40))
+    assert admitted == 20 - max(0, owed)
+
+
 def test_memory_follows_the_senders_of_the_last_moments() -> None:
     """A hundred thousand that each ask once leave no more than two generations of them."""
     measured = meter(burst=10, senders_max=1_000_000)  # generations of a second
