@@ -9,6 +9,7 @@ import msgspec
 
 from ledger.archive.holds import Line, holds_of
 from ledger.archive.sealed import Sealed
+from ledger.audit.comparison import RESTORES
 from ledger.ids import public_id
 from ledger.stream.changes import Table, read_change, read_table
 from ledger.stream.errors import RecordError
@@ -16,7 +17,6 @@ from ledger.stream.record import DESCRIPTOR_ID, HEAD_BYTES, NO_INTENT, descripto
 
 INTENTS: Final = "payment_intents"
 MERCHANT: Final = "merchant_id"
-RESTORES: Final = "restores"  # rows of no payment; nothing ever drops them
 _INTENT: Final = slice(32, 48)  # of a record
 _COMMITTED: Final = slice(16, 24)
 

@@ -25,7 +25,7 @@ import trio
 
 from ledger.archive.errors import ArchiveError
 from ledger.archive.month_notes import TableDigest
-from ledger.audit.comparison import Compared, Comparison
+from ledger.audit.comparison import RESTORES, Compared, Comparison
 from ledger.audit.findings import Findings
 from ledger.audit.segment_entries import Entries
 from ledger.audit.tables import Cells, Column, TableRows
@@ -41,7 +41,6 @@ from ledger.stream.record import DESCRIPTOR_ID, descriptor_id
 
 FETCH_ROWS: Final = 4_096
 SECRET_BYTES: Final = 32
-RESTORES: Final = "restores"  # a table that tells which records count no more
 # What is published nowhere, and goes with its month: docs/archive.md.
 SECRETS: Final = frozenset(
     {"transactions.card_digest", "transactions.fingerprint", "transactions.sealed_card"}

@@ -60,7 +60,7 @@ from ledger.stream.record import (
 )
 
 RESIDUE_BYTE: Final = 15  # of an intent's id
-RESTORES: Final = "restores"  # the table
+RESTORES: Final = "restores"  # a table: which records count no more; nothing ever drops its rows
 
 _DIGEST_BYTES: Final = 16
 _VALUES: Final = 2  # kept of a column that the stream does not tell

@@ -25,7 +25,6 @@ EXPIRE = """
 import sys
 from pathlib import Path
 from chassis.crash_points import follow_arming
-from ledger.ids import public_id
 from tests.support.archiving import SealedStream
 follow_arming(Path(sys.argv[2]))
 SealedStream(Path(sys.argv[1]), []).expire()
