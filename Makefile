@@ -40,7 +40,7 @@ test-privileged: install  ## tests that need root and namespaces of their own
 	@test "$$(id -u)" = 0 || { echo "make test-privileged must run as root" >&2; exit 1; }
 	@$(BIN)/python -m pytest tests -m privileged $(TEST_ARGS)
 
-test-node: install  ## a client in Node, written from the documents alone, pays
+test-node: install  ## the Node client, and one written from the documents alone, pay
 	@node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' \
 	  || { echo "make test-node needs Node 18 or newer as \`node\`" >&2; exit 1; }
 	@$(BIN)/python -m pytest tests/node $(TEST_ARGS)
