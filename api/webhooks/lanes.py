@@ -30,6 +30,7 @@ class Lane:
         width: how many tries it may have.
         failures: in a row.
         paused_until: monotonic; before that nothing is tried.
+        used: something came into it since somebody looked whether it is still needed.
     """
 
     limits: Webhooks
@@ -38,6 +39,7 @@ class Lane:
     width: int = FIRST_WIDTH
     failures: int = 0
     paused_until: float = 0.0
+    used: bool = True
     _answers: int = 0
 
     @property

@@ -133,7 +133,7 @@ class Sender:
 
     async def _send(self, draining: trio.Event) -> None:
         async with trio.open_nursery() as tries:
-            tries.start_soon(self._close_old_connections, draining)
+            tries.start_soon(self._let_go_of_old, draining)
             while not draining.is_set():
                 await self._claim(tries)
                 self._begin(tries)
@@ -186,6 +186,7 @@ class Sender:
                 if lane is None:
                     lane = self._lanes[one.endpoint_id] = Lane(self._limits)
                 lane.queue.append((now, one))
+                lane.used = True
                 self._held.add(one.delivery_id)
 
     async def _pause(self, draining: trio.Event) -> None:
@@ -219,18 +220,27 @@ class Sender:
         ready = [(id_, lane) for id_, lane in self._lanes.items() if lane.may_begin(now)]
         while ready and self._in_flight < self._limits.in_flight_max:
             for id_, lane in ready:
-                if self._in_flight >= self._limits.in_flight_max:
-                    break
-                claimed_at, one = lane.queue.popleft()
-                if now > claimed_at + _begin_within_s(self._limits):
-                    self._held.discard(one.delivery_id)
-                    continue
-                lane.in_flight += 1
-                self._in_flight += 1
-                tries.start_soon(self._try, tries, id_, lane, one)
+                self._begin_one(tries, id_, lane, now)
             ready = [(id_, lane) for id_, lane in ready if lane.may_begin(now)]
-        for id_ in [id_ for id_, lane in self._lanes.items() if lane.is_fresh]:
+
+    def _begin_one(self, tries: trio.Nursery, endpoint_id: bytes, lane: Lane, now: float) -> None:
+        """Begin the next of a lane, if it has one that may begin and there is a socket."""
+        if self._in_flight >= self._limits.in_flight_max or not lane.may_begin(now):
+            return
+        claimed_at, one = lane.queue.popleft()
+        if now > claimed_at + _begin_within_s(self._limits):
+            self._held.discard(one.delivery_id)
+            return
+        lane.in_flight += 1
+        self._in_flight += 1
+        tries.start_soon(self._try, tries, endpoint_id, lane, one)
+
+    def _forget_lanes(self) -> None:
+        """Let go of lanes that nothing came into since the last look."""
+        for id_ in [id_ for id_, lane in self._lanes.items() if lane.is_fresh and not lane.used]:
             del self._lanes[id_]
+        for lane in self._lanes.values():
+            lane.used = False
 
     async def _try(self, tries: trio.Nursery, endpoint_id: bytes, lane: Lane, one: Claimed) -> None:
         started_us, started = self._now_us(), trio.current_time()
@@ -258,7 +268,7 @@ class Sender:
             await self._give_up(endpoint_id)
         duration_ms = int((trio.current_time() - started) * 1_000)
         self._results.put(self._result(one, posted, started_us, duration_ms))
-        self._begin(tries)
+        self._begin_one(tries, endpoint_id, lane, trio.current_time())
 
     async def _post(self, endpoint_id: bytes, one: Claimed, at_us: int) -> Posted | None:
         """One try; None where the endpoint is not to be told after all."""
@@ -336,9 +346,10 @@ class Sender:
         for result in batch:
             self._held.discard(result.delivery_id)
 
-    async def _close_old_connections(self, draining: trio.Event) -> None:
+    async def _let_go_of_old(self, draining: trio.Event) -> None:
         while not draining.is_set():
             await self._poster.close_old()
+            self._forget_lanes()
             with trio.move_on_after(self._limits.connection_idle_s / 2):
                 await draining.wait()
 
