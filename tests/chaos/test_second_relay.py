@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import psycopg
 import pytest
 import trio
 from click.testing import CliRunner
 
+from benchmarks.workplace import reader_dsn
 from ledger.comparison.tape import Piece, Tape
 from ledger.stream.segments.files import shard_folder
 from ledger.stream.segments.format import decode_frame_head
@@ -32,6 +34,11 @@ RATE_PER_S = 200.0
 BEFORE_S = 1.0
 EQUAL_WITHIN_S = 20.0
 TOLD_WITHIN_S = 5.0
+# Relays that have not followed so far, and relays.
+BEHIND_SQL = b"""
+SELECT count(*) FILTER (WHERE confirmed_flush_lsn < %s), count(*)
+FROM pg_replication_slots WHERE slot_type = 'logical'
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +55,14 @@ def _relay(stack: TemporaryStack, *arguments: str) -> tuple[int, Any]:
 
 
 async def _compared(stack: TemporaryStack) -> Any:
-    """The comparison once the second stream has all that the first one has now."""
-    _, before = await trio.to_thread.run_sync(_relay, stack, "compare")
-    with trio.fail_after(EQUAL_WITHIN_S):
-        while True:
-            exit_code, found = await trio.to_thread.run_sync(_relay, stack, "compare")
-            if exit_code or found["records"]["second"] >= before["records"]["first"]:
-                return found
-            await trio.sleep(0.1)
+    """The comparison once both streams have all that is committed now."""
+    with psycopg.connect(reader_dsn(stack), autocommit=True) as session:
+        [place] = session.execute(b"SELECT pg_current_wal_insert_lsn()").fetchall()
+        with trio.fail_after(EQUAL_WITHIN_S):
+            while session.execute(BEHIND_SQL, place).fetchall() != [(0, 2)]:
+                await trio.sleep(0.1)
+    _, found = await trio.to_thread.run_sync(_relay, stack, "compare")
+    return found
 
 
 @pytest.mark.parametrize("name", ["relay", "relay-2", "comparer"])
