@@ -57,6 +57,13 @@ def test_a_listed_page_within_a_stranger_cannot_show_it(page: Page, merchant: Me
         eventually(page, lambda: any("frame-ancestors" in text for text in said))
 
 
+GREET = """([api, greeting]) => new Promise((done) => {
+  const channel = new MessageChannel();
+  channel.port1.onmessage = ({data}) => done(data.type);
+  document.querySelector('iframe').contentWindow.postMessage(greeting, api, [channel.port2]);
+  setTimeout(() => done(null), 300);
+})"""
+
 GREETING = {
     "turnout": "turnout.connect",
     "version": 1,
@@ -105,15 +112,54 @@ def test_a_greeting_of_another_shape_gets_no_answer(
     merchant.site.html = f"""<!doctype html><title>x</title>
       <iframe src="{merchant.api_url}/checkout/fields?key={merchant.key}"></iframe>"""
     page.goto(merchant.site.url)
-    script = """([api, greeting]) => new Promise((done) => {
-      const channel = new MessageChannel();
-      channel.port1.onmessage = ({data}) => done(data.type);
-      document.querySelector('iframe').contentWindow.postMessage(greeting, api, [channel.port2]);
-      setTimeout(() => done(null), 300);
-    })"""
-    assert page.evaluate(script, [merchant.api_url, GREETING | change]) is None
-    assert page.evaluate(script, [merchant.api_url, GREETING]) == "ready"
-    assert page.evaluate(script, [merchant.api_url, GREETING]) is None  # a port is taken once
+    assert page.evaluate(GREET, [merchant.api_url, GREETING | change]) is None
+    assert page.evaluate(GREET, [merchant.api_url, GREETING]) == "ready"
+    assert page.evaluate(GREET, [merchant.api_url, GREETING]) is None  # a port is taken once
+
+
+def test_a_sibling_of_the_right_origin_is_not_the_parent(page: Page, merchant: Merchant) -> None:
+    """A frame beside it with the page's own origin greets in vain; the page itself does not."""
+    merchant.site.html = f"""<!doctype html><title>x</title>
+      <iframe src="{merchant.api_url}/checkout/fields?key={merchant.key}"></iframe>"""
+    page.goto(merchant.site.url)
+    answered = page.evaluate(
+        """([api, greeting]) => new Promise((done) => {
+          window.answered = done;
+          const sibling = document.createElement('iframe');
+          sibling.srcdoc = `<script>
+            const channel = new MessageChannel();
+            channel.port1.onmessage = ({data}) => parent.answered(data.type);
+            parent.frames[0].postMessage(${JSON.stringify(greeting)},
+              ${JSON.stringify(api)}, [channel.port2]);
+            setTimeout(() => parent.answered('nothing'), 300);<\\/script>`;
+          document.body.append(sibling);
+        })""",
+        [merchant.api_url, GREETING],
+    )
+    assert answered == "nothing"
+    assert page.evaluate(GREET, [merchant.api_url, GREETING]) == "ready"
+
+
+def test_without_its_policy_it_would_still_not_listen(page: Page, merchant: Merchant) -> None:
+    """Where something in between has taken the header away: a stranger's page gets no answer."""
+
+    def bare(route: Route) -> None:
+        answer = route.fetch()
+        kept = {
+            name: value
+            for name, value in answer.headers.items()
+            if name != "content-security-policy"
+        }
+        route.fulfill(status=200, headers=kept, body=answer.text())
+
+    page.route("**/checkout/fields?**", bare)
+    with serve_site() as stranger:
+        for site, said in ((stranger, None), (merchant.site, "ready")):
+            site.html = f"""<!doctype html><title>x</title>
+              <iframe src="{merchant.api_url}/checkout/fields?key={merchant.key}"></iframe>"""
+            page.goto(site.url)
+            expect(page.frame_locator("iframe").locator("#card")).to_be_attached()
+            assert page.evaluate(GREET, [merchant.api_url, GREETING]) == said
 
 
 def test_the_port_is_not_handed_to_another_document(page: Page, merchant: Merchant) -> None:
