@@ -14,7 +14,15 @@ import msgspec
 from api import examples
 from api.errors import CATALOG, ProblemDocument
 from api.http.answer import JSON, PROBLEM_JSON
-from api.route import Access, Parameter, Route, id_schema
+from api.openapi_parts import (
+    REPLAYED,
+    answer_headers,
+    header,
+    parameters_of,
+    security_of,
+    security_schemes,
+)
+from api.route import Access, Route
 from api.routes import ROUTES
 from api.webhook_resources import Event
 from ledger.webhooks.kinds import EVENT_TYPES
@@ -35,11 +43,6 @@ _TAGS: Final = {
     "docs": "Service",
     "healthz": "Service",
     "readyz": "Service",
-}
-_PATH_SCHEMAS: Final = {
-    "payment-intents": id_schema("pi"),
-    "webhook-endpoints": id_schema("we"),
-    "webhook-deliveries": id_schema("whd"),
 }
 _WEBHOOK_HEADERS: Final = (
     ("webhook-id", "The event's id, the same on every try."),
@@ -85,17 +88,6 @@ _WITH_KEY: Final = (
     "idempotency_key_invalid",
     "idempotency_key_reused",
 )
-# Headers of answers, beside those of any HTTP answer, and the statuses that carry them.
-_HEADERS: Final = (
-    ("X-Request-Id", "Names this answer; also `requestId` in problems.", None),
-    ("Location", "What was created, or the payment intent.", (201, 202)),
-    ("Retry-After", "Seconds to wait before asking again.", (202, 429, 503)),
-    ("WWW-Authenticate", "The scheme of the Authorization header.", (401,)),
-)
-_REPLAYED: Final = ("Idempotent-Replayed", "`true` where the key had been used by this request.")
-_Security = list[dict[str, list[str]]]
-_SIGNED: Final[_Security] = [{"publishableKey": [], "timestamp": [], "nonce": [], "signature": []}]
-_BROWSER: Final[_Security] = [{"publishableKey": [], "clientSecret": []}]
 
 
 def document(routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
@@ -125,7 +117,7 @@ def document(routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "examples": examples.of_problems(),
-            "securitySchemes": _security_schemes(),
+            "securitySchemes": security_schemes(),
         },
     }
 
@@ -135,8 +127,8 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": route.name,
         "summary": route.summary,
         "tags": [_TAGS[route.path.split("/")[1]]],
-        "security": _security(route.access),
-        "parameters": _parameters(route),
+        "security": security_of(route.access),
+        "parameters": parameters_of(route),
         "responses": {str(status): _answer(route, status, schemas) for status in route.answers}
         | _problems(route, schemas[str(ProblemDocument)]),
     }
@@ -186,22 +178,10 @@ def _answer(route: Route, status: int, schemas: dict[str, Any]) -> dict[str, Any
         content = {JSON: {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}}
         if found := examples.of_answer(route, status):
             content[JSON]["examples"] = found
-    headers = _headers(status)
+    headers = answer_headers(status)
     if route.method == "POST" and route.body is not None:
-        headers |= dict([_header(*_REPLAYED)])
+        headers |= dict([header(*REPLAYED)])
     return {"description": descriptions[status], "headers": headers, "content": content}
-
-
-def _headers(status: int) -> dict[str, Any]:
-    return dict(
-        _header(name, description)
-        for name, description, statuses in _HEADERS
-        if statuses is None or status in statuses
-    )
-
-
-def _header(name: str, description: str) -> tuple[str, dict[str, Any]]:
-    return name, {"description": description, "schema": {"type": "string"}}
 
 
 def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +201,7 @@ def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         str(status): {
             "description": "; ".join(f"`{code}`" for code in sorted(set(by_status[status]))),
-            "headers": _headers(status),
+            "headers": answer_headers(status),
             "content": {
                 PROBLEM_JSON: {
                     "schema": schema,
@@ -234,68 +214,6 @@ def _problems(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
         }
         for status in sorted(by_status)
         if status not in route.answers
-    }
-
-
-def _parameters(route: Route) -> list[dict[str, Any]]:
-    parameters = [_in_query(parameter) for parameter in route.query]
-    if "{" in route.path:
-        name = route.path.split("{")[1].split("}")[0]
-        schema = _PATH_SCHEMAS.get(route.path.split("/")[1], {})
-        parameters.append(
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", **schema}}
-        )
-    if route.body is not None and route.method == "POST":
-        parameters.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": True,
-                "description": "1 to 255 printable ASCII characters; the same for a repeat.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-            }
-        )
-    return parameters
-
-
-def _in_query(parameter: Parameter) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "name": parameter.name,
-        "in": "query",
-        "description": parameter.description,
-        "schema": {"type": parameter.type, **parameter.limits},
-    }
-    if parameter.required:
-        told["required"] = True
-    if parameter.type == "object":
-        told |= {"style": "deepObject", "explode": True}
-    elif parameter.type == "array":
-        told |= {"style": "form", "explode": False}
-    return told
-
-
-def _security(access: Access) -> _Security:
-    if access is Access.OPEN:
-        return []
-    return _SIGNED if access is Access.SERVER else _SIGNED + _BROWSER
-
-
-def _security_schemes() -> dict[str, Any]:
-    headers = {
-        "timestamp": ("X-Request-Timestamp", "RFC 3339, UTC, whole seconds, Z; at most 300 s off."),
-        "nonce": ("X-Request-Nonce", "16 to 64 of A-Z a-z 0-9 _ -, once per publishable key."),
-        "signature": ("X-Signature", "sha256= and the HMAC of the ten lines; see the HTTP guide."),
-        "clientSecret": ("X-Client-Secret", "The clientSecret of one intent, for browsers."),
-    }
-    return {
-        "publishableKey": {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "pk_test_ or pk_live_",
-        }
-    } | {
-        name: {"type": "apiKey", "in": "header", "name": header, "description": description}
-        for name, (header, description) in headers.items()
     }
 
 

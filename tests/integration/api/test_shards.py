@@ -286,15 +286,38 @@ async def test_a_list_goes_through_both_shards_newest_first(two: OverTwo) -> Non
         created += [(await two.api.create(merchant))["id"] for _ in range(3)]
         await two.move(merchant, to_shard)
     created.append((await two.api.create(merchant))["id"])
-    seen, cursor = [], ""
-    while True:
-        page = await two.get(merchant, f"/payment-intents?limit=4{cursor}")
-        seen += [one["id"] for one in page["data"]]
-        if page["nextCursor"] is None:
-            break
-        cursor = f"&after={page['nextCursor']}"
+    seen = await _pages(two, merchant, "limit=4")
     assert seen == created[::-1]
     assert {shard_of(parse_id("pi", one)) for one in seen} == {0, 1}
+
+
+async def _pages(two: OverTwo, merchant: Merchant, query: str) -> list[str]:
+    """The ids on all pages of a list."""
+    seen, cursor = [], ""
+    while True:
+        page = await two.get(merchant, f"/payment-intents?{query}{cursor}")
+        seen += [one["id"] for one in page["data"]]
+        if page["nextCursor"] is None:
+            return seen
+        cursor = f"&after={page['nextCursor']}"
+
+
+async def test_what_is_looked_for_is_found_on_both_shards(two: OverTwo) -> None:
+    """By amount and by metadata, in one order; by a reference, where it was created."""
+    merchant = await two.merchant(FIRST)
+    gold: list[str] = []
+    for to_shard in (1, 0):
+        for tier in ("gold", "silver", "gold"):
+            members = {"metadata": {"tier": tier}, "merchantReference": f"{tier}-{len(gold)}"}
+            amount = 700 if tier == "gold" else 800
+            made = await two.api.create(merchant, amountInCents=amount, **members)
+            gold += [made["id"]] if tier == "gold" else []
+        await two.move(merchant, to_shard)
+    assert {shard_of(parse_id("pi", one)) for one in gold} == {0, 1}
+    for query in ("metadata[tier]=gold", "amountInCents=700", "amountMax=700&status=created"):
+        assert await _pages(two, merchant, f"limit=1&{query}") == gold[::-1], query
+    for place, id_ in enumerate(gold):
+        assert await _pages(two, merchant, f"merchantReference=gold-{place}") == [id_]
 
 
 async def test_a_balance_adds_up_over_both_shards(two: OverTwo) -> None:
