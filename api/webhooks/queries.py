@@ -9,8 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from api.errors import Problem, ProblemError
-from api.query import PAGE_DEFAULT, PAGE_MAX, parse_parameters
+from api.query import invalid_parameter, invalid_query, parse_parameters, read_limit
 from ledger.ids import IdError, Prefix, parse_id
 from ledger.webhooks.deliveries import DeliveryFilter
 from ledger.webhooks.kinds import EVENT_TYPES
@@ -41,14 +40,16 @@ def parse_event_query(query: bytes) -> EventQuery:
     given = _known(query, {"limit", "after", "type"})
     types = given["type"].split(",") if "type" in given else []
     if not set(types) <= set(EVENT_TYPES):
-        raise _invalid(f"type must be one or more of {', '.join(EVENT_TYPES)}")
-    return EventQuery(_limit(given), _event_cursor(given.get("after")), tuple(types))
+        raise invalid_parameter("type", f"must be one or more of {', '.join(EVENT_TYPES)}")
+    return EventQuery(
+        read_limit(given.get("limit")), _event_cursor(given.get("after")), tuple(types)
+    )
 
 
 def parse_endpoint_query(query: bytes) -> EndpointQuery:
     """The page of endpoints; raises ProblemError `invalid_query`, naming the parameter."""
     given = _known(query, {"limit", "after"})
-    return EndpointQuery(_limit(given), _id("we", "after", given) or HIGHEST_ID)
+    return EndpointQuery(read_limit(given.get("limit")), _id("we", "after", given) or HIGHEST_ID)
 
 
 def parse_delivery_query(query: bytes) -> DeliveryFilter:
@@ -56,13 +57,13 @@ def parse_delivery_query(query: bytes) -> DeliveryFilter:
     given = _known(query, {"limit", "after", "endpoint", "event", "status"})
     status = given.get("status", "")
     if "status" in given and status not in DELIVERY_STATUSES:
-        raise _invalid(f"status must be one of {', '.join(DELIVERY_STATUSES)}")
+        raise invalid_parameter("status", f"must be one of {', '.join(DELIVERY_STATUSES)}")
     return DeliveryFilter(
         endpoint_id=_id("we", "endpoint", given),
         event_id=_id("evt", "event", given),
         status=status,
         below=_id("whd", "after", given) or HIGHEST_ID,
-        limit=_limit(given),
+        limit=read_limit(given.get("limit")),
     )
 
 
@@ -79,24 +80,15 @@ def _event_cursor(text: str | None) -> tuple[int, bytes] | None:
     except (Base64Error, UnicodeEncodeError, ValueError):
         data = b""
     if len(data) != _CURSOR_BYTES or data[0] & 0x80:
-        raise _invalid("after must be the nextCursor of a page")
+        raise invalid_parameter("after", "must be the nextCursor of a page")
     return int.from_bytes(data[:_INSTANT_BYTES]), data[_INSTANT_BYTES:]
 
 
 def _known(query: bytes, names: Collection[str]) -> dict[str, str]:
     given = parse_parameters(query)
     if given.keys() - names:
-        raise _invalid(f"a parameter is not known; known are {', '.join(sorted(names))}")
+        raise invalid_query(f"a parameter is not known; known are {', '.join(sorted(names))}")
     return given
-
-
-def _limit(given: dict[str, str]) -> int:
-    text = given.get("limit")
-    if text is None:
-        return PAGE_DEFAULT
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= PAGE_MAX):
-        raise _invalid(f"limit must be an integer from 1 to {PAGE_MAX}")
-    return int(text)
 
 
 def _id(prefix: Prefix, name: str, given: dict[str, str]) -> bytes | None:
@@ -106,8 +98,4 @@ def _id(prefix: Prefix, name: str, given: dict[str, str]) -> bytes | None:
         return parse_id(prefix, given[name])
     except IdError:
         rule = "the nextCursor of a page" if name == "after" else f"an id {prefix}_…"
-        raise _invalid(f"{name} must be {rule}") from None
-
-
-def _invalid(detail: str) -> ProblemError:
-    return ProblemError(Problem("invalid_query", detail))
+        raise invalid_parameter(name, f"must be {rule}") from None
