@@ -135,7 +135,16 @@ def test_different_cards_are_counted_by_place(place: str) -> None:
         Done(_state(status="failed"), replayed=True),
         approved(),
     ],
-    ids=str,
+    ids=[
+        "none",
+        "closed",
+        "overloaded",
+        "in_progress",
+        "undecryptable",
+        "pending",
+        "replayed",
+        "approved",
+    ],
 )
 def test_what_is_no_decline_is_given_back(reply: SwitchReply | MuxError | None) -> None:
     """However often it happens, nobody is stopped: the good twin of the above."""
