@@ -6,14 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chassis.log import get_logger
+from ledger.connection import Connection
 from ledger.ids import lowest_id_at, uuid7_time_us
 from ledger.intents import SCAN_ROWS_MAX
 from ledger.listing import IntentFilter
-from tests.support.ledger import IDS, charge, intent, outcome
+from ledger.migrate import load_migrations, migrate
+from tests.support.ledger import IDS, charge, intent, open_ledger, outcome
 
 if TYPE_CHECKING:
     from ledger.records import IntentRow
     from tests.support.ledger import LedgerHarness
+    from tests.support.postgres import LedgerDSN, PostgresServer
+
+
+@pytest.fixture
+def empty_dsn(postgres: PostgresServer) -> LedgerDSN:
+    """A database with the roles and no tables."""
+    return postgres.create_database(migrated=False)
 
 
 async def _all_pages(
@@ -200,3 +210,37 @@ async def test_a_replayed_creation_has_its_terms_once(ledger: LedgerHarness) -> 
     await ledger.intents.create([loser])
     assert await ledger.count("intent_terms", row) == 3
     assert await ledger.count("intent_terms", loser) == 0
+
+
+async def test_intents_from_before_the_terms_are_found(empty_dsn: LedgerDSN) -> None:
+    """The migration writes the terms of what was there: reference and metadata, once each."""
+    migrations = load_migrations()
+    before = [step.name for step in migrations].index("intent_terms")
+    owner = empty_dsn("turnout_owner")
+    await migrate(owner, log=get_logger("tests"), migrations=migrations[:before])
+    merchant_id, old, plain = IDS.next(), IDS.next(), IDS.next()
+    connection = await Connection.open(owner, connect_timeout_s=10)
+    await connection.script(
+        f"""
+        INSERT INTO payment_intents (id, merchant_id, live, amount_minor, currency)
+        SELECT id, '{merchant_id.hex()}', false, 500, 'usd'
+        FROM unnest('{{{old.hex()},{plain.hex()}}}'::uuid[]) AS id;
+        INSERT INTO payment_intent_details
+            (intent_id, request_id, client_secret_hash, merchant_reference, metadata)
+        VALUES
+            ('{old.hex()}', uuidv7(), sha256(''), 'order-1', '{{"tier":"gold","x":""}}'),
+            ('{plain.hex()}', uuidv7(), sha256(''), NULL, NULL);
+        """
+    )
+    await connection.aclose()
+    await migrate(owner, log=get_logger("tests"))
+    async with open_ledger(empty_dsn) as ledger:
+        for only in (
+            {"merchant_reference": "order-1"},
+            {"metadata": (("tier", "gold"),)},
+            {"metadata": (("x", ""), ("tier", "gold"))},
+        ):
+            assert _ids(await _all_pages(ledger, merchant_id, 1, **only)) == [old], only
+        both = {"amount_min": 500, "amount_max": 500}
+        assert _ids(await _all_pages(ledger, merchant_id, 1, **both)) == [plain, old]
+        assert await ledger.rows("SELECT count(*) FROM intent_terms") == [(3,)]
