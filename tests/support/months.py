@@ -187,7 +187,7 @@ class ArchivedMonth:
         async with self.relaying.running() as relay:
             await self.relaying.caught_up(relay)
         await self.archive()
-        await self.relaying.sql("SELECT pg_create_restore_point('ahead of the stream')")
+        await self.relaying.sql("SELECT pg_logical_emit_message(false, 'past', 'the stream', true)")
 
     async def forget(self) -> int:
         """Drop the month, archive a payment of today; have stream and archive forget the others.
