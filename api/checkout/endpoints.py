@@ -29,6 +29,8 @@ from api.merchants import MerchantDirectory
 from api.query import parse_parameters, refuse_parameters
 
 NONCE_BYTES: Final = 16
+# Read as this is imported: the user that the process becomes may not be let into the program.
+_ASSETS: Final = load_assets()
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _PACKED: Final = b"Content-Encoding: gzip\r\n"
 _VARY: Final = ("Vary", "Accept-Encoding")
@@ -54,7 +56,7 @@ class Checkout:
     live: bool
     secure: bool
     reports: ReportCounts = field(factory=ReportCounts)
-    assets: Assets = field(factory=load_assets)
+    assets: Assets = _ASSETS
     _document: HostedDocument = field(init=False)
     _head: Head = field(init=False)
 
