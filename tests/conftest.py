@@ -9,12 +9,15 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.support.postgres import LedgerDSN, PostgresServer, open_folder, session_server
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("turnout", deadline=None)
 hypothesis.settings.load_profile("turnout")
+
+_LOGGING = structlog.get_config()
 
 # A shell has its background jobs ignore Ctrl-C, nohup the end of the terminal, and both are
 # inherited; what tests start must hear the signals that they send.
@@ -28,6 +31,12 @@ for _number, _handler in (
 
 # Only `make test-browser` installs what these need, and it names their folder.
 collect_ignore = [] if find_spec("playwright") else ["browser"]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> None:
+    """A command that a test runs in this process sets a level, which would hide lines of others."""
+    structlog.configure(**_LOGGING)
 
 
 @pytest.fixture(scope="session")

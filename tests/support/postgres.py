@@ -109,6 +109,12 @@ class PostgresServer:
         owner = self.embedded.dsn(OWNER, passwords[OWNER], TEMPLATE)
         await migrate(owner, log=get_logger("tests"))
 
+    async def drop_slots(self) -> None:
+        """Remove what stacks leave: a slot's name is the whole server's, whatever its database."""
+        await self.administer(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+        )
+
     async def administer(self, sql: str) -> None:
         """Run statements as the superuser, outside any test database."""
         connection = await Connection.open(

@@ -123,3 +123,4 @@ async def test_two_ledgers_elsewhere_are_used(
         here, there = json.loads(done.stdout)["shards"]
         assert (here["answer"]["slot"], there["answer"]) == ("turnout_relay_0", None)
     assert stack.exit_code == 0
+    await postgres.drop_slots()

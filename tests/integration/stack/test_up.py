@@ -19,7 +19,7 @@ from ledger.roles import ROLES
 from stack.database import PASSWORDS_FILE
 from stack.endpoints import Endpoints
 from stack.temporary import TemporaryStack, stack_in
-from tests.support.postgres import LedgerDSN, password_of
+from tests.support.postgres import LedgerDSN, PostgresServer, password_of
 
 BACK_WITHIN_S = 60.0
 # A shell that lets everything it starts dump core, as some machines are set up to do.
@@ -118,7 +118,9 @@ async def test_a_stack_survives_the_death_of_everything_in_it(open_tmp_path: Pat
     assert not runtime_dir.exists()
 
 
-async def test_a_ledger_elsewhere_is_used(open_tmp_path: Path, fresh_ledger_dsn: LedgerDSN) -> None:
+async def test_a_ledger_elsewhere_is_used(
+    open_tmp_path: Path, postgres: PostgresServer, fresh_ledger_dsn: LedgerDSN
+) -> None:
     """With `ledger.url` no Postgres of ours runs, and nobody but us sees that URL."""
     data_dir = open_tmp_path / "data"
     data_dir.mkdir()
@@ -130,6 +132,7 @@ async def test_a_ledger_elsewhere_is_used(open_tmp_path: Path, fresh_ledger_dsn:
         assert stack.endpoints.sockets["postgres"] == []
         await _until_all_ready(stack.endpoints)
     assert stack.exit_code == 0
+    await postgres.drop_slots()
     assert not (data_dir / "postgres").exists()
     assert not (data_dir / "run" / "endpoints.json").exists()
     assert f"turnout is ready: API {stack.endpoints.api.url}" in stack.log_file.read_text()
