@@ -48,6 +48,7 @@ class Reader:
             "XDG_CONFIG_HOME": str(folder),
             "TURNOUT_DATA_DIR": str(self.data_dir),
             "TURNOUT_API__PORT": "0",
+            "TURNOUT_SHOP__PORT": "0",
             "TURNOUT_NETWORKS__VSIM__PORT": "0",
             "TURNOUT_NETWORKS__MSIM__PORT": "0",
             **{f"TURNOUT_METRICS__{name}": "0" for name in PORTS},
