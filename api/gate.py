@@ -32,7 +32,8 @@ from api.http.exchange import Exchange
 from api.limits.admission import NO_NONCE, Entrant
 from api.limits.limiting import Limiting
 from api.merchants import MerchantDirectory
-from api.routes import Access, Route, Router
+from api.route import Access, Route
+from api.routes import Router
 from chassis.clock import now_s
 from chassis.log import get_logger
 from ledger.ids import IdError, parse_id

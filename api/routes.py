@@ -8,9 +8,7 @@ from typing import Any, Final
 from api import requests, resources, transaction_requests
 from api.errors import Problem, ProblemError
 from api.intent_list import METADATA_FILTERS_MAX
-from api.route import LIMIT, Parameter, id_schema, items_of
-from api.route import Access as Access  # noqa: PLC0414  where others look for them
-from api.route import Route as Route  # noqa: PLC0414
+from api.route import LIMIT, Access, Parameter, Route, id_schema, items_of
 from api.webhook_routes import WEBHOOK_ROUTES
 from ledger.lifecycle import INTENT_STATUSES
 from ledger.money import AMOUNT_MINOR_MAX, AMOUNT_MINOR_MIN

@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from api import examples
-from api.routes import ROUTES, Access, Route, Router
+from api.route import Access, Route
+from api.routes import ROUTES, Router
 from stack.credentials import DEMO_FILE
 from stack.temporary import temporary_stack
 from tests.support.client_answers import INTENT, KEYS

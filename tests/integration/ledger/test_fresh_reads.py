@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -273,15 +274,15 @@ async def test_a_primary_that_writes_meanwhile_is_not_taken_for_another(pair: Re
 
 
 @define
-class _Primary:
+class _Primary(ABC):
     """A primary that tells another read index than its own."""
 
     primary: Connection
     times: int = 1_000
 
+    @abstractmethod
     def told(self, sql: str) -> str:
         """What is asked instead."""
-        raise NotImplementedError
 
     async def run(self, query: Query, params: Params = ()) -> Result:
         """Run a query; so many times the read index is another."""

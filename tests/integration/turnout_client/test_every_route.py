@@ -13,7 +13,8 @@ from typing import Any, Final
 import pytest
 
 from api import examples
-from api.routes import ROUTES, Access, Route, Router
+from api.route import Access, Route
+from api.routes import ROUTES, Router
 from tests.support.client_answers import KEYS
 from tests.support.client_server import answer, scripted_server
 from turnout_client import Card, Turnout

@@ -10,7 +10,8 @@ import pytest
 from api import assembly, openapi, routes
 from api.errors import CATALOG, ProblemError
 from api.http.answer import REASONS
-from api.routes import ROUTES, Access, Router
+from api.route import Access
+from api.routes import ROUTES, Router
 from api.webhook_routes import WEBHOOK_ROUTES
 from chassis.settings import Settings
 

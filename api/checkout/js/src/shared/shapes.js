@@ -20,7 +20,7 @@ export const shaped = (shape) => (value) => object(value)
   && Object.keys(value).length === Object.keys(shape).length
   && Object.entries(shape).every(([name, check]) => Object.hasOwn(value, name) && check(value[name]));
 
-// Whether a value is a message of one of these kinds, of this session.
+// Whether a value is a message of one of these kinds, under the nonce of this frame.
 export function isMessage(value, kinds, session) {
   if (!object(value) || value.session !== session || !Object.hasOwn(kinds, value.type)) return false;
   const { session: _session, type, ...rest } = value;
